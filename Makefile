@@ -1,0 +1,42 @@
+# Two commands need nothing but Python 3.11+, pip and make:
+#   make demo   the main job on real data, and what it left on disk
+#   make test   everything that must hold
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: demo test lint bench soak clean
+
+demo: $(READY)
+	$(BIN)/python examples/demo.py
+
+test: lint
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest -n auto
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
+
+lint: $(READY)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/mypy
+	$(BIN)/pyright
+	$(BIN)/pyright --verifytypes storify --ignoreexternal
+
+bench: $(READY)
+	$(BIN)/pip install --quiet --group bench
+	$(BIN)/python benchmarks/run.py
+
+soak: $(READY)
+	$(BIN)/python -m pytest -n auto --hypothesis-profile=soak
+
+# pip reads dependency groups since 25.1, so it comes first.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --editable . --group dev
+	touch $(READY)
+
+clean:
+	rm -rf .venv demo_data .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis

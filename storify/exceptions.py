@@ -1,0 +1,150 @@
+"""What can go wrong, in one tree; this module imports nothing of storify.
+
+::
+
+    StorifyError
+    ├── DatabaseLoadError            no usable copy of the data could be read
+    │   └── CorruptionError            …because the bytes on disk are damaged
+    ├── ConflictError                somebody else changed the same key
+    ├── DatabaseClosedError          also ValueError
+    ├── DatabaseNameError            also ValueError
+    ├── DatabaseLockedError          also TimeoutError
+    ├── DatabaseReadOnlyError        also PermissionError
+    ├── UnstorableError              also TypeError
+    ├── ModelError                   also TypeError: a class that cannot be a model
+    │   └── DuplicateKeynameError
+    ├── ModelLoadError               also ValueError: a record that does not fit its class
+    │   └── NewerVersionError
+    └── MigrationError
+
+Each leaf also derives from the builtin that a caller would catch. A missing
+key stays a ``KeyError`` and a failed disk call stays an ``OSError``. Messages
+name paths and types inside the data (``$.users['u1'].age``), never values.
+Facts are attributes, and every exception survives pickling.
+"""
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ConflictError",
+    "CorruptionError",
+    "DatabaseClosedError",
+    "DatabaseLoadError",
+    "DatabaseLockedError",
+    "DatabaseNameError",
+    "DatabaseReadOnlyError",
+    "DuplicateKeynameError",
+    "MigrationError",
+    "ModelError",
+    "ModelLoadError",
+    "NewerVersionError",
+    "StorifyError",
+    "UnstorableError",
+]
+
+
+class StorifyError(Exception):
+    """Base of every error that storify raises by itself."""
+
+
+class DatabaseLoadError(StorifyError):
+    """No usable copy of a database could be read: not the file, not a backup.
+
+    The files are left as they were.
+    """
+
+
+class CorruptionError(DatabaseLoadError):
+    """The bytes on disk are damaged and no backup could replace them.
+
+    Attributes:
+        causes: One line for each copy that was tried, newest first.
+    """
+
+    def __init__(self, message: str, causes: Iterable[str] = ()) -> None:
+        self.causes = tuple(causes)
+        super().__init__(message, self.causes)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ConflictError(StorifyError):
+    """Another writer changed the same keys to other values since the last load.
+
+    Nothing was written; memory keeps your values and stays dirty.
+
+    Attributes:
+        keys: The keys on both sides; empty when a whole list root conflicts.
+    """
+
+    def __init__(self, message: str, keys: Iterable[object] = ()) -> None:
+        self.keys = tuple(keys)
+        super().__init__(message, self.keys)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class DatabaseClosedError(StorifyError, ValueError):
+    """The database was closed or destroyed; get it anew to use it."""
+
+
+class DatabaseNameError(StorifyError, ValueError):
+    """A database name that is not portable or could leave the root folder."""
+
+
+class DatabaseLockedError(StorifyError, TimeoutError):
+    """Another process held the database's lock for longer than the timeout."""
+
+
+class DatabaseReadOnlyError(StorifyError, PermissionError):
+    """The database was opened with ``readonly=True`` and cannot be changed."""
+
+
+class UnstorableError(StorifyError, TypeError):
+    """A value that could not be read back equal, refused before it is written.
+
+    Nothing was written; memory keeps the value.
+
+    Attributes:
+        path: Where the value stands, as ``$['key'][0].field``.
+    """
+
+    def __init__(self, message: str, path: str = "$") -> None:
+        self.path = path
+        super().__init__(message, path)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class ModelError(StorifyError, TypeError):
+    """A class that cannot be used as a model, with the reason."""
+
+
+class DuplicateKeynameError(ModelError):
+    """Two classes claim one keyname, so a stored record would be ambiguous."""
+
+
+class ModelLoadError(StorifyError, ValueError):
+    """A stored record does not fit its class; the record is kept as it was.
+
+    Attributes:
+        path: Where in the record, as ``$['key'].field``.
+    """
+
+    def __init__(self, message: str, path: str = "$") -> None:
+        self.path = path
+        super().__init__(message, path)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class NewerVersionError(ModelLoadError):
+    """A record was written by a newer version of its class; it is kept raw."""
+
+
+class MigrationError(StorifyError):
+    """A migration failed or is missing; the record is kept as it was."""

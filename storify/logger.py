@@ -1,0 +1,107 @@
+"""Logging as the guide gives it: five methods that take one finished string.
+
+Storify calls ``info``, ``debug``, ``warning``, ``error`` and ``traceback`` with
+a single message and nothing else (guide section 8). A ``logging.Logger`` has no
+``traceback``; `adapt` adds it, so a standard logger works as ``log=``.
+"""
+
+import logging
+from typing import Protocol, runtime_checkable
+
+__all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt"]
+
+
+class BasicLogger(Protocol):
+    """What an object needs to be passed as ``log=``; a ``logging.Logger`` does."""
+
+    def debug(self, msg: str, /) -> object:
+        """Record a detail for whoever debugs."""
+
+    def info(self, msg: str, /) -> object:
+        """Record a normal event."""
+
+    def warning(self, msg: str, /) -> object:
+        """Record something that the owner of the data should know."""
+
+    def error(self, msg: str, /) -> object:
+        """Record a failure."""
+
+
+@runtime_checkable
+class LoggerLike(BasicLogger, Protocol):
+    """A logger with all five methods of the guide, as storify calls it."""
+
+    def traceback(self, msg: str, /) -> object:
+        """Record a failure together with the exception being handled."""
+
+
+class Logger:
+    """The default logger: the standard logger named ``"storify"``.
+
+    It writes ``LEVEL: message`` to stderr. A handler is added once a process,
+    and only if neither the ``"storify"`` logger nor the root logger has one
+    already, so a program that configured logging sees each line once.
+
+    Args:
+        level: The level to set, such as ``logging.INFO``.
+    """
+
+    def __init__(self, level: int = logging.INFO) -> None:
+        self.logger = logging.getLogger("storify")
+        if not self.logger.hasHandlers():
+            handler = logging.StreamHandler()
+            handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+            self.logger.addHandler(handler)
+        self.logger.setLevel(level)
+
+    def debug(self, msg: str) -> None:
+        """Log at ``DEBUG``."""
+        self.logger.debug(msg)
+
+    def info(self, msg: str) -> None:
+        """Log at ``INFO``."""
+        self.logger.info(msg)
+
+    def warning(self, msg: str) -> None:
+        """Log at ``WARNING``."""
+        self.logger.warning(msg)
+
+    def error(self, msg: str) -> None:
+        """Log at ``ERROR``."""
+        self.logger.error(msg)
+
+    def traceback(self, msg: str) -> None:
+        """Log at ``ERROR`` with the exception being handled, if there is one."""
+        self.logger.error(msg, exc_info=True)
+
+
+class _WithTraceback:
+    """A four-method logger completed with ``traceback``."""
+
+    def __init__(self, log: BasicLogger) -> None:
+        self._log = log
+        self.debug = log.debug
+        self.info = log.info
+        self.warning = log.warning
+        self.error = log.error
+
+    def traceback(self, msg: str) -> None:
+        if isinstance(self._log, (logging.Logger, logging.LoggerAdapter)):
+            self._log.error(msg, exc_info=True)
+        else:
+            self._log.error(msg)
+
+
+def adapt(log: BasicLogger | None, *, verbose: bool = False) -> LoggerLike:
+    """Give *log* as a logger with all five methods.
+
+    Args:
+        log: A storify `Logger`, a ``logging.Logger``, any object with the
+            guide's methods, or None for the default logger.
+        verbose: The default logger's level: ``DEBUG`` instead of ``INFO``.
+    """
+    if log is None:
+        return Logger(logging.DEBUG if verbose else logging.INFO)
+    if isinstance(log, LoggerLike):
+        return log
+    return _WithTraceback(log)
