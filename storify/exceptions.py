@@ -10,6 +10,8 @@
     ├── DatabaseNameError            also ValueError
     ├── DatabaseLockedError          also TimeoutError
     ├── DatabaseReadOnlyError        also PermissionError
+    ├── DatabaseOpenError            also RuntimeError: an open database is in the way
+    ├── CheckError                   also TypeError: a value of another type than declared
     ├── UnstorableError              also TypeError
     ├── ModelError                   also TypeError: a class that cannot be a model
     │   └── DuplicateKeynameError
@@ -26,14 +28,17 @@ Facts are attributes, and every exception survives pickling.
 from collections.abc import Iterable
 
 __all__ = [
+    "CheckError",
     "ConflictError",
     "CorruptionError",
     "DatabaseClosedError",
     "DatabaseLoadError",
     "DatabaseLockedError",
     "DatabaseNameError",
+    "DatabaseOpenError",
     "DatabaseReadOnlyError",
     "DuplicateKeynameError",
+    "LocatedError",
     "MigrationError",
     "ModelError",
     "ModelLoadError",
@@ -45,6 +50,21 @@ __all__ = [
 
 class StorifyError(Exception):
     """Base of every error that storify raises by itself."""
+
+
+class LocatedError(StorifyError):
+    """Base of the errors that point at a place inside the data.
+
+    Attributes:
+        path: The place, as ``$['key'][0].field``.
+    """
+
+    def __init__(self, message: str, path: str = "$") -> None:
+        self.path = path
+        super().__init__(message, path)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class DatabaseLoadError(StorifyError):
@@ -102,21 +122,22 @@ class DatabaseReadOnlyError(StorifyError, PermissionError):
     """The database was opened with ``readonly=True`` and cannot be changed."""
 
 
-class UnstorableError(StorifyError, TypeError):
+class DatabaseOpenError(StorifyError, RuntimeError):
+    """The database is open in this process, so its files cannot be moved."""
+
+
+class CheckError(LocatedError, TypeError):
+    """A value that does not fit the declared type, refused by ``strict=True``.
+
+    The database keeps what it had under the key.
+    """
+
+
+class UnstorableError(LocatedError, TypeError):
     """A value that could not be read back equal, refused before it is written.
 
     Nothing was written; memory keeps the value.
-
-    Attributes:
-        path: Where the value stands, as ``$['key'][0].field``.
     """
-
-    def __init__(self, message: str, path: str = "$") -> None:
-        self.path = path
-        super().__init__(message, path)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class ModelError(StorifyError, TypeError):
@@ -127,19 +148,8 @@ class DuplicateKeynameError(ModelError):
     """Two classes claim one keyname, so a stored record would be ambiguous."""
 
 
-class ModelLoadError(StorifyError, ValueError):
-    """A stored record does not fit its class; the record is kept as it was.
-
-    Attributes:
-        path: Where in the record, as ``$['key'].field``.
-    """
-
-    def __init__(self, message: str, path: str = "$") -> None:
-        self.path = path
-        super().__init__(message, path)
-
-    def __str__(self) -> str:
-        return str(self.args[0])
+class ModelLoadError(LocatedError, ValueError):
+    """A stored record does not fit its class; the record is kept as it was."""
 
 
 class NewerVersionError(ModelLoadError):

@@ -6,6 +6,7 @@ a single message and nothing else (guide section 8). A ``logging.Logger`` has no
 """
 
 import logging
+import sys
 from typing import Protocol, runtime_checkable
 
 __all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt"]
@@ -72,11 +73,16 @@ class Logger:
 
     def traceback(self, msg: str) -> None:
         """Log at ``ERROR`` with the exception being handled, if there is one."""
-        self.logger.error(msg, exc_info=True)
+        # The caller is inside an ``except``; outside one the line stands alone.
+        self.logger.error(msg, exc_info=sys.exception())
 
 
 class _WithTraceback:
-    """A four-method logger completed with ``traceback``."""
+    """A four-method logger completed with ``traceback``.
+
+    A ``logging.Logger`` prints the whole traceback; of another logger nothing
+    is known but that it takes one string, so that names the exception.
+    """
 
     def __init__(self, log: BasicLogger) -> None:
         self._log = log
@@ -86,10 +92,11 @@ class _WithTraceback:
         self.error = log.error
 
     def traceback(self, msg: str) -> None:
-        if isinstance(self._log, (logging.Logger, logging.LoggerAdapter)):
-            self._log.error(msg, exc_info=True)
-        else:
-            self._log.error(msg)
+        if isinstance(self._log, logging.Logger):
+            self._log.error(msg, exc_info=sys.exception())
+            return
+        cause = sys.exception()
+        self._log.error(f"{msg}: {cause!r}" if cause is not None else msg)
 
 
 def adapt(log: BasicLogger | None, *, verbose: bool = False) -> LoggerLike:

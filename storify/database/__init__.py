@@ -1,1 +1,13 @@
-"""."""
+"""Databases: the persistent dict that the user holds, over codec, models, engine.
+
+- `Database`: the mapping, its lifecycle, its types (``_database``)
+- `Backups`: what can be restored (``backups``)
+- ``_session``: live data, the durable state they came from, flush and merge
+- ``_refresh``: another writer's value, brought into a live object
+- ``_schema``: the models and types that a database knows
+"""
+
+from storify.database._database import Database
+from storify.database.backups import Backups
+
+__all__ = ["Backups", "Database"]

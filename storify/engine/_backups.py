@@ -1,0 +1,286 @@
+"""The folder of backups of one database: names, order, retention.
+
+::
+
+    20261123T054100.123456Z-<32 hex of its sha256>.mpack   a state and its commit time
+    20261123T054100.123456Z.unsaved.mpack    what could not be saved at exit
+    20261123T054100.123456Z.corrupt          a damaged main file, newest 5 kept
+    7                                        a numbered backup of release 0.0.11
+
+The hash in the name proves the content, so no backup depends on a record. One
+state has one name: backing it up again changes nothing, and so a commit that
+fails many times cannot push good backups out. Other names are never touched.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from storify.engine import _disk
+from storify.engine.protocol import BackupInfo, BackupKind, Clock
+from storify.exceptions import CorruptionError
+from storify.logger import LoggerLike
+
+__all__ = ["BackupFolder", "Entry", "stamp_of", "time_of"]
+
+STAMP = r"\d{8}T\d{6}\.\d{6}Z"
+SNAPSHOT = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.mpack", re.ASCII)
+UNSAVED = re.compile(rf"({STAMP})\.unsaved\.mpack", re.ASCII)
+CORRUPT = re.compile(rf"({STAMP})\.corrupt", re.ASCII)
+LEGACY = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+FORMAT = "%Y%m%dT%H%M%S.%fZ"
+
+HASH_DIGITS = 32
+CORRUPT_KEPT = 5
+TICK = timedelta(microseconds=1)
+
+
+def stamp_of(time: datetime) -> str:
+    """A time as it stands in names: UTC, fixed width, so that text order is right."""
+    # strftime would drop the zeros of years before 1000 on some systems.
+    utc = time.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"
+
+
+def time_of(stamp: str) -> datetime | None:
+    """The time in a name; None for digits that are no time."""
+    try:
+        return datetime.strptime(stamp, FORMAT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One backup file.
+
+    Attributes:
+        name: Of the file.
+        kind: What it is.
+        digest: Start of the hash that it must have; empty if none is known.
+        stamp: Time in its name; empty for legacy ones.
+        number: Of a legacy backup, else 0.
+    """
+
+    name: str
+    kind: BackupKind
+    digest: str = ""
+    stamp: str = ""
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """The name that users see."""
+        return self.name.removesuffix(".mpack")
+
+    def order(self) -> tuple[str, int, str]:
+        """Sorts older first; legacy ones, without a time, before all others."""
+        return (self.stamp, self.number, self.name)
+
+
+def _entry(name: str) -> Entry | None:
+    if (match := SNAPSHOT.fullmatch(name)) and time_of(match[1]):
+        return Entry(name, "snapshot", digest=match[2], stamp=match[1])
+    if (match := UNSAVED.fullmatch(name)) and time_of(match[1]):
+        return Entry(name, "unsaved", stamp=match[1])
+    if LEGACY.fullmatch(name):
+        return Entry(name, "legacy", number=int(name))
+    return None
+
+
+class BackupFolder:
+    """Reads and writes the backups; the caller holds the lock for writing.
+
+    Args:
+        path: The folder; need not exist.
+        prefix: Starts the names of temporary files.
+        log: Told what is wrong with a backup.
+    """
+
+    def __init__(self, path: str, prefix: str, log: LoggerLike) -> None:
+        self.path = path
+        self._prefix = prefix
+        self._log = log
+
+    def entries(self) -> list[Entry]:
+        """All backups, newest first; legacy ones last, by number."""
+        found = [
+            entry
+            for name in _disk.list_names(self.path)
+            if (entry := _entry(name)) is not None
+        ]
+        return sorted(found, key=Entry.order, reverse=True)
+
+    def infos(self) -> list[BackupInfo]:
+        """All backups that are regular files, newest first."""
+        infos: list[BackupInfo] = []
+        for entry in self.entries():
+            with contextlib.suppress(_disk.NotRegularFileError):
+                found = _disk.look(self.file(entry.name))
+                if found is not None:
+                    time = time_of(entry.stamp)
+                    infos.append(BackupInfo(entry.id, time, found.size, entry.kind))
+        return infos
+
+    def file(self, name: str) -> str:
+        """The path of a name in the folder."""
+        return os.path.join(self.path, name)
+
+    def find(self, backup_id: str) -> Entry:
+        """The backup with an id, whether or not its file exists.
+
+        Raises:
+            FileNotFoundError: No backup can have this id; paths least of all.
+        """
+        entry = _entry(backup_id) or _entry(f"{backup_id}.mpack")
+        if entry is None or entry.id != backup_id:
+            msg = "no such backup"
+            raise FileNotFoundError(2, msg, backup_id)
+        return entry
+
+    def read(self, entry: Entry) -> bytes:
+        """The verified bytes of a backup.
+
+        Raises:
+            CorruptionError: They are not what the name says.
+        """
+        payload, _ = _disk.read_bytes(self.file(entry.name))
+        if not sha256(payload).hexdigest().startswith(entry.digest):
+            msg = (
+                f"backup {self.file(entry.name)!r} is damaged: its content does not "
+                f"match the hash in its name; use another backup"
+            )
+            raise CorruptionError(msg)
+        return payload
+
+    def candidates(self, since: str | None) -> Iterator[Entry]:
+        """What a recovery may try, newest first: never an unsaved state.
+
+        Args:
+            since: Leave out what is older; it belonged to a predecessor.
+        """
+        for entry in self.entries():
+            if entry.kind != "unsaved" and (since is None or entry.stamp >= since):
+                yield entry
+
+    def next_stamp(self, clock: Clock, after: str | None) -> str:
+        """The time of a new commit: now, but later than every state known.
+
+        A clock that stands still or goes back must not change their order.
+        """
+        stamps = [entry.stamp for entry in self.entries() if entry.stamp]
+        newest = max([*stamps, after or ""])
+        now = stamp_of(clock())
+        if now > newest:
+            return now
+        time = time_of(newest)
+        # A state at the end of time cannot be topped; it does not happen by itself.
+        if time is None or time > datetime.max.replace(tzinfo=UTC) - TICK:
+            return now
+        return stamp_of(time + TICK)
+
+    def keep(self, source: str | None, payload: bytes, stamp: str) -> tuple[str, bool]:
+        """Back up one state, durable after the folder is synced.
+
+        Args:
+            source: A file that was just found to hold *payload* and is about to
+                be replaced, to be linked; None asks for a copy.
+            payload: The state.
+            stamp: When it was committed.
+
+        Returns:
+            Its id, and whether it is new.
+        """
+        digest = sha256(payload).hexdigest()[:HASH_DIGITS]
+        entry = Entry(f"{stamp}-{digest}.mpack", "snapshot", digest, stamp)
+        path = self.file(entry.name)
+        if self._holds(path, payload):
+            return entry.id, False
+        try:
+            if source is not None and _disk.hard_link(source, path):
+                return entry.id, True
+        except FileExistsError:
+            self._log.warning(f"backup {path!r} was damaged and is replaced")
+        _disk.replace_bytes(path, payload, self._prefix)
+        return entry.id, True
+
+    def _holds(self, path: str, payload: bytes) -> bool:
+        try:
+            return _disk.read_bytes(path)[0] == payload
+        except FileNotFoundError:
+            return False
+
+    def free_name(self, clock: Clock, suffix: str) -> str:
+        """A path for a new file with a time in its name."""
+        taken = set(_disk.list_names(self.path))
+        time = clock()
+        while f"{stamp_of(time)}{suffix}" in taken:
+            time += TICK
+        return self.file(f"{stamp_of(time)}{suffix}")
+
+    def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
+        """Give a damaged file a second name here; durable on return.
+
+        A link is preferred, since it needs no reading of what is unreadable.
+        """
+        damaged = _disk.look(source)
+        for name in _disk.list_names(self.path):
+            if CORRUPT.fullmatch(name) and damaged is not None:
+                # Kept already, by a recovery that was interrupted.
+                other = _disk.look(self.file(name))
+                if other is not None and other.inode == damaged.inode:
+                    return self.file(name)
+        path = self.free_name(clock, ".corrupt")
+        if not _disk.hard_link(source, path):
+            if payload is None:
+                payload, _ = _disk.read_bytes(source)
+            _disk.replace_bytes(path, payload, self._prefix)
+        _disk.sync_directory(self.path)
+        return path
+
+    def prune(self, kept: int, good: str | None) -> None:
+        """Delete old snapshots beyond *kept* and old damaged files.
+
+        Args:
+            kept: How many stay; at least the newest good one does.
+            good: The id of one that was verified just now.
+        """
+        entries = [entry for entry in self.entries() if entry.kind != "unsaved"]
+        kept = max(kept, 1)
+        stay, excess = entries[:kept], entries[kept:]
+        if excess and good not in {entry.id for entry in stay}:
+            excess = self._without_newest_good(stay, excess)
+        for entry in excess:
+            _disk.remove(self.file(entry.name))
+        corrupt = filter(CORRUPT.fullmatch, _disk.list_names(self.path))
+        for name in sorted(corrupt, reverse=True)[CORRUPT_KEPT:]:
+            _disk.remove(self.file(name))
+
+    def _without_newest_good(
+        self, stay: list[Entry], excess: list[Entry]
+    ) -> list[Entry]:
+        for entry in [*stay, *excess]:
+            # A legacy backup proves nothing by itself.
+            if entry.digest and self._is_good(entry):
+                return [other for other in excess if other is not entry]
+        return []
+
+    def _is_good(self, entry: Entry) -> bool:
+        try:
+            self.read(entry)
+        except (OSError, CorruptionError) as err:
+            self._log.warning(f"backup {self.file(entry.name)!r} is not usable: {err}")
+            return False
+        return True
+
+    def erase(self) -> None:
+        """Delete every backup and damaged file; strangers stay."""
+        for name in _disk.list_names(self.path):
+            if _entry(name) or CORRUPT.fullmatch(name):
+                _disk.remove(self.file(name))
+        if os.path.isdir(self.path):
+            _disk.sync_directory(self.path)

@@ -1,0 +1,291 @@
+"""The disk steps: every call that changes or reads a stored byte is here.
+
+Each step raises the `OSError` of the call that failed and leaves a whole file
+behind, old or new. The order of the steps is what keeps data: bytes are synced
+before a name points to them, and the folder is synced after.
+
+Rejected: ``O_TMPFILE`` with ``linkat`` (cannot replace a file), mapping files
+into memory (a foreign truncation kills the process with SIGBUS).
+"""
+
+import contextlib
+import errno
+import os
+import secrets
+import stat
+import sys
+
+__all__ = [
+    "Found",
+    "NotRegularFileError",
+    "discard",
+    "hard_link",
+    "list_names",
+    "look",
+    "make_directory",
+    "move",
+    "put_in_place",
+    "read_bytes",
+    "remove",
+    "remove_directory",
+    "replace_bytes",
+    "sync_directory",
+    "write_temporary",
+]
+
+# Windows has neither the flags nor the need: it opens no FIFO by path.
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+BINARY = getattr(os, "O_BINARY", 0)
+DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+
+CHUNK_BYTES = 1 << 24
+
+TEMPORARY_SUFFIX = ".tmp"
+
+# What a file system without hard links answers, or one that forbids this one.
+NO_LINKS = frozenset(
+    {
+        errno.EPERM,
+        errno.EXDEV,
+        errno.EMLINK,
+        errno.ENOSYS,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+    }
+)
+
+
+class NotRegularFileError(OSError):
+    """A folder, FIFO, socket or device stands where a file should be."""
+
+
+class Found:
+    """What a look at a path shows: identity, size and time, for comparing.
+
+    The change time is left out: a hard link, which every backup is, moves it.
+    """
+
+    __slots__ = ("gid", "inode", "mode", "mtime_ns", "size", "uid")
+
+    def __init__(self, result: os.stat_result) -> None:
+        self.inode = (result.st_dev, result.st_ino)
+        self.size = result.st_size
+        self.mtime_ns = result.st_mtime_ns
+        self.mode = stat.S_IMODE(result.st_mode)
+        self.uid = result.st_uid
+        self.gid = result.st_gid
+
+    def signature(self) -> tuple[tuple[int, int], int, int]:
+        """Equal signatures mean: not replaced and not written to."""
+        return (self.inode, self.size, self.mtime_ns)
+
+
+def _require_regular(result: os.stat_result, path: str) -> Found:
+    if not stat.S_ISREG(result.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(result.st_mode) else errno.EINVAL
+        raise NotRegularFileError(code, "not a regular file", path)
+    return Found(result)
+
+
+def look(path: str) -> Found | None:
+    """Stat a regular file; None if there is nothing.
+
+    Raises:
+        NotRegularFileError: Something else is there, a symbolic link too.
+    """
+    try:
+        result = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _require_regular(result, path)
+
+
+def read_bytes(path: str) -> tuple[bytes, Found]:
+    """Read a whole regular file, never waiting and never following a link.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        NotRegularFileError: It is no file. A FIFO does not hang the caller.
+    """
+    # Looked at before it is opened: opening a device may act on it.
+    _require_regular(os.lstat(path), path)
+    fd = os.open(path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
+    try:
+        found = _require_regular(os.fstat(fd), path)
+        parts: list[bytes] = []
+        while part := os.read(fd, CHUNK_BYTES):
+            parts.append(part)
+    finally:
+        os.close(fd)
+    return b"".join(parts), found
+
+
+def _sync(fd: int) -> None:
+    if sys.platform == "darwin":  # pragma: no cover - macOS only
+        import fcntl  # noqa: PLC0415 - does not exist on Windows
+
+        # Plain fsync leaves the bytes in the drive's cache there.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a folder durable."""
+    if sys.platform == "win32":  # pragma: no cover - Windows syncs names by itself
+        return
+    fd = os.open(path, os.O_RDONLY | DIRECTORY | CLOEXEC)
+    try:
+        _sync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: str) -> None:
+    """Make a folder and its parents, private to the user, durable.
+
+    A folder that exists is left as it is, its mode too.
+    """
+    missing: list[str] = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for new in reversed(missing):
+        # Another process may be making the same folder.
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(new, 0o700)
+        sync_directory(os.path.dirname(new))
+
+
+def list_names(path: str) -> list[str]:
+    """The names in a folder; none if it does not exist."""
+    try:
+        return os.listdir(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _write_all(fd: int, payload: bytes) -> None:
+    left = memoryview(payload)
+    while left:
+        # write() may take less than it was given, at a full disk for one.
+        count = os.write(fd, left[:CHUNK_BYTES])
+        if count <= 0:
+            raise OSError(errno.EIO, "write() took nothing")
+        left = left[count:]
+
+
+def write_temporary(
+    directory: str, prefix: str, payload: bytes, like: Found | None = None
+) -> tuple[str, Found]:
+    """Write durable bytes under a random name, for `put_in_place`.
+
+    Args:
+        directory: The folder of the file to be replaced: a rename across file
+            systems fails, and a copy is not atomic.
+        prefix: Starts the name, so that leftovers of a crash are found.
+        payload: All bytes.
+        like: The file to be replaced, whose mode and owner are taken over.
+
+    Raises:
+        OSError: Nothing is left behind. Never try again on the same file: after
+            a failed fsync the kernel calls the lost pages clean.
+    """
+    name = f"{prefix}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    path = os.path.join(directory, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
+    fd = os.open(path, flags, 0o600)
+    try:
+        try:
+            if like is not None:
+                _take_over(fd, like)
+            _write_all(fd, payload)
+            _sync(fd)
+            found = Found(os.fstat(fd))
+        finally:
+            os.close(fd)
+    except BaseException:
+        discard(path)
+        raise
+    return path, found
+
+
+def _take_over(fd: int, like: Found) -> None:
+    if sys.platform == "win32":  # pragma: no cover - Windows inherits from the folder
+        return
+    mine = Found(os.fstat(fd))
+    if (mine.uid, mine.gid) != (like.uid, like.gid):
+        # Only root may give a file away; keeping it is better than not saving.
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, like.uid, like.gid)
+    os.fchmod(fd, like.mode)
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Give synced bytes their final name, replacing what has it.
+
+    The name is durable only after `sync_directory`.
+    """
+    os.replace(temporary, path)
+
+
+def replace_bytes(path: str, payload: bytes, prefix: str) -> None:
+    """Make *path* hold exactly *payload*, durable, or leave it as it was."""
+    directory = os.path.dirname(path)
+    temporary, _ = write_temporary(directory, prefix, payload)
+    try:
+        put_in_place(temporary, path)
+    except BaseException:
+        discard(temporary)
+        raise
+    sync_directory(directory)
+
+
+def hard_link(path: str, link: str) -> bool:
+    """Give a file a second name; False where the file system has no links.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(path, link)
+    except OSError as err:
+        if err.errno in NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def move(old: str, new: str) -> None:
+    """Rename a file or folder within one folder, durable."""
+    os.rename(old, new)
+    sync_directory(os.path.dirname(new))
+
+
+def remove(path: str) -> bool:
+    """Remove a name; False if it was not there. Durable after a sync."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_directory(path: str) -> None:
+    """Remove an empty folder; one that is not empty or not there stays so."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        if err.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+
+
+def discard(temporary: str) -> None:
+    """Remove a temporary file on the way out of a failure."""
+    # The first error is the one to raise; what stays is swept at the next load.
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)

@@ -1,0 +1,94 @@
+"""Which names a database may have: safe here, portable elsewhere.
+
+A name becomes a file name, so it must not leave the folder, hide, or mean
+another file on another system. Names come back in Unicode normal form C.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+
+from storify.exceptions import DatabaseNameError
+
+__all__ = ["check_name", "check_new_name", "collation_key"]
+
+MAX_NAME_BYTES = 200
+# Windows opens a device under these names, with any suffix.
+DEVICES = frozenset(
+    {"CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"}
+    | {f"{port}{n}" for port in ("COM", "LPT") for n in "0123456789¹²³"}
+)
+SEPARATORS = frozenset("/\\:")
+# Windows refuses them; older files of other systems may have them.
+UNPORTABLE = frozenset('<>"|?*')
+# They make a name look like another one.
+BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+# Control characters, surrogates, line and paragraph separators.
+UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
+
+
+def _flaw(name: str) -> str | None:
+    if not name:
+        return "it is empty"
+    for character in name:
+        if character in SEPARATORS:
+            return f"it contains {character!r}"
+        if character in BIDI or unicodedata.category(character) in UNSAFE_CATEGORIES:
+            return f"it contains the control character {character!r}"
+    if name.startswith("."):
+        return "it starts with a dot"
+    if name.endswith((".", " ")):
+        return "it ends with a dot or a space"
+    if name.split(".")[0].rstrip(" ").upper() in DEVICES:
+        return "it is a device on Windows"
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_NAME_BYTES} bytes"
+    return None
+
+
+def _refuse(name: object, flaw: str) -> DatabaseNameError:
+    # Cut: a name of a megabyte would fill the log.
+    shown = repr(name)
+    shown = shown if len(shown) <= MAX_NAME_BYTES else f"{shown[:60]}…"
+    return DatabaseNameError(
+        f"bad database name {shown}: {flaw}; use letters, digits, '-', '_' or spaces"
+    )
+
+
+def check_name(name: str) -> str:
+    """Give *name* in normal form C if it is safe and portable.
+
+    Raises:
+        DatabaseNameError: It is not; the message says why.
+    """
+    given: object = name
+    if not isinstance(given, str):
+        raise _refuse(given, "it is no str")
+    normal = unicodedata.normalize("NFC", given)
+    flaw = _flaw(normal)
+    if flaw is not None:
+        raise _refuse(given, flaw)
+    return normal
+
+
+def collation_key(name: str) -> str:
+    """Equal for names that some file system takes for one."""
+    folded = unicodedata.normalize("NFC", name).casefold()
+    return unicodedata.normalize("NFC", folded)
+
+
+def check_new_name(name: str, existing: Iterable[str]) -> str:
+    """`check_name` for a database that is to be created beside others.
+
+    Raises:
+        DatabaseNameError: Also if it differs from an existing name only by case
+            or normal form, or Windows could not have it.
+    """
+    normal = check_name(name)
+    bad = UNPORTABLE.intersection(normal)
+    if bad:
+        raise _refuse(name, f"it contains {min(bad)!r}")
+    key = collation_key(normal)
+    for other in existing:
+        if other != normal and collation_key(other) == key:
+            raise _refuse(name, f"only case or normal form tells it from {other!r}")
+    return normal

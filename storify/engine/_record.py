@@ -1,0 +1,112 @@
+"""The checksum record ``.sum``: what the main file must hold.
+
+::
+
+    {"current": SUM | null,     the state that was acknowledged last
+     "next":    SUM | null,     the state that a commit is about to install
+     "since":   TIME | null,    when this database was created
+     "check":   16 hex digits}  of the record itself
+    SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit}
+
+``next`` is written before the main file is renamed and becomes ``current``
+after. So a crash at any step leaves a main file that matches one of the two,
+and is neither rot nor a foreign write. ``since`` keeps a recovery from bringing
+back a predecessor of the same name that was destroyed. The inode is never
+noted, so that a copied folder stays verified. A record with a wrong ``check``
+counts for nothing: else a rotten record would condemn a good file.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+from storify.engine import _disk
+
+__all__ = ["DamagedRecordError", "Record", "Sum", "read_record", "write_record"]
+
+CHECK_DIGITS = 16
+
+
+class DamagedRecordError(ValueError):
+    """A record is there and says nothing that can be trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """What is known of one state of the main file.
+
+    Attributes:
+        size: In bytes.
+        mtime_ns: Time of the file. Same size and time but another hash is rot.
+        sha256: Hex digest of the whole file.
+        time: When the state was committed, as in the names of backups.
+    """
+
+    size: int
+    mtime_ns: int
+    sha256: str
+    time: str
+
+    def fits(self, found: _disk.Found) -> bool:
+        """Whether nobody has written to the file since, going by size and time."""
+        return (self.size, self.mtime_ns) == (found.size, found.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """The content of ``.sum``; without arguments, that of a missing one."""
+
+    current: Sum | None = None
+    next: Sum | None = None
+    since: str | None = None
+
+    def sums(self) -> list[Sum]:
+        """The states that the main file may rightly be in."""
+        return [known for known in (self.current, self.next) if known is not None]
+
+    def by_hash(self, digest: str) -> Sum | None:
+        """The known state with this content."""
+        return next((known for known in self.sums() if known.sha256 == digest), None)
+
+    def settled(self) -> "Record":
+        """The record after the commit."""
+        return replace(self, current=self.next, next=None)
+
+
+def _check(body: dict[str, Any]) -> str:
+    text = json.dumps(body, sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:CHECK_DIGITS]
+
+
+def _sum(tree: dict[str, Any] | None) -> Sum | None:
+    return None if tree is None else Sum(**tree)
+
+
+def read_record(path: str) -> Record | None:
+    """Read ``.sum``; None if there is none.
+
+    Raises:
+        DamagedRecordError: It is torn, rotten, or of an unknown format.
+        OSError: It could not be read.
+    """
+    try:
+        payload, _ = _disk.read_bytes(path)
+    except FileNotFoundError:
+        return None
+    try:
+        body: dict[str, Any] = json.loads(payload)
+        if body.pop("check") != _check(body):
+            msg = "its own checksum is wrong"
+            raise DamagedRecordError(msg)
+        return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+        msg = f"checksum record {path!r} is damaged: {err}"
+        raise DamagedRecordError(msg) from err
+
+
+def write_record(path: str, record: Record, prefix: str) -> None:
+    """Replace ``.sum``, durable; also makes new links in its folder durable."""
+    body = asdict(record)
+    body["check"] = _check(body)
+    _disk.replace_bytes(path, (json.dumps(body, indent=1) + "\n").encode(), prefix)
