@@ -1,1 +1,39 @@
-"""."""
+"""Bytes to durable state and back: the only package that touches the disk.
+
+`protocol` says what an engine promises; `file` and `memory` keep it. Above this
+package nobody opens a data file, and here nobody knows what the bytes mean.
+"""
+
+from storify.engine._names import check_name
+from storify.engine.catalog import FileCatalog, open_catalog
+from storify.engine.file import FileEngine
+from storify.engine.memory import MemoryCatalog, MemoryEngine
+from storify.engine.protocol import (
+    BackupInfo,
+    Catalog,
+    Clock,
+    Commit,
+    Engine,
+    Loaded,
+    StaleVersionError,
+    Version,
+    version_of,
+)
+
+__all__ = [
+    "BackupInfo",
+    "Catalog",
+    "Clock",
+    "Commit",
+    "Engine",
+    "FileCatalog",
+    "FileEngine",
+    "Loaded",
+    "MemoryCatalog",
+    "MemoryEngine",
+    "StaleVersionError",
+    "Version",
+    "check_name",
+    "open_catalog",
+    "version_of",
+]

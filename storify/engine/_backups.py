@@ -92,6 +92,11 @@ def _entry(name: str) -> Entry | None:
     return None
 
 
+def _same_file(one: str, other: str) -> bool:
+    first, second = _disk.look(one), _disk.look(other)
+    return first is not None and second is not None and first.inode == second.inode
+
+
 class BackupFolder:
     """Reads and writes the backups; the caller holds the lock for writing.
 
@@ -183,14 +188,18 @@ class BackupFolder:
             return now
         return stamp_of(time + TICK)
 
-    def keep(self, source: str | None, payload: bytes, stamp: str) -> tuple[str, bool]:
+    def keep(
+        self, source: str, payload: bytes, stamp: str, *, link: bool
+    ) -> tuple[str, bool]:
         """Back up one state, durable after the folder is synced.
 
         Args:
-            source: A file that was just found to hold *payload* and is about to
-                be replaced, to be linked; None asks for a copy.
+            source: The main file, which was just found to hold *payload*.
             payload: The state.
             stamp: When it was committed.
+            link: Share the file instead of copying it. Only right if the main
+                file is about to be replaced: a foreign program that writes into
+                it would change the backup too.
 
         Returns:
             Its id, and whether it is new.
@@ -198,10 +207,10 @@ class BackupFolder:
         digest = sha256(payload).hexdigest()[:HASH_DIGITS]
         entry = Entry(f"{stamp}-{digest}.mpack", "snapshot", digest, stamp)
         path = self.file(entry.name)
-        if self._holds(path, payload):
+        if self._holds(path, payload) and (link or not _same_file(source, path)):
             return entry.id, False
         try:
-            if source is not None and _disk.hard_link(source, path):
+            if link and _disk.hard_link(source, path):
                 return entry.id, True
         except FileExistsError:
             self._log.warning(f"backup {path!r} was damaged and is replaced")
@@ -258,7 +267,10 @@ class BackupFolder:
             _disk.remove(self.file(entry.name))
         corrupt = filter(CORRUPT.fullmatch, _disk.list_names(self.path))
         for name in sorted(corrupt, reverse=True)[CORRUPT_KEPT:]:
-            _disk.remove(self.file(name))
+            # A folder that was set aside is nothing that grows.
+            with contextlib.suppress(_disk.NotRegularFileError):
+                _disk.look(self.file(name))
+                _disk.remove(self.file(name))
 
     def _without_newest_good(
         self, stay: list[Entry], excess: list[Entry]

@@ -178,7 +178,11 @@ def _write_all(fd: int, payload: bytes) -> None:
 
 
 def write_temporary(
-    directory: str, prefix: str, payload: bytes, like: Found | None = None
+    directory: str,
+    prefix: str,
+    payload: bytes,
+    like: Found | None = None,
+    suffix: str = TEMPORARY_SUFFIX,
 ) -> tuple[str, Found]:
     """Write durable bytes under a random name, for `put_in_place`.
 
@@ -188,12 +192,13 @@ def write_temporary(
         prefix: Starts the name, so that leftovers of a crash are found.
         payload: All bytes.
         like: The file to be replaced, whose mode and owner are taken over.
+        suffix: Ends the name.
 
     Raises:
         OSError: Nothing is left behind. Never try again on the same file: after
             a failed fsync the kernel calls the lost pages clean.
     """
-    name = f"{prefix}{secrets.token_hex(8)}{TEMPORARY_SUFFIX}"
+    name = f"{prefix}{secrets.token_hex(8)}{suffix}"
     path = os.path.join(directory, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
     fd = os.open(path, flags, 0o600)

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Literal
 
@@ -98,16 +98,14 @@ class Lock:
     def mine(self, holder: object) -> bool:
         """Whether this thread holds the lock for *holder* already."""
         exclusion = self._exclusion
-        return (
-            exclusion.thread == threading.get_ident() and exclusion.holder is holder
-        )
+        return exclusion.thread == threading.get_ident() and exclusion.holder is holder
 
     def exclusive(self) -> bool:
         """Whether whoever holds the lock may write."""
         return self._exclusion.exclusive
 
     @contextmanager
-    def held(self, holder: object, mode: Mode = "write") -> Iterator[bool]:
+    def held(self, holder: object, mode: Mode = "write") -> Generator[bool]:
         """Hold the lock in a ``with`` block; does not nest.
 
         Yields:
@@ -119,12 +117,18 @@ class Lock:
         """
         exclusion, pid = self._exclusion, os.getpid()
         if exclusion.thread == threading.get_ident():
+            if mode != "write":
+                # A reader needs no lock to find a whole file.
+                yield False
+                return
             # Waiting for ourselves would only end with the timeout.
-            raise self._refusal("another instance in this thread is inside `locked`")
+            msg = "another instance in this thread is inside `locked`"
+            raise self._refusal(msg)
         deadline = time.monotonic() + self.timeout_s
         mutex = exclusion.mutex
         if not mutex.acquire(timeout=self.timeout_s):
-            raise self._refusal("another thread of this process holds it")
+            msg = "another thread of this process holds it"
+            raise self._refusal(msg)
         try:
             fd, writable = self._take(mode, deadline)
             exclusion.fd = fd
@@ -187,7 +191,8 @@ class Lock:
         while not _try_lock(fd, shared=shared):
             left = deadline - time.monotonic()
             if left <= 0:
-                raise self._refusal("another process holds it")
+                msg = "another process holds it"
+                raise self._refusal(msg)
             time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE_S)
 
@@ -220,7 +225,9 @@ else:
 
     def _try_lock(fd: int, *, shared: bool) -> bool:
         try:
-            fcntl.flock(fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            fcntl.flock(
+                fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
+            )
         except BlockingIOError:
             return False
         return True

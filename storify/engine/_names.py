@@ -21,28 +21,35 @@ SEPARATORS = frozenset("/\\:")
 # Windows refuses them; older files of other systems may have them.
 UNPORTABLE = frozenset('<>"|?*')
 # They make a name look like another one.
-BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+BIDI = frozenset(
+    "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+)
 # Control characters, surrogates, line and paragraph separators.
 UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
-def _flaw(name: str) -> str | None:
-    if not name:
-        return "it is empty"
+def _bad_character(name: str) -> str | None:
     for character in name:
         if character in SEPARATORS:
             return f"it contains {character!r}"
         if character in BIDI or unicodedata.category(character) in UNSAFE_CATEGORIES:
             return f"it contains the control character {character!r}"
-    if name.startswith("."):
-        return "it starts with a dot"
-    if name.endswith((".", " ")):
-        return "it ends with a dot or a space"
-    if name.split(".")[0].rstrip(" ").upper() in DEVICES:
-        return "it is a device on Windows"
-    if len(name.encode()) > MAX_NAME_BYTES:
-        return f"it is longer than {MAX_NAME_BYTES} bytes"
     return None
+
+
+def _flaw(name: str) -> str | None:
+    if bad := _bad_character(name):
+        return bad
+    stem = name.partition(".")[0].rstrip(" ").upper()
+    rules = {
+        "it is empty": not name,
+        "it starts with a dot": name.startswith("."),
+        "it ends with a dot or a space": name.endswith((".", " ")),
+        "it is a device on Windows": stem in DEVICES,
+        f"it is longer than {MAX_NAME_BYTES} bytes": len(name.encode())
+        > MAX_NAME_BYTES,
+    }
+    return next((flaw for flaw, broken in rules.items() if broken), None)
 
 
 def _refuse(name: object, flaw: str) -> DatabaseNameError:
@@ -60,13 +67,12 @@ def check_name(name: str) -> str:
     Raises:
         DatabaseNameError: It is not; the message says why.
     """
-    given: object = name
-    if not isinstance(given, str):
-        raise _refuse(given, "it is no str")
-    normal = unicodedata.normalize("NFC", given)
+    if not isinstance(name, str):  # pyright: ignore[reportUnnecessaryIsInstance] - users pass anything
+        raise _refuse(name, "it is no str")
+    normal = unicodedata.normalize("NFC", name)
     flaw = _flaw(normal)
     if flaw is not None:
-        raise _refuse(given, flaw)
+        raise _refuse(name, flaw)
     return normal
 
 

@@ -16,6 +16,7 @@ noted, so that a copied folder stays verified. A record with a wrong ``check``
 counts for nothing: else a rotten record would condemn a good file.
 """
 
+import errno
 import json
 from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
@@ -87,13 +88,18 @@ def read_record(path: str) -> Record | None:
     """Read ``.sum``; None if there is none.
 
     Raises:
-        DamagedRecordError: It is torn, rotten, or of an unknown format.
-        OSError: It could not be read.
+        DamagedRecordError: It is torn, rotten, unreadable, or of an unknown format.
+        OSError: It could not be read now.
     """
     try:
         payload, _ = _disk.read_bytes(path)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
+    except OSError as err:
+        if err.errno != errno.EIO:
+            raise
+        msg = f"checksum record {path!r} is damaged: {err}"
+        raise DamagedRecordError(msg) from err
     try:
         body: dict[str, Any] = json.loads(payload)
         if body.pop("check") != _check(body):

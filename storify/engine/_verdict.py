@@ -1,8 +1,8 @@
-"""What a main file and its checksum record say together.
+r"""What a main file and its checksum record say together.
 
 ::
 
-    main \\ record     none          current or next has   same size and   else
+    main \ record     none          current or next has   same size and   else
                                     its hash              time, other hash
     missing           ABSENT        -                     -               LOST
     there             FIRST_SEEN    TRUSTED               ROTTEN          FOREIGN
@@ -67,25 +67,29 @@ def read_main(path: str) -> Main | None:
     return Main(payload, sha256(payload).hexdigest(), found)
 
 
-def judge(
-    main: Main | None, record: Record | None
-) -> tuple[Verdict, Sum | None, str]:
+def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
     """Weigh the file against the record; None stands for a missing one.
 
     Returns:
         The verdict, the known state if it is TRUSTED, and what is wrong.
     """
+    record = record or Record()
     if main is None:
-        if record is None or record.current is None:
+        if record.current is None:
             return Verdict.ABSENT, None, ""
         return Verdict.LOST, None, "the file is missing"
     if main.payload is None:
         return Verdict.ROTTEN, None, "the disk cannot read the file"
-    if record is not None and (known := record.by_hash(main.digest)) is not None:
+    if (known := record.by_hash(main.digest)) is not None:
         return Verdict.TRUSTED, known, ""
+    return _unknown(main, record)
+
+
+def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
+    """Judge a readable file whose content is not on record."""
     if not main.payload:
         return Verdict.ROTTEN, None, "the file is empty"
-    if record is None or not record.sums():
+    if not record.sums():
         return Verdict.FIRST_SEEN, None, ""
     if any(known.fits(main.found) for known in record.sums()):
         return Verdict.ROTTEN, None, "the content changed but size and time did not"

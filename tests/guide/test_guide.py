@@ -26,7 +26,7 @@ class User(Model):
         self.user_id = user_id
         self.name = name
         self.email = email
-        self._session_token = None
+        self._session = None
 
     def __repr__(self):
         """Show id and name."""
@@ -441,14 +441,14 @@ def test_underscored_attributes_are_not_stored(root):
     """They come back as ``__init__`` sets them."""
     sf = Storify(root, models=[User])
     alice = User("u001")
-    alice._session_token = "secret"
+    alice._session = "hidden"
     sf.get_db("my_data")["a"] = alice
     sf.flush()
 
     again = Storify(root, models=[User]).get_db("my_data")["a"]
 
-    assert again._session_token is None
-    assert b"secret" not in (root / "my_data.mpack").read_bytes()
+    assert again._session is None
+    assert b"hidden" not in (root / "my_data.mpack").read_bytes()
 
 
 def test_keyname_is_the_class_name_and_can_be_overridden(root):

@@ -1,0 +1,95 @@
+"""Where the files of one database are.
+
+::
+
+    data/users.mpack              the main file; a symbolic link is followed
+    data/.backups/users/.lock     taken for every operation
+    data/.backups/users/.sum      the checksum record, see `_record`
+    data/.backups/users/…         backups, see `_backups`
+    data/.backups/.rename         a rename under way, see `_rename`
+
+Everything stands beside the file that a link leads to, so that programs that
+reach it by different links exclude each other.
+"""
+
+import os
+from dataclasses import dataclass
+from hashlib import sha256
+
+from storify.engine import _disk
+from storify.logger import LoggerLike
+
+__all__ = ["BACKUPS", "SUFFIX", "Place", "place_of", "stem_of"]
+
+BACKUPS = ".backups"
+SUFFIX = ".mpack"
+PREFIX_DIGITS = 12
+
+
+def stem_of(path: str) -> str:
+    """The database name in a path: ``users`` of ``data/users.mpack``.
+
+    Any other suffix stays, or ``a.mpack`` and ``a.bin`` would share backups.
+    """
+    return os.path.basename(path).removesuffix(SUFFIX)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The paths of one database, as they are now.
+
+    Attributes:
+        link: The path that was given.
+        main: The file itself, links followed.
+        backups: Its folder of backups.
+    """
+
+    link: str
+    main: str
+    backups: str
+
+    @property
+    def directory(self) -> str:
+        """The folder of the main file."""
+        return os.path.dirname(self.main)
+
+    @property
+    def lock(self) -> str:
+        """The lock file."""
+        return os.path.join(self.backups, ".lock")
+
+    @property
+    def record(self) -> str:
+        """The checksum record."""
+        return os.path.join(self.backups, ".sum")
+
+    @property
+    def prefix(self) -> str:
+        """Starts the name of each temporary file of this database.
+
+        A hash, since a long database name leaves no room for anything else.
+        """
+        digest = sha256(os.fsencode(os.path.basename(self.main))).hexdigest()
+        return f".storify-{digest[:PREFIX_DIGITS]}-"
+
+    def sweep(self, log: LoggerLike) -> None:
+        """Remove temporary files that a crash left; only under the lock.
+
+        Whoever holds the lock is the only writer, so all of them are leftovers.
+        """
+        for directory in {self.directory, self.backups}:
+            for name in _disk.list_names(directory):
+                if name.startswith(self.prefix) and name.endswith(
+                    _disk.TEMPORARY_SUFFIX
+                ):
+                    _disk.remove(os.path.join(directory, name))
+                    log.info(f"removed {name!r} in {directory!r}: left by a crash")
+
+
+def place_of(path: str, backups_directory: str | None = None) -> Place:
+    """Find the files of the database at *path*; nothing need exist."""
+    main = os.path.realpath(path)
+    backups = backups_directory or os.path.join(
+        os.path.dirname(main), BACKUPS, stem_of(main)
+    )
+    return Place(path, main, backups)

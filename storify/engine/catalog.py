@@ -1,0 +1,187 @@
+"""A folder of databases: ``<name>.mpack`` each, with backups in ``.backups/``."""
+
+import os
+from contextlib import suppress
+
+from storify.engine import _disk
+from storify.engine._names import check_name, check_new_name
+from storify.engine._place import BACKUPS, SUFFIX, place_of, stem_of
+from storify.engine._record import DamagedRecordError, read_record
+from storify.engine._rename import finish_rename, rename, rename_pending
+from storify.engine.file import LOCK_TIMEOUT_S, FileEngine
+from storify.engine.memory import MemoryCatalog
+from storify.engine.protocol import Catalog, Clock, utc_now
+from storify.exceptions import DatabaseNameError
+from storify.logger import LoggerLike
+
+__all__ = ["FileCatalog", "open_catalog"]
+
+
+class FileCatalog:
+    """The databases of one folder, which is created by the first commit.
+
+    Args:
+        directory: The folder; need not exist.
+        log: Told of recoveries and settled renames.
+        clock: Gives the times in backup names.
+        lock_timeout_s: How long to wait for another writer.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        log: LoggerLike,
+        clock: Clock = utc_now,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+    ) -> None:
+        self._directory = os.path.abspath(directory)
+        self._log = log
+        self._clock = clock
+        self._lock_timeout_s = lock_timeout_s
+
+    @property
+    def location(self) -> str:
+        """The absolute path of the folder."""
+        return self._directory
+
+    def engine(self, name: str, *, readonly: bool = False) -> FileEngine:
+        """The engine of a database that exists or is to be created.
+
+        Raises:
+            DatabaseNameError: The name is unsafe or unportable; or no database
+                has it, and one has a name that differs only by case or form.
+        """
+        return FileEngine(
+            self._path(self._resolve(name)),
+            log=self._log,
+            clock=self._clock,
+            lock_timeout_s=self._lock_timeout_s,
+            readonly=readonly,
+        )
+
+    def names(self) -> list[str]:
+        """The databases, sorted, also those whose file is lost but recoverable.
+
+        Files whose names storify would not open are left out.
+        """
+        self._finish_rename()
+        stems = {
+            stem_of(file)
+            for file in _disk.list_names(self._root())
+            if file.endswith(SUFFIX)
+        }
+        stems.update(_disk.list_names(os.path.join(self._root(), BACKUPS)))
+        return sorted(stem for stem in stems if self._opens(stem))
+
+    def exists(self, name: str) -> bool:
+        """Whether there is such a database; its file may be lost but recoverable.
+
+        Raises:
+            DatabaseNameError: No database can have this name.
+        """
+        self._finish_rename()
+        return self._found(name) is not None
+
+    def rename(self, old: str, new: str) -> None:
+        """Rename a database and its backups; a crash on the way loses neither.
+
+        An open instance of it must be closed before: it would find its database
+        removed. Backups of a former database *new* are put aside.
+
+        Raises:
+            FileNotFoundError: There is no *old*, or its file is lost; load it,
+                so that it is recovered.
+            FileExistsError: There is a *new*.
+            DatabaseNameError: *new* is not allowed.
+            DatabaseLockedError: One of them was in use for too long.
+            OSError: Not done, or cut off and finished by the next call.
+        """
+        self._finish_rename()
+        source = self._found(old)
+        if source is None:
+            raise FileNotFoundError(2, "no such database", self._path(check_name(old)))
+        target = self._found(new)
+        if target is not None:
+            raise FileExistsError(17, "the database exists already", self._path(target))
+        others = [name for name in self.names() if name != source]
+        target = check_new_name(new, others)
+        rename(self._root(), source, target, self._log, self._lock_timeout_s)
+
+    def remove(self, name: str) -> None:
+        """Destroy a database; its last state joins its backups, which stay.
+
+        Raises:
+            FileNotFoundError: There is no such database.
+            DatabaseNameError: No database can have this name.
+        """
+        found = self._found(name)
+        if found is None:
+            raise FileNotFoundError(2, "no such database", self._path(check_name(name)))
+        self.engine(found).destroy()
+
+    def _root(self) -> str:
+        return os.path.realpath(self._directory)
+
+    def _path(self, name: str) -> str:
+        """The main file of a checked name, surely inside the folder."""
+        root = self._root()
+        path = os.path.join(root, name + SUFFIX)
+        if os.path.realpath(os.path.dirname(path)) != root:
+            msg = f"bad database name {name!r}: it leads out of {root!r}"
+            raise DatabaseNameError(msg)
+        return path
+
+    def _resolve(self, name: str) -> str:
+        found = self._found(name)
+        return check_new_name(name, self.names()) if found is None else found
+
+    def _found(self, name: str) -> str | None:
+        """The name as it is on disk: as given, or in normal form C."""
+        normal = check_name(name)
+        for spelling in (name, normal):
+            if self._there(spelling):
+                return spelling
+        return None
+
+    def _there(self, name: str) -> bool:
+        path = self._path(name)
+        if os.path.lexists(path):
+            return True
+        try:
+            record = read_record(place_of(path).record)
+        except (DamagedRecordError, OSError):
+            # Then the main file was committed once.
+            return True
+        return record is not None and record.current is not None
+
+    def _opens(self, stem: str) -> bool:
+        with suppress(DatabaseNameError):
+            check_name(stem)
+            return self._there(stem)
+        return False
+
+    def _finish_rename(self) -> None:
+        place = place_of(os.path.join(self._root(), "any" + SUFFIX))
+        if rename_pending(place):
+            with suppress(PermissionError):  # a folder that may only be read
+                finish_rename(place, self._log, self._lock_timeout_s)
+
+
+def open_catalog(root: str | os.PathLike[str], log: LoggerLike) -> Catalog:
+    """The catalog of a folder, or of memory for ``"memory://"``.
+
+    ``"memory://"`` gives a new empty catalog each time, ``"memory://x"`` the
+    same one as long as somebody in this process has it.
+
+    Raises:
+        ValueError: A URL of a kind that no engine knows.
+    """
+    text = os.fspath(root)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return FileCatalog(text, log=log)
+    if scheme == "memory":
+        return MemoryCatalog.named(rest) if rest else MemoryCatalog()
+    msg = f"no engine for {scheme!r} URLs; use a folder or 'memory://'"
+    raise ValueError(msg)

@@ -1,0 +1,196 @@
+"""`Model`: the base of all classes whose objects can be stored.
+
+Two kinds, told apart when the class is made:
+
+* **declared**: annotated fields; ``attrs`` is applied to the class in place.
+* **dynamic**: hand-written (its own ``__init__``, or no annotated fields). attrs
+  never touches it: ``==`` and ``hash`` stay those of the class, and its public
+  attributes are what is stored.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    ClassVar,
+    Literal,
+    Self,
+    cast,
+    dataclass_transform,
+)
+
+import attrs
+
+from storify.exceptions import ModelError
+
+from .fields import convert, field, prepare
+from .options import (
+    ClassOptions,
+    check_names,
+    class_options,
+    definitions,
+    read_options,
+)
+from .state import assign, computed_names, public
+
+if TYPE_CHECKING:
+    from .plan import Hooks
+
+__all__ = ["Model"]
+
+
+@dataclass_transform(field_specifiers=(field, attrs.field))
+class Model:
+    """Base of all storable classes.
+
+    Declare fields with annotations, or write ``__init__`` by hand; both kinds
+    are stored as ``{keyname: {field: value}}``::
+
+        class User(Model):
+            name: str
+            age: int = 0
+            tags: list[str] = []  # copied per object
+            _session: str = ""  # not stored, not compared, not shown
+
+    Options of the class line: ``frozen kw_only eq order repr init`` as in attrs;
+    ``keyname=`` the tag in the file (default ``__ClassName__``), ``was=`` earlier
+    tags, ``version=`` the schema version with `migration` steps, ``extra=`` what
+    to do with unknown names ("keep" or "forbid"), ``dropped=`` retired names.
+    A subclass inherits ``version``, ``extra`` and ``dropped``, not the others.
+    """
+
+    __storify__: ClassVar[ClassOptions]
+
+    def __init_subclass__(
+        cls,
+        *,
+        frozen: bool = False,
+        kw_only: bool = False,
+        eq: bool | None = None,
+        order: bool = False,
+        repr: bool | None = None,  # noqa: A002 -- attrs' own name for it
+        init: bool | None = None,
+        keyname: str | None = None,
+        was: str | Sequence[str] = (),
+        version: int | None = None,
+        extra: Literal["keep", "forbid"] | None = None,
+        dropped: str | Iterable[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        try:
+            super().__init_subclass__(**kwargs)
+        except TypeError as err:
+            if not kwargs:
+                raise
+            msg = f"class {cls.__qualname__}: unknown option {', '.join(kwargs)}"
+            raise ModelError(msg) from err
+        cls.__storify__ = read_options(
+            cls, keyname=keyname, was=was, version=version, extra=extra, dropped=dropped
+        )
+        definitions.count += 1
+        if not cls.__storify__.declared:
+            return
+        own_replace = vars(cls).get("__replace__")
+        attrs.define(
+            cls,
+            # slots make a new class: its registration and super() would break
+            slots=False,
+            # without it one field() makes attrs overlook the plain annotations
+            auto_attribs=True,
+            frozen=frozen,
+            kw_only=kw_only,
+            # None leaves a user's own __eq__, __repr__ and __init__ alone
+            eq=eq,
+            order=order,
+            repr=repr,
+            init=init,
+            field_transformer=prepare,
+        )
+        if "__replace__" in vars(cls) and own_replace is None:
+            del cls.__replace__  # attrs' own forgets what is kept beside the fields
+        made = replace(cls.__storify__, attributes=vars(cls)["__attrs_attrs__"])
+        cls.__storify__ = made
+        check_names(cls, made)
+
+    @classmethod
+    def _keyname(cls) -> str:
+        """Give the tag of this class in files; override it to choose another."""
+        return class_options(cls).keyname
+
+    def _to_dict(self) -> dict[str, Any]:
+        """Give the stored fields as ``{name on disk: live value}``.
+
+        Of a declared class this is its cattrs hook. An override decides what is
+        stored.
+        """
+        if class_options(type(self)).declared:
+            return _own_hooks(type(self)).to_dict(self)
+        return public(self)
+
+    def _from_dict(self, data: dict[str, Any]) -> Self:
+        """Fill this object from the fields that `_to_dict` gave.
+
+        An override may be an instance method or a classmethod, and may return
+        the object or (an instance method) None.
+
+        Raises:
+            ModelLoadError: A required field of a declared model is missing.
+        """
+        if class_options(type(self)).declared:
+            made = _own_hooks(type(self)).from_dict(data)
+            vars(self).clear()
+            vars(self).update(vars(made))
+        else:
+            assign(self, data)
+        return self
+
+    @classmethod
+    def _deserialize(cls, data: dict[str, Any]) -> Self:
+        """Make an object from stored fields; a load calls it if it is overridden."""
+        return cast("Self", _own_hooks(cls).revive(data))
+
+    def evolve(self, **changes: Any) -> Self:
+        """Give a copy with some fields changed; what is not named stays as it is.
+
+        The copy is shallow. Converters run for the changed fields, validators for
+        all; then ``__attrs_post_init__``. Unknown stored names come along.
+
+        Raises:
+            TypeError: A name that is no parameter of ``__init__``.
+        """
+        cls = type(self)
+        copy = object.__new__(cls)
+        state = vars(copy)
+        computed = computed_names(cls)
+        state.update((k, v) for k, v in vars(self).items() if k not in computed)
+        options = class_options(cls)
+        if not options.declared:
+            state.update(changes)
+            return copy
+        fields = {a.alias: a for a in options.attributes if a.init}
+        for name, value in changes.items():
+            attribute = fields.get(name)
+            if attribute is None:
+                msg = f"{cls.__qualname__}.evolve() got an unknown field {name!r}"
+                raise TypeError(msg)
+            state[attribute.name] = convert(attribute, copy, value)
+        attrs.validate(cast("Any", copy))
+        post_init: Callable[[], object] | None
+        post_init = getattr(copy, "__attrs_post_init__", None)
+        if post_init is not None:
+            post_init()
+        return copy
+
+    __replace__ = evolve
+
+
+Model.__storify__ = ClassOptions(keyname="__Model__")
+
+
+def _own_hooks(cls: type[Model]) -> "Hooks":
+    """Give the hooks of *cls* from a registry of its own, made at the first use."""
+    # cattrs is imported only when a first model is planned
+    from .registry import own_hooks  # noqa: PLC0415 -- as said above
+
+    return own_hooks(cls)

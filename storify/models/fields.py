@@ -1,0 +1,239 @@
+"""One field of a declared model: `field`, and what storify adds to attrs' fields.
+
+A field is an ordinary ``attrs`` attribute. What attrs does not know (the name on
+disk, old names, whether it is stored at all) rides in its metadata.
+"""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
+
+import attrs
+
+from storify.exceptions import ModelError
+
+__all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]
+
+_T = TypeVar("_T")
+_In = TypeVar("_In")
+_METADATA_KEY = "__storify__"
+
+_Validator = Callable[[Any, "attrs.Attribute[Any]", Any], Any]
+
+
+@dataclass(frozen=True)
+class FieldOptions:
+    """What storify needs to know of a field beyond attrs.
+
+    Attributes:
+        key: The name on disk; None stands for the attribute's own name.
+        was: Names that the field had on disk before, newest first.
+        stored: Whether the field is saved; ``_x`` fields never are.
+        upgrade: Turns a stored value that does not conform into one that does.
+        alias_given: Whether the user chose the parameter's name.
+    """
+
+    key: str | None = None
+    was: tuple[str, ...] = ()
+    stored: bool = True
+    upgrade: Callable[[Any], Any] | None = None
+    alias_given: bool = False
+
+
+class _Options(TypedDict, total=False):
+    """The keywords that all overloads of `field` share."""
+
+    validator: _Validator | Sequence[_Validator] | None
+    alias: str | None
+    key: str | None
+    was: str | Sequence[str]
+    stored: bool
+    upgrade: Callable[[Any], Any] | None
+    kw_only: bool
+    init: bool
+    repr: bool | Callable[[Any], str]
+    eq: bool | Callable[[Any], Any]
+    order: bool | Callable[[Any], Any]
+    metadata: Mapping[Any, Any] | None
+
+
+# pyright infers list[Unknown] from factory=list unless the bare containers
+# have overloads of their own.
+@overload
+def field(
+    *, factory: type[list[Any]], **options: Unpack[_Options]
+) -> list[Any]: ...
+@overload
+def field(
+    *, factory: type[dict[Any, Any]], **options: Unpack[_Options]
+) -> dict[Any, Any]: ...
+@overload
+def field(*, factory: type[set[Any]], **options: Unpack[_Options]) -> set[Any]: ...
+@overload
+def field(
+    *,
+    converter: Callable[[_In], _T],
+    factory: Callable[[], _In],
+    **options: Unpack[_Options],
+) -> _T: ...
+@overload
+def field(
+    *,
+    converter: Callable[[_In], _T],
+    default: _In = ...,
+    **options: Unpack[_Options],
+) -> _T: ...
+@overload
+def field(*, factory: Callable[[], _T], **options: Unpack[_Options]) -> _T: ...
+@overload
+def field(*, default: _T, **options: Unpack[_Options]) -> _T: ...
+@overload
+def field(
+    *, converter: attrs.Converter[Any, Any], default: Any = ..., **options: Unpack[_Options]
+) -> Any: ...
+@overload
+def field(**options: Unpack[_Options]) -> Any: ...
+def field(
+    *,
+    default: Any = attrs.NOTHING,
+    factory: Callable[[], Any] | None = None,
+    converter: Any = None,
+    **options: Unpack[_Options],
+) -> Any:
+    """Describe one field of a `Model`; plain defaults need no call to this.
+
+    Args:
+        default: The default; a mutable value or a Model is copied per object.
+        factory: Called without arguments for each object's default.
+        converter: Applied at construction and assignment, never at load.
+        **options: Any of these.
+
+            * ``validator``: checks at construction and assignment, never at load.
+            * ``alias``: the name of the parameter of ``__init__``.
+            * ``key``: the name on disk, where it differs from the attribute.
+            * ``was``: earlier names on disk, read but no longer written.
+            * ``stored``: False keeps the field out of the file, the comparison
+              and the repr; it then needs a default.
+            * ``upgrade``: called at load, only with a stored value that does not
+              conform to the annotation.
+            * ``kw_only init repr eq order metadata``: as in ``attrs.field``.
+
+    Raises:
+        TypeError: An unknown option, as for any call.
+    """
+    unknown = options.keys() - _Options.__annotations__.keys()
+    if unknown:
+        msg = f"field() got unknown options {sorted(unknown)}"
+        raise TypeError(msg)
+    was = options.get("was", ())
+    ours = FieldOptions(
+        key=options.get("key"),
+        was=(was,) if isinstance(was, str) else tuple(was),
+        stored=options.get("stored", True),
+        upgrade=options.get("upgrade"),
+        alias_given=options.get("alias") is not None,
+    )
+    theirs: dict[str, Any] = {
+        name: value
+        for name, value in options.items()
+        if name in {"validator", "alias", "kw_only", "init", "repr", "eq", "order"}
+    }
+    return cast(
+        "Any",
+        attrs.field(
+            default=default,
+            factory=factory,
+            converter=converter,
+            metadata={**(options.get("metadata") or {}), _METADATA_KEY: ours},
+            **theirs,
+        ),
+    )
+
+
+def options_of(attribute: "attrs.Attribute[Any]") -> FieldOptions:
+    """Give the options of *attribute*, also if it was made by ``attrs.field``."""
+    options: FieldOptions = attribute.metadata.get(_METADATA_KEY, FieldOptions())
+    if options.stored and attribute.name.startswith("_"):
+        return FieldOptions(stored=False, alias_given=options.alias_given)
+    return options
+
+
+def prepare(
+    cls: type, attributes: "list[attrs.Attribute[Any]]"
+) -> "list[attrs.Attribute[Any]]":
+    """Adapt attrs' fields of *cls* to storify; attrs' ``field_transformer``.
+
+    Raises:
+        ModelError: An unstored field without a default.
+    """
+    return [_prepare(cls, attribute) for attribute in attributes]
+
+
+def _prepare(cls: type, attribute: "attrs.Attribute[Any]") -> "attrs.Attribute[Any]":
+    changes: dict[str, Any] = {}
+    options = options_of(attribute)
+    if not options.alias_given and _alias_is_default(attribute):
+        # attrs would strip the underscore, type checkers do not
+        changes["alias"] = attribute.name
+    if _is_mutable(attribute.default):
+        changes["default"] = _copying_factory(attribute.default)
+    if not options.stored:
+        if attribute.default is attrs.NOTHING:
+            msg = (
+                f"{cls.__qualname__}.{attribute.name}: a field that is not stored "
+                "has no value after a load; give it a default"
+            )
+            raise ModelError(msg)
+        # a round trip must compare equal, and secrets stay out of logs
+        changes |= {"eq": False, "order": False, "hash": False, "repr": False}
+    return attribute.evolve(**changes)
+
+
+def _alias_is_default(attribute: "attrs.Attribute[Any]") -> bool:
+    # attrs tells since 26.1; before, a stripped alias is taken for attrs' own
+    guess = attribute.alias in {None, attribute.name.lstrip("_")}
+    return bool(getattr(attribute, "alias_is_default", guess))
+
+
+def _is_mutable(default: Any) -> bool:
+    if default is attrs.NOTHING or isinstance(default, attrs.Factory):
+        return False
+    if hasattr(type(default), "__storify__"):
+        return True  # a Model: hand-written ones hash by identity and still change
+    try:
+        hash(default)
+    except TypeError:
+        return True
+    return False
+
+
+def _copying_factory(default: Any) -> Any:
+    if type(default) in {list, dict, set} and not default:
+        return attrs.Factory(type(default))
+    return attrs.Factory(partial(copy.deepcopy, default))
+
+
+def default_of(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
+    """Make the default of *attribute* for *obj*, as attrs' ``__init__`` would.
+
+    The converter does run here: a default is no stored value.
+    """
+    default: Any = attribute.default
+    if isinstance(default, attrs.Factory):
+        factory = cast("Any", default)
+        value = factory.factory(obj) if factory.takes_self else factory.factory()
+    else:
+        value = default
+    return convert(attribute, obj, value)
+
+
+def convert(attribute: "attrs.Attribute[Any]", obj: object, value: Any) -> Any:
+    """Run the converter of *attribute*, if it has one, for *obj*."""
+    converter: Any = attribute.converter
+    if converter is None:
+        return value
+    if isinstance(converter, attrs.Converter):
+        return cast("Any", converter)(value, obj, attribute)
+    return converter(value)

@@ -1,0 +1,476 @@
+"""Annotations: resolved lazily, then parsed into shapes that can be checked.
+
+A shape says what values an annotation admits. Only what the codec can store has
+one: an allow-list, so that ``Callable`` or a lock is refused when the class is
+registered and not when the first value is saved.
+"""
+
+import collections
+import dataclasses
+import datetime
+import decimal
+import enum
+import fractions
+import ipaddress
+import numbers
+import os
+import pathlib
+import sys
+import types
+import typing
+import uuid
+from collections import abc
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast, get_args, get_origin
+
+import attrs
+import typing_extensions
+
+from storify.exceptions import ModelError, StorifyError
+
+from .options import class_options, is_classvar, is_model_class, own_annotations
+
+__all__ = [
+    "Anything",
+    "Instance",
+    "Items",
+    "Later",
+    "OneOf",
+    "Pairs",
+    "Parser",
+    "Record",
+    "Shape",
+    "Tuple",
+    "Union",
+    "UnresolvedError",
+    "Unsupported",
+    "describe",
+    "resolve",
+]
+
+SCALARS = frozenset(
+    {
+        types.NoneType, bool, int, float, complex, str, bytes, bytearray,
+        datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
+        decimal.Decimal, fractions.Fraction, uuid.UUID, range, slice,
+        pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
+        pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath,
+        ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network,
+        ipaddress.IPv6Network, ipaddress.IPv4Interface, ipaddress.IPv6Interface,
+    }
+)  # fmt: skip
+"""The classes without parts that the codec stores by itself."""
+
+# Roles rather than classes: a value's own class decides whether it can be stored.
+ROLES = frozenset(
+    {
+        enum.Enum, enum.IntEnum, enum.StrEnum, enum.Flag, enum.IntFlag,
+        numbers.Number, numbers.Complex, numbers.Real, numbers.Rational,
+        numbers.Integral, abc.Hashable, abc.Sized, os.PathLike,
+    }
+)  # fmt: skip
+
+ITEMS = frozenset(
+    {
+        list, set, frozenset, collections.deque, abc.Sequence, abc.MutableSequence,
+        abc.Collection, abc.Iterable, abc.Reversible, abc.Container, abc.Set,
+        abc.MutableSet,
+    }
+)  # fmt: skip
+PAIRS = frozenset(
+    {
+        dict, collections.OrderedDict, collections.defaultdict, abc.Mapping,
+        abc.MutableMapping,
+    }
+)  # fmt: skip
+
+QUALIFIERS = frozenset(
+    {typing.Final, typing.Required, typing.NotRequired, typing_extensions.ReadOnly}
+    | ({typing.ReadOnly} if sys.version_info >= (3, 13) else set[Any]())
+)
+ALIASES: tuple[Any, ...] = (typing_extensions.TypeAliasType,) + (
+    (typing.TypeAliasType,) if sys.version_info >= (3, 12) else ()
+)
+
+
+class Unsupported(Exception):  # noqa: N818 -- a signal inside this package
+    """An annotation that admits values which cannot be stored."""
+
+
+class UnresolvedError(ModelError):
+    """A name in an annotation that is not defined, at least not yet."""
+
+
+@dataclass(frozen=True, eq=False)
+class Anything:
+    """``Any``, ``object``, type variables, protocols: the codec decides."""
+
+
+@dataclass(frozen=True, eq=False)
+class Instance:
+    """Objects of a class; *args* parametrise a generic model."""
+
+    cls: type
+    args: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Union:
+    """A value of any of the arms."""
+
+    arms: "tuple[Shape, ...]"
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """``Literal``: one of these very values."""
+
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Items:
+    """A collection with one kind of item, also ``tuple[T, ...]``."""
+
+    cls: type
+    item: "Shape"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuple:
+    """A tuple of fixed length."""
+
+    items: "tuple[Shape, ...]"
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """A mapping."""
+
+    cls: type
+    key: "Shape"
+    value: "Shape"
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """A ``TypedDict``."""
+
+    name: str
+    keys: "Mapping[str, Shape]"
+    required: frozenset[str]
+
+
+@dataclass(frozen=True, eq=False)
+class Later:
+    """A recursive alias or TypedDict, met inside itself."""
+
+    name: str
+    get: "Callable[[], Shape]"
+    memo: dict[str, Any] = dataclasses.field(default_factory=dict[str, Any])
+
+
+Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | Later
+
+ANYTHING = Anything()
+
+
+def describe(shape: Shape) -> str:
+    """Give *shape* as an annotation would be written."""
+    match shape:
+        case Anything():
+            return "Any"
+        case Instance(cls, args):
+            name = "None" if cls is types.NoneType else cls.__qualname__
+            inner = ", ".join(getattr(a, "__qualname__", str(a)) for a in args)
+            return f"{name}[{inner}]" if args else name
+        case Union(arms):
+            return " | ".join(describe(arm) for arm in arms)
+        case OneOf(values):
+            return f"Literal[{', '.join(map(repr, values))}]"
+        case Items(cls, item):
+            rest = ", ..." if cls is tuple else ""
+            return f"{cls.__name__}[{describe(item)}{rest}]"
+        case Tuple(items):
+            return f"tuple[{', '.join(map(describe, items)) or '()'}]"
+        case Pairs(cls, key, value):
+            return f"{cls.__name__}[{describe(key)}, {describe(value)}]"
+        case Record(name) | Later(name):
+            return name
+
+
+# --- resolving names --------------------------------------------------------------
+
+
+def resolve(
+    cls: type, lookup: "Callable[[str], type | None]", args: tuple[Any, ...] = ()
+) -> dict[str, Any]:
+    """Give the annotations of *cls* and its bases with all names resolved.
+
+    Names are looked up in the module of the class that wrote them, the function
+    around it, the class itself, then with *lookup*. Type variables are replaced
+    by what *args* or a generic base gives them.
+
+    Raises:
+        UnresolvedError: A name is not defined, with the class and the field.
+    """
+    bindings = _bindings(cls, args)
+    found: dict[str, Any] = {}
+    for base in reversed(cls.__mro__):
+        if base.__module__ == "builtins" or base.__dict__.get("_is_protocol"):
+            continue
+        for name, raw in own_annotations(base).items():
+            if is_classvar(raw):
+                found.pop(name, None)
+                continue
+            hint = _evaluate(base, name, raw, lookup)
+            found[name] = substitute(hint, bindings.get(base, {}))
+    return found
+
+
+def _evaluate(
+    base: type, name: str, raw: Any, lookup: "Callable[[str], type | None]"
+) -> Any:
+    if isinstance(raw, type) and not get_args(raw):
+        return raw
+    module = sys.modules.get(base.__module__)
+    names: dict[str, Any] = {p.__name__: p for p in getattr(base, "__type_params__", ())}
+    if "__storify__" in vars(base):
+        names |= class_options(base).scope
+    names[base.__name__] = base
+    # get_type_hints takes a class apart; this one has just the annotation
+    shell = type(base.__name__, (), {"__annotations__": {name: raw}})
+    while True:
+        try:
+            return typing.get_type_hints(
+                shell, vars(module) if module else {}, names, include_extras=True
+            )[name]
+        except NameError as err:
+            missing = err.name or ""
+            known = None if missing in names else lookup(missing)
+            if known is None:
+                msg = (
+                    f"{base.__qualname__}.{name}: the annotation names {missing!r}, "
+                    "which is not defined in its module; import it there, not only "
+                    "for type checkers"
+                )
+                raise UnresolvedError(msg) from err
+            names[missing] = known
+        except (TypeError, SyntaxError, AttributeError) as err:
+            msg = f"{base.__qualname__}.{name}: the annotation cannot be read: {err}"
+            raise ModelError(msg) from err
+
+
+def _bindings(cls: type, args: tuple[Any, ...]) -> dict[type, dict[Any, Any]]:
+    """Tell for each generic class above *cls* what its type variables stand for."""
+    own = dict(zip(getattr(cls, "__parameters__", ()), args, strict=False))
+    found = {cls: own}
+    for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
+        origin = get_origin(base) or base
+        if isinstance(origin, type) and origin not in {typing.Generic, object}:
+            inner = tuple(substitute(arg, own) for arg in get_args(base))
+            found |= {k: v for k, v in _bindings(origin, inner).items() if v or k not in found}
+    return found
+
+
+def substitute(hint: Any, bindings: Mapping[Any, Any]) -> Any:
+    """Replace the type variables in *hint*."""
+    if not bindings:
+        return hint
+    if isinstance(hint, TypeVar):
+        return bindings.get(hint, hint)
+    parameters = getattr(hint, "__parameters__", ())
+    if not parameters or isinstance(hint, type):
+        return hint
+    return hint[tuple(bindings.get(p, p) for p in parameters)]
+
+
+# --- parsing ----------------------------------------------------------------------
+
+
+class Parser:
+    """Parses annotations of one registry and tells it which classes it met.
+
+    Args:
+        model: Called with each Model class found.
+        other: Called with each other class that the codec must be told of
+            (enum, dataclass, namedtuple, subclass of a builtin); it raises for
+            one that cannot be stored.
+    """
+
+    def __init__(
+        self, model: Callable[[type], object], other: Callable[[type], object]
+    ) -> None:
+        self._model = model
+        self._other = other
+        self._recursive: dict[Any, Shape | None] = {}
+
+    def parse(self, hint: Any, owner: type | None = None) -> Shape:
+        """Give the shape of a resolved annotation.
+
+        Args:
+            hint: The annotation.
+            owner: What ``Self`` means.
+
+        Raises:
+            Unsupported: It admits what cannot be stored.
+        """
+        if isinstance(hint, type) and get_origin(hint) is None:
+            return self._class(hint)
+        if hint is None:
+            return Instance(types.NoneType)
+        if hint is Any:
+            return ANYTHING
+        if isinstance(hint, (str, typing.ForwardRef)):
+            msg = "a name that is not resolved"
+            raise Unsupported(msg)
+        if isinstance(hint, TypeVar):
+            if hint.__constraints__:
+                return self._union(hint.__constraints__, owner)
+            return ANYTHING if hint.__bound__ is None else self.parse(hint.__bound__, owner)
+        if isinstance(hint, typing.NewType):
+            return self.parse(hint.__supertype__, owner)
+        if isinstance(hint, ALIASES):
+            return self._alias(hint, hint, owner)
+        if isinstance(hint, dataclasses.InitVar):
+            msg = "InitVar is for dataclasses; use field(stored=False)"
+            raise Unsupported(msg)
+        return self._special(hint, owner)
+
+    def _special(self, hint: Any, owner: type | None) -> Shape:
+        origin, args = get_origin(hint), get_args(hint)
+        if hint in {typing.Self, typing_extensions.Self} and owner is not None:
+            return Instance(owner)
+        if hint is typing.LiteralString:
+            return Instance(str)
+        if hint is typing.Final:
+            return ANYTHING
+        if origin in {typing.Union, types.UnionType}:
+            return self._union(args, owner)
+        if origin is typing.Annotated or origin in QUALIFIERS:
+            return self.parse(args[0], owner)
+        if origin is typing.Literal:
+            return OneOf(args)
+        if isinstance(origin, ALIASES):
+            return self._alias(hint, origin, owner)
+        if isinstance(origin, type):
+            return self._generic(origin, args, owner)
+        msg = "no stored value fits it"
+        raise Unsupported(msg)
+
+    def _union(self, hints: tuple[Any, ...], owner: type | None) -> Shape:
+        arms = tuple(self.parse(hint, owner) for hint in hints)
+        return ANYTHING if any(isinstance(arm, Anything) for arm in arms) else Union(arms)
+
+    def _alias(self, hint: Any, alias: Any, owner: type | None) -> Shape:
+        def value() -> Any:
+            bindings = dict(zip(alias.__type_params__, get_args(hint), strict=False))
+            return substitute(alias.__value__, bindings)
+
+        return self._once(hint, str(alias), lambda: self.parse(value(), owner))
+
+    def _once(self, key: Any, name: str, parse: Callable[[], Shape]) -> Shape:
+        """Parse what may contain itself."""
+        if key in self._recursive:
+            known = self._recursive[key]
+            return known or Later(name, lambda: cast("Shape", self._recursive[key]))
+        self._recursive[key] = None
+        try:
+            shape = parse()
+        except BaseException:
+            del self._recursive[key]
+            raise
+        self._recursive[key] = shape
+        return shape
+
+    def _generic(self, origin: type, args: tuple[Any, ...], owner: type | None) -> Shape:
+        if origin is tuple:
+            return self._tuple(args, owner)
+        if origin in ITEMS:
+            return Items(origin, self.parse(args[0], owner) if args else ANYTHING)
+        if origin in PAIRS:
+            key, value = args or (Any, Any)
+            return Pairs(origin, self.parse(key, owner), self.parse(value, owner))
+        if origin is collections.Counter:
+            key = self.parse(args[0], owner) if args else ANYTHING
+            return Pairs(origin, key, Instance(int))
+        if is_model_class(origin):
+            for arg in args:
+                self.parse(arg, owner)
+            self._model(origin)
+            return Instance(origin, args)
+        return self._class(origin)
+
+    def _tuple(self, args: tuple[Any, ...], owner: type | None) -> Shape:
+        if len(args) == 2 and args[1] is ...:  # noqa: PLR2004 -- tuple[T, ...]
+            return Items(tuple, self.parse(args[0], owner))
+        if any(get_origin(a) is typing.Unpack or getattr(a, "__unpacked__", False) for a in args):
+            return Items(tuple, ANYTHING)
+        return Tuple(tuple(self.parse(arg, owner) for arg in args))
+
+    def _class(self, cls: type) -> Shape:
+        if cls is object or vars(cls).get("_is_protocol"):
+            return ANYTHING
+        if cls in SCALARS or cls in ROLES:
+            return Instance(cls)
+        if cls is tuple:
+            return Items(tuple, ANYTHING)
+        if cls in ITEMS or cls in PAIRS or cls is collections.Counter:
+            return self._generic(cls, (), None)
+        if typing.is_typeddict(cls) or typing_extensions.is_typeddict(cls):
+            return self._once(cls, cls.__qualname__, lambda: self._typed_dict(cls))
+        if is_model_class(cls):
+            self._model(cls)
+            return Instance(cls)
+        if _is_role(cls):
+            return Instance(cls)
+        try:
+            self._other(cls)
+        except (StorifyError, TypeError, ValueError) as err:
+            raise Unsupported(str(err)) from err
+        return Instance(cls)
+
+    def _typed_dict(self, cls: type) -> Shape:
+        typed: Any = cls
+        hints = typing_extensions.get_type_hints(typed, include_extras=True)
+        keys = {name: self.parse(hint) for name, hint in hints.items()}
+        return Record(cls.__qualname__, keys, typed.__required_keys__)
+
+
+def _is_role(cls: type) -> bool:
+    """Tell whether *cls* is a class of the user's that only models fill.
+
+    An abstract class or a mixin, as in ``class Circle(Shape, Model)``.
+    """
+    if cls.__module__.partition(".")[0] in sys.stdlib_module_names - {"__main__"}:
+        return False
+    if bool(getattr(cls, "__abstractmethods__", None)):
+        return True
+    return any(is_model_class(sub) for sub in _subclasses(cls))
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for sub in type.__subclasses__(cls):
+        yield sub
+        yield from _subclasses(sub)
+
+
+def refuse_unstorable(cls: type) -> None:
+    """Raise unless *cls* is a kind of class that a codec could register.
+
+    The default of ``Registry(register_type=)``.
+
+    Raises:
+        TypeError: Neither enum, dataclass, attrs class nor subclass of a scalar
+            or builtin container.
+    """
+    if (
+        issubclass(cls, (enum.Enum, tuple, list, dict, set, frozenset))
+        or issubclass(cls, tuple(SCALARS - {types.NoneType, bool, range, slice}))
+        or dataclasses.is_dataclass(cls)
+        or attrs.has(cls)
+    ):
+        return
+    msg = f"{cls.__qualname__} is no Model and no type that storify knows"
+    raise TypeError(msg)

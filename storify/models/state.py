@@ -1,0 +1,169 @@
+"""What an object of a model holds: its public state, unknown names, plain copies."""
+
+import inspect
+from collections.abc import Mapping
+from functools import lru_cache
+from types import MappingProxyType
+from typing import Any, cast
+
+import attrs
+
+from .fields import default_of, options_of
+from .options import class_options, is_classvar, is_model, own_annotations
+
+__all__ = ["UNKNOWN", "asdict", "assign", "blank", "computed_names", "extras", "public"]
+
+UNKNOWN = "_storify_unknown"
+"""The slot in ``__dict__`` for stored names that the class does not take.
+
+Its dict is never changed after it was made, so shallow copies may share it.
+"""
+
+
+def extras(obj: object) -> Mapping[Any, Any]:
+    """Give the stored names that the class of *obj* does not know, read-only.
+
+    They are saved again, in their order.
+    """
+    return MappingProxyType(vars(obj).get(UNKNOWN, {}))
+
+
+@lru_cache(maxsize=4096)
+def computed_names(cls: type) -> frozenset[str]:
+    """Give the names that descriptors like ``cached_property`` fill in."""
+    return frozenset(
+        name
+        for base in cls.__mro__
+        for name, value in vars(base).items()
+        if hasattr(type(value), "__get__")
+        and not callable(value)
+        and not isinstance(value, (classmethod, staticmethod))
+    )
+
+
+def public(obj: object) -> dict[str, Any]:
+    """Give the public attributes of *obj*, then its unknown stored names."""
+    computed = computed_names(type(obj))
+    fields: dict[str, Any] = {
+        name: value
+        for name, value in vars(obj).items()
+        if not name.startswith("_") and name not in computed
+    }
+    for name, value in vars(obj).get(UNKNOWN, {}).items():
+        fields.setdefault(name, value)
+    return fields
+
+
+@lru_cache(maxsize=4096)
+def _guarded_names(cls: type) -> frozenset[str]:
+    """Give the class attributes that a stored name must not shadow.
+
+    Methods, properties, class variables and CONSTANTS. Other plain values in a
+    class body are the defaults of attributes, as in ``debug = False``.
+    """
+    guarded: set[str] = set()
+    for base in reversed(cls.__mro__):
+        hints = own_annotations(base)
+        for name, value in vars(base).items():
+            is_default = not callable(value) and not hasattr(type(value), "__get__")
+            declared_on_class = name in hints and is_classvar(hints[name])
+            if is_default and not declared_on_class and not name.isupper():
+                guarded.discard(name)
+            else:
+                guarded.add(name)
+    if "__storify__" in vars(cls):
+        guarded -= {a.name for a in vars(cls).get("__attrs_attrs__", ())}
+    return frozenset(guarded)
+
+
+def assign(obj: object, data: Mapping[Any, Any]) -> None:
+    """Set the attributes of a hand-written *obj* to the stored *data*.
+
+    A name that starts with ``_`` or is a class's own never shadows the class:
+    such names are kept aside and saved again.
+    """
+    guarded = _guarded_names(type(obj))
+    state = vars(obj)
+    unknown: dict[Any, Any] = {}
+    for name, value in data.items():
+        if not isinstance(name, str) or name.startswith("_") or name in guarded:
+            unknown[name] = value
+        else:
+            state[name] = value
+    if unknown:
+        state[UNKNOWN] = unknown
+
+
+def blank(cls: type) -> Any:
+    """Make an empty object of *cls* to fill from stored data.
+
+    ``cls()`` where ``__init__`` is hand-written and needs no arguments (the
+    guide's classes), else without ``__init__`` and with the fields' defaults.
+    """
+    if not class_options(cls).declared and _needs_no_arguments(cls):
+        return cls()
+    obj = object.__new__(cls)
+    state = vars(obj)
+    for attribute in getattr(cls, "__attrs_attrs__", ()):
+        if attribute.default is not attrs.NOTHING:
+            state[attribute.name] = default_of(attribute, obj)
+    return obj
+
+
+@lru_cache(maxsize=4096)
+def _needs_no_arguments(cls: type) -> bool:
+    try:
+        inspect.signature(cls).bind()
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def asdict(obj: object) -> dict[str, Any]:
+    """Give *obj* as a plain dict of its public attributes, all the way down.
+
+    Nested models become dicts too; containers are copied; other values are the
+    same objects.
+
+    Args:
+        obj: An object of a model class.
+
+    Raises:
+        TypeError: *obj* is no model.
+    """
+    if not is_model(obj):
+        msg = f"asdict() takes a Model object, not {type(obj).__name__}"
+        raise TypeError(msg)
+    return _plain_model(obj)
+
+
+def _plain_model(obj: object) -> dict[str, Any]:
+    cls = type(obj)
+    state = vars(obj)
+    unstored = {
+        a.name
+        for a in getattr(cls, "__attrs_attrs__", ())
+        if not options_of(a).stored
+    } | computed_names(cls)
+    fields = {
+        name: _plain(value)
+        for name, value in state.items()
+        if not name.startswith("_") and name not in unstored
+    }
+    for name, value in state.get(UNKNOWN, {}).items():
+        if isinstance(name, str) and not name.startswith("_"):
+            fields.setdefault(name, _plain(value))
+    return fields
+
+
+def _plain(value: Any) -> Any:
+    if is_model(value):
+        return _plain_model(value)
+    if isinstance(value, dict):
+        items = cast("dict[Any, Any]", value).items()
+        return {key: _plain(item) for key, item in items}
+    if type(value) is list:
+        return [_plain(item) for item in cast("list[Any]", value)]
+    if type(value) is tuple:
+        return tuple(_plain(item) for item in cast("tuple[Any, ...]", value))
+    return value

@@ -1,0 +1,279 @@
+"""Several instances on one database: merge by key, conflict, identity."""
+
+import threading
+from collections import Counter, OrderedDict, deque
+
+import pytest
+
+from storify import ConflictError, Model, Storify
+from storify.database._refresh import refresh
+
+
+class User(Model):
+    """A declared model."""
+
+    name: str
+    tags: list[str] = []
+
+
+class Point(Model, frozen=True):
+    """A frozen model."""
+
+    x: int
+
+
+@pytest.fixture
+def pair(root):
+    """Two databases over one file, as two programs have them."""
+    one = Storify(root, save_interval=None, models=[User, Point])
+    db = one.get_db("d")
+    db.update(a=[1], b={"x": 1}, c=3)
+    db.flush()
+    two = Storify(root, save_interval=None, models=[User, Point])
+    return db, two.get_db("d")
+
+
+def test_changes_of_different_keys_are_merged(pair):
+    """The second writer adopts what the first one committed."""
+    mine, theirs = pair
+    theirs["t"] = 1
+    theirs["c"] = 4
+    del theirs["b"]
+    theirs.flush()
+    mine["m"] = 2
+
+    mine.flush()
+    theirs.flush()
+
+    assert mine.data == theirs.data == {"a": [1], "c": 4, "m": 2, "t": 1}
+
+
+def test_a_flush_without_changes_adopts_and_does_not_write(pair, root):
+    """A stale instance never overwrites what is newer."""
+    mine, theirs = pair
+    theirs["c"] = 4
+    theirs.flush()
+    before = (root / "d.mpack").stat()
+
+    mine.flush()
+
+    assert mine["c"] == 4
+    assert (root / "d.mpack").stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_a_conflict_names_the_key_and_loses_nothing(pair):
+    """The file keeps theirs, memory keeps mine and stays dirty."""
+    mine, theirs = pair
+    theirs["c"] = "theirs"
+    theirs.flush()
+    mine["c"] = "mine"
+    mine["other"] = 1
+
+    with pytest.raises(ConflictError, match="'c'") as caught:
+        mine.flush()
+
+    assert caught.value.keys == ("c",)
+    assert mine["c"] == "mine"
+    assert mine.dirty() == {"c", "other"}
+    assert theirs["c"] == "theirs"
+    mine.load()
+    assert mine["c"] == "theirs"
+
+
+def test_a_deleted_key_conflicts_with_a_changed_one(pair):
+    """Neither side wins silently."""
+    mine, theirs = pair
+    del theirs["a"]
+    theirs.flush()
+    mine["a"].append(2)
+
+    with pytest.raises(ConflictError, match="'a'"):
+        mine.flush()
+
+    mine.load()
+
+
+def test_many_conflicts_are_counted(pair):
+    """The message names the first ones."""
+    mine, theirs = pair
+    theirs.update({f"k{number}": 1 for number in range(8)})
+    theirs.flush()
+    mine.update({f"k{number}": 2 for number in range(8)})
+
+    with pytest.raises(ConflictError, match="and 3 more"):
+        mine.flush()
+
+    mine.load()
+
+
+def test_equal_changes_do_not_conflict(pair):
+    """Both sides set the same value: nothing is lost either way."""
+    mine, theirs = pair
+    theirs["c"] = 9
+    theirs.flush()
+    mine["c"] = 9
+
+    mine.flush()
+
+    assert mine["c"] == 9
+
+
+def test_adopted_values_are_refreshed_in_place(pair):
+    """A reference that the user holds stays the live object."""
+    mine, theirs = pair
+    mine["u"] = User("Ann", ["x"])
+    mine.flush()
+    theirs.flush()
+    held_list, held_user = mine["a"], mine["u"]
+    held_tags = held_user.tags
+    theirs["a"].append(2)
+    theirs["u"].name = "Bea"
+    theirs["u"].tags.append("y")
+    theirs.flush()
+
+    mine.flush()
+
+    assert held_list == [1, 2]
+    assert mine["a"] is held_list
+    assert held_user == User("Bea", ["x", "y"])
+    assert held_tags is mine["u"].tags
+    held_user.name = "Cleo"
+    mine.flush()
+    theirs.flush()
+    assert theirs["u"].name == "Cleo"
+
+
+def test_list_roots_merge_if_one_side_changed(root):
+    """A list has no keys: the side that changed wins, in place."""
+    one, two = Storify(root), Storify(root)
+    mine = one.get_db("log", root=[1])
+    mine.flush()
+    theirs = two.get_db("log")
+    held = mine.data
+    theirs.append(2)
+    theirs.flush()
+
+    mine.flush()
+
+    assert mine.data == [1, 2]
+    assert mine.data is held
+
+
+def test_list_roots_conflict_as_a_whole(root):
+    """Both sides changed: the error says so, without keys."""
+    one, two = Storify(root), Storify(root)
+    mine = one.get_db("log", root=[1])
+    mine.flush()
+    theirs = two.get_db("log")
+    theirs.append(2)
+    theirs.flush()
+    mine.append(3)
+
+    with pytest.raises(ConflictError, match="whole list") as caught:
+        mine.flush()
+
+    assert caught.value.keys == ()
+    mine.load()
+
+
+def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
+    """A dict here and a list there cannot be merged."""
+    one, two = Storify(root), Storify(root)
+    mine = one.get_db("d")
+    mine["a"] = 1
+    mine.flush()
+    theirs = two.get_db("d")
+    theirs.data = [1]
+    theirs.flush()
+    mine["a"] = 2
+
+    with pytest.raises(ConflictError):
+        mine.flush()
+
+    mine.load()
+    assert mine.data == [1]
+
+
+def test_two_that_make_the_same_database_merge(root):
+    """Neither found a file when it opened; both contents are kept."""
+    mine, theirs = Storify(root).get_db("d"), Storify(root).get_db("d")
+    theirs["t"] = 1
+    theirs.flush()
+    mine["m"] = 2
+
+    mine.flush()
+
+    assert mine.data == {"m": 2, "t": 1}
+
+
+def test_a_database_removed_by_another_is_written_anew(pair, root):
+    """Flushing with changes loses nothing of what is in memory."""
+    mine, theirs = pair
+    theirs.destroy()
+    mine["m"] = 1
+
+    mine.flush()
+
+    assert Storify(root).get_db("d").data == {"a": [1], "b": {"x": 1}, "c": 3, "m": 1}
+
+
+def test_many_writers_lose_nothing(root):
+    """Eight instances in threads write keys of their own."""
+    errors = []
+
+    def write(number):
+        db = Storify(root, save_interval=None).get_db("d")
+        try:
+            for step in range(10):
+                db[f"{number}-{step}"] = step
+                db.flush()
+        except Exception as error:  # noqa: BLE001 - reported below
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert errors == []
+    assert len(Storify(root).get_db("d")) == 80
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ([1, [2], 3], [1, [5]]),
+        ({"a": 1, "b": [2]}, {"b": [3], "c": 4}),
+        ({1, 2}, {2, 3}),
+        (deque([1], maxlen=3), deque([2, 3], maxlen=3)),
+        (bytearray(b"ab"), bytearray(b"cde")),
+        (OrderedDict(a=1, b=2), OrderedDict(b=2, a=1)),
+        (Counter("aab"), Counter("abc")),
+        (User("A", ["x"]), User("B", ["y", "z"])),
+        (Point(1), Point(2)),
+    ],
+)
+def test_refresh_gives_the_new_content_to_the_old_object(old, new):
+    """The same object, equal to the new value, also in its order."""
+    result = refresh(old, new)
+
+    assert result is old
+    assert result == new
+    if isinstance(new, dict):
+        assert list(result) == list(new)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (1, 2),
+        ([1], (1,)),
+        ((1,), (2,)),
+        (deque([1], maxlen=3), deque([1], maxlen=4)),
+        (User("A"), Point(1)),
+    ],
+)
+def test_refresh_replaces_what_cannot_be_changed(old, new):
+    """An immutable value or another type is replaced."""
+    assert refresh(old, new) is new

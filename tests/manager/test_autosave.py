@@ -1,0 +1,323 @@
+"""Saving without being asked: at intervals, at the end, when nobody holds it."""
+
+import gc
+import os
+import subprocess
+import sys
+import textwrap
+import threading
+
+import msgpack
+import pytest
+
+from storify import Storify, UnstorableError
+from storify._autosave import Autosaver
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def __call__(self):
+        """Give the time that the test set."""
+        return self.now_s
+
+
+class Collected:
+    """A logger that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _take(self, msg):
+        self.lines.append(msg)
+
+    debug = info = warning = error = traceback = _take
+
+
+def saved(root, name="d"):
+    """Read a database file the plain way."""
+    return msgpack.unpackb((root / f"{name}.mpack").read_bytes())
+
+
+@pytest.fixture
+def clock():
+    """A clock that stands still."""
+    return Clock()
+
+
+def test_autosave_flushes_what_is_due(root, clock):
+    """It says when it wants to be called again."""
+    sf = Storify(root, save_interval=10, clock=clock)
+    db = sf.get_db("d")
+    db["a"] = 1
+
+    clock.now_s += 4
+    early_s = sf.autosave()
+    existed = (root / "d.mpack").exists()
+    clock.now_s += 6
+    late_s = sf.autosave()
+
+    assert (early_s, existed, late_s) == (6, False, 10)
+    assert saved(root) == {"a": 1}
+
+
+@pytest.mark.parametrize("interval", [None, 0])
+def test_autosave_can_be_turned_off(root, clock, interval):
+    """Tick does nothing then, unless forced."""
+    sf = Storify(root, save_interval=interval, clock=clock)
+    sf.get_db("d")["a"] = 1
+
+    clock.now_s += 1_000_000
+    sf.tick()
+    sf.autosave()
+
+    assert not (root / "d.mpack").exists()
+    sf.tick(force=True)
+    assert saved(root) == {"a": 1}
+
+
+def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
+    """It is logged once, however often it happens."""
+    log = Collected()
+    sf = Storify(root, save_interval=10, clock=clock, log=log)
+    db = sf.get_db("d")
+    db["a"] = object()
+
+    for _ in range(3):
+        clock.now_s += 11
+        sf.autosave()
+
+    assert isinstance(db.last_error, UnstorableError)
+    assert len([line for line in log.lines if "autosave" in line]) == 1
+    with pytest.raises(UnstorableError):
+        db.flush()
+    db["a"] = 1
+    db.flush()
+    assert db.last_error is None
+
+
+def test_autosave_waits_for_a_change_of_several_records(root, clock):
+    """While another thread holds the lock nothing is saved."""
+    sf = Storify(root, save_interval=10, clock=clock)
+    db = sf.get_db("d")
+    db.flush()
+    clock.now_s += 11
+    saver = threading.Thread(target=sf.autosave)
+
+    with db.lock:
+        db["from"] = -1
+        saver.start()
+        saver.join()
+        half = saved(root)
+        db["to"] = 1
+    sf.autosave()
+
+    assert half == {}
+    assert saved(root) == {"from": -1, "to": 1}
+
+
+def test_a_read_only_database_is_not_saved(root, clock):
+    """It is no error either."""
+    Storify(root).get_db("d").close()
+    sf = Storify(root, save_interval=10, clock=clock)
+    db = sf.get_db("d", readonly=True)
+    clock.now_s += 11
+
+    sf.autosave()
+
+    assert db.last_error is None
+
+
+def test_the_background_thread_saves(root):
+    """Nobody calls anything: the thread's wait is over at once here."""
+    sf = Storify(root, save_interval=1, clock=(clock := Clock()))
+    db = sf.get_db("d")
+    db["a"] = 1
+    clock.now_s += 2
+    done = threading.Event()
+
+    def wait(_delay_s):
+        done.set()
+        release.wait()
+
+    release = threading.Event()
+    saver = Autosaver(wait)
+    saver.watch(sf)
+    finished = done.wait(timeout=30)
+    release.set()
+
+    assert finished
+    assert saved(root) == {"a": 1}
+
+
+def test_the_thread_ends_when_nothing_is_left_to_watch(root):
+    """Watching keeps nothing alive; a new target starts a new thread."""
+    steps = threading.Semaphore(0)
+    waiting = threading.Event()
+
+    def wait(_delay_s):
+        waiting.set()
+        steps.acquire()
+
+    saver = Autosaver(wait)
+    sf = Storify(root, save_interval=None)
+    saver.watch(sf)
+    assert waiting.wait(timeout=30)
+    thread = saver._thread
+
+    del sf
+    gc.collect()
+    steps.release()
+    thread.join(timeout=30)
+
+    assert not thread.is_alive()
+    assert saver._thread is None
+
+
+def test_a_database_that_nobody_holds_is_flushed(root):
+    """Dropping the last reference loses nothing."""
+    sf = Storify(root, save_interval=None)
+    sf.get_db("d")["a"] = 1
+
+    del sf
+    gc.collect()
+
+    assert saved(root) == {"a": 1}
+
+
+def test_a_database_keeps_working_without_its_storify(root):
+    """It holds the settings that it needs."""
+    db = Storify(root, save_interval=None).get_db("d")
+    gc.collect()
+
+    db["a"] = 1
+    db.flush()
+
+    assert saved(root) == {"a": 1}
+
+
+def run(code, root, expect=0):
+    """Run *code* in a new interpreter, with the folder as ``root``."""
+    program = "import sys; root = sys.argv[1]\n" + textwrap.dedent(code)
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", program, str(root)],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == expect, done.stderr
+    return done
+
+
+def test_what_is_unsaved_at_exit_is_saved(root):
+    """A program that just ends loses nothing, with or without autosave."""
+    run(
+        """
+        from storify import Database, Storify
+        sf = Storify(root, save_interval=None)
+        sf.get_db("d")["a"] = 1
+        other = Database(name="e", root=root)
+        other["b"] = 2
+        """,
+        root,
+    )
+
+    assert saved(root) == {"a": 1}
+    assert saved(root, "e") == {"b": 2}
+
+
+def test_the_end_by_an_exception_saves_too(root):
+    """The traceback is the program's own."""
+    done = run(
+        """
+        from storify import Storify
+        db = Storify(root).get_db("d")
+        db["a"] = 1
+        raise SystemExit(3)
+        """,
+        root,
+        expect=3,
+    )
+
+    assert done.stderr == ""
+    assert saved(root) == {"a": 1}
+
+
+def test_what_cannot_be_saved_at_exit_is_put_aside(root):
+    """The log names the lost key and the file with the rest."""
+    done = run(
+        """
+        from storify import Storify
+        db = Storify(root).get_db("d")
+        db["good"] = 1
+        db.flush()
+        db["bad"] = object()
+        db["new"] = 2
+        """,
+        root,
+    )
+
+    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
+    assert msgpack.unpackb(aside.read_bytes()) == {"good": 1, "new": 2}
+    assert "$['bad']" in done.stderr
+    assert aside.name in done.stderr
+    assert saved(root) == {"good": 1}
+
+
+def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
+    """Its storable items are kept."""
+    run(
+        """
+        from storify import Storify
+        Storify(root).get_db("d", root=[]).data.extend([1, object(), 2])
+        """,
+        root,
+    )
+
+    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
+    assert msgpack.unpackb(aside.read_bytes()) == [1, 2]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_saving_to_its_parent(root):
+    """The child's exit writes nothing; its explicit flush does."""
+    run(
+        """
+        import os
+        from storify import Storify
+        sf = Storify(root, save_interval=None)
+        db = sf.get_db("d")
+        db["a"] = 1
+        child = os.fork()
+        if child == 0:
+            db["child"] = 1
+            raise SystemExit
+        os.waitpid(child, 0)
+        db["parent"] = 1
+        """,
+        root,
+    )
+
+    assert saved(root) == {"a": 1, "parent": 1}
+
+
+def test_a_deleted_folder_is_not_made_again_at_exit(root):
+    """Who removes the data of a program that still runs wants them gone."""
+    run(
+        """
+        import shutil
+        from storify import Storify
+        db = Storify(root).get_db("d")
+        db["a"] = 1
+        db.flush()
+        db["a"] = 2
+        shutil.rmtree(root)
+        """,
+        root,
+    )
+
+    assert not root.exists()

@@ -1,0 +1,451 @@
+"""The folder of databases: names, opening once, renaming, removing, closing."""
+
+from enum import Enum
+from pathlib import Path
+
+import msgpack
+import pytest
+
+from storify import (
+    Database,
+    DatabaseNameError,
+    DatabaseOpenError,
+    DuplicateKeynameError,
+    Model,
+    Storify,
+    UnstorableError,
+)
+
+
+class User(Model):
+    """A declared model."""
+
+    name: str
+
+
+class Colour(Enum):
+    """A type to register."""
+
+    RED = "r"
+
+
+class Money:
+    """A class of the user's that is no model."""
+
+    def __init__(self, cents: int):
+        self.cents = cents
+
+    def __eq__(self, other):
+        """Compare by amount."""
+        return isinstance(other, Money) and other.cents == self.cents
+
+    def __hash__(self):
+        """Hash by amount."""
+        return hash(self.cents)
+
+
+class Collected:
+    """A logger that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _take(self, msg):
+        self.lines.append(msg)
+
+    debug = info = warning = error = traceback = _take
+
+
+# -- opening -------------------------------------------------------------------
+
+
+def test_a_database_is_opened_once(sf):
+    """Getting it twice gives the same open object, so no save is lost."""
+    one = sf.get_db("d")
+    one["x"] = 1
+
+    two = sf.get_db("d")
+    two["y"] = 2
+    sf.flush()
+
+    assert one is two
+    assert sf.databases == [one]
+
+
+def test_a_closed_database_can_be_got_anew(sf):
+    """The new object has what was saved."""
+    one = sf.get_db("d")
+    one["x"] = 1
+    one.close()
+
+    two = sf.get_db("d")
+
+    assert two is not one
+    assert two.data == {"x": 1}
+    assert sf.databases == [two]
+
+
+def test_get_loaded_db_gives_only_what_is_open(sf):
+    """It opens nothing."""
+    assert sf.get_loaded_db("d") is None
+
+    db = sf.get_db("d")
+
+    assert sf.get_loaded_db("d") is db
+    db.close()
+    assert sf.get_loaded_db("d") is None
+
+
+def test_an_open_database_may_get_its_type_later(sf):
+    """The same object is typed from then on."""
+    untyped = sf.get_db("d")
+    untyped["a"] = User("Ann")
+
+    typed = sf.get_db("d", model=User)
+
+    assert typed is untyped
+    assert typed["a"] == User("Ann")
+
+
+def test_an_open_database_keeps_its_type(sf):
+    """Another type is refused, not silently ignored."""
+    sf.get_db("d", model=User)
+
+    with pytest.raises(ValueError, match="close it first"):
+        sf.get_db("d", model=int)
+
+
+def test_a_path_like_root_is_taken(tmp_path):
+    """So is a path for get_db_by_path."""
+    sf = Storify(root=tmp_path / "a" / "b")
+    sf.get_db("d").flush()
+
+    assert (tmp_path / "a" / "b" / "d.mpack").is_file()
+    assert sf.get_db_by_path(tmp_path / "a" / "b" / "d.mpack").data == {}
+
+
+def test_models_appended_later_count_for_the_next_database(root):
+    """``sf.models`` is a live list, as in release 0.0.11."""
+    Storify(root, models=[User]).get_db("d")["a"] = User("Ann")
+    sf = Storify(root)
+    sf.models.append(User)
+
+    assert sf.get_db("d")["a"] == User("Ann")
+
+
+def test_a_negative_interval_is_refused(root):
+    """None or 0 turn autosave off."""
+    with pytest.raises(ValueError, match="save_interval"):
+        Storify(root, save_interval=-1)
+
+
+def test_repr_tells_folder_and_open_databases(sf, root):
+    """It opens nothing."""
+    sf.get_db("d")
+
+    assert repr(sf) == f"<Storify {str(root)!r} (1 open)>"
+
+
+def test_a_memory_storify_touches_no_disk(tmp_path, monkeypatch):
+    """It works like a folder and is gone with the object."""
+    monkeypatch.chdir(tmp_path)
+    sf = Storify("memory://")
+    db = sf.get_db("d")
+    db["a"] = User("Ann")
+    db.close()
+
+    again = sf.get_db("d")
+
+    assert again["a"] == User("Ann")
+    assert again.path == "memory://d"
+    assert "d" in sf
+    assert list(tmp_path.iterdir()) == []
+    assert Storify("memory://").get_db("d").data == {}
+
+
+# -- names ---------------------------------------------------------------------
+
+BAD_NAMES = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "../../x",
+    "/etc/passwd",
+    "a/b",
+    "a\\b",
+    "a\0b",
+    "a\nb",
+    ".hidden",
+    "CON",
+    "nul",
+    "COM1",
+    "a:b",
+    "a.",
+    "a ",
+    "x" * 300,
+    "é" * 101,
+    "\u202eabc",
+    "\ud800",
+]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
+def test_a_bad_name_is_refused_everywhere(sf, root, name):
+    """The error is a ValueError; nothing is written inside or outside."""
+    before = sorted(root.parent.rglob("*"))
+
+    for use in (
+        sf.get_db,
+        sf.db_exists,
+        sf.remove_db,
+        sf.get_loaded_db,
+        lambda bad: sf.rename_db("a", bad),
+        lambda bad: sf.rename_db(bad, "a"),
+        lambda bad: Database(name=bad, root=root),
+    ):
+        with pytest.raises(DatabaseNameError):
+            use(name)
+
+    assert sorted(root.parent.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["users", "my-db_2", "naïve", "データ", "a.b", "a b"])
+def test_an_ordinary_name_is_taken(sf, root, name):
+    """Letters of any script, digits, inner dots and spaces."""
+    sf.get_db(name)["a"] = 1
+    sf.close()
+
+    assert sf.get_db(name).data == {"a": 1}
+    assert list(Storify(root)) == [name]
+
+
+def test_a_name_that_is_no_string_is_refused(sf):
+    """The message says what a name is."""
+    with pytest.raises((DatabaseNameError, TypeError)):
+        sf.get_db(5)
+
+
+# -- the folder ----------------------------------------------------------------
+
+
+def test_the_folder_is_iterated_by_name(sf):
+    """Saved and open databases are there, sorted, each once."""
+    sf.get_db("b").close()
+    sf.get_db("a")
+
+    assert list(sf) == ["a", "b"]
+    assert len(sf) == 2
+    assert "a" in sf
+    assert "b" in sf
+    assert "c" not in sf
+    assert 5 not in sf
+
+
+def test_rename_refuses_an_existing_name(sf):
+    """Both databases stay as they are."""
+    sf.get_db("a")["x"] = 1
+    sf.get_db("b")["x"] = 2
+    sf.close()
+
+    with pytest.raises(FileExistsError):
+        sf.rename_db("a", "b")
+
+    assert (sf["a"]["x"], sf["b"]["x"]) == (1, 2)
+
+
+def test_rename_of_a_missing_database_is_an_error(sf):
+    """There is nothing to rename."""
+    with pytest.raises(FileNotFoundError):
+        sf.rename_db("nothing", "b")
+
+
+def test_rename_refuses_an_open_database(sf, root):
+    """Also one that another Storify of this process has open."""
+    sf.get_db("a").flush()
+    other = Storify(root)
+
+    with pytest.raises(DatabaseOpenError, match="close it first"):
+        sf.rename_db("a", "b")
+    with pytest.raises(DatabaseOpenError):
+        other.rename_db("a", "b")
+
+    sf.close()
+    other.rename_db("a", "b")
+    assert list(other) == ["b"]
+
+
+def test_backups_move_with_a_renamed_database(sf):
+    """What could be restored can be restored under the new name."""
+    db = sf.get_db("a")
+    for number in range(3):
+        db["x"] = number
+        db.flush()
+    kept = db.backups.list
+    sf.close()
+
+    sf.rename_db("a", "b")
+
+    assert sf["b"].backups.list == kept
+
+
+def test_removing_an_open_database_destroys_its_object(sf):
+    """The object cannot write the file again."""
+    db = sf.get_db("a")
+    db["x"] = 1
+    db.flush()
+
+    sf.remove_db("a")
+
+    assert db.destroyed
+    assert not sf.db_exists("a")
+
+
+def test_removing_what_another_storify_has_open_is_refused(sf, root):
+    """Close it there first."""
+    other = Storify(root)
+    other.get_db("a").flush()
+
+    with pytest.raises(DatabaseOpenError):
+        sf.remove_db("a")
+
+    assert sf.db_exists("a")
+
+
+def test_removing_a_missing_database_is_an_error(sf):
+    """There is nothing to remove."""
+    with pytest.raises(FileNotFoundError):
+        sf.remove_db("nothing")
+
+
+def test_the_removed_state_is_in_the_backups(sf, root):
+    """The removal can be undone by hand."""
+    sf.get_db("a")["x"] = 1
+    sf.close()
+
+    sf.remove_db("a")
+
+    [kept] = (root / ".backups" / "a").glob("*.mpack")
+    assert msgpack.unpackb(kept.read_bytes()) == {"x": 1}
+
+
+# -- saving and closing --------------------------------------------------------
+
+
+def test_flush_tries_all_and_raises_the_first_error(root):
+    """One database that cannot be saved does not keep the others from it."""
+    log = Collected()
+    sf = Storify(root, save_interval=None, log=log)
+    sf.get_db("a")["x"] = object()
+    sf.get_db("b")["y"] = object()
+    sf.get_db("c")["z"] = 1
+
+    with pytest.raises(UnstorableError, match="'a'"):
+        sf.flush()
+
+    assert msgpack.unpackb((root / "c.mpack").read_bytes()) == {"z": 1}
+    assert any("'b'" in line for line in log.lines)
+    for db in sf.databases:
+        db.close(discard=True)
+
+
+def test_close_closes_what_it_can(root):
+    """The database that cannot be saved stays open, the rest is closed."""
+    sf = Storify(root, save_interval=None)
+    bad, good = sf.get_db("bad"), sf.get_db("good")
+    bad["x"] = object()
+
+    with pytest.raises(UnstorableError):
+        sf.close()
+
+    assert sf.databases == [bad]
+    assert good.defunct
+    bad.close(discard=True)
+
+
+def test_the_with_block_closes_all(root):
+    """After it, both are saved and defunct."""
+    with Storify(root) as sf:
+        one, two = sf["one"], sf["two"]
+        one["a"] = two["a"] = 1
+
+    assert one.defunct
+    assert two.defunct
+    assert Path(root / "two.mpack").is_file()
+
+
+# -- types ---------------------------------------------------------------------
+
+
+def test_types_are_registered_at_the_start(root):
+    """An enum member is stored and comes back as itself."""
+    Storify(root, types=[Colour]).get_db("d")["a"] = Colour.RED
+
+    assert Storify(root, types=[Colour]).get_db("d")["a"] is Colour.RED
+
+
+def test_a_custom_class_is_registered_with_hooks(root):
+    """``register_type`` gives and takes a storable value."""
+    for _ in range(2):
+        sf = Storify(root)
+        sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
+        db = sf.get_db("d")
+        db.setdefault("price", Money(250))
+        sf.close()
+
+    sf = Storify(root)
+    sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
+    assert sf.get_db("d")["price"] == Money(250)
+
+
+def test_one_hook_alone_is_refused(sf):
+    """What is written must be readable."""
+    with pytest.raises(TypeError, match="together"):
+        sf.register_type(Money, encode=lambda each: each.cents)
+
+
+def test_an_enum_is_registered_without_hooks(sf):
+    """Its members are the hooks."""
+    sf.register_type(Colour)
+    db = sf.get_db("d")
+    db["a"] = Colour.RED
+
+    db.flush()
+
+    assert db.dirty() == set()
+
+
+def test_an_unregistered_class_is_refused(sf):
+    """The message says where to register it."""
+    db = sf.get_db("d")
+    db["a"] = Money(5)
+
+    with pytest.raises(UnstorableError, match="types"):
+        db.flush()
+
+    db.clear()
+
+
+def test_two_models_of_one_name_are_refused(root):
+    """The error names both classes."""
+
+    def make():
+        class User(Model):
+            name: str
+
+        return User
+
+    with pytest.raises(DuplicateKeynameError, match="__User__"):
+        Storify(root, models=[User, make()])
+
+
+def test_an_unregistered_model_is_stored_with_a_warning(root):
+    """It is registered from then on; the warning says to pass it."""
+    log = Collected()
+    sf = Storify(root, log=log)
+    sf.get_db("d")["a"] = User("Ann")
+
+    sf.close()
+
+    assert any("models" in line and "User" in line for line in log.lines)
+    assert sf.get_db("d")["a"] == User("Ann")
