@@ -109,6 +109,16 @@ def read_bytes(path: str) -> tuple[bytes, Found]:
         FileNotFoundError: Nothing is there.
         NotRegularFileError: It is no file. A FIFO does not hang the caller.
     """
+    try:
+        return _read_once(path)
+    except OSError as err:
+        if err.errno != errno.EIO or isinstance(err, NotRegularFileError):
+            raise
+    # A passing fault must not make a good file count as damaged.
+    return _read_once(path)
+
+
+def _read_once(path: str) -> tuple[bytes, Found]:
     # Looked at before it is opened: opening a device may act on it.
     _require_regular(os.lstat(path), path)
     fd = os.open(path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)

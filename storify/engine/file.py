@@ -14,6 +14,7 @@ So the main file is whole at every instant, each state that was acknowledged is
 either the main file or among the backups, and what is read can be verified.
 """
 
+import errno
 import os
 import tempfile
 from collections.abc import Callable, Generator
@@ -59,6 +60,8 @@ T = TypeVar("T")
 DEFAULT_BACKUPS = 5
 LOCK_TIMEOUT_S = 30.0
 UNLOCKED_TRIES = 5
+# Errors of the process, not of the file: an older backup would be a needless loss.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -309,7 +312,12 @@ class FileEngine:
             try:
                 payload = held.folder.read(entry)
                 value = parse(payload)
-            except (OSError, ValueError, CorruptionError) as err:
+            except OSError as err:
+                if err.errno in PASSING:
+                    raise
+                causes.append(f"{path}: {err}")
+                continue
+            except (ValueError, CorruptionError) as err:
                 causes.append(f"{path}: {err}")
                 continue
             self._log.warning(

@@ -11,10 +11,12 @@ planned: ``import storify`` stays quick.
 
 import collections
 import enum
+import operator
 import pathlib
 from collections import abc
 from collections.abc import Callable, Iterable
-from typing import Any, cast
+from functools import partial
+from typing import Any, cast, get_origin
 
 import cattrs
 
@@ -59,21 +61,38 @@ class CannotConvert(Exception):  # noqa: N818 -- a signal inside this package
 class StorifyConverter(cattrs.Converter):
     """The converter of one registry.
 
-    Model classes get their generated hooks by ``register_structure_hook`` and
-    ``register_unstructure_hook``, one pair per keyname; everything else is
-    made here from the annotation.
+    Each model class gets its generated pair of hooks by `register_model`, one
+    pair per keyname; the hooks for everything else are made here from the
+    annotation.
 
     Args:
         parse: Turns an annotation into a shape.
+        plan: Makes the structure hook of a model that has none yet: a class that
+            was not needed so far, or a parametrised one such as ``Box[int]``.
     """
 
-    def __init__(self, parse: Callable[[Any], Shape]) -> None:
+    def __init__(
+        self, parse: Callable[[Any], Shape], plan: Callable[[Any], Hook]
+    ) -> None:
         super().__init__()
         self._parse = parse
         # cattrs answers for these before it asks any factory
         for cls in (str, bytes, int, float, pathlib.Path, enum.Enum):
             self.register_structure_hook(cls, self._convert)
         self.register_structure_hook_factory(_is_not_model, self._hook_for)
+        self.register_structure_hook_factory(_is_model_hint, plan)
+
+    def register_model(
+        self, cls: type, structure: Hook, unstructure: Callable[[Any], dict[str, Any]]
+    ) -> None:
+        """Make the two functions the cattrs hooks of exactly *cls*.
+
+        By predicate and not by class: cattrs lets subclasses inherit the hooks of
+        a class, and those would lose their own fields.
+        """
+        this_class = partial(operator.is_, cls)
+        self.register_structure_hook_func(this_class, structure)
+        self.register_unstructure_hook_func(this_class, unstructure)
 
     def _convert(self, value: Any, hint: Any) -> Any:
         return self._hook_for(hint)(value, hint)
@@ -112,8 +131,12 @@ class StorifyConverter(cattrs.Converter):
         return hook
 
 
+def _is_model_hint(hint: Any) -> bool:
+    return is_model_class(get_origin(hint) or hint)
+
+
 def _is_not_model(hint: Any) -> bool:
-    return not is_model_class(hint)
+    return not _is_model_hint(hint)
 
 
 _Check = Callable[[Any], bool]

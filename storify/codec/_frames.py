@@ -1,0 +1,174 @@
+"""Where each value of a payload begins and ends, without decoding any.
+
+A root is a map header and then key, value, key, value; so the entries of a map
+can be parted and joined as bytes. `skip` runs at 2 GB/s, a fortieth of the time
+of decoding, and needs no memory, whatever a header claims.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from typing import Final
+
+from msgpack import Unpacker
+from msgpack.exceptions import OutOfData
+
+from ._errors import DecodeError
+from ._reader import Reader
+
+__all__ = ["MAX_DEPTH", "check", "check_joined", "is_deep", "join", "split"]
+
+MAX_DEPTH: Final = 500
+"""How many containers may lie in one another on the wire, the root included."""
+
+# The scanner itself stops at 1024 levels. Put inside so many arrays of one item,
+# a payload reaches that limit exactly where it passes the depth that is left.
+_SCANNER_DEPTH: Final = 1024
+_ONE: Final = b"\x91"
+
+# An extension of 4 GB - 1 with its type byte overflows in msgpack's skip(), which
+# then takes it for an empty one (seen in 1.2.4). Only the reader sees through it.
+_OVERFLOWING: Final = b"\xc9\xff\xff\xff\xff"
+
+_MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
+_ARRAYS: Final = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
+
+
+def is_map(payload: bytes) -> bool:
+    """Tell whether *payload* begins as a map."""
+    return payload[:1] != b"" and payload[0] in _MAPS
+
+
+def is_array(payload: bytes) -> bool:
+    """Tell whether *payload* begins as an array."""
+    return payload[:1] != b"" and payload[0] in _ARRAYS
+
+
+def _scanner(payload: bytes) -> Unpacker:
+    unpacker = Unpacker(max_buffer_size=len(payload) + 1)
+    unpacker.feed(payload)
+    return unpacker
+
+
+def is_deep(payload: bytes, room: int = MAX_DEPTH) -> bool:
+    """Tell whether a whole value nests more than *room* containers."""
+    if len(payload) <= room:
+        return False  # each level takes a byte
+    try:
+        _scanner(_ONE * (_SCANNER_DEPTH - room) + payload).skip()
+    except OutOfData:
+        return False
+    except ValueError:
+        return True
+    return False
+
+
+def check(payload: bytes) -> None:
+    """Refuse bytes that are not exactly one value within `MAX_DEPTH`.
+
+    Raises:
+        DecodeError: Cut short, followed by more, too deep, or no MessagePack.
+    """
+    scanner = _scanner(payload)
+    try:
+        scanner.skip()
+    except OutOfData:
+        msg = "the data end too early" if payload else "there are no data"
+        raise DecodeError(msg) from None
+    except ValueError as error:
+        if type(error).__name__ == "StackError":
+            raise _too_deep() from None
+        msg = "the data are no MessagePack"
+        raise DecodeError(msg) from None
+    if scanner.tell() != len(payload):
+        msg = "there is more after the end of the data"
+        raise DecodeError(msg)
+    if is_deep(payload):
+        raise _too_deep()
+    if _OVERFLOWING in payload:
+        Reader().read(payload)
+
+
+def _too_deep() -> DecodeError:
+    return DecodeError(f"the data nest more than {MAX_DEPTH} containers")
+
+
+def check_joined(blobs: Sequence[bytes]) -> bool:
+    """Tell whether each of *blobs* is exactly one value."""
+    scanner = _scanner(b"".join(blobs))
+    end = 0
+    try:
+        for blob in blobs:
+            scanner.skip()
+            end += len(blob)
+            if scanner.tell() != end:
+                return False
+    except (ValueError, OutOfData):
+        return False
+    return True
+
+
+def split(payload: bytes) -> dict[bytes, bytes]:
+    """Part a root into ``{key bytes: value bytes}``, in order.
+
+    A list root is one value, under the empty key. The values themselves are not
+    looked into: their depth and their strings are checked where they are decoded.
+
+    Raises:
+        DecodeError: *payload* is not exactly one map or array.
+    """
+    if not is_map(payload):
+        check(payload)
+        if not is_array(payload):
+            msg = "the data are neither a map nor an array"
+            raise DecodeError(msg)
+        return {b"": payload}
+    if _OVERFLOWING in payload:
+        check(payload)
+    scanner = _scanner(payload)
+    skip, tell = scanner.skip, scanner.tell
+    entries: dict[bytes, bytes] = {}
+    try:
+        count = scanner.read_map_header()
+        start = tell()
+        for _ in range(count):
+            skip()
+            middle = tell()
+            skip()
+            end = tell()
+            entries[payload[start:middle]] = payload[middle:end]
+            start = end
+    except OutOfData:
+        msg = "the data end too early"
+        raise DecodeError(msg) from None
+    except ValueError:
+        check(payload)  # says which of the two it is
+        raise _too_deep() from None
+    if start != len(payload):
+        msg = "there is more after the end of the data"
+        raise DecodeError(msg)
+    return entries
+
+
+def join(entries: Mapping[bytes, bytes]) -> bytes:
+    """Put entries together again: a map root, or the list root under ``b""``."""
+    if b"" in entries:
+        return entries[b""]
+    return map_header(len(entries)) + b"".join(chain.from_iterable(entries.items()))
+
+
+def map_header(count: int) -> bytes:
+    """Begin a map of *count* pairs, in the least bytes as msgpack does."""
+    return _header(count, 0x80, 0xDE)
+
+
+def array_header(count: int) -> bytes:
+    """Begin an array of *count* items, in the least bytes as msgpack does."""
+    return _header(count, 0x90, 0xDC)
+
+
+def _header(count: int, short: int, long: int) -> bytes:
+    if count < 1 << 4:
+        return bytes([short | count])
+    if count < 1 << 16:
+        return bytes([long]) + count.to_bytes(2, "big")
+    return bytes([long + 1]) + count.to_bytes(4, "big")

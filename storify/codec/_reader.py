@@ -1,0 +1,196 @@
+"""A reader in Python for the little that msgpack's own refuses to give.
+
+Strings that are not UTF-8, malformed timestamps, and maps whose keys Python
+cannot hash make the C reader give up the whole file. This one keeps each of
+those as it is, so one value never costs the rest. It is iterative, so depth
+costs no stack, and some twenty times slower; the C reader is always tried first.
+"""
+
+import struct
+from collections.abc import Callable
+from typing import Any, Final
+
+from ._errors import DecodeError
+from ._ext import Ext, ext
+from ._scalars import read_timestamp
+
+__all__ = ["KeptKey", "Reader"]
+
+_FLOATS: Final = {0xCA: struct.Struct(">f"), 0xCB: struct.Struct(">d")}
+_UNSIGNED: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
+_SIGNED: Final = {0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}
+_STRINGS: Final = {0xD9: 1, 0xDA: 2, 0xDB: 4}
+_BINARIES: Final = {0xC4: 1, 0xC5: 2, 0xC6: 4}
+_EXTENSIONS: Final = {0xC7: 1, 0xC8: 2, 0xC9: 4}
+_FIXED_EXTENSIONS: Final = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
+_ARRAYS: Final = {0xDC: 2, 0xDD: 4}
+_MAPS: Final = {0xDE: 2, 0xDF: 4}
+_CONSTANTS: Final[dict[int, bool | None]] = {0xC0: None, 0xC2: False, 0xC3: True}
+
+
+class KeptKey:
+    """A map key that cannot be hashed here; it is written back as it was.
+
+    It stands for a key of a class that this program lacks, or for one that no
+    Python program could have written. Two of the same bytes are equal.
+
+    Attributes:
+        tree: The key, decoded as far as it goes.
+    """
+
+    __slots__ = ("_wire", "tree")
+
+    def __init__(self, tree: object, wire: bytes) -> None:
+        self.tree = tree
+        self._wire = wire
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, KeptKey) and self._wire == other._wire
+
+    def __hash__(self) -> int:
+        return hash(self._wire)
+
+
+class _Frame:
+    """A container that is being read: how much it still lacks, and what it has."""
+
+    __slots__ = ("is_map", "items", "lacking", "start", "starts")
+
+    def __init__(self, lacking: int, start: int, *, is_map: bool) -> None:
+        self.lacking = lacking
+        self.start = start
+        self.is_map = is_map
+        self.items: list[Any] = []
+        self.starts: list[int] = []
+
+
+class Reader:
+    """Reads one value, calling the same hooks as msgpack's reader does.
+
+    Args:
+        decode_ext: Reads an extension value other than a timestamp.
+        decode_list: Sees each array, inner ones first.
+        structure: Sees each map, inner ones first.
+    """
+
+    def __init__(
+        self,
+        decode_ext: Callable[[int, bytes], object] = ext,
+        decode_list: Callable[[list[Any]], object] | None = None,
+        structure: Callable[[dict[Any, Any]], object] | None = None,
+    ) -> None:
+        self._decode_ext = decode_ext
+        self._decode_list = decode_list
+        self._structure = structure
+        self._payload = b""
+        self._at = 0
+
+    def read(self, payload: bytes) -> object:
+        """Read *payload*, which `_frames.check` has found to be one value.
+
+        Raises:
+            DecodeError: A length runs past the end after all.
+        """
+        self._payload = payload
+        self._at = 0
+        frames = [_Frame(1, 0, is_map=False)]
+        while True:
+            frame = frames[-1]
+            if frame.lacking:
+                frame.lacking -= 1
+                start = self._at
+                value = self._read_one()
+                if isinstance(value, _Frame):
+                    frames.append(value)
+                    continue
+            elif len(frames) > 1:
+                frames.pop()
+                start, value = frame.start, self._close(frame)
+                frame = frames[-1]
+            else:
+                return frame.items[0]
+            frame.items.append(value)
+            if frame.is_map:
+                frame.starts += (start, self._at)
+
+    def _close(self, frame: _Frame) -> object:
+        items = frame.items
+        if not frame.is_map:
+            return items if self._decode_list is None else self._decode_list(items)
+        made: dict[Any, Any] = {}
+        starts = frame.starts
+        for index in range(0, len(items), 2):
+            key = items[index]
+            try:
+                hash(key)
+            except TypeError:
+                begin, end = starts[2 * index : 2 * index + 2]
+                key = KeptKey(key, self._payload[begin:end])
+            made[key] = items[index + 1]
+        return made if self._structure is None else self._structure(made)
+
+    def _take(self, size: int) -> bytes:
+        begin, end = self._at, self._at + size
+        if end > len(self._payload):
+            msg = "the data end too early"
+            raise DecodeError(msg)
+        self._at = end
+        return self._payload[begin:end]
+
+    def _number(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self._take(size), "big", signed=signed)
+
+    def _read_one(self) -> object:
+        start = self._at
+        head = self._number(1)
+        if head < 0x80:  # noqa: PLR2004 - the ranges of the MessagePack spec
+            return head
+        if head >= 0xE0:  # noqa: PLR2004 - idem
+            return head - 0x100
+        if head < 0x90:  # noqa: PLR2004 - idem
+            return _Frame(2 * (head & 0x0F), start, is_map=True)
+        if head < 0xA0:  # noqa: PLR2004 - idem
+            return _Frame(head & 0x0F, start, is_map=False)
+        if head < 0xC0:  # noqa: PLR2004 - idem
+            return _read_text(self._take(head & 0x1F))
+        if head in _CONSTANTS:
+            return _CONSTANTS[head]
+        return self._read_sized(head, start)
+
+    def _read_sized(self, head: int, start: int) -> object:  # noqa: PLR0911 - a table of the spec
+        if size := _UNSIGNED.get(head):
+            return self._number(size)
+        if size := _SIGNED.get(head):
+            return self._number(size, signed=True)
+        if float_ := _FLOATS.get(head):
+            return float_.unpack(self._take(float_.size))[0]
+        if size := _STRINGS.get(head):
+            return _read_text(self._take(self._number(size)))
+        if size := _BINARIES.get(head):
+            return self._take(self._number(size))
+        if size := _ARRAYS.get(head):
+            return _Frame(self._number(size), start, is_map=False)
+        if size := _MAPS.get(head):
+            return _Frame(2 * self._number(size), start, is_map=True)
+        if size := _EXTENSIONS.get(head):
+            return self._read_ext(self._number(size))
+        return self._read_ext(_FIXED_EXTENSIONS[head])
+
+    def _read_ext(self, size: int) -> object:
+        code = self._number(1, signed=True)
+        data = self._take(size)
+        if code == Ext.TIMESTAMP:
+            return read_timestamp(data)
+        return self._decode_ext(code, data)
+
+
+def _read_text(data: bytes) -> str | bytes:
+    """Read a string; one that no encoding explains stays the bytes that it is.
+
+    Releases before this one, and other languages, wrote lone surrogates and raw
+    bytes into strings.
+    """
+    try:
+        return data.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError:
+        return data

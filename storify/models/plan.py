@@ -1,0 +1,563 @@
+"""The code that stores and loads one class, generated for it and made cattrs hooks.
+
+For a declared class two functions are written and compiled. ``unstructure`` gives
+the fields as they are (values live, nothing walked). ``structure`` takes the fields
+of a record, checks the exact type of each value as it goes, and sets the attributes
+directly, without converters and validators. Anything unexpected (a missing or
+unknown name, another type, another version) leaves the fast path for
+`_Reader.structure_slowly`, which handles it by the rules and in plain Python.
+
+A hand-written class gets the same pair of hooks around its own methods.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from types import CodeType
+from typing import Any, NoReturn, cast
+
+import attrs
+
+from storify.exceptions import ModelLoadError, UnstorableError
+
+from .conform import Check, accepted_classes, checker, misfits
+from .converter import CannotConvert, Hook, StorifyConverter
+from .evolution import VERSION_KEY, History
+from .fields import FieldOptions, default_of, options_of
+from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, Union, describe
+from .options import class_options
+from .state import UNKNOWN, assign, blank, computed_names, public
+
+__all__ = ["Hooks", "make_hooks"]
+
+Report = Callable[[str], object]
+Unstructure = Callable[[Any], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """The functions that store and load objects of one class.
+
+    Attributes:
+        unstructure: The cattrs hook: object to ``{name on disk: live value}``.
+        structure: The cattrs hook: such fields to an object.
+        to_dict: The same as ``unstructure`` without overrides and version.
+        from_dict: The same as ``structure`` without overrides and migrations.
+        revive: ``from_dict`` that honours an overridden ``_from_dict``.
+    """
+
+    unstructure: Unstructure
+    structure: Hook
+    to_dict: Unstructure
+    from_dict: Callable[[dict[str, Any]], Any]
+    revive: Callable[[dict[str, Any]], Any]
+
+
+def make_hooks(
+    cls: type,
+    base: type,
+    shapes: Mapping[str, Shape],
+    converter: StorifyConverter,
+    report: Report,
+) -> Hooks:
+    """Write the hooks of *cls*.
+
+    Args:
+        cls: A model class.
+        base: Model, to tell which of its methods *cls* overrides.
+        shapes: What the fields of a declared class admit.
+        converter: Where hooks for values that do not conform come from; asked
+            only when such a value appears.
+        report: Told once about each field and kind of misfit.
+    """
+    options = class_options(cls)
+    history = History(cls.__qualname__, options.version, options.migrations)
+    if options.declared:
+        reader = _Reader(cls, shapes, history, converter, report)
+        writer = _Writer(cls, reader.fields)
+        to_dict, from_dict = writer.to_dict, reader.build
+        unstructure, structure = writer.unstructure, reader.structure
+    else:
+        to_dict, from_dict = public, _HandWritten(cls).build
+        unstructure, structure = _versioned(public, options.version), None
+    revive = _reviver(cls, base, from_dict)
+    if _overrides(cls, base, "_to_dict"):
+        unstructure = _versioned(_called(cls), options.version)
+    if _overrides(cls, base, "_deserialize"):
+        revive_fully: Callable[[dict[str, Any]], Any] = _checked(cls, "_deserialize")
+    else:
+        revive_fully = revive
+    if structure is None or revive_fully is not from_dict:
+        # a class without versions and with methods of its own may use "_v" itself
+        plain = not options.version and revive_fully is not from_dict
+        structure = _around(revive_fully, None if plain else history, options.dropped)
+    return Hooks(unstructure, structure, to_dict, from_dict, revive)
+
+
+def _overrides(cls: type, base: type, name: str) -> bool:
+    return inspect.getattr_static(cls, name) is not inspect.getattr_static(base, name)
+
+
+# --- classes with methods of their own ----------------------------------------------
+
+
+def _versioned(to_dict: Unstructure, version: int) -> Unstructure:
+    if not version:
+        return to_dict
+    return lambda obj: {**to_dict(obj), VERSION_KEY: version}
+
+
+def _called(cls: type) -> Unstructure:
+    name = cls.__qualname__
+
+    def unstructure(obj: Any) -> dict[str, Any]:
+        fields: Any = obj._to_dict()
+        if not isinstance(fields, dict):
+            msg = f"{name}._to_dict() gave {type(fields).__name__}; it must give a dict"
+            raise UnstorableError(msg)
+        found = cast("dict[str, Any]", fields)
+        return found if type(found) is dict else dict(found)
+
+    return unstructure
+
+
+def _reviver(
+    cls: type, base: type, from_dict: Callable[[dict[str, Any]], Any]
+) -> Callable[[dict[str, Any]], Any]:
+    if not _overrides(cls, base, "_from_dict"):
+        return from_dict
+    static = inspect.getattr_static(cls, "_from_dict")
+    if isinstance(static, (classmethod, staticmethod)):
+        return _checked(cls, "_from_dict")
+
+    def revive(data: dict[str, Any]) -> Any:
+        obj = blank(cls)
+        made = obj._from_dict(data)
+        return obj if made is None else made
+
+    return revive
+
+
+def _checked(cls: type, method: str) -> Callable[[dict[str, Any]], Any]:
+    def revive(data: dict[str, Any]) -> Any:
+        made = getattr(cls, method)(data)
+        if made is None:
+            msg = f"{cls.__qualname__}.{method}() gave None; it must give the object"
+            raise ModelLoadError(msg)
+        return made
+
+    return revive
+
+
+def _around(
+    revive: Callable[[dict[str, Any]], Any],
+    history: History | None,
+    dropped: frozenset[str],
+) -> Hook:
+    def structure(stored: Any, _: Any = None) -> Any:
+        if type(stored) is not dict:
+            raise CannotConvert(type(stored).__name__)
+        fields = cast("dict[str, Any]", stored)
+        if history is not None:
+            fields = history.upgrade(fields)
+        # a copy: the class's own method may take it apart, and if it fails the
+        # record is kept as it was
+        return revive({k: v for k, v in fields.items() if k not in dropped})
+
+    return structure
+
+
+class _HandWritten:
+    """Loads classes whose public attributes are what is stored."""
+
+    def __init__(self, cls: type) -> None:
+        self._cls = cls
+        self._forbid = class_options(cls).extra == "forbid"
+
+    def build(self, data: dict[str, Any]) -> Any:
+        obj = blank(self._cls)
+        assign(obj, data)
+        if self._forbid and UNKNOWN in vars(obj):
+            _refuse_unknown(self._cls, next(iter(vars(obj)[UNKNOWN])))
+        return obj
+
+
+def _refuse_unknown(cls: type, name: Any) -> NoReturn:
+    msg = f"{cls.__qualname__}: unknown field {name!r}, and the class has extra='forbid'"
+    raise ModelLoadError(msg, f"$.{name}")
+
+
+# --- declared classes ---------------------------------------------------------------
+
+
+@dataclass
+class _Field:
+    """One attrs field with all that loading needs."""
+
+    attribute: "attrs.Attribute[Any]"
+    options: FieldOptions
+    key: str
+    shape: Shape
+    check: Check
+
+    @property
+    def name(self) -> str:
+        return self.attribute.name
+
+    @property
+    def has_default(self) -> bool:
+        return self.attribute.default is not attrs.NOTHING
+
+
+def _fields(cls: type, shapes: Mapping[str, Shape]) -> list[_Field]:
+    return [
+        _Field(
+            attribute=attribute,
+            options=(ours := options_of(attribute)),
+            key=ours.key or attribute.name,
+            shape=(shape := shapes.get(attribute.name, Anything())),
+            check=checker(shape),
+        )
+        for attribute in class_options(cls).attributes
+    ]
+
+
+class _Writer:
+    """Gives the fields of an object; the usual case is generated code."""
+
+    def __init__(self, cls: type, fields: list[_Field]) -> None:
+        self._cls = cls
+        self._stored = [f for f in fields if f.options.stored]
+        self._names = {f.name for f in fields}
+        self._forbid = class_options(cls).extra == "forbid"
+        items = [f"{f.key!r}: o.{f.name}" for f in self._stored]
+        version = class_options(cls).version
+        self.to_dict = self._compile(items, len(fields))
+        self.unstructure = (
+            self._compile([*items, f"{VERSION_KEY!r}: {version}"], len(fields))
+            if version
+            else self.to_dict
+        )
+
+    def _compile(self, items: list[str], count: int) -> Unstructure:
+        lines = [
+            "def unstructure(o):",
+            "    try:",
+            f"        d = {{{', '.join(items)}}}",
+            "    except AttributeError:",
+            "        d = partial(o)",
+            f"    if len(o.__dict__) != {count}:",
+            "        more(o, d)",
+            "    return d",
+        ]
+        names = {"partial": self._partial, "more": self._more}
+        made: Unstructure = _run(self._cls, lines, names)["unstructure"]
+        return made
+
+    def _partial(self, obj: Any) -> dict[str, Any]:
+        """Give the fields of an object that lacks some."""
+        fields: dict[str, Any] = {}
+        for f in self._stored:
+            if hasattr(obj, f.name):
+                fields[f.key] = getattr(obj, f.name)
+            elif f.attribute.init or f.has_default:
+                msg = (
+                    f"{self._cls.__qualname__}.{f.name} was deleted, so the record "
+                    "could not be loaded; set it, or delete the object"
+                )
+                raise UnstorableError(msg, f"$.{f.name}")
+        version = class_options(self._cls).version
+        return {**fields, VERSION_KEY: version} if version else fields
+
+    def _more(self, obj: Any, fields: dict[str, Any]) -> None:
+        """Add the undeclared public attributes and the unknown stored names."""
+        state = vars(obj)
+        computed = computed_names(self._cls)
+        for name, value in state.items():
+            if name in self._names or name.startswith("_") or name in computed:
+                continue
+            if self._forbid or name in fields:
+                why = "extra='forbid'" if self._forbid else "that name is a field's key"
+                msg = f"{self._cls.__qualname__} has no field {name!r}, and {why}"
+                raise UnstorableError(msg, f"$.{name}")
+            fields[name] = value
+        for name, value in state.get(UNKNOWN, {}).items():
+            fields.setdefault(name, value)
+
+
+class _Reader:
+    """Makes objects from stored fields; the usual case is generated code."""
+
+    def __init__(
+        self,
+        cls: type,
+        shapes: Mapping[str, Shape],
+        history: History,
+        converter: StorifyConverter,
+        report: Report,
+    ) -> None:
+        self.fields = _fields(cls, shapes)
+        self._cls = cls
+        self._history = history
+        self._converter = converter
+        self._report = report
+        self._options = class_options(cls)
+        self._keys = {f.key for f in self.fields if f.options.stored}
+        tags = {cast("Any", cls)._keyname(), *self._options.was}
+        self._tags = tags - self._keys
+        self._post_init = getattr(cls, "__attrs_post_init__", None)
+        self.structure: Hook = self._compile()
+
+    # The fast path: generated code
+
+    def _compile(self) -> Hook:
+        stored = [(i, f) for i, f in enumerate(self.fields) if f.options.stored]
+        code = _Checks()
+        for i, f in stored:
+            code.add(f"v{i}", f.shape)
+        version = self._options.version
+        count = len(stored) + bool(version)
+        conditions = [f"len(o) == {count}", *code.conditions]
+        if version:
+            conditions.insert(1, f"o.get({VERSION_KEY!r}) == {version}")
+        lines = ["def structure(o, _=None):", "    if o.__class__ is not dict:"]
+        lines += ["        return slow(o)", "    try:"]
+        lines += [f"        v{i} = o[{f.key!r}]" for i, f in stored] or ["        pass"]
+        lines += ["    except KeyError:", "        return slow(o)"]
+        lines += [f"    if not ({' and '.join(conditions)}):", "        return slow(o)"]
+        lines += [f"    {line}" for line in code.loops]
+        lines += ["    n = new(cls)"]
+        lines += [f"    {line}" for line in self._assignments(code.names)]
+        lines += ["    return n"]
+        names = {"slow": self.structure_slowly, "new": object.__new__, "cls": self._cls}
+        made: Hook = _run(self._cls, lines, names | code.names)["structure"]
+        return made
+
+    def _assignments(self, names: dict[str, Any]) -> Iterator[str]:
+        # Without hooks on assignment, plain attributes: touching __dict__ makes
+        # objects larger, and slower to read on Python 3.11 and 3.12.
+        plain = self._cls.__setattr__ is object.__setattr__
+        target = "n.{}" if plain else "d[{!r}]"
+        if not plain:
+            yield "d = n.__dict__"
+        for i, f in enumerate(self.fields):
+            value = f"v{i}"
+            if not f.options.stored:
+                names[f"a{i}"] = f.attribute
+                names["default_of"] = default_of
+                value = f"default_of(a{i}, n)"
+            yield f"{target.format(f.name)} = {value}"
+        if self._post_init is not None:
+            yield "n.__attrs_post_init__()"
+            for i, f in enumerate(self.fields):
+                if f.options.stored:  # what it computed anew must not change data
+                    yield f"{target.format(f.name)} = v{i}"
+
+    # The slow path: everything that may be odd about a record
+
+    def structure_slowly(self, stored: Any, _: Any = None) -> Any:
+        """Make an object from fields that are not just as the class says.
+
+        Raises:
+            ModelLoadError: A required field is missing, an unknown one forbidden,
+                a migration failed, or the record is newer than the class.
+            CannotConvert: *stored* is no dict.
+        """
+        if type(stored) is not dict:
+            raise CannotConvert(type(stored).__name__)
+        data = cast("dict[str, Any]", stored)
+        if len(data) == 1:
+            ((tag, fields),) = data.items()
+            if tag in self._tags and type(fields) is dict:
+                data = fields  # still wrapped, as somebody gave it to the hook
+        return self.build(self._history.upgrade(data))
+
+    def build(self, data: dict[str, Any]) -> Any:
+        """Make an object from fields of the present version."""
+        obj = object.__new__(self._cls)
+        state = vars(obj)
+        values: dict[str, Any] = {}
+        used: set[str] = set()
+        for f in self.fields:
+            key = self._key_in(data, f)
+            if key is not None:
+                used.add(key)
+                value = data[key]
+                if not f.check(value):
+                    value = self._converted(f, value)
+                state[f.name] = values[f.name] = value
+            elif f.has_default:
+                state[f.name] = default_of(f.attribute, obj)
+            elif f.attribute.init:
+                msg = f"{self._cls.__qualname__}: required field {f.key!r} is missing"
+                raise ModelLoadError(msg, f"$.{f.name}")
+        if self._post_init is not None:
+            cast("Any", obj).__attrs_post_init__()
+            state.update(values)  # what it computed anew must not change data
+        if len(used) != len(data):
+            self._keep_unknown(state, data, used)
+        return obj
+
+    def _key_in(self, data: dict[str, Any], f: _Field) -> str | None:
+        if not f.options.stored:
+            return None
+        if f.key in data:
+            return f.key
+        return next((old for old in f.options.was if old in data), None)
+
+    def _keep_unknown(
+        self, state: dict[str, Any], data: dict[str, Any], used: set[str]
+    ) -> None:
+        known = used | self._options.dropped
+        unknown = {name: value for name, value in data.items() if name not in known}
+        if unknown and self._options.extra == "forbid":
+            _refuse_unknown(self._cls, next(iter(unknown)))
+        if unknown:
+            state[UNKNOWN] = unknown
+
+    def _converted(self, f: _Field, value: Any) -> Any:
+        """Convert a value that does not conform, or give it as it is."""
+        try:
+            if f.options.upgrade is not None:
+                upgraded = f.options.upgrade(value)
+                if f.check(upgraded):
+                    return upgraded
+            else:
+                return self._converter.hook_for(f.shape)(value, f.attribute.type)
+        except Exception:  # noqa: BLE001, S110 -- whatever failed, the value stays
+            pass
+        self._report(f"{self._cls.__qualname__}.{f.name}: {_reason(value, f.shape)}")
+        return value
+
+
+def _reason(value: Any, shape: Shape) -> str:
+    """Say what is wrong with *value* without saying what it is."""
+    found = next(misfits(value, shape, lambda _, __: None, lambda _: False), None)
+    where = "" if found is None else _without_keys(found.path)
+    expected = describe(shape) if found is None else found.expected
+    kind = type(value).__name__ if found is None else found.found
+    at = f" at {where}" if where else ""
+    return f"expected {expected}, found {kind}{at}; kept as it is"
+
+
+def _without_keys(path: str) -> str:
+    """Give *path* with the keys and indexes left out, to say the same thing once."""
+    return "" if path == "$" else "an item"
+
+
+def _run(cls: type, lines: list[str], names: dict[str, Any]) -> dict[str, Any]:
+    namespace = dict(names)
+    exec(_compiled("\n".join(lines), f"<storify {cls.__qualname__}>"), namespace)  # noqa: S102 -- our own source: field names are identifiers, keys are repr
+    return namespace
+
+
+@lru_cache(maxsize=1024)
+def _compiled(source: str, filename: str) -> CodeType:
+    # each registry plans its own functions, mostly from the same source
+    return compile(source, filename, "exec")
+
+
+class _Checks:
+    """Writes the exact type checks of values as source code.
+
+    Attributes:
+        conditions: Expressions, true if the values are as expected so far.
+        loops: Statements that look into containers and leave for ``slow(o)``.
+        names: What the code refers to.
+    """
+
+    # for these the class itself is compared; a subclass takes the slow path
+    _EXACT = frozenset({str, bytes, int, bool, float, bytearray, type(None)})
+
+    def __init__(self) -> None:
+        self.conditions: list[str] = []
+        self.loops: list[str] = []
+        self.names: dict[str, Any] = {}
+
+    def add(self, value: str, shape: Shape) -> None:
+        """Add the check that the variable *value* is a *shape*."""
+        condition = self._outside(value, shape)
+        if condition:
+            self.conditions.append(condition)
+        self.loops += self._inside(value, shape)
+
+    def _name(self, thing: Any) -> str:
+        name = f"t{len(self.names)}"
+        self.names[name] = thing
+        return name
+
+    def _call(self, value: str, shape: Shape) -> str:
+        return f"{self._name(checker(shape))}({value})"
+
+    def _outside(self, value: str, shape: Shape) -> str:
+        """Write the check of the value itself; "" if there is nothing to check."""
+        match shape:
+            case Anything():
+                return ""
+            case Instance(cls):
+                return self._instance(value, cls)
+            case Items(cls) | Pairs(cls) if self._loopable(shape):
+                return f"{value}.__class__ is {self._name(cls)}"
+            case Union(arms) if self._containers(arms) is not None:
+                return f"({' or '.join(self._outside(value, arm) for arm in arms)})"
+            case OneOf(values) if len(values) == 1 and values[0] is None:
+                return f"{value} is None"
+            case _:
+                return self._call(value, shape)
+
+    def _instance(self, value: str, cls: type) -> str:
+        if cls is type(None):
+            return f"{value} is None"
+        if cls in self._EXACT:
+            exact = [f"{value}.__class__ is {c.__name__}" for c in accepted_classes(cls)]
+            return exact[0] if len(exact) == 1 else f"({' or '.join(exact)})"
+        name = self._name(cls)
+        return f"({value}.__class__ is {name} or isinstance({value}, {name}))"
+
+    def _inside(self, value: str, shape: Shape) -> list[str]:
+        """Write the loops over what is in the value."""
+        match shape:
+            case Items(_, item) if self._loopable(shape):
+                return self._loop(f"for {value}i in {value}:", [(f"{value}i", item)])
+            case Pairs(_, key, item) if self._loopable(shape):
+                head = f"for {value}k, {value}i in {value}.items():"
+                return self._loop(head, [(f"{value}k", key), (f"{value}i", item)])
+            case Union(arms):
+                container = self._containers(arms)
+                if not container:
+                    return []
+                loop = self._inside(value, container[0])
+                kind = self._name(cast("Items | Pairs", container[0]).cls)
+                head = f"if {value}.__class__ is {kind}:"
+                return [head, *(f"    {line}" for line in loop)] if loop else []
+            case _:
+                return []
+
+    def _loop(self, head: str, parts: list[tuple[str, Shape]]) -> list[str]:
+        conditions = [c for name, s in parts if (c := self._outside(name, s))]
+        body: list[str] = []
+        if conditions:
+            body = [f"if not ({' and '.join(conditions)}):", "    return slow(o)"]
+        for name, shape in parts:
+            body += self._inside(name, shape)
+        return [head, *(f"    {line}" for line in body)] if body else []
+
+    @staticmethod
+    def _loopable(shape: Shape) -> bool:
+        """Tell whether a loop in the generated code can check this container."""
+        match shape:
+            case Items(cls):
+                return cls in {list, tuple, set, frozenset}
+            case Pairs(cls):
+                return cls is dict
+            case _:
+                return False
+
+    def _containers(self, arms: tuple[Shape, ...]) -> list[Shape] | None:
+        """Give the one container among *arms*; None if they need a call instead."""
+        containers = [arm for arm in arms if self._loopable(arm)]
+        simple = [arm for arm in arms if isinstance(arm, Instance)]
+        if len(containers) > 1 or len(containers) + len(simple) != len(arms):
+            return None
+        return containers

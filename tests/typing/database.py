@@ -1,0 +1,101 @@
+"""What type checkers see of Storify and Database; checked, never run.
+
+A line that must be an error carries an ignore for both checkers; both report
+an ignore that is not needed, so a missing error fails.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from typing_extensions import assert_type
+
+from storify import Backups, Database, Model, Storify, Unloaded
+
+
+class User(Model):
+    name: str
+    age: int = 0
+
+
+class Order(Model):
+    total: float
+
+
+sf = Storify("memory://", models=[User, Order])
+
+# Untyped: anything goes.
+plain = sf.get_db("plain")
+assert_type(plain, Database[Any, Any])
+assert_type(sf["plain"], Database[Any, Any])
+plain["a"] = 1
+plain[1] = User("Ann")
+
+# Typed by a model.
+users = sf.get_db("users", model=User)
+assert_type(users, Database[User, str])
+assert_type(users["u1"], User)
+assert_type(users["u1"].age, int)
+assert_type(users.get("u1"), User | None)
+assert_type(users.pop("u1"), User)
+assert_type(users.pop("u1", None), User | None)
+assert_type(list(users), list[str])
+assert_type(list(users.values()), list[User])
+assert_type(list(users.items()), list[tuple[str, User]])
+assert_type(users.data, dict[str, User])
+assert_type(users.dirty(), set[str])
+assert_type(users.backups, Backups)
+assert_type(users.backups.list, list[str])
+assert_type(iter(users), Iterator[str])
+users["u2"] = User("Bea")
+users["u2"] = Order(1.5)  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+users[2] = User("Bea")  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+users["u1"].name = 5  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
+users.update({"u3": Order(1)})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType, reportCallIssue]
+users.append("u")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+# Keys, unions, builtins, generics.
+numbers = sf.get_db("numbers", model=str, key=int)
+assert_type(numbers, Database[str, int])
+numbers[1] = "one"
+numbers["one"] = "one"  # type: ignore[index]  # pyright: ignore[reportArgumentType]
+mixed = sf.get_db("mixed", model=(User, Order))
+assert_type(mixed["a"], User | Order)
+mixed["a"] = 5  # type: ignore[assignment]  # pyright: ignore[reportArgumentType]
+three = sf.get_db("three", model=(User, Order, int))
+assert_type(three["a"], User | Order | int)
+lists = sf.get_db("lists", model=list[int])
+assert_type(lists["a"], list[int])
+keyed = sf.get_db("keyed", key=int)
+assert_type(keyed, Database[Any, int])
+
+# Annotation alone.
+annotated: Database[User] = sf.get_db("users")
+assert_type(annotated["u1"], User)
+
+# Opening otherwise.
+assert_type(sf.get_db_by_path(Path("x.mpack")), Database[Any, Any])
+direct: Database[User] = Database(path="x.mpack", models=[User])
+assert_type(direct["u1"].name, str)
+with Storify("data") as manager, manager.get_db("users", model=User) as opened:
+    assert_type(manager, Storify)
+    assert_type(opened, Database[User, str])
+assert_type(list(sf), list[str])
+assert_type("users" in sf, bool)
+sf.get_db(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+Storify(models=User)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Storify(save_interval="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+
+
+class Colour:
+    def __init__(self, code: int) -> None:
+        self.code = code
+
+
+sf.register_type(Colour, encode=lambda each: each.code, decode=Colour)
+sf.register_type(Colour, encode=lambda each: each.nothing, decode=Colour)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownLambdaType, reportUnknownArgumentType]
+
+
+def record(db: Database[Any, Any]) -> Unloaded | None:
+    value = db.data["a"]
+    return value if isinstance(value, Unloaded) else None
