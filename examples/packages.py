@@ -61,6 +61,7 @@ def read(distribution: Distribution, now: datetime) -> Package:
         )
         for file in distribution.files or []
     ]
+    metadata = distribution.metadata
     compiled = any(file.path.suffix in {".so", ".pyd", ".dylib"} for file in files)
     return Package(
         name=distribution.name,
@@ -70,7 +71,7 @@ def read(distribution: Distribution, now: datetime) -> Package:
         ),
         kind=Kind.COMPILED if compiled else Kind.PURE,
         read_at=now,
-        summary=distribution.metadata.get("Summary"),
+        summary=metadata["Summary"] if "Summary" in metadata else None,  # noqa: SIM401 - it has no typed get
         requires={each.split()[0] for each in distribution.requires or []},
         files=files,
     )

@@ -59,6 +59,7 @@ class Storify:
         clock: Seconds that only grow, for the save interval.
 
     Attributes:
+        root: The folder, as it was given.
         databases: The open databases that are saved at intervals. A database
             got by path may be appended to it.
 
@@ -90,15 +91,12 @@ class Storify:
         self._strict = strict
         self._clock = clock
         self._schema = Schema(self.models, types, self.log)
+        self.root = os.fspath(root)
         self._catalog: Catalog = open_catalog(root, self.log)
+        self._catalog.create()
         #: Names whose loading failed here: only these may be started afresh.
         self._damaged: set[str] = set()
         autosaver.watch(self)
-
-    @property
-    def root(self) -> str:
-        """The folder of the databases, as it was given."""
-        return self._catalog.location
 
     # -- opening ---------------------------------------------------------------
 
@@ -241,8 +239,8 @@ class Storify:
     def get_loaded_db(self, name: str) -> Database[Any, Any] | None:
         """Give the open database *name* of this `Storify`, None if it is not open."""
         self.databases[:] = [db for db in self.databases if not db.defunct]
-        location = self._catalog.engine(name).location
-        return next((db for db in self.databases if db.path == location), None)
+        path = self._catalog.engine(name).location
+        return next((db for db in self.databases if db.path == path), None)
 
     def get_db_by_path(self, path: str | os.PathLike[str]) -> Database[Any, Any]:
         """Open the database file *path*, with the models and log of this `Storify`.
@@ -277,7 +275,7 @@ class Storify:
 
     def __len__(self) -> int:
         """Count the databases in the folder."""
-        return len(list(self))
+        return sum(1 for _ in self)  # list() would ask for the length
 
     def rename_db(self, old_name: str, new_name: str) -> None:
         """Rename a database that is not open; its backups move with it.
@@ -318,8 +316,7 @@ class Storify:
         self.remove_db(name)
 
     def _refuse_open(self, name: str, what: str) -> None:
-        location = self._catalog.engine(name).location
-        if is_open(location):
+        if is_open(self._catalog.engine(name)):
             msg = (
                 f"cannot {what} database {name!r}: it is open in this process; "
                 f"close it first"

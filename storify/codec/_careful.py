@@ -6,7 +6,9 @@ bytes as the packer for all else. It is iterative, because data may nest as deep
 as half of Python's recursion limit, and about fifteen times slower.
 """
 
+from _thread import LockType
 from collections.abc import Callable, Iterable, Iterator
+from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any, Final
 
 from msgpack import ExtType, Packer, Timestamp
@@ -23,7 +25,9 @@ __all__ = ["SETS", "CarefulEncoder", "refusal"]
 
 SETS: Final[dict[type, int]] = {set: Ext.SET, frozenset: Ext.FROZENSET}
 
-_PACKED_AS_IS: Final = frozenset({type(None), bool, float, bytes, ExtType, Timestamp})
+_SCALARS: Final[frozenset[type]] = frozenset(
+    {type(None), bool, int, float, str, bytes, bytearray, ExtType, Timestamp}
+)
 _RECORDS: Final = frozenset({Ext.NAMEDTUPLE, Ext.CUSTOM})
 _ESCAPED: Final = MARKERS[Ext.ESCAPED]
 # The first item of a tuple stands behind its marker; a deque has maxlen too.
@@ -88,7 +92,7 @@ class CarefulEncoder:
                     msg = "the value contains itself; store a key in its place"
                     raise _error(msg, made.path)
                 if len(frames) == room:
-                    msg = f"data may nest at most {MAX_DEPTH} containers; make it flatter"
+                    msg = f"more than {MAX_DEPTH} containers in one another; nest less"
                     raise _error(msg, made.path)
                 frames.append(made)
                 open_ids.add(id(made.owner))
@@ -119,19 +123,9 @@ class CarefulEncoder:
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
         """Give the bytes of a scalar, or the frame of a container."""
-        kind = type(value)
-        if kind in _PACKED_AS_IS:
-            return pack(value)
-        if kind is str:
-            try:
-                return pack(value)
-            except UnicodeEncodeError:
-                return pack(encode_text(value))
-        if kind is int:
-            fits = -(1 << 63) <= value < 1 << 64
-            return pack(value if fits else encode_int(value))
-        if kind is bytearray:
-            return pack(encode_bytearray(value))
+        kind: type = type(value)
+        if kind in _SCALARS:
+            return pack(_as_scalar(value))
         if kind is dict:
             return self._open_dict(value, path, key_step)
         if kind is _Fields:
@@ -162,7 +156,7 @@ class CarefulEncoder:
         if isinstance(value, dict):
             return True
         kind = type(value)
-        if kind in _PACKED_AS_IS or kind in _KNOWN or kind in self._encoders:
+        if kind is list or kind in _SCALARS or kind in self._encoders:
             return False
         return self._unstructure(value) is not None
 
@@ -177,14 +171,15 @@ class CarefulEncoder:
     def _open_other(
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
-        encoder = self._encoders.get(type(value))
+        kind: type = type(value)
+        encoder = self._encoders.get(kind)
         if encoder is None:
             return self._open_record(value, path)
         try:
-            made = encoder(value)
+            made: Any = encoder(value)
         except UnstorableError as error:
             raise _error(str(error), path) from None
-        if type(made) is not list:
+        if made.__class__ is not list:
             return self._open(made, path, pack)
         children = list(_name_children(value, made))
         return _Frame(value, path, array_header(len(made)), children)
@@ -196,6 +191,20 @@ class CarefulEncoder:
         ((key, fields),) = wrapper.items()
         children: list[_Child] = [("", key), ("", _as_fields(fields))]
         return _Frame(value, path, map_header(1), children)
+
+
+def _as_scalar(value: Any) -> Any:
+    """Give *value*, or the extension value that stands for it."""
+    if type(value) is str and not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return encode_text(value)
+    elif type(value) is int and not -(1 << 63) <= value < 1 << 64:
+        return encode_int(value)
+    elif type(value) is bytearray:
+        return encode_bytearray(value)
+    return value
 
 
 class _Fields:
@@ -218,7 +227,7 @@ def _field_step(key: object) -> str:
 def _name_children(owner: object, made: list[Any]) -> Iterator[_Child]:
     """Say how the path goes on to each item of an array led by a marker."""
     code = made[0].code if made and type(made[0]) is ExtType else None
-    first = _FIRST_ITEM.get(code)
+    first = None if code is None else _FIRST_ITEM.get(code)
     for index, item in enumerate(made):
         if first is not None and index >= first:
             yield f"[{index - first}]", item
@@ -234,8 +243,8 @@ def refusal(value: object) -> str:
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind is memoryview:
         return "a memoryview would be read back as bytes; store bytes(view)"
-    if isinstance(value, type):
-        return f"the class {value.__qualname__} is not stored; store its name"
+    if isinstance(value, (type, *_CODE)) or hasattr(kind, "__next__"):
+        return f"a {name} is no data; store what it is made from"
     base = next((base for base in kind.__mro__ if base in _SUBCLASSED), None)
     if base is not None:
         return (
@@ -243,9 +252,12 @@ def refusal(value: object) -> str:
             f" Storify(types=[{kind.__name__}]), or store {base.__name__}(value)"
         )
     return (
-        f"cannot store a {name}; make its class a Model, or pass it as"
+        f"nothing says how a {name} is stored; make its class a Model, or pass it as"
         f" Storify(types=[{kind.__name__}]) or as a CustomType of it"
     )
+
+
+_CODE: Final = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, LockType)
 
 
 def _error(message: str, path: Path | str) -> UnstorableError:
@@ -253,7 +265,6 @@ def _error(message: str, path: Path | str) -> UnstorableError:
     return UnstorableError(f"cannot store {where}: {message}", where)
 
 
-_KNOWN: Final = frozenset({str, int, list, bytearray, *SETS})
 _SUBCLASSED: Final = (
     *(str, int, float, complex, bytes, bytearray, list, tuple, dict),
     *(set, frozenset),

@@ -2,25 +2,26 @@
 
 import gc
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from itertools import chain, islice
 from typing import Any, Final
 
-from msgpack import ExtType, Packer, Timestamp, unpackb
+from msgpack import Packer, Timestamp, unpackb
 
 from storify.exceptions import UnstorableError
 
 from . import _frames
 from ._careful import SETS, CarefulEncoder
+from ._classes import CustomType
 from ._errors import DecodeError
 from ._ext import MARKERS, Ext
 from ._frames import MAX_DEPTH
 from ._paths import key_step
 from ._reader import KeptKey, Reader
 from ._scalars import timestamp_to_datetime
-from ._types import CustomType, TypeTable
-from ._writer import Writer, tag_pattern
+from ._types import TypeTable
+from ._writer import WRAPPER, Writer, tag_pattern
 
 __all__ = ["Codec"]
 
@@ -32,15 +33,16 @@ _KEPT_WRITERS: Final = 8
 # From this size on a payload makes enough objects to wake the collector.
 _BULK_BYTES: Final = 1 << 15
 
-# Where a one-key map with a string key begins, in any form of header.
-_WRAPPER: Final = re.compile(
-    rb"(?:\x81|\xde\x00\x01|\xdf\x00\x00\x00\x01)[\xa0-\xbf\xd9-\xdb\xc7-\xc9\xd4-\xd8]"
-)
 # The nanoseconds of the two longer timestamps; the short one has none.
 _STAMP_64: Final = re.compile(rb"\xd7\xff(.{4})", re.DOTALL)
 _STAMP_96: Final = re.compile(rb"\xc7\x0c\xff(.{4})", re.DOTALL)
 _ODD_STAMPS: Final = (b"\xc7\x08\xff", b"\x00\x08\xff", b"\x00\x0c\xff")
 _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
+
+
+ExtHook = Callable[[int, bytes], object]
+ListHook = Callable[[list[Any]], object]
+DictHook = Callable[[dict[Any, Any]], object]
 
 
 def _nothing(_: object) -> None:
@@ -85,6 +87,10 @@ class Codec:
         self._writers: list[Writer] = []
         self._tags: tuple[int, re.Pattern[bytes]] = (0, tag_pattern(()))
 
+    # Bytes only: no codec needed to part a root or join one.
+    split = staticmethod(_frames.split)
+    join = staticmethod(_frames.join)
+
     def register(self, type_: type | CustomType[Any]) -> None:
         """Make a class storable: its values come back as its own.
 
@@ -113,9 +119,17 @@ class Codec:
             RuntimeError: Another thread changed the value meanwhile; try again.
         """
         room = MAX_DEPTH if path == "$" else MAX_DEPTH - 1
-        blobs = self._pack((value,), room)
-        if blobs is not None:
-            return blobs[0]
+        writer = self._take_writer()
+        try:
+            blob = writer.pack(value)
+            if writer.looks_plain(blob) or not writer.doubt(
+                (value,), (blob,), room, self._tag_pattern
+            ):
+                self._give_back(writer, len(blob))
+                return blob
+        except (TypeError, ValueError):
+            # Also what a user's hook raised: it raises that again, carefully.
+            pass
         return self._careful.encode(value, path, room)
 
     def encode_key(self, key: object) -> bytes:
@@ -135,35 +149,42 @@ class Codec:
         while batch := list(islice(pairs, _BATCH)):
             count += len(batch)
             parts = list(chain.from_iterable(batch))
-            blobs = self._pack(parts, MAX_DEPTH - 1)
-            if blobs is None:
-                for key, value in batch:
-                    name = self.encode_key(key)
-                    entries[name] = self.encode(value, f"${key_step(key)}")
-            else:
-                entries.update(zip(blobs[::2], blobs[1::2], strict=True))
+            blobs = self._encode_all(parts)
+            entries.update(zip(blobs[::2], blobs[1::2], strict=True))
         if len(entries) != count:
             msg = "cannot store $: two keys are the same NaN; use another key"
             raise UnstorableError(msg)
         return entries
 
-    def _pack(self, values: Collection[object], room: int) -> list[bytes] | None:
-        """Encode all *values* by the packer; None if it cannot, or may be wrong."""
+    def _encode_all(self, parts: list[Any]) -> list[bytes]:
+        """Encode key, value, key, value, ...; what is doubtful one by one."""
+        room = MAX_DEPTH - 1
+        writer = self._take_writer()
+        blobs: list[bytes] = []
         try:
-            writer = self._writers.pop()
-        except IndexError:
-            writer = Writer(self._encoders, self._unstructure)
-        try:
-            blobs = list(map(writer.pack, values))
-            sound = writer.vouch(values, blobs, room, self._tag_pattern)
+            blobs.extend(map(writer.pack, parts))
+            doubtful = writer.doubt(parts, blobs, room, self._tag_pattern)
         except (TypeError, ValueError):
-            # Also what a user's hook raised: it raises that again, carefully.
-            return None
-        finally:
+            doubtful = range(len(parts))
+            blobs = [b""] * len(parts)
+        else:
+            self._give_back(writer, sum(map(len, blobs)))
+        for index in doubtful:
+            key = parts[index & ~1]
+            blobs[index] = self.encode(parts[index], f"${key_step(key)}")
+        return blobs
+
+    def _take_writer(self) -> Writer:
+        try:
+            return self._writers.pop()
+        except IndexError:
+            return Writer(self._encoders, self._unstructure)
+
+    def _give_back(self, writer: Writer, size: int) -> None:
+        """Keep *writer* for the next call; one that failed is never given back."""
+        if len(self._writers) < _KEPT_WRITERS and size < _KEPT_BYTES:
             writer.reset()
-        if len(self._writers) < _KEPT_WRITERS and sum(map(len, blobs)) < _KEPT_BYTES:
             self._writers.append(writer)
-        return blobs if sound else None
 
     def _set_encoder(self, code: int) -> Callable[[Any], list[Any]]:
         marker, sort = MARKERS[code], self._careful.sort
@@ -218,14 +239,135 @@ class Codec:
     def _decode(self, payload: bytes, *, is_root: bool) -> Any:
         if len(payload) > MAX_DEPTH and _frames.is_deep(payload):
             _frames.check(payload)
-        if _ESCAPED_MARKER in payload:
-            self._learn_from(payload)
-        decode_list = self._types.decode_list if b"\xc7\x00" in payload else None
-        structure = self._structure
-        if structure is not None and not _WRAPPER.search(payload):
-            structure = None
-        if is_root and structure is not None:
-            # The root as a list: [nil, key, value, key, value, ...].
-            items = self._read(_root_as_list(payload), decode_list, structure)
-            return self._build_root(items[1::2], items[2::2], payload)
+        decode_list = structure = None
+        if b"\xc7\x00" in payload:
+            decode_list = self._types.decode_list
+            if _ESCAPED_MARKER in payload:
+                self._learn_from(payload)
+        if self._structure is not None and WRAPPER.search(payload):
+            structure = self._structure
+            if is_root:
+                return self._read_root(payload, decode_list, structure)
         return self._read(payload, decode_list, structure)
+
+    def _learn_from(self, payload: bytes) -> None:
+        """Tell the keys of all escaped dicts, in a pass that builds no records."""
+        marker, decode_list = MARKERS[Ext.ESCAPED], self._types.decode_list
+        found: dict[str, None] = {}
+
+        def note(items: list[Any]) -> object:
+            if items and items[0] is marker and type(items[1]) is str:
+                found[items[1]] = None
+            return decode_list(items)
+
+        self._read(payload, note, None)
+        for key in found:
+            if not key.startswith("__"):
+                self._learned.add(key)
+            self._learn(key)
+
+    def _read(
+        self,
+        payload: bytes,
+        decode_list: ListHook | None,
+        structure: DictHook | None,
+    ) -> Any:
+        decode_ext = self._types.decode_ext
+        try:
+            if b"\xff" in payload and _has_odd_stamps(payload):
+                return _unpack_exactly(payload, decode_ext, decode_list, structure)
+            return unpackb(
+                payload,
+                timestamp=3,
+                strict_map_key=False,
+                ext_hook=decode_ext,
+                list_hook=decode_list,
+                object_hook=structure,
+            )
+        except (ValueError, TypeError, OverflowError):
+            # Which of two it is, broken bytes or what only msgpack refuses, is
+            # found out below. What a hook raised is raised again there.
+            pass
+        _frames.check(payload)
+        return Reader(decode_ext, decode_list, structure).read(payload)
+
+    def _read_root(
+        self, payload: bytes, decode_list: ListHook | None, structure: DictHook
+    ) -> Any:
+        """Decode a map root as a list, because the root itself passes no hook."""
+        try:
+            items = self._read(_root_as_list(payload), decode_list, structure)
+            return dict(zip(items[1::2], items[2::2], strict=True))
+        except (ValueError, TypeError):
+            _frames.check(payload)
+        reader = Reader(self._types.decode_ext, decode_list, structure)
+        return reader.read(payload, is_root=True)
+
+
+def _root_as_list(payload: bytes) -> bytes:
+    size, count = _frames.read_map_header(payload)
+    return b"".join(
+        (_frames.array_header(2 * count + 1), b"\xc0", memoryview(payload)[size:])
+    )
+
+
+def _has_odd_stamps(payload: bytes) -> bool:
+    """Tell whether there may be timestamps that a datetime cannot hold exactly.
+
+    The C reader rounds them without a word. Other bytes that look like one only
+    cost time.
+    """
+    heads = _STAMP_64.findall(payload)
+    heads_96 = _STAMP_96.findall(payload) if b"\xc7\x0c\xff" in payload else ()
+    numbers = {int.from_bytes(head, "big") >> 2 for head in heads}
+    numbers.update(int.from_bytes(head, "big") for head in heads_96)
+    return any(number % 1000 for number in numbers) or any(
+        odd in payload for odd in _ODD_STAMPS
+    )
+
+
+def _unpack_exactly(
+    payload: bytes,
+    decode_ext: ExtHook,
+    decode_list: ListHook | None,
+    structure: DictHook | None,
+) -> Any:
+    """Decode by the C reader, but make the datetimes here, where they are exact."""
+
+    def exact(value: object) -> object:
+        return timestamp_to_datetime(value) if type(value) is Timestamp else value
+
+    def list_hook(items: list[Any]) -> object:
+        if Timestamp in set(map(type, items)):
+            items = [exact(item) for item in items]
+        return items if decode_list is None else decode_list(items)
+
+    def object_hook(made: dict[Any, Any]) -> object:
+        if Timestamp in set(map(type, chain(made, made.values()))):
+            made = {exact(key): exact(value) for key, value in made.items()}
+        return made if structure is None else structure(made)
+
+    (value,) = unpackb(
+        b"\x91" + payload,  # so that a lone timestamp passes a hook, too
+        timestamp=0,
+        strict_map_key=False,
+        ext_hook=decode_ext,
+        list_hook=list_hook,
+        object_hook=object_hook,
+    )
+    return value
+
+
+@contextmanager
+def _collector_paused() -> Generator[None]:
+    """Keep the garbage collector from walking the tree again while it grows.
+
+    Two threads may overlap: the one that found it running starts it again.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -40,6 +40,9 @@ _FACTORY_NAMES: Final = {kind: name for name, kind in FACTORIES.items()}
 _SORTABLE: Final = ({int}, {str}, {bytes})
 
 
+_dict: Any = dict  # untyped, so that update() takes a Counter of anything
+
+
 def sort_plainly(items: set[Any] | frozenset[Any]) -> list[Any] | None:
     """Sort items of one simple type; None if their order must be made otherwise."""
     kinds = set(map(type, items))
@@ -113,7 +116,7 @@ def _encode_counter(value: Counter[Any]) -> list[Any]:
 def _decode_counter(items: list[Any]) -> Counter[Any]:
     value: Counter[Any] = Counter()
     # Not Counter(mapping): it adds, so it would change counts that are no numbers.
-    dict.update(value, _only_dict(items[1:]))
+    _dict.update(value, _only_dict(items[1:]))
     return value
 
 

@@ -6,11 +6,12 @@ values are never nested payloads, because each ``unpackb`` inside an ``ext_hook`
 takes 42 KB of C stack and a hostile file could kill the interpreter.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 from msgpack import ExtType
 
-__all__ = ["MARKERS", "Ext", "ext"]
+__all__ = ["MARKERS", "Ext", "ext", "new_tuple"]
 
 
 class Ext:
@@ -47,12 +48,17 @@ class Ext:
     ELLIPSIS: Final = 28
 
 
+_tuple: Any = tuple
+new_tuple: Callable[..., Any] = _tuple.__new__
+
+
 def ext(code: int, data: bytes) -> ExtType:
     """Make an ``ExtType`` of any code in a third of its constructor's time.
 
     The constructor also refuses the negative codes, which a file may hold.
     """
-    return tuple.__new__(ExtType, (code, data))
+    made: ExtType = new_tuple(ExtType, (code, data))
+    return made
 
 
 # One shared marker per code: it is immutable, and a file holds very many.

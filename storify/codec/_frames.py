@@ -10,12 +10,24 @@ from itertools import chain
 from typing import Final
 
 from msgpack import Unpacker
-from msgpack.exceptions import OutOfData
+from msgpack.exceptions import OutOfData, StackError
 
 from ._errors import DecodeError
 from ._reader import Reader
 
-__all__ = ["MAX_DEPTH", "check", "check_joined", "is_deep", "join", "split"]
+__all__ = [
+    "MAX_DEPTH",
+    "array_header",
+    "check",
+    "check_joined",
+    "is_array",
+    "is_deep",
+    "is_map",
+    "join",
+    "map_header",
+    "read_map_header",
+    "split",
+]
 
 MAX_DEPTH: Final = 500
 """How many containers may lie in one another on the wire, the root included."""
@@ -41,6 +53,22 @@ def is_map(payload: bytes) -> bool:
 def is_array(payload: bytes) -> bool:
     """Tell whether *payload* begins as an array."""
     return payload[:1] != b"" and payload[0] in _ARRAYS
+
+
+def read_map_header(payload: bytes) -> tuple[int, int]:
+    """Give the size of the map header that begins *payload*, and its count.
+
+    Raises:
+        ValueError: It is cut short.
+    """
+    head = payload[0]
+    if head < 0x90:  # noqa: PLR2004 - a fixmap, in the MessagePack spec
+        return 1, head & 0x0F
+    size = 2 if head == 0xDE else 4  # noqa: PLR2004 - a map16
+    if len(payload) <= size:
+        msg = "the map header is cut short"
+        raise ValueError(msg)
+    return 1 + size, int.from_bytes(payload[1 : 1 + size], "big")
 
 
 def _scanner(payload: bytes) -> Unpacker:
@@ -75,7 +103,7 @@ def check(payload: bytes) -> None:
         msg = "the data end too early" if payload else "there are no data"
         raise DecodeError(msg) from None
     except ValueError as error:
-        if type(error).__name__ == "StackError":
+        if isinstance(error, StackError):
             raise _too_deep() from None
         msg = "the data are no MessagePack"
         raise DecodeError(msg) from None

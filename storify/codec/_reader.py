@@ -85,8 +85,10 @@ class Reader:
         self._payload = b""
         self._at = 0
 
-    def read(self, payload: bytes) -> object:
+    def read(self, payload: bytes, *, is_root: bool = False) -> object:
         """Read *payload*, which `_frames.check` has found to be one value.
+
+        A root map is not given to *structure*.
 
         Raises:
             DecodeError: A length runs past the end after all.
@@ -105,7 +107,8 @@ class Reader:
                     continue
             elif len(frames) > 1:
                 frames.pop()
-                start, value = frame.start, self._close(frame)
+                hook = None if is_root and len(frames) == 1 else self._structure
+                start, value = frame.start, self._close(frame, hook)
                 frame = frames[-1]
             else:
                 return frame.items[0]
@@ -113,7 +116,9 @@ class Reader:
             if frame.is_map:
                 frame.starts += (start, self._at)
 
-    def _close(self, frame: _Frame) -> object:
+    def _close(
+        self, frame: _Frame, structure: Callable[[dict[Any, Any]], object] | None
+    ) -> object:
         items = frame.items
         if not frame.is_map:
             return items if self._decode_list is None else self._decode_list(items)
@@ -127,7 +132,7 @@ class Reader:
                 begin, end = starts[2 * index : 2 * index + 2]
                 key = KeptKey(key, self._payload[begin:end])
             made[key] = items[index + 1]
-        return made if self._structure is None else self._structure(made)
+        return made if structure is None else structure(made)
 
     def _take(self, size: int) -> bytes:
         begin, end = self._at, self._at + size
@@ -140,7 +145,7 @@ class Reader:
     def _number(self, size: int, *, signed: bool = False) -> int:
         return int.from_bytes(self._take(size), "big", signed=signed)
 
-    def _read_one(self) -> object:
+    def _read_one(self) -> object:  # noqa: PLR0911 - a table of the spec
         start = self._at
         head = self._number(1)
         if head < 0x80:  # noqa: PLR2004 - the ranges of the MessagePack spec

@@ -42,6 +42,7 @@ __all__ = [
     "timestamp_to_datetime",
 ]
 
+_SURROGATES: Final = "surrogatepass"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STATE_BYTES: Final = 10  # of a datetime; a time has 6
 _TIME_BYTES: Final = 6
@@ -60,7 +61,7 @@ def _encode_zone(zone: tzinfo) -> bytes:
     if zone is UTC:
         return b"u"
     kind = type(zone)
-    if kind is ZoneInfo:
+    if isinstance(zone, ZoneInfo) and kind is ZoneInfo:
         key = zone.key
         try:
             # An object from a file or stream claims a key that may not be its own;
@@ -73,19 +74,17 @@ def _encode_zone(zone: tzinfo) -> bytes:
             raise UnstorableError(msg) from error
     if kind is timezone:
         # The arguments it was made from: equality ignores the name.
-        args: tuple[Any, ...] = zone.__getinitargs__()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType, reportUnknownMemberType] # typeshed lacks the pickle protocol
-        micros = args[0] // timedelta(microseconds=1)
-        if len(args) == 1:
-            return b"o" + struct.pack(">q", micros)
-        return b"n" + struct.pack(">q", micros) + args[1].encode("utf-8", _PASS)
+        fixed: Any = zone  # typeshed lacks the pickle protocol
+        offset, *name = fixed.__getinitargs__()
+        micros = struct.pack(">q", offset // timedelta(microseconds=1))
+        if not name:
+            return b"o" + micros
+        return b"".join((b"n", micros, name[0].encode("utf-8", _SURROGATES)))
     msg = (
         f"time zone of type {kind.__module__}.{kind.__qualname__}; use"
         " zoneinfo.ZoneInfo or datetime.timezone"
     )
     raise UnstorableError(msg)
-
-
-_PASS: Final = "surrogatepass"
 
 
 @lru_cache(maxsize=1024)  # also remembers what is missing: looking costs 50 us
@@ -101,7 +100,7 @@ def _find_zone(data: bytes) -> tzinfo | None:
         if kind == b"o" and len(rest) == struct.calcsize(">q"):
             return timezone(offset)
         if kind == b"n":
-            return timezone(offset, rest[8:].decode("utf-8", _PASS))
+            return timezone(offset, rest[8:].decode("utf-8", _SURROGATES))
     except (ValueError, LookupError, ArithmeticError, OSError, struct.error):
         pass
     return None
@@ -109,20 +108,25 @@ def _find_zone(data: bytes) -> tzinfo | None:
 
 def _decode_zone(data: bytes) -> tzinfo:
     zone = _find_zone(data)
-    _check(zone is not None)
-    return zone  # type: ignore[return-value]  # pyright: ignore[reportReturnType] # _check raised
+    if zone is None:
+        msg = "no such time zone here"
+        raise LookupError(msg)
+    return zone
+
+
+def _state(value: Any) -> bytes:
+    """Give the bytes that a datetime or time pickles to, the fold in them."""
+    state: bytes = value.__reduce_ex__(4)[1][0]
+    return state
 
 
 def _encode_datetime(value: datetime) -> ExtType:
     zone = value.tzinfo
     if zone is None:
-        state: bytes = value.__reduce_ex__(4)[1][0]  # type: ignore[index, assignment]  # pyright: ignore[reportAssignmentType] # a datetime reduces to (class, (state, zone?))
-        return ext(Ext.DATETIME, state)
+        return ext(Ext.DATETIME, _state(value))
     if zone is UTC and not value.fold:
         return _encode_timestamp(value)
-    zone_name = _encode_zone(zone)
-    state = value.__reduce_ex__(4)[1][0]  # type: ignore[index, assignment]  # pyright: ignore[reportAssignmentType] # as above
-    return ext(Ext.AWARE_DATETIME, state + zone_name)
+    return ext(Ext.AWARE_DATETIME, _state(value) + _encode_zone(zone))
 
 
 def _encode_timestamp(value: datetime) -> ExtType:
@@ -160,15 +164,22 @@ def read_timestamp(data: bytes) -> datetime | Timestamp | ExtType:
     return timestamp_to_datetime(stamp)
 
 
+# Typed for their pickle form: the state, and a zone or nothing.
+_datetime_of_state: Any = datetime
+_time_of_state: Any = time
+
+
 def _decode_datetime(data: bytes) -> datetime:
     _check(len(data) == _STATE_BYTES)
     # The state is trusted by the constructor; replace() is what checks it.
-    return datetime(data).replace()  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportArgumentType, reportCallIssue] # the pickle form
+    value: datetime = _datetime_of_state(data)
+    return value.replace()
 
 
 def _decode_aware_datetime(data: bytes) -> datetime:
     zone = _decode_zone(data[_STATE_BYTES:])
-    return datetime(data[:_STATE_BYTES], zone).replace()  # type: ignore[arg-type, call-arg]  # pyright: ignore[reportArgumentType, reportCallIssue] # the pickle form
+    value: datetime = _datetime_of_state(data[:_STATE_BYTES], zone)
+    return value.replace()
 
 
 def _encode_date(value: date) -> ExtType:
@@ -180,16 +191,16 @@ def _decode_date(data: bytes) -> date:
 
 
 def _encode_time(value: time) -> ExtType:
-    state: bytes = value.__reduce_ex__(4)[1][0]  # type: ignore[index, assignment]  # pyright: ignore[reportAssignmentType] # as a datetime
-    zone = value.tzinfo
+    state, zone = _state(value), value.tzinfo
     return ext(Ext.TIME, state if zone is None else state + _encode_zone(zone))
 
 
 def _decode_time(data: bytes) -> time:
     _check(len(data) >= _TIME_BYTES)
     state, zone = data[:_TIME_BYTES], data[_TIME_BYTES:]
-    args = (state, _decode_zone(zone)) if zone else (state,)
-    return time(*args).replace()  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] # the pickle form
+    zones = (_decode_zone(zone),) if zone else ()
+    value: time = _time_of_state(state, *zones)
+    return value.replace()
 
 
 def _encode_timedelta(value: timedelta) -> ExtType:
@@ -266,11 +277,11 @@ def _decode_complex(data: bytes) -> complex:
 # --- text, bytes and names -----------------------------------------------------
 def encode_text(value: str) -> ExtType:
     """Write a string with lone surrogates, which UTF-8 cannot hold."""
-    return ext(Ext.TEXT, value.encode("utf-8", _PASS))
+    return ext(Ext.TEXT, value.encode("utf-8", _SURROGATES))
 
 
 def _decode_text(data: bytes) -> str:
-    return data.decode("utf-8", _PASS)
+    return data.decode("utf-8", _SURROGATES)
 
 
 def encode_bytearray(value: bytearray) -> ExtType:
@@ -310,11 +321,11 @@ def _encode_path(value: PurePath) -> ExtType:
     if isinstance(value, PureWindowsPath) and PureWindowsPath(text) != value:
         msg = f"a {kind.__name__} whose text is another path"
         raise UnstorableError(msg)
-    return ext(Ext.PATH, _PATHS[kind] + text.encode("utf-8", _PASS))
+    return ext(Ext.PATH, _PATHS[kind] + text.encode("utf-8", _SURROGATES))
 
 
 def _decode_path(data: bytes) -> PurePath:
-    text = data[1:].decode("utf-8", _PASS)
+    text = data[1:].decode("utf-8", _SURROGATES)
     value = _PATH_KINDS[data[:1]](text)
     _check(str(value) == text)
     return value
@@ -340,11 +351,13 @@ _ADDRESS_KINDS: Final = {tag: kind for kind, tag in _ADDRESSES.items()}
 
 
 def _encode_address(value: _Address) -> ExtType:
-    return ext(Ext.IP, _ADDRESSES[type(value)] + str(value).encode("utf-8", _PASS))
+    return ext(
+        Ext.IP, _ADDRESSES[type(value)] + str(value).encode("utf-8", _SURROGATES)
+    )
 
 
 def _decode_address(data: bytes) -> _Address:
-    text = data[1:].decode("utf-8", _PASS)
+    text = data[1:].decode("utf-8", _SURROGATES)
     value = _ADDRESS_KINDS[data[:1]](text)
     _check(str(value) == text)
     return value

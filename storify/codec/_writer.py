@@ -23,12 +23,13 @@ from msgpack import Packer
 
 from storify.exceptions import UnstorableError
 
-from ._frames import check_joined, is_deep
+from ._frames import MAX_DEPTH, check_joined, is_deep
 
-__all__ = ["TAG_TAIL", "Writer", "holds_buffer", "tag_pattern"]
+__all__ = ["WRAPPER", "Writer", "holds_buffer", "tag_pattern"]
 
 _BUFFERS: Final[frozenset[type]] = frozenset({bytearray, memoryview})
 _HOLDERS: Final[frozenset[type]] = frozenset({dict, list})
+_BINARY_HEADS: Final = (b"\xc4", b"\xc5", b"\xc6")
 _PLAIN: Final = _HOLDERS | {type(None), bool, int, float, str, bytes}
 
 
@@ -53,8 +54,16 @@ def holds_buffer(roots: Iterable[object]) -> bool:
 
 
 # What follows the key of a wrapper: a map, or an array that is read as a dict.
-TAG_TAIL: Final = (
+_TAG_TAIL: Final = (
     rb"(?=[\x80-\x8f\xde\xdf]|[\x90-\x9f]\xc7\x00|\xdc..\xc7\x00|\xdd.{4}\xc7\x00)"
+)
+
+
+# Where a map begins that may be a wrapper of any key, in any form of header.
+WRAPPER: Final = re.compile(
+    rb"(?:\x81|\xde\x00\x01|\xdf\x00\x00\x00\x01)(?:%s|[\xd9-\xdb])"
+    % b"|".join(rb"\x%x.{%d}" % (0xA0 | n, n) + _TAG_TAIL for n in range(32)),
+    re.DOTALL,
 )
 
 
@@ -64,12 +73,10 @@ def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
     The shorter tags are matched to their end, to see that a map follows. That
     the longer ones are not only makes for a few look-alikes too many.
     """
-    short = (
-        rb"\x%x__.{%d}" % (0xA0 | size, size - 2) + TAG_TAIL for size in range(2, 32)
-    )
-    long = (rb"\xd9.__", rb"\xda..__", rb"\xdb.{4}__")
-    known = (re.escape(key) + TAG_TAIL for key in packed_keys)
-    return re.compile(rb"\x81(?:" + b"|".join((*short, *long, *known)) + b")", re.DOTALL)
+    short = (rb"\x%x__.{%d}" % (0xA0 | size, size - 2) for size in range(2, 32))
+    known = map(re.escape, packed_keys)
+    tags = b"|".join(key + _TAG_TAIL for key in (*short, *known))
+    return re.compile(rb"\x81(?:%s|(?:\xd9.|\xda..|\xdb.{4})__)" % tags, re.DOTALL)
 
 
 class Writer:
@@ -85,18 +92,18 @@ class Writer:
         encoders: dict[type, Callable[[Any], Any]],
         unstructure: Callable[[object], dict[str, Any] | None],
     ) -> None:
-        self.wrappers: list[dict[str, Any]] = []
+        self._wrappers: list[dict[str, Any]] = []
         self._arrays: list[list[Any]] = []
         self._asked = False
-        wrappers, arrays, encoder_of = self.wrappers, self._arrays, encoders.get
+        wrappers, arrays, encoder_of = self._wrappers, self._arrays, encoders.get
 
         def default(value: object) -> object:
             self._asked = True
             encoder = encoder_of(type(value))
             if encoder is not None:
-                made = encoder(value)
-                if type(made) is list:
-                    arrays.append(made)  # pyright: ignore[reportUnknownArgumentType] # of any items
+                made: Any = encoder(value)
+                if made.__class__ is list:
+                    arrays.append(made)
                 return made
             wrapper = unstructure(value)
             if wrapper is None:
@@ -110,33 +117,61 @@ class Writer:
 
     def reset(self) -> None:
         """Forget what was packed, before the next call."""
-        self.wrappers.clear()
+        self._wrappers.clear()
         self._arrays.clear()
         self._asked = False
 
-    def vouch(
+    def looks_plain(self, blob: bytes) -> bool:
+        """Tell at once that one small value needs none of the checks of `doubt`."""
+        return (
+            not self._asked
+            and len(blob) < MAX_DEPTH
+            and b"\x81" not in blob
+            and b"\xc4" not in blob
+            and b"\xc5" not in blob
+            and b"\xc6" not in blob
+        )
+
+    def doubt(
         self,
-        values: Iterable[object],
+        values: Sequence[object],
         blobs: Sequence[bytes],
         room: int,
         tags: Callable[[], re.Pattern[bytes]],
-    ) -> bool:
-        """Tell whether *blobs* read back as *values*; False sends them on, carefully.
+    ) -> Iterable[int]:
+        """Give the indices of the *blobs* that may not read back as their *values*.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.
         """
-        joined = b"".join(blobs)
         if self._asked and not check_joined(blobs):
             msg = "list changed size during iteration"
             raise RuntimeError(msg)
+        joined = b"".join(blobs)
         found = len(tags().findall(joined)) if b"\x81" in joined else 0
-        if found != len(self.wrappers):
-            return False
-        if b"\xc4" in joined or b"\xc5" in joined or b"\xc6" in joined:
-            roots = chain(values, self.wrappers, self._arrays)
-            if holds_buffer(roots):
-                return False
-        if len(joined) <= room:
-            return True
-        return not any(is_deep(blob, room) for blob in blobs if len(blob) > room)
+        if found != len(self._wrappers):
+            return range(len(blobs))
+        doubtful: list[int] = []
+        if any(head in joined for head in _BINARY_HEADS):
+            doubtful = self._doubt_buffers(values, blobs)
+        if len(joined) > room:
+            sizes = enumerate(blobs)
+            doubtful += [i for i, b in sizes if len(b) > room and is_deep(b, room)]
+        return doubtful
+
+    def _doubt_buffers(
+        self, values: Sequence[object], blobs: Sequence[bytes]
+    ) -> list[int]:
+        suspects = [
+            index
+            for index, blob in enumerate(blobs)
+            if any(head in blob for head in _BINARY_HEADS)
+        ]
+        if not self._asked:
+            return suspects if holds_buffer(values[i] for i in suspects) else []
+        # What was made for an object is not known by its value. So if there are
+        # few suspects each is looked at by itself, and else all at once.
+        if len(suspects) * 4 <= len(blobs):
+            return suspects
+        roots = chain(values, self._wrappers, self._arrays)
+        return suspects if holds_buffer(roots) else []

@@ -68,7 +68,9 @@ class Use:
     @classmethod
     def of(cls, model: Any, key: Any, *, readonly: bool, strict: bool) -> "Use":
         """Make one from `Storify.get_db`'s arguments; a tuple is a union."""
-        hint = Union[model] if isinstance(model, tuple) else model  # noqa: UP007 - of a tuple
+        hint: Any = model
+        if isinstance(hint, tuple):
+            hint = Union[model]  # noqa: UP007 - the members are in a tuple
         return cls(hint=hint, key=key, readonly=readonly, strict=strict)
 
 
@@ -271,7 +273,8 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         """The root itself: a real dict (or list) of live objects, no copy.
 
         A record that did not fit its class is in it as the `Unloaded` dict it
-        was read as. Assigning replaces the whole content.
+        was read as. Assigning replaces the whole content. It is saved as long
+        as somebody holds the database: keep that, not only its data.
 
         Raises:
             DatabaseClosedError: The database was closed.
@@ -369,8 +372,13 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         """Whether *key* is there; for a list root, whether the item is."""
         return key in self._root()
 
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
+    def __eq__(self, other: object) -> bool:
+        """Whether *other* is this very object; contents are not compared."""
+        return self is other
+
+    def __hash__(self) -> int:
+        """Hash by identity."""
+        return id(self)
 
     def __repr__(self) -> str:
         """Tell name, size and place, never values."""

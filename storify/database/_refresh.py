@@ -6,7 +6,8 @@ object is given the new content in place, as deep as the two have one shape.
 """
 
 from collections import deque
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 from storify.models import Model
 
@@ -21,46 +22,59 @@ def refresh(old: object, new: object) -> object:
     """
     if old is new or type(old) is not type(new):
         return new
-    if isinstance(old, Model):
-        _refresh_dict(vars(old), vars(new))
-    elif isinstance(old, dict):
-        _refresh_dict(cast("dict[Any, Any]", old), cast("dict[Any, Any]", new))
-    elif isinstance(old, list):
-        _refresh_list(cast("list[Any]", old), cast("list[Any]", new))
-    elif isinstance(old, set):
-        _refresh_set(cast("set[Any]", old), cast("set[Any]", new))
-    elif isinstance(old, deque):
-        return _refresh_deque(cast("deque[Any]", old), cast("deque[Any]", new))
-    elif isinstance(old, bytearray):
-        old[:] = cast("bytearray", new)
-    else:
-        return new
-    return old
+    for base, way in _WAYS.items():
+        if isinstance(old, base):
+            return old if way(old, new) else new
+    return new
 
 
-def _refresh_dict(old: dict[Any, Any], new: dict[Any, Any]) -> None:
+def _model(old: Model, new: Model) -> bool:
+    return _dict(old.__dict__, new.__dict__)
+
+
+def _dict(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
     merged = {
         key: refresh(old[key], value) if key in old else value
         for key, value in new.items()
     }
     if list(old) != list(merged):
         old.clear()
-    old.update(merged)
+    for key, value in merged.items():  # update() of a Counter would add
+        old[key] = value  # noqa: PERF403 - the object stays
+    return True
 
 
-def _refresh_list(old: list[Any], new: list[Any]) -> None:
+def _list(old: list[Any], new: list[Any]) -> bool:
     common = [refresh(mine, theirs) for mine, theirs in zip(old, new, strict=False)]
     old[:] = common + new[len(common) :]
+    return True
 
 
-def _refresh_set(old: set[Any], new: set[Any]) -> None:
+def _set(old: set[Any], new: set[Any]) -> bool:
     old.clear()
     old.update(new)
+    return True
 
 
-def _refresh_deque(old: deque[Any], new: deque[Any]) -> deque[Any]:
+def _deque(old: deque[Any], new: deque[Any]) -> bool:
     if old.maxlen != new.maxlen:
-        return new
+        return False
     old.clear()
     old.extend(new)
-    return old
+    return True
+
+
+def _bytearray(old: bytearray, new: bytearray) -> bool:
+    old[:] = new
+    return True
+
+
+#: How the objects of a class take new content; False if this one cannot.
+_WAYS: dict[type[Any], Callable[[Any, Any], bool]] = {
+    Model: _model,
+    dict: _dict,
+    list: _list,
+    set: _set,
+    deque: _deque,
+    bytearray: _bytearray,
+}

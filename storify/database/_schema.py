@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeVar
 
 from storify.codec import Codec, CustomType
-from storify.exceptions import CheckError
+from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
 from storify.logger import LoggerLike
 from storify.models import Model, Registry
 
@@ -42,7 +42,7 @@ class Schema:
         log: LoggerLike,
     ) -> None:
         self.log = log
-        self.registry = Registry(warn=log.warning, register_type=self._register_found)
+        self.registry = Registry(warn=log.warning, register_type=self._register)
         self.codec = Codec(
             unstructure=self.registry.unstructure,
             structure=self.registry.structure,
@@ -53,8 +53,8 @@ class Schema:
             self.codec.register(type_)
         self.registry.register(*models)
 
-    def _register_found(self, type_: type[Any]) -> None:
-        self.codec.register(type_)
+    def _register(self, type_: type[Any]) -> None:
+        self.codec.register(type_)  # which is made after the registry
 
     def register_type(
         self,
@@ -74,17 +74,24 @@ class Schema:
             )
             raise TypeError(msg)
         else:
-            self.codec.register(
-                CustomType(type_, encode, decode, key or type_.__name__)
-            )
+            self.codec.register(CustomType(type_, encode, decode, key or ""))
 
     def register_hint(self, hint: object) -> None:
         """Register every model and type that the value type *hint* names."""
         for leaf in _classes(hint):
             if issubclass(leaf, Model):
                 self.registry.register(leaf)
-            elif self.codec.can_register(leaf):
-                self.codec.register(leaf)
+            else:
+                self._register_leaf(leaf)
+
+    def _register_leaf(self, leaf: type[Any]) -> None:
+        try:
+            self.codec.register(leaf)
+        except DuplicateKeynameError:
+            raise
+        except ModelError as error:
+            # An abstract class, or a base whose subclasses are stored.
+            self.log.debug(f"not registered by itself: {error}")
 
     def check(self, value: object, hint: object, path: str) -> None:
         """Raise `CheckError` for the first place where *value* misfits *hint*."""

@@ -22,7 +22,7 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -49,9 +49,10 @@ _orphans: SimpleQueue["Session"] = SimpleQueue()
 _busy = threading.local()
 
 
-def is_open(location: str) -> bool:
-    """Whether a live database of this process uses *location*."""
-    return any(each.engine.location == location for each in list(_open_sessions))
+def is_open(engine: Engine) -> bool:
+    """Whether a live database of this process uses what *engine* keeps."""
+    identity = engine.identity
+    return any(each.engine.identity == identity for each in list(_open_sessions))
 
 
 def flush_orphans() -> None:
@@ -65,7 +66,7 @@ def flush_orphans() -> None:
 
 
 @contextmanager
-def _occupied() -> Iterator[None]:
+def _occupied() -> Generator[None]:
     # The collector may run a finalizer in the middle of a commit, in the very
     # thread that holds the engine's lock; it sees this mark and waits its turn.
     _busy.depth = getattr(_busy, "depth", 0) + 1
@@ -379,18 +380,31 @@ class Session:
     def abandon(self) -> None:
         """Flush for the last time; what cannot be committed is put aside.
 
-        A forked child does not write what its parent will.
+        A forked child does not write what its parent will. A database that was
+        removed meanwhile is not made again, nor an empty one that never was.
         """
         if self._pid != os.getpid() or self not in _open_sessions:
             return
         try:
-            if not self.readonly:
+            if self._worth_a_flush():
                 self.flush()
         except Exception:  # noqa: BLE001 - there is no next call to raise it in
             self.log.traceback(f"last flush of database {self.name!r} failed")
             self._put_aside()
         finally:
             self.close()
+
+    def _worth_a_flush(self) -> bool:
+        if self.readonly:
+            return False
+        if self._version is None:
+            return bool(self.data)
+        if not self.engine.changed_since(self._version):
+            return True
+        if self.engine.load(self._codec.decode_root) is not None:
+            return True
+        self.log.warning(f"database {self.name!r} was removed while it was open")
+        return False
 
     def _put_aside(self) -> None:
         try:

@@ -43,7 +43,7 @@ class Backups:
     @property
     def backup_path(self) -> str:
         """The folder of the backups; it may not exist yet."""
-        return self._engine.backup_directory
+        return self._engine.backup_location
 
     @property
     def max_backups(self) -> int:

@@ -18,7 +18,7 @@ __all__ = ["FileCatalog", "open_catalog"]
 
 
 class FileCatalog:
-    """The databases of one folder, which is created by the first commit.
+    """The databases of one folder, created by `create` or the first commit.
 
     Args:
         directory: The folder; need not exist.
@@ -44,6 +44,14 @@ class FileCatalog:
     def location(self) -> str:
         """The absolute path of the folder."""
         return self._directory
+
+    def create(self) -> None:
+        """Make the folder and its parents, private to the user, if missing.
+
+        Raises:
+            OSError: It cannot be made, or a file has its name.
+        """
+        _disk.make_directory(self._directory)
 
     def engine(self, name: str, *, readonly: bool = False) -> FileEngine:
         """The engine of a database that exists or is to be created.

@@ -167,6 +167,16 @@ class FileEngine:
         """The absolute path of the main file, links not followed."""
         return self._path
 
+    @property
+    def identity(self) -> str:
+        """The main file's path, links followed."""
+        return self._place().main
+
+    @property
+    def backup_location(self) -> str:
+        """The folder of the backups; it is made when it is needed."""
+        return self._place().backups
+
     # Loading
 
     def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
@@ -383,7 +393,8 @@ class FileEngine:
                 self._keep_corrupt(held, main)
             elif main is not None and main.payload is not None:
                 current = self._known_or_new(held, now, main)
-                if self.max_backups:
+                # The same content once more must not push other states out.
+                if self.max_backups and main.digest != version:
                     backup, made = held.folder.keep(
                         held.place.main, main.payload, current.time, link=True
                     )

@@ -116,6 +116,16 @@ class MemoryEngine:
         """``memory://`` and the name."""
         return f"{SCHEME}{self._name}"
 
+    @property
+    def identity(self) -> int:
+        """The same as long as one catalog keeps the database."""
+        return id(self._store)
+
+    @property
+    def backup_location(self) -> str:
+        """Backups have no place of their own here."""
+        return f"{self.location}/.backups"
+
     def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
         """Give the present state; None if nothing was committed.
 
@@ -290,6 +300,9 @@ class MemoryCatalog:
     def location(self) -> str:
         """``memory://`` and the name of the catalog."""
         return f"{SCHEME}{self._name}"
+
+    def create(self) -> None:
+        """There is nothing to make."""
 
     def engine(self, name: str, *, readonly: bool = False) -> MemoryEngine:
         """An engine of a database; engines of one name share their state."""

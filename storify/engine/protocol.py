@@ -14,7 +14,7 @@ The cycle of a caller::
         -> OSError: the old state stands; commit again when the cause is gone
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,6 +133,16 @@ class Engine(Protocol):
         """The path or URL, for messages."""
         ...
 
+    @property
+    def identity(self) -> Hashable:
+        """Equal for the engines of one database in this process."""
+        ...
+
+    @property
+    def backup_location(self) -> str:
+        """The path or URL of the backups, which need not exist."""
+        ...
+
     def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
         """Read the present state, or the newest good backup if it is damaged.
 
@@ -248,6 +258,14 @@ class Catalog(Protocol):
     @property
     def location(self) -> str:
         """The path or URL, for messages."""
+        ...
+
+    def create(self) -> None:
+        """Make the place of the databases, durable, if it is missing.
+
+        Raises:
+            OSError: It cannot be made.
+        """
         ...
 
     def engine(self, name: str, *, readonly: bool = False) -> Engine:

@@ -1,1 +1,30 @@
-"""."""
+"""Objects <-> plain trees: typed classes, and the registry that knows them.
+
+A tree is what the codec can write: dicts, lists and scalars. Every model is
+``{keyname: {field: value}}`` in it, in typed and untyped places alike, and the
+values in the fields stay live: nothing is walked here.
+
+* `base`, `fields`, `options`, `state`: the classes and objects of the user.
+* `hints`, `conform`: what an annotation admits, and whether a value conforms.
+* `plan`, `converter`: generated code, registered as cattrs hooks.
+* `registry`: from keyname to class and back.
+* `evolution`: records written by older and newer classes.
+"""
+
+from .base import Model
+from .conform import Misfit
+from .evolution import migration
+from .fields import field
+from .registry import Registry
+from .state import Unloaded, asdict, extras
+
+__all__ = [
+    "Misfit",
+    "Model",
+    "Registry",
+    "Unloaded",
+    "asdict",
+    "extras",
+    "field",
+    "migration",
+]

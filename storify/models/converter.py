@@ -106,7 +106,9 @@ class StorifyConverter(cattrs.Converter):
             case Instance(cls, args) if is_model_class(cls):
                 return self.get_structure_hook(cast("Any", cls)[args] if args else cls)
             case Union(arms):
-                return _union_hook(shape, [(checker(a), self.hook_for(a)) for a in arms])
+                return _union_hook(
+                    shape, [(checker(a), self.hook_for(a)) for a in arms]
+                )
             case Later():
                 return lambda value, hint: self.hook_for(shape.get())(value, hint)
             case Instance(cls):
@@ -178,7 +180,9 @@ def _instance_maker(cls: type) -> Callable[[Any], Any]:
         return lambda value: _member(cls, value)
     if cls is bytearray:
         # MessagePack has one type for both, so a bytearray comes back as bytes
-        return lambda value: bytearray(value) if type(value) is bytes else _refuse(value)
+        return lambda value: (
+            bytearray(value) if type(value) is bytes else _refuse(value)
+        )
     return _refuse
 
 

@@ -62,9 +62,7 @@ class _Options(TypedDict, total=False):
 # pyright infers list[Unknown] from factory=list unless the bare containers
 # have overloads of their own.
 @overload
-def field(
-    *, factory: type[list[Any]], **options: Unpack[_Options]
-) -> list[Any]: ...
+def field(*, factory: type[list[Any]], **options: Unpack[_Options]) -> list[Any]: ...
 @overload
 def field(
     *, factory: type[dict[Any, Any]], **options: Unpack[_Options]
@@ -91,7 +89,10 @@ def field(*, factory: Callable[[], _T], **options: Unpack[_Options]) -> _T: ...
 def field(*, default: _T, **options: Unpack[_Options]) -> _T: ...
 @overload
 def field(
-    *, converter: attrs.Converter[Any, Any], default: Any = ..., **options: Unpack[_Options]
+    *,
+    converter: "attrs.Converter[Any, Any]",
+    default: Any = ...,
+    **options: Unpack[_Options],
 ) -> Any: ...
 @overload
 def field(**options: Unpack[_Options]) -> Any: ...

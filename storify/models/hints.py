@@ -235,7 +235,9 @@ def _evaluate(
     if isinstance(raw, type) and not get_args(raw):
         return raw
     module = sys.modules.get(base.__module__)
-    names: dict[str, Any] = {p.__name__: p for p in getattr(base, "__type_params__", ())}
+    names: dict[str, Any] = {
+        p.__name__: p for p in getattr(base, "__type_params__", ())
+    }
     if "__storify__" in vars(base):
         names |= class_options(base).scope
     names[base.__name__] = base
@@ -270,7 +272,9 @@ def _bindings(cls: type, args: tuple[Any, ...]) -> dict[type, dict[Any, Any]]:
         origin = get_origin(base) or base
         if isinstance(origin, type) and origin not in {typing.Generic, object}:
             inner = tuple(substitute(arg, own) for arg in get_args(base))
-            found |= {k: v for k, v in _bindings(origin, inner).items() if v or k not in found}
+            found |= {
+                k: v for k, v in _bindings(origin, inner).items() if v or k not in found
+            }
     return found
 
 
@@ -328,7 +332,11 @@ class Parser:
         if isinstance(hint, TypeVar):
             if hint.__constraints__:
                 return self._union(hint.__constraints__, owner)
-            return ANYTHING if hint.__bound__ is None else self.parse(hint.__bound__, owner)
+            return (
+                ANYTHING
+                if hint.__bound__ is None
+                else self.parse(hint.__bound__, owner)
+            )
         if isinstance(hint, typing.NewType):
             return self.parse(hint.__supertype__, owner)
         if isinstance(hint, ALIASES):
@@ -361,7 +369,9 @@ class Parser:
 
     def _union(self, hints: tuple[Any, ...], owner: type | None) -> Shape:
         arms = tuple(self.parse(hint, owner) for hint in hints)
-        return ANYTHING if any(isinstance(arm, Anything) for arm in arms) else Union(arms)
+        return (
+            ANYTHING if any(isinstance(arm, Anything) for arm in arms) else Union(arms)
+        )
 
     def _alias(self, hint: Any, alias: Any, owner: type | None) -> Shape:
         def value() -> Any:
@@ -384,7 +394,9 @@ class Parser:
         self._recursive[key] = shape
         return shape
 
-    def _generic(self, origin: type, args: tuple[Any, ...], owner: type | None) -> Shape:
+    def _generic(
+        self, origin: type, args: tuple[Any, ...], owner: type | None
+    ) -> Shape:
         if origin is tuple:
             return self._tuple(args, owner)
         if origin in ITEMS:
@@ -405,7 +417,10 @@ class Parser:
     def _tuple(self, args: tuple[Any, ...], owner: type | None) -> Shape:
         if len(args) == 2 and args[1] is ...:  # noqa: PLR2004 -- tuple[T, ...]
             return Items(tuple, self.parse(args[0], owner))
-        if any(get_origin(a) is typing.Unpack or getattr(a, "__unpacked__", False) for a in args):
+        if any(
+            get_origin(a) is typing.Unpack or getattr(a, "__unpacked__", False)
+            for a in args
+        ):
             return Items(tuple, ANYTHING)
         return Tuple(tuple(self.parse(arg, owner) for arg in args))
 

@@ -1,5 +1,6 @@
 """The options of a model class, checked when the class is made."""
 
+import dataclasses
 import inspect
 import sys
 import types
@@ -50,8 +51,10 @@ class ClassOptions:
     dropped: frozenset[str] = frozenset()
     declared: bool = False
     attributes: "tuple[attrs.Attribute[Any], ...]" = ()
-    migrations: Mapping[int, Migration] = types.MappingProxyType({})
-    scope: Mapping[str, Any] = types.MappingProxyType({})
+    migrations: Mapping[int, Migration] = dataclasses.field(
+        default_factory=dict[int, Migration]
+    )
+    scope: Mapping[str, Any] = dataclasses.field(default_factory=dict[str, Any])
 
 
 class _Definitions:
@@ -232,7 +235,8 @@ def _enclosing_types(cls: type) -> dict[str, Any]:
 def _is_type_like(value: object) -> bool:
     return (
         isinstance(
-            value, (type, types.ModuleType, types.UnionType, TypeVar, NewType, ForwardRef)
+            value,
+            (type, types.ModuleType, types.UnionType, TypeVar, NewType, ForwardRef),
         )
         or get_origin(value) is not None
         or bool(get_args(value))

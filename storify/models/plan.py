@@ -27,7 +27,7 @@ from .evolution import VERSION_KEY, History
 from .fields import FieldOptions, default_of, options_of
 from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, Union, describe
 from .options import class_options
-from .state import UNKNOWN, assign, blank, computed_names, public
+from .state import UNKNOWN, Unloaded, assign, blank, computed_names, public
 
 __all__ = ["Hooks", "make_hooks"]
 
@@ -184,7 +184,9 @@ class _HandWritten:
 
 
 def _refuse_unknown(cls: type, name: Any) -> NoReturn:
-    msg = f"{cls.__qualname__}: unknown field {name!r}, and the class has extra='forbid'"
+    msg = (
+        f"{cls.__qualname__}: unknown field {name!r}, and the class has extra='forbid'"
+    )
     raise ModelLoadError(msg, f"$.{name}")
 
 
@@ -200,6 +202,7 @@ class _Field:
     key: str
     shape: Shape
     check: Check
+    convert: Hook | None = None
 
     @property
     def name(self) -> str:
@@ -356,8 +359,13 @@ class _Reader:
 
     # The slow path: everything that may be odd about a record
 
-    def structure_slowly(self, stored: Any, _: Any = None) -> Any:
+    def structure_slowly(
+        self, stored: Any, _: Any = None, *, history: bool = True
+    ) -> Any:
         """Make an object from fields that are not just as the class says.
+
+        One long function, for the sake of deep data that somebody stored without
+        wrappers: each call between two levels would cost depth.
 
         Raises:
             ModelLoadError: A required field is missing, an unknown one forbidden,
@@ -366,15 +374,7 @@ class _Reader:
         """
         if type(stored) is not dict:
             raise CannotConvert(type(stored).__name__)
-        data = cast("dict[str, Any]", stored)
-        if len(data) == 1:
-            ((tag, fields),) = data.items()
-            if tag in self._tags and type(fields) is dict:
-                data = fields  # still wrapped, as somebody gave it to the hook
-        return self.build(self._history.upgrade(data))
-
-    def build(self, data: dict[str, Any]) -> Any:
-        """Make an object from fields of the present version."""
+        data = self._present_form(cast("dict[str, Any]", stored), history=history)
         obj = object.__new__(self._cls)
         state = vars(obj)
         values: dict[str, Any] = {}
@@ -385,7 +385,13 @@ class _Reader:
                 used.add(key)
                 value = data[key]
                 if not f.check(value):
-                    value = self._converted(f, value)
+                    convert = f.convert or self._hook_of(f)
+                    try:
+                        value = convert(value, f.attribute.type)
+                    except RecursionError:
+                        raise
+                    except Exception:  # noqa: BLE001 -- whatever it was, the value stays
+                        self._report_misfit(f, value)
                 state[f.name] = values[f.name] = value
             elif f.has_default:
                 state[f.name] = default_of(f.attribute, obj)
@@ -398,6 +404,35 @@ class _Reader:
         if len(used) != len(data):
             self._keep_unknown(state, data, used)
         return obj
+
+    def build(self, data: dict[str, Any]) -> Any:
+        """Make an object from fields of the present version."""
+        return self.structure_slowly(data, history=False)
+
+    def _present_form(self, data: dict[str, Any], *, history: bool) -> dict[str, Any]:
+        """Give the fields without wrapper and as of the present version."""
+        if len(data) == 1:
+            ((tag, fields),) = data.items()
+            if tag in self._tags and type(fields) is dict:
+                data = fields  # still wrapped, as somebody gave it to the hook
+        return self._history.upgrade(data) if history else data
+
+    def _hook_of(self, f: _Field) -> Hook:
+        """Make what converts values of the field that do not conform."""
+        upgrade = f.options.upgrade
+        hook = self._converter.hook_for(f.shape)
+
+        def upgraded(value: Any, hint: Any) -> Any:
+            return hook(value if upgrade is None else upgrade(value), hint)
+
+        f.convert = hook if upgrade is None else upgraded
+        return f.convert
+
+    def _report_misfit(self, f: _Field, value: Any) -> None:
+        if isinstance(value, Unloaded):
+            return  # reported when it could not be loaded
+        reason = _reason(value, f.shape)
+        self._report(f"{self._cls.__qualname__}.{f.name}: {reason}; kept as it is")
 
     def _key_in(self, data: dict[str, Any], f: _Field) -> str | None:
         if not f.options.stored:
@@ -416,34 +451,17 @@ class _Reader:
         if unknown:
             state[UNKNOWN] = unknown
 
-    def _converted(self, f: _Field, value: Any) -> Any:
-        """Convert a value that does not conform, or give it as it is."""
-        try:
-            if f.options.upgrade is not None:
-                upgraded = f.options.upgrade(value)
-                if f.check(upgraded):
-                    return upgraded
-            else:
-                return self._converter.hook_for(f.shape)(value, f.attribute.type)
-        except Exception:  # noqa: BLE001, S110 -- whatever failed, the value stays
-            pass
-        self._report(f"{self._cls.__qualname__}.{f.name}: {_reason(value, f.shape)}")
-        return value
-
 
 def _reason(value: Any, shape: Shape) -> str:
-    """Say what is wrong with *value* without saying what it is."""
+    """Say what is wrong with *value*, without any part of it.
+
+    Not the path either: its keys are data, and each would be another message.
+    """
     found = next(misfits(value, shape, lambda _, __: None, lambda _: False), None)
-    where = "" if found is None else _without_keys(found.path)
-    expected = describe(shape) if found is None else found.expected
-    kind = type(value).__name__ if found is None else found.found
-    at = f" at {where}" if where else ""
-    return f"expected {expected}, found {kind}{at}; kept as it is"
-
-
-def _without_keys(path: str) -> str:
-    """Give *path* with the keys and indexes left out, to say the same thing once."""
-    return "" if path == "$" else "an item"
+    if found is None:
+        return f"expected {describe(shape)}, found {type(value).__name__}"
+    inside = "" if found.path == "$" else " inside"
+    return f"expected {found.expected}, found {found.found}{inside}"
 
 
 def _run(cls: type, lines: list[str], names: dict[str, Any]) -> dict[str, Any]:
@@ -510,7 +528,9 @@ class _Checks:
         if cls is type(None):
             return f"{value} is None"
         if cls in self._EXACT:
-            exact = [f"{value}.__class__ is {c.__name__}" for c in accepted_classes(cls)]
+            exact = [
+                f"{value}.__class__ is {c.__name__}" for c in accepted_classes(cls)
+            ]
             return exact[0] if len(exact) == 1 else f"({' or '.join(exact)})"
         name = self._name(cls)
         return f"({value}.__class__ is {name} or isinstance({value}, {name}))"

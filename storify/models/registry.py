@@ -9,33 +9,570 @@ record is stored or loaded.
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, cast, get_args, get_origin
+from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from storify.exceptions import (
     DuplicateKeynameError,
     ModelError,
     ModelLoadError,
-    StorifyError,
     UnstorableError,
 )
 
 from .base import Model
 from .conform import Misfit, misfits
-from .converter import Hook, StorifyConverter
 from .evolution import History
 from .fields import options_of
 from .hints import (
     Anything,
-    Instance,
     Parser,
     Shape,
     UnresolvedError,
     Unsupported,
+    describe,
     refuse_unstorable,
     resolve,
 )
 from .options import class_options, definitions, is_model, is_model_class
-from .plan import Hooks, make_hooks
-from .state import UNKNOWN, public
+from .state import UNKNOWN, Unloaded, public
 
-__all__ = ["Registry", "Unloaded", "own_hooks"]
+if TYPE_CHECKING:
+    from .converter import Hook, StorifyConverter
+    from .plan import Hooks
+
+__all__ = ["Entry", "Registry", "own_hooks"]
+
+_MISSES_KEPT = 10_000
+_ANYTHING = Anything()
+
+
+class Entry:
+    """One registered class. Its hooks are planned at the first use.
+
+    Attributes:
+        cls: The class.
+        keyname: The tag it is written with.
+        unstructure: The cattrs hook: object to fields.
+        structure: The cattrs hook: fields to object.
+    """
+
+    def __init__(
+        self, cls: type[Model], keyname: str, plan: "Callable[[Entry], Hooks]"
+    ) -> None:
+        self.cls = cls
+        self.keyname = keyname
+        self.shapes: dict[str, Shape] | None = None
+        self.hooks: Hooks | None = None
+        self._plan = plan
+        self.unstructure: Callable[[Any], dict[str, Any]] = self._first_unstructure
+        self.structure: Hook = self._first_structure
+
+    def planned(self) -> "Hooks":
+        """Give the hooks, made now if need be.
+
+        Raises:
+            ModelError: An annotation that still cannot be resolved or stored.
+        """
+        hooks = self.hooks
+        if hooks is None:
+            hooks = self._plan(self)
+            self.unstructure, self.structure = hooks.unstructure, hooks.structure
+            self.hooks = hooks
+        return hooks
+
+    def _first_unstructure(self, obj: Any) -> dict[str, Any]:
+        return self.planned().unstructure(obj)
+
+    def _first_structure(self, fields: Any, hint: Any = None) -> Any:
+        return self.planned().structure(fields, hint)
+
+
+class Registry:
+    """The models of one Storify or Database, and their one cattrs converter.
+
+    All methods may be called from any thread.
+
+    Args:
+        models: Classes to register.
+        warn: Called with one finished sentence, once for each class and reason.
+        register_type: Called with each enum, dataclass, namedtuple and the like
+            found in annotations; it raises for what cannot be stored.
+
+    Raises:
+        ModelError: As `register`.
+        DuplicateKeynameError: As `register`.
+    """
+
+    def __init__(
+        self,
+        models: Iterable[type[Model]] = (),
+        *,
+        warn: Callable[[str], object] = logging.getLogger("storify").warning,
+        register_type: Callable[[type], object] = refuse_unstorable,
+    ) -> None:
+        self._lock = threading.RLock()
+        self._warn = warn
+        self._warned: set[str] = set()
+        self._entries: dict[str, Entry | None] = {}  # None: learned, no class
+        self._by_class: dict[type, Entry] = {}
+        self._misses: set[str] = set()
+        self._misses_at = -1
+        self._made_converter: StorifyConverter | None = None
+        self._found: list[type] = []
+        self._finder = Parser(self._found.append, register_type)
+        self._parser = Parser(_ignore, _ignore)
+        self._shapes: dict[Any, dict[str, Shape]] = {}
+        self.register(*models)
+
+    @property
+    def keynames(self) -> Collection[str]:
+        """Every keyname known: registered, earlier (``was=``) and learned. Live."""
+        return self._entries.keys()
+
+    @property
+    def converter(self) -> "StorifyConverter":
+        """The cattrs converter that holds the hooks; made at the first use."""
+        with self._lock:
+            if self._made_converter is None:
+                # cattrs takes long to import, and plain data do not need it
+                from .converter import StorifyConverter  # noqa: PLC0415 -- as said
+
+                self._made_converter = StorifyConverter(self._parser.parse, self._hook)
+            return self._made_converter
+
+    # Registering
+
+    def register(self, *models: type[Model]) -> None:
+        """Register classes, with the models, enums and the like they name.
+
+        The same class twice is fine. A class of the same module and qualified
+        name as one registered before (a notebook cell that ran again) takes its
+        keyname over: records load as the new class, and objects of the old one
+        are still stored. Nothing is registered if anything is refused.
+
+        Raises:
+            ModelError: No Model class, a field that cannot be stored, or a gap
+                in its migrations.
+            DuplicateKeynameError: Two classes claim one keyname.
+        """
+        with self._lock:
+            entries, by_class = dict(self._entries), dict(self._by_class)
+            try:
+                explicit = {id(cls) for cls in models}
+                self._register_all(models, explicit)
+            except BaseException:
+                # in place: keynames is a live view of this dict
+                for name in self._entries.keys() - entries.keys():
+                    del self._entries[name]
+                self._entries.update(entries)
+                self._by_class = by_class
+                raise
+
+    def learn(self, keyname: str) -> None:
+        """Note that *keyname* tags models in some file, though none is known."""
+        with self._lock:
+            self._entries.setdefault(keyname, None)
+
+    def _register_all(self, models: Iterable[type], explicit: set[int]) -> None:
+        pending = list(reversed(list(models)))
+        del self._found[:]
+        while pending:
+            cls = pending.pop()
+            entry = self._by_class.get(cls)
+            # one that is settled already; a taken-over keyname is not
+            if (
+                entry is None
+                or entry.shapes is None
+                or (id(cls) in explicit and self._entries[entry.keyname] is not entry)
+            ):
+                self._add(cls, explicit)
+                pending += reversed(self._found)
+                del self._found[:]
+
+    def _add(self, cls: type, explicit: set[int]) -> None:
+        if not is_model_class(cls):
+            msg = f"{cls!r} is no Model class; register a class that derives from Model"
+            raise ModelError(msg)
+        options = class_options(cls)
+        if options.declared and (
+            vars(cls).get("__attrs_attrs__") is not options.attributes
+            or "__dataclass_fields__" in vars(cls)
+        ):
+            msg = (
+                f"{cls.__qualname__} is a Model: do not decorate it with attrs or "
+                "dataclass; give the options in the class line"
+            )
+            raise ModelError(msg)
+        keyname = _keyname(cls)
+        History(cls.__qualname__, options.version, options.migrations)
+        entry = self._by_class.get(cls)
+        if entry is None or entry.keyname != keyname:
+            entry = Entry(cast("type[Model]", cls), keyname, self._plan)
+        for name in (keyname, *options.was):
+            other = self._entries.get(name)
+            if other is not None and other.cls is not cls:
+                if not _redefined(other.cls, cls):
+                    raise _duplicate(name, other.cls, cls)
+                if id(other.cls) in explicit:
+                    if id(cls) in explicit:
+                        raise _duplicate(name, other.cls, cls)
+                    continue  # found in an annotation that is older than the new class
+                if id(cls) not in explicit:
+                    continue
+            self._entries[name] = entry
+        self._by_class[cls] = entry
+        try:
+            entry.shapes = self._find_out(cls)
+        except UnresolvedError:
+            entry.shapes = None  # a class still to be defined: planning tries again
+
+    def _find_out(self, cls: type) -> dict[str, Shape]:
+        """Resolve the annotations of *cls*, and find the classes they name."""
+        options = class_options(cls)
+        if not options.declared:
+            return self._hints_of_handwritten(cls)
+        hints = resolve(cls, self._named)
+        shapes: dict[str, Shape] = {}
+        for attribute in options.attributes:
+            hint = hints.get(attribute.name, attribute.type)
+            # attrs keeps strings; hypothesis and cattrs ask it for the types
+            object.__setattr__(attribute, "type", hint)
+            if not options_of(attribute).stored:
+                continue
+            try:
+                shapes[attribute.name] = self._finder.parse(hint, cls)
+            except Unsupported as err:
+                msg = (
+                    f"{cls.__qualname__}.{attribute.name}: the annotation "
+                    f"{_text(hint)} cannot be stored: {err}; use another type, or "
+                    "field(stored=False, default=...)"
+                )
+                raise ModelError(msg) from err
+        cast("Any", cls).__attrs_types_resolved__ = cls
+        return shapes
+
+    def _hints_of_handwritten(self, cls: type) -> dict[str, Shape]:
+        """Use the annotations of a hand-written class as far as they go."""
+        try:
+            hints = resolve(cls, self._named)
+        except ModelError:
+            return {}
+        shapes: dict[str, Shape] = {}
+        for name, hint in hints.items():
+            try:
+                shapes[name] = self._finder.parse(hint, cls)
+            except Unsupported:
+                continue
+        return shapes
+
+    def _named(self, name: str) -> type | None:
+        """Find the Model class that a name means which its module does not define.
+
+        A class of this registry, or else the only such class there is: imports
+        for type checkers alone and classes in functions need it.
+        """
+        registered = {cls for cls in self._by_class if cls.__name__ == name}
+        found = registered or {c for c in _subclasses(Model) if c.__name__ == name}
+        if len({(cls.__module__, cls.__qualname__) for cls in found}) != 1:
+            return None
+        return max(found, key=lambda cls: list(_subclasses(Model)).index(cls))
+
+    # Planning
+
+    def _plan(self, entry: Entry) -> "Hooks":
+        with self._lock:
+            if entry.hooks is not None:
+                return entry.hooks  # another thread was quicker
+            if entry.shapes is None:
+                entry.shapes = self._find_out(entry.cls)
+                found = [cls for cls in self._found if cls not in self._by_class]
+                self.register(*cast("list[type[Model]]", found))
+            hooks = self._make_hooks(entry.cls, entry.shapes)
+            self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
+            return hooks
+
+    def _make_hooks(self, cls: type, shapes: dict[str, Shape]) -> "Hooks":
+        from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
+
+        return make_hooks(cls, Model, shapes, self.converter, self._warn_once)
+
+    def _hook(self, hint: Any) -> "Hook":
+        """Plan the structure hook of a model class or of a parametrised one."""
+        origin = get_origin(hint)
+        if origin is None:
+            return self._entry_of(hint).planned().structure
+        self._entry_of(origin)
+        return self._make_hooks(
+            origin, self._shapes_of(origin, get_args(hint))
+        ).structure
+
+    def _entry_of(self, cls: type) -> Entry:
+        entry = self._by_class.get(cls)
+        if entry is None:
+            self.register(cast("type[Model]", cls))
+            entry = self._by_class[cls]
+        return entry
+
+    # Objects to trees
+
+    def unstructure(self, obj: object) -> dict[str, Any] | None:
+        """Give a model object as ``{keyname: fields}``, its values live.
+
+        A class that is not registered is registered now, with a warning.
+
+        Returns:
+            The wrapper, also of an `Unloaded` record; None if *obj* is no model.
+
+        Raises:
+            ModelError: Its class cannot be a model, or claims a taken keyname.
+            UnstorableError: The object lacks a field, or has a forbidden one.
+        """
+        entry = self._by_class.get(obj.__class__)
+        if entry is not None:
+            return {entry.keyname: entry.unstructure(obj)}
+        if isinstance(obj, Unloaded):
+            return _wrapper(obj)
+        if not is_model(obj):
+            return None
+        cls = cast("type[Model]", type(obj))
+        self.register(cls)
+        self._warn_once(
+            f"{_name(cls)} was not registered; its objects are stored all the same, "
+            "but pass it in models=[...] so that they load as objects"
+        )
+        entry = self._by_class[cls]
+        return {entry.keyname: entry.unstructure(obj)}
+
+    # Trees to objects
+
+    def structure(self, tree: dict[Any, Any]) -> object:
+        """Give the object that a decoded dict stands for, or the dict itself.
+
+        It is called inner-first: nested records are objects already. It never
+        raises for a bad record: that one comes back as `Unloaded`.
+        """
+        if len(tree) != 1:
+            return tree
+        ((keyname, fields),) = tree.items()
+        entry = self._entries.get(keyname)
+        if entry is None or fields.__class__ is not dict:
+            return self._structure_other(tree, keyname, fields)
+        try:
+            return entry.structure(fields)
+        except Exception as err:  # noqa: BLE001 -- the class's own code ran
+            return self._unloaded(tree, entry, err)
+
+    def _structure_other(
+        self, tree: dict[Any, Any], keyname: object, fields: Any
+    ) -> object:
+        if not isinstance(keyname, str):
+            return tree
+        if fields.__class__ is not dict:
+            fields = self._fields_taken_for_record(fields)
+            if fields is None:
+                return tree
+            tree = {keyname: fields}
+        entry = self._entries.get(keyname) or self._discover(keyname)
+        if entry is not None:
+            try:
+                return entry.structure(fields)
+            except Exception as err:  # noqa: BLE001 -- the class's own code ran
+                return self._unloaded(tree, entry, err)
+        if keyname.startswith("__") or keyname in self._entries:
+            return Unloaded(tree)
+        return tree
+
+    def _fields_taken_for_record(self, value: object) -> dict[str, Any] | None:
+        """Undo what inner-first decoding did to fields that look like a record.
+
+        A record whose only field is named like a keyname of another class, as
+        ``{"__Post__": {"tags": {...}}}`` where ``tags`` is a keyname too. No field
+        starts with ``__``, so ordinary keynames cannot be meant.
+        """
+        if not isinstance(value, Unloaded) and not is_model(value):
+            return None
+        record = self.unstructure(value)
+        if record is None or next(iter(record)).startswith("__"):
+            return None
+        return record
+
+    def _unloaded(self, tree: dict[Any, Any], entry: Entry, err: Exception) -> Unloaded:
+        if isinstance(err, ModelLoadError):
+            error = err
+        else:
+            # not the text of the error: it may hold stored values
+            error = ModelLoadError(
+                f"{entry.cls.__qualname__}: {type(err).__name__} while loading"
+            )
+            error.__cause__ = err
+        self._warn_once(f"{_name(entry.cls)}: {error}; the record is kept as it is")
+        # frames would keep the data of each failed record alive
+        for each in (error, error.__cause__, err):
+            if each is not None:
+                each.__traceback__ = None
+        return Unloaded(tree, error)
+
+    def _discover(self, keyname: str) -> Entry | None:
+        """Look for a subclass of a registered model that has *keyname*."""
+        with self._lock:
+            if self._misses_at != definitions.count or len(self._misses) > _MISSES_KEPT:
+                self._misses.clear()
+                self._misses_at = definitions.count
+            if keyname in self._misses or keyname in self._entries:
+                return self._entries.get(keyname)
+            found = [
+                cls
+                for cls in dict.fromkeys(
+                    sub for cls in list(self._by_class) for sub in _subclasses(cls)
+                )
+                if cls not in self._by_class and keyname in _tags(cls)
+            ]
+            try:
+                if len({(c.__module__, c.__qualname__) for c in found}) > 1:
+                    raise _duplicate(keyname, found[0], found[-1])  # noqa: TRY301 -- one way to report
+                if found:
+                    self.register(cast("type[Model]", found[-1]))
+                    return self._entries.get(keyname)
+            except ModelError as err:
+                self._warn_once(f"records {keyname!r} are kept as they are: {err}")
+            self._misses.add(keyname)
+            return None
+
+    # Checking
+
+    def misfits(self, value: object, hint: object) -> Iterator[Misfit]:
+        """List what inside *value* does not conform to *hint* or its own class.
+
+        Model objects are looked into wherever they stand. Nothing is changed.
+
+        Raises:
+            ModelError: No value of *hint* can be stored.
+        """
+        try:
+            shape = self._parser.parse(hint)
+        except Unsupported as err:
+            msg = f"the annotation {_text(hint)} cannot be stored: {err}"
+            raise ModelError(msg) from err
+        return misfits(value, shape, self._fields_of, _is_unloaded)
+
+    def _fields_of(
+        self, obj: object, args: tuple[Any, ...]
+    ) -> Iterable[tuple[str, Any, Shape]] | None:
+        if not is_model(obj):
+            return None
+        shapes = self._shapes_of(type(obj), args)
+        state = vars(obj)
+        if not class_options(type(obj)).declared:
+            values = public(obj)
+        else:
+            # declared fields first, then what the user or the file added
+            values = {name: state[name] for name in shapes if name in state}
+            values |= {
+                name: item
+                for name, item in (
+                    *public(obj).items(),
+                    *state.get(UNKNOWN, {}).items(),
+                )
+                if name not in values and name not in _unstored(type(obj))
+            }
+        return [(n, item, shapes.get(n, _ANYTHING)) for n, item in values.items()]
+
+    def _shapes_of(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
+        """Give what the fields of *cls* admit, registered or not."""
+        with self._lock:
+            entry = self._by_class.get(cls)
+            if not args and entry is not None and entry.shapes is not None:
+                return entry.shapes
+            if (cls, args) not in self._shapes:
+                self._shapes[cls, args] = self._resolved_shapes(cls, args)
+            return self._shapes[cls, args]
+
+    def _resolved_shapes(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
+        shapes: dict[str, Shape] = {}
+        unstored = _unstored(cls)
+        for name, hint in resolve(cls, self._named, args).items():
+            try:
+                if name not in unstored:
+                    shapes[name] = self._parser.parse(hint, cls)
+            except Unsupported:
+                continue  # a hand-written class: its annotations are only hints
+        return shapes
+
+    def _warn_once(self, message: str) -> None:
+        with self._lock:
+            if message in self._warned:
+                return
+            self._warned.add(message)
+        self._warn(message)
+
+
+def _ignore(_: object) -> None:
+    """Take a class that a parser met, and do nothing."""
+
+
+def _is_unloaded(value: object) -> bool:
+    return isinstance(value, Unloaded)
+
+
+def _unstored(cls: type) -> set[str]:
+    attributes = class_options(cls).attributes
+    return {a.name for a in attributes if not options_of(a).stored}
+
+
+def _wrapper(record: Unloaded) -> dict[str, Any]:
+    if len(record) == 1:
+        ((keyname, fields),) = record.items()
+        if type(keyname) is str and type(fields) is dict:
+            return {keyname: fields}
+    msg = "an unloaded record was changed and is no {keyname: fields} any more"
+    raise UnstorableError(msg)
+
+
+def _keyname(cls: type) -> str:
+    keyname: Any = cast("Any", cls)._keyname()
+    if not isinstance(keyname, str) or not keyname:
+        msg = f"{_name(cls)}._keyname() must give a str that is not empty"
+        raise ModelError(msg)
+    return keyname
+
+
+def _tags(cls: type) -> set[str]:
+    try:
+        return {_keyname(cls), *class_options(cls).was}
+    except Exception:  # noqa: BLE001 -- an override of the user's; never at load
+        return set()
+
+
+def _name(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _text(hint: object) -> str:
+    return hint.__qualname__ if isinstance(hint, type) else str(hint)
+
+
+def _redefined(old: type, new: type) -> bool:
+    return _name(old) == _name(new)
+
+
+def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:
+    msg = (
+        f"the keyname {keyname!r} is claimed by both {_name(one)} and {_name(other)}; "
+        "give one of them keyname= in its class line, or override _keyname() there"
+    )
+    return DuplicateKeynameError(msg)
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    for sub in type.__subclasses__(cls):
+        yield sub
+        yield from _subclasses(sub)
+
+
+def own_hooks(cls: type[Model]) -> "Hooks":
+    """Give hooks of *cls* outside any database: what its own methods use."""
+    found: Hooks | None = vars(cls).get("__storify_hooks__")
+    if found is None:
+        registry = Registry([cls], register_type=_ignore)
+        found = registry._by_class[cls].planned()  # noqa: SLF001 -- same module
+        cast("Any", cls).__storify_hooks__ = found
+    return found

@@ -1,23 +1,68 @@
 """What an object of a model holds: its public state, unknown names, plain copies."""
 
 import inspect
-from collections.abc import Mapping
-from functools import lru_cache
+from collections.abc import Callable, Mapping
+from functools import wraps
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import attrs
+
+from storify.exceptions import ModelLoadError
 
 from .fields import default_of, options_of
 from .options import class_options, is_classvar, is_model, own_annotations
 
-__all__ = ["UNKNOWN", "asdict", "assign", "blank", "computed_names", "extras", "public"]
+__all__ = [
+    "UNKNOWN",
+    "Unloaded",
+    "asdict",
+    "assign",
+    "blank",
+    "computed_names",
+    "extras",
+    "public",
+]
+
+_R = TypeVar("_R")
+_UNASKED = object()
 
 UNKNOWN = "_storify_unknown"
 """The slot in ``__dict__`` for stored names that the class does not take.
 
 Its dict is never changed after it was made, so shallow copies may share it.
 """
+
+
+class Unloaded(dict[str, Any]):
+    """A record kept as it was read: ``{keyname: fields}``, saved again unchanged.
+
+    Attributes:
+        error: Why it is no object; None if its class is just not known here.
+    """
+
+    error: ModelLoadError | None
+
+    def __init__(
+        self, record: dict[str, Any], error: ModelLoadError | None = None
+    ) -> None:
+        super().__init__(record)
+        self.error = error
+
+
+def _once_per_class(find: Callable[[type], _R]) -> Callable[[type], _R]:
+    """Keep the answer in the class itself, which it must not keep alive."""
+    name = f"__storify_{find.__name__}__"
+
+    @wraps(find)
+    def ask(cls: type) -> _R:
+        found: Any = vars(cls).get(name, _UNASKED)
+        if found is _UNASKED:
+            found = find(cls)
+            setattr(cls, name, found)
+        return cast("_R", found)
+
+    return ask
 
 
 def extras(obj: object) -> Mapping[Any, Any]:
@@ -28,7 +73,7 @@ def extras(obj: object) -> Mapping[Any, Any]:
     return MappingProxyType(vars(obj).get(UNKNOWN, {}))
 
 
-@lru_cache(maxsize=4096)
+@_once_per_class
 def computed_names(cls: type) -> frozenset[str]:
     """Give the names that descriptors like ``cached_property`` fill in."""
     return frozenset(
@@ -54,7 +99,7 @@ def public(obj: object) -> dict[str, Any]:
     return fields
 
 
-@lru_cache(maxsize=4096)
+@_once_per_class
 def _guarded_names(cls: type) -> frozenset[str]:
     """Give the class attributes that a stored name must not shadow.
 
@@ -110,7 +155,7 @@ def blank(cls: type) -> Any:
     return obj
 
 
-@lru_cache(maxsize=4096)
+@_once_per_class
 def _needs_no_arguments(cls: type) -> bool:
     try:
         inspect.signature(cls).bind()
@@ -141,9 +186,7 @@ def _plain_model(obj: object) -> dict[str, Any]:
     cls = type(obj)
     state = vars(obj)
     unstored = {
-        a.name
-        for a in getattr(cls, "__attrs_attrs__", ())
-        if not options_of(a).stored
+        a.name for a in getattr(cls, "__attrs_attrs__", ()) if not options_of(a).stored
     } | computed_names(cls)
     fields = {
         name: _plain(value)

@@ -424,22 +424,22 @@ def test_a_read_only_database_cannot_be_destroyed(sf):
 # -- the end -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "use",
-    [
-        lambda db: db["a"],
-        lambda db: db.__setitem__("a", 1),
-        lambda db: db.__delitem__("a"),
-        lambda db: "a" in db,
-        len,
-        list,
-        lambda db: db.data,
-        lambda db: db.load(),
-        lambda db: db.dirty(),
-        lambda db: db.pop("a"),
-        lambda db: db.append(1),
-    ],
-)
+USES = {
+    "get": lambda db: db["a"],
+    "set": lambda db: db.__setitem__("a", 1),
+    "delete": lambda db: db.__delitem__("a"),
+    "contains": lambda db: "a" in db,
+    "len": len,
+    "iterate": list,
+    "data": lambda db: db.data,
+    "load": lambda db: db.load(),
+    "dirty": lambda db: db.dirty(),
+    "pop": lambda db: db.pop("a"),
+    "append": lambda db: db.append(1),
+}
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES.keys())
 def test_a_closed_database_cannot_be_used(sf, use):
     """Every use says which database and what to do."""
     db = sf.get_db("d")

@@ -267,7 +267,5 @@ SCENARIOS = [
     Scenario("adopt", _foreign, _load, frozenset({3}), 3),
     Scenario("recovery", _rot, _load, frozenset({2}), 2, loses=True),
     Scenario("loss", _lose, _load, frozenset({2}), 2, loses=True),
-    Scenario(
-        "set aside", _rot, FileEngine.set_aside, frozenset({2}), None, loses=True
-    ),
+    Scenario("set aside", _rot, FileEngine.set_aside, frozenset({2}), None, loses=True),
 ]

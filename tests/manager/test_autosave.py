@@ -273,7 +273,8 @@ def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
     run(
         """
         from storify import Storify
-        Storify(root).get_db("d", root=[]).data.extend([1, object(), 2])
+        db = Storify(root).get_db("d", root=[])
+        db.data.extend([1, object(), 2])
         """,
         root,
     )

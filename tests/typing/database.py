@@ -6,9 +6,7 @@ an ignore that is not needed, so a missing error fails.
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-from typing_extensions import assert_type
+from typing import Any, assert_type
 
 from storify import Backups, Database, Model, Storify, Unloaded
 
@@ -82,7 +80,7 @@ with Storify("data") as manager, manager.get_db("users", model=User) as opened:
     assert_type(opened, Database[User, str])
 assert_type(list(sf), list[str])
 assert_type("users" in sf, bool)
-sf.get_db(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+sf.get_db(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 Storify(models=User)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Storify(save_interval="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
@@ -93,7 +91,7 @@ class Colour:
 
 
 sf.register_type(Colour, encode=lambda each: each.code, decode=Colour)
-sf.register_type(Colour, encode=lambda each: each.nothing, decode=Colour)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownLambdaType, reportUnknownArgumentType]
+sf.register_type(Colour, encode=lambda each: each.nothing, decode=Colour)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownLambdaType]
 
 
 def record(db: Database[Any, Any]) -> Unloaded | None:

@@ -1,0 +1,5 @@
+"""The guide's import path: ``from storify.model import Model``."""
+
+from .models import Model, field
+
+__all__ = ["Model", "field"]

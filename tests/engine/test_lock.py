@@ -1,0 +1,199 @@
+"""Locks: between threads, instances, processes and forked children."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from faults.disk import Log, commit, grow, make_engine, parse, state
+
+from storify.engine import Commit, FileEngine, StaleVersionError
+from storify.engine._lock import Lock
+from storify.exceptions import DatabaseLockedError
+
+
+def test_another_process_that_holds_the_lock_is_waited_for(tmp_path):
+    """In the end with an error that says so; afterwards all is well."""
+    grow(tmp_path, 1)
+    fd = os.open(tmp_path / ".backups/users/.lock", os.O_RDWR)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    engine = FileEngine(tmp_path / "users.mpack", log=Log(), lock_timeout_s=0.02)
+
+    with pytest.raises(DatabaseLockedError, match="another process"):
+        engine.load(parse)
+    with pytest.raises(DatabaseLockedError, match="another process"):
+        engine.commit(Commit(None, {}, bytes))
+    os.close(fd)
+
+    assert engine.load(parse).value == 1
+
+
+def test_a_lock_file_that_was_replaced_is_locked_anew(tmp_path, monkeypatch):
+    """Whoever deletes it does not let two writers in."""
+    lock = Lock(str(tmp_path / "folder" / ".lock"), 1, "x")
+    names = Lock._names
+    seen = []
+
+    def vanish_first(self, fd):
+        if not seen:
+            os.unlink(self.path)
+        elif len(seen) == 1:
+            os.replace(tmp_path / "other", self.path)
+        seen.append(fd)
+        return names(self, fd)
+
+    (tmp_path / "other").write_bytes(b"")
+    monkeypatch.setattr(Lock, "_names", vanish_first)
+
+    with lock.held("me") as writable:
+        assert writable
+        assert len(seen) == 3
+
+
+def test_a_second_instance_in_the_same_thread_is_told_at_once(tmp_path):
+    """It would wait for itself; reading needs no lock."""
+    one, other = grow(tmp_path, 1), make_engine(tmp_path)
+
+    with one.locked():
+        assert other.load(parse).value == 1
+        with pytest.raises(DatabaseLockedError, match="this thread"):
+            commit(other, 2)
+
+    commit(other, 2)
+
+
+def test_instances_of_one_process_see_each_others_commits(tmp_path):
+    """As in the guide: the later one has to merge first."""
+    one, other = grow(tmp_path, 1), make_engine(tmp_path)
+    base = other.load(parse).version
+    commit(one, 2)
+
+    with pytest.raises(StaleVersionError):
+        other.commit(Commit(base, {}, lambda: state(3)))
+
+    assert other.load(parse).value == 2
+    commit(other, 3)
+    assert one.load(parse).value == 3
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from faults.disk import make_engine
+from storify.engine import Commit
+engine = make_engine(Path(sys.argv[1]))
+for _ in range(25):
+    with engine.locked():
+        loaded = engine.load(int)
+        engine.commit(Commit(loaded.version, {}, lambda: b"%d" % (loaded.value + 1)))
+"""
+
+
+def test_processes_lose_no_update(tmp_path):
+    """Three processes count together."""
+    engine = make_engine(tmp_path)
+    engine.commit(Commit(None, {}, lambda: b"0"))
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
+    command = [sys.executable, "-c", CHILD, str(tmp_path)]
+
+    children = [subprocess.Popen(command, env=environment) for _ in range(3)]
+    codes = [child.wait(60) for child in children]
+
+    assert codes == [0, 0, 0]
+    assert make_engine(tmp_path).load(int).value == 75
+
+
+FORK = """
+import os, sys, threading
+from pathlib import Path
+from faults.disk import commit, make_engine, parse
+
+folder = Path(sys.argv[1])
+engine = make_engine(folder)
+inside, done = threading.Event(), threading.Event()
+
+def hold():
+    with engine.locked():
+        inside.set()
+        done.wait(30)
+
+def in_child(work):
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work()
+        except BaseException as err:
+            print(repr(err), file=sys.stderr)
+            os._exit(1)
+        os._exit(0)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+def blocked():
+    try:
+        commit(make_engine(folder), 5)
+    except TimeoutError:
+        return
+    raise AssertionError("the parent's lock was ignored or freed")
+
+thread = threading.Thread(target=hold)
+thread.start()
+inside.wait(30)
+assert in_child(blocked) == 0
+done.set()
+thread.join()
+assert in_child(lambda: commit(engine, 2)) == 0
+assert engine.load(parse).value == 2
+
+# A child that was forked inside the block leaves it without freeing the lock.
+with engine.locked():
+    pid = os.fork()
+    if pid:
+        assert os.waitpid(pid, 0)[1] == 0
+        assert in_child(blocked) == 0
+if not pid:
+    os._exit(0)
+commit(engine, 3)
+print(engine.load(parse).value)
+"""
+
+
+def test_a_forked_child_neither_inherits_nor_frees_the_lock(tmp_path):
+    """Threads of the parent hold it, and the child waits for them."""
+    grow(tmp_path, 1)
+    tests = Path(__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
+
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+
+    assert (done.stdout, done.stderr) == ("3\n", "")
+
+
+def test_a_thread_that_waits_longer_than_the_timeout_gives_up(tmp_path):
+    """The message names the database."""
+    engine, other = grow(tmp_path, 1), make_engine(tmp_path)
+    other._lock_timeout_s = 0.01
+    errors = []
+
+    def work():
+        try:
+            other.load(parse)
+        except DatabaseLockedError as err:
+            errors.append(str(err))
+
+    with engine.locked():
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    assert "users.mpack" in errors[0]

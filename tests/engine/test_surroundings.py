@@ -1,0 +1,537 @@
+"""The engine on real file systems: modes, links, permissions, full disks, odd files."""
+
+import errno
+import os
+import resource
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from faults.disk import Log, commit, grow, make_catalog, make_engine, parse, state
+
+from storify.engine import Commit, FileCatalog, FileEngine, _disk
+from storify.exceptions import DatabaseLoadError
+
+ROOT = os.geteuid() == 0
+NOBODY = 65534
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def run(script: str, *arguments: object, **options) -> str:
+    """Run a script in a new process; give what it printed."""
+    tests = Path(__file__).parents[1]
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        **options,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_nothing_is_created_before_the_first_commit(tmp_path):
+    """Not by a catalog, an engine, a load or a look."""
+    catalog = make_catalog(tmp_path / "a" / "b")
+    engine = catalog.engine("users")
+
+    assert engine.load(parse) is None
+    assert not engine.changed_since(None)
+    assert catalog.names() == []
+    assert not catalog.exists("users")
+    assert engine.backups() == []
+    assert engine.writable()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_new_files_and_folders_are_private(tmp_path):
+    """Whatever the umask says."""
+    before = os.umask(0)
+    try:
+        engine = make_catalog(tmp_path / "a" / "b").engine("users")
+        commit(engine, 1)
+        commit(engine, 2)
+        engine.save_unsaved(b"x")
+    finally:
+        os.umask(before)
+
+    for path in (tmp_path / "a").rglob("*"):
+        assert mode(path) == (0o700 if path.is_dir() else 0o600), path
+    assert mode(tmp_path / "a") == 0o700
+
+
+def test_existing_modes_are_kept(tmp_path):
+    """Of the file that is replaced and of the folders."""
+    grow(tmp_path, 1)
+    tmp_path.chmod(0o755)
+    (tmp_path / "users.mpack").chmod(0o664)
+
+    commit(make_engine(tmp_path), 2)
+
+    assert mode(tmp_path / "users.mpack") == 0o664
+    assert mode(tmp_path) == 0o755
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: gives a file to another user")
+def test_the_owner_is_kept(tmp_path):
+    """A commit by root does not take a user's file away."""
+    grow(tmp_path, 1)
+    os.chown(tmp_path / "users.mpack", NOBODY, NOBODY)
+
+    commit(make_engine(tmp_path), 2)
+
+    found = (tmp_path / "users.mpack").stat()
+    assert (found.st_uid, found.st_gid) == (NOBODY, NOBODY)
+
+
+def test_a_symbolic_link_stays_and_its_target_is_replaced(tmp_path):
+    """All who reach the file share its lock and backups, by whatever path."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "root").mkdir()
+    grow(tmp_path / "real", 1)
+    link = tmp_path / "root" / "alias.mpack"
+    link.symlink_to("../real/users.mpack")
+    engine = make_catalog(tmp_path / "root").engine("alias")
+
+    commit(engine, 2)
+
+    assert link.is_symlink()
+    assert make_engine(tmp_path / "real").load(parse).value == 2
+    assert len(make_engine(tmp_path / "real").backups()) == 1
+    assert not (tmp_path / "root" / ".backups").exists()
+    make_catalog(tmp_path / "root").rename("alias", "other")
+    assert make_catalog(tmp_path / "root").engine("other").load(parse).value == 2
+    make_catalog(tmp_path / "root").remove("other")
+    assert not (tmp_path / "root" / "other.mpack").is_symlink()
+    assert make_engine(tmp_path / "real").load(parse) is None
+
+
+def test_planted_links_are_not_followed(tmp_path):
+    """Lock, record and backups never write through a link."""
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    grow(tmp_path / "data", 2)
+    folder = tmp_path / "data" / ".backups" / "users"
+    newest = make_engine(tmp_path / "data").backups()[0]
+    for name in (".sum", f"{newest.id}.mpack"):
+        (folder / name).unlink()
+        (folder / name).symlink_to(victim)
+
+    with pytest.raises((DatabaseLoadError, OSError)):
+        make_engine(tmp_path / "data").load(parse)
+    (folder / ".sum").unlink()
+    commit(make_engine(tmp_path / "data"), 3)
+    assert [b.id for b in make_engine(tmp_path / "data").backups()] != [newest.id]
+    (folder / ".lock").unlink()
+    (folder / ".lock").symlink_to(victim)
+    with pytest.raises(OSError, match="symbolic links") as caught:
+        commit(make_engine(tmp_path / "data"), 4)
+
+    assert caught.value.errno == errno.ELOOP
+    assert victim.read_bytes() == b"precious"
+
+
+def fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+
+
+def unix_socket(path: Path) -> None:
+    # The path of a socket is short; a relative one always is.
+    here = Path.cwd()
+    os.chdir(path.parent)
+    try:
+        with socket.socket(socket.AF_UNIX) as made:
+            made.bind(path.name)
+    finally:
+        os.chdir(here)
+
+
+def looped_link(path: Path) -> None:
+    path.symlink_to(path.name)
+
+
+@pytest.mark.parametrize("plant", [fifo, directory, unix_socket, looped_link])
+def test_something_else_in_place_of_the_file_is_an_error_at_once(tmp_path, plant):
+    """No hang; nothing is replaced; set_aside puts it away."""
+    path = tmp_path / "users.mpack"
+    plant(path)
+    engine = make_engine(tmp_path)
+
+    with pytest.raises(DatabaseLoadError, match="not a regular file"):
+        engine.load(parse)
+    with pytest.raises(OSError, match="not a regular file"):
+        engine.commit(Commit(None, {}, lambda: state(1)))
+    with pytest.raises(OSError, match="not a regular file"):
+        engine.destroy()
+    assert os.path.lexists(path)
+    assert engine.set_aside()
+    assert not os.path.lexists(path)
+    assert engine.load(parse) is None
+    for generation in range(1, 9):
+        commit(engine, generation)
+
+
+def test_a_fifo_as_lock_or_record_does_not_hang(tmp_path):
+    """It is an error at once."""
+    grow(tmp_path, 1)
+    folder = tmp_path / ".backups" / "users"
+    for name in (".sum", ".lock"):
+        (folder / name).unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises((DatabaseLoadError, OSError)):
+            make_engine(tmp_path).load(parse)
+        (folder / name).unlink()
+
+
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
+    """Nothing to load there, and a commit raises."""
+    (tmp_path / "data").write_bytes(b"")
+    engine = make_engine(tmp_path / "data")
+
+    assert engine.load(parse) is None
+    with pytest.raises(OSError):
+        engine.commit(Commit(None, {}, lambda: state(1)))
+
+
+READONLY = """
+import os, sys
+from pathlib import Path
+from faults.disk import Log, commit, make_catalog, make_engine, parse, flip
+from storify.exceptions import StorifyError
+folder = Path(sys.argv[1])
+os.setgid(65534); os.setuid(65534)
+log = Log()
+engine = make_engine(folder, log=log)
+loaded = engine.load(parse)
+print(loaded.value, engine.writable(), bool(loaded.recovered_from))
+try:
+    commit(engine, 9)
+except PermissionError as err:
+    print("refused")
+print(make_catalog(folder).names(), make_engine(folder, "nothing").load(parse))
+"""
+
+
+def open_to_nobody(path: Path) -> None:
+    """Let another user come down to the folder, and read all in it."""
+    for folder in [path, *path.parents]:
+        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
+            folder.chmod(mode(folder) | 0o055)
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: runs as another user")
+@pytest.mark.parametrize("case", ["good", "no lock", "damaged", "renaming"])
+def test_a_folder_that_may_only_be_read_can_be_loaded(case):
+    """Only the commit raises; a damaged file is served from a backup."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        grow(folder, 3)
+        if case == "no lock":
+            (folder / ".backups/users/.lock").unlink()
+        if case == "damaged":
+            (folder / "users.mpack").write_bytes(b"bad")
+        if case == "renaming":
+            (folder / ".backups/.rename").write_text('{"old": "a", "new": "b"}')
+        for path in [*folder.rglob("*"), folder]:
+            path.chmod(0o755 if path.is_dir() else 0o644)
+        open_to_nobody(folder)
+        before = sorted(folder.rglob("*"))
+
+        printed = run(READONLY, folder).split("\n")
+
+        damaged = case == "damaged"
+        assert printed[0] == ("2 False True" if damaged else "3 False False")
+        assert printed[1] == "refused"
+        assert printed[2] == "['users'] None"
+        assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: runs as another user")
+def test_an_unsaved_state_goes_to_the_temporary_folder_if_need_be():
+    """It is private there as well."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        open_to_nobody(folder)
+        script = (
+            READONLY.split("log =")[0] + "print(make_engine(folder).save_unsaved(b'x'))"
+        )
+
+        where = Path(run(script, folder).strip())
+
+        assert where.parent == Path(tempfile.gettempdir())
+        assert where.read_bytes() == b"x"
+        assert mode(where) == 0o600
+        where.unlink()
+
+
+def test_a_readonly_engine_creates_nothing(tmp_path):
+    """Not even a lock; an unsaved state goes elsewhere."""
+    (tmp_path / "users.mpack").write_bytes(state(1))
+    engine = FileEngine(tmp_path / "users.mpack", log=Log(), readonly=True)
+
+    assert engine.load(parse).value == 1
+    where = Path(engine.save_unsaved(b"x"))
+
+    assert [path.name for path in tmp_path.iterdir()] == ["users.mpack"]
+    assert where.read_bytes() == b"x"
+    where.unlink()
+
+
+@pytest.mark.skipif(not ROOT, reason="needs root: mounts a tmpfs")
+@pytest.mark.skipif(sys.platform != "linux", reason="needs Linux: mounts a tmpfs")
+def test_a_full_disk_raises_and_keeps_the_old_state(tmp_path):
+    """At any size that does not fit; with space, the same commit succeeds."""
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path],
+        capture_output=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip("cannot mount a tmpfs here")
+    try:
+        engine = grow(tmp_path, 4)
+        version = engine.load(parse).version
+        filler = tmp_path / "filler"
+        with pytest.raises(OSError, match="No space"):
+            filler.write_bytes(bytes(2 << 20))
+        for _ in range(8):
+            with pytest.raises(OSError, match="No space"):
+                engine.commit(Commit(version, {}, lambda: state(5)))
+            assert make_engine(tmp_path).load(parse).value == 4
+        filler.unlink()
+        for spare in range(0, 40_000, 4096):
+            filler.write_bytes(bytes(max(0, free(tmp_path) - spare)))
+            try:
+                version = engine.commit(Commit(version, {}, lambda: state(5)))
+            except OSError as err:
+                assert err.errno == errno.ENOSPC
+                assert make_engine(tmp_path).load(parse).value in {4, 5}
+            filler.unlink()
+        engine.commit(Commit(version, {}, lambda: state(6)))
+
+        assert make_engine(tmp_path).load(parse).value == 6
+        for backup in engine.backups():
+            parse(engine.read_backup(backup.id))
+    finally:
+        subprocess.run(["umount", tmp_path], check=True)
+
+
+def free(path: Path) -> int:
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
+
+
+LIMITED = """
+import resource, signal, sys
+from pathlib import Path
+from faults.disk import Commit, make_engine, parse, state
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+engine = make_engine(Path(sys.argv[1]))
+version = engine.load(parse).version
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
+for _ in range(8):
+    try:
+        engine.commit(Commit(version, {}, lambda: state(4)))
+    except OSError as err:
+        print(err.errno)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10**9, resource.RLIM_INFINITY))
+engine.commit(Commit(version, {}, lambda: state(4)))
+"""
+
+
+def test_a_limit_of_the_file_size_raises_and_keeps_the_old_state(tmp_path):
+    """Eight times; without the limit the same commit succeeds."""
+    assert resource.RLIMIT_FSIZE
+    grow(tmp_path, 3)
+
+    printed = run(LIMITED, tmp_path).split()
+
+    assert printed == [str(errno.EFBIG)] * 8
+    assert make_engine(tmp_path).load(parse).value == 4
+    assert len(make_engine(tmp_path).backups()) == 3
+    assert not list(tmp_path.glob(".storify*"))
+
+
+@pytest.mark.parametrize("code", sorted(_disk.NO_LINKS))
+def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch, code):
+    """Backups are made all the same."""
+
+    class NoLinks:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def link(self, old, new):
+            raise OSError(code, "no links")
+
+    monkeypatch.setattr(_disk, "os", NoLinks())
+    engine = grow(tmp_path, 3)
+    (tmp_path / "users.mpack").write_bytes(b"bad")
+    loaded = engine.load(parse)
+    engine.destroy()
+
+    assert loaded.value == 2
+    kept = [parse(engine.read_backup(b.id)) for b in engine.backups()]
+    assert kept == [2, 2, 1]
+    assert len(list((tmp_path / ".backups/users").glob("*.corrupt"))) == 1
+
+
+def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeypatch):
+    """Only root may give a file away."""
+    grow(tmp_path, 1)
+    calls = []
+
+    class Other:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def lstat(self, path):
+            found = list(os.lstat(path))
+            found[4] += 1
+            return os.stat_result(found, {"st_mtime_ns": os.lstat(path).st_mtime_ns})
+
+        def fstat(self, fd):
+            found = os.fstat(fd)
+            if calls or found.st_size == 0:
+                return found
+            other = list(found)
+            other[4] += 1
+            return os.stat_result(other, {"st_mtime_ns": found.st_mtime_ns})
+
+        def fchown(self, fd, uid, gid):
+            calls.append(uid)
+            raise PermissionError(errno.EPERM, "not yours")
+
+    monkeypatch.setattr(_disk, "os", Other())
+    commit(make_engine(tmp_path), 2)
+    monkeypatch.undo()
+
+    assert calls
+    assert make_engine(tmp_path).load(parse).value == 2
+
+
+def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
+    """Only files of this database and of the pattern."""
+    engine = grow(tmp_path, 1)
+    prefix = engine._place().prefix
+    ours = [
+        tmp_path / f"{prefix}0123.tmp",
+        tmp_path / ".backups/users" / f"{prefix}0123.tmp",
+    ]
+    others = [
+        tmp_path / ".storify-000000000000-0123.tmp",
+        tmp_path / "mine.tmp",
+        tmp_path / f"{prefix}0123",
+    ]
+    for path in [*ours, *others]:
+        path.write_bytes(b"")
+
+    make_engine(tmp_path).load(parse)
+
+    assert not any(path.exists() for path in ours)
+    assert all(path.exists() for path in others)
+
+
+def test_a_failed_cleanup_does_not_stop_the_load(tmp_path, monkeypatch):
+    """It is logged and tried again by the next program."""
+    engine = grow(tmp_path, 1)
+    (tmp_path / f"{engine._place().prefix}0123.tmp").write_bytes(b"")
+    log = Log()
+
+    def refuse(path):
+        raise PermissionError(errno.EPERM, "no")
+
+    monkeypatch.setattr(_disk, "remove", refuse)
+
+    assert make_engine(tmp_path, log=log).load(parse).value == 1
+    assert "clean up" in log.warnings[0]
+
+
+def test_the_longest_names_have_room_for_everything(tmp_path):
+    """Temporary files and backups do not grow with the name."""
+    catalog = make_catalog(tmp_path)
+    engine = catalog.engine("x" * 200)
+    for generation in (1, 2, 3):
+        commit(engine, generation)
+    catalog.rename("x" * 200, "y" * 200)
+    by_path = FileEngine(tmp_path / ("z" * 255), log=Log())
+    for generation in (1, 2):
+        commit(by_path, generation)
+
+    assert catalog.names() == ["y" * 200]
+    assert len(by_path.backups()) == 1
+
+
+def test_a_path_of_another_suffix_has_backups_of_its_own(tmp_path):
+    """``users.mpack`` and ``users.bin`` do not mix."""
+    grow(tmp_path, 2)
+    other = FileEngine(tmp_path / "users.bin", log=Log())
+    commit(other, 7)
+    commit(other, 8)
+
+    assert [parse(other.read_backup(b.id)) for b in other.backups()] == [7]
+    assert len(make_engine(tmp_path).backups()) == 1
+
+
+def test_backups_can_stand_elsewhere(tmp_path):
+    """With lock and record; erasing them leaves strangers alone."""
+    elsewhere = tmp_path / "elsewhere"
+    engine = FileEngine(
+        tmp_path / "a" / "users.mpack", backups_directory=elsewhere, log=Log()
+    )
+    commit(engine, 1)
+    commit(engine, 2)
+
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["users.mpack"]
+    assert len(engine.backups()) == 1
+    (elsewhere / "mine").write_bytes(b"")
+    engine.destroy(backups=True)
+    assert {path.name for path in elsewhere.iterdir()} == {".lock", "mine"}
+    (elsewhere / "mine").unlink()
+    engine.destroy(backups=True)
+    assert not elsewhere.exists()
+
+
+def test_a_root_that_is_a_link_is_followed(tmp_path):
+    """The folder it leads to is the root."""
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    commit(make_catalog(tmp_path / "link").engine("users"), 1)
+
+    assert make_catalog(tmp_path / "real").names() == ["users"]
+
+
+def test_names_that_storify_would_not_open_are_not_listed(tmp_path):
+    """Hidden files, files of other kinds, and unsafe names."""
+    for name in ("a.mpack", ".b.mpack", "c.txt", "d:.mpack", "e?.mpack"):
+        (tmp_path / name).write_bytes(state(1))
+    catalog = FileCatalog(tmp_path, log=Log())
+
+    assert catalog.names() == ["a", "e?"]
+    assert catalog.engine("e?").load(parse).value == 1
+
+
+def test_an_older_file_in_another_normal_form_can_be_opened(tmp_path):
+    """By its exact name; a second one beside it is not made."""
+    (tmp_path / "cafe\u0301.mpack").write_bytes(state(1))
+    (tmp_path / "Users.mpack").write_bytes(state(2))
+    (tmp_path / "users.mpack").write_bytes(state(3))
+    catalog = make_catalog(tmp_path)
+
+    assert catalog.exists("cafe\u0301")
+    assert catalog.engine("cafe\u0301").load(parse).value == 1
+    assert catalog.engine("Users").load(parse).value == 2
+    assert catalog.engine("users").load(parse).value == 3
