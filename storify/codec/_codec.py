@@ -240,14 +240,15 @@ class Codec:
         if len(payload) > MAX_DEPTH and _frames.is_deep(payload):
             _frames.check(payload)
         decode_list = structure = None
-        if b"\xc7\x00" in payload:
+        # find() for two bytes, a number for one: `b".." in` costs 0.3 us.
+        if payload.find(b"\xc7\x00") >= 0:
             decode_list = self._types.decode_list
-            if _ESCAPED_MARKER in payload:
+            if payload.find(_ESCAPED_MARKER) >= 0:
                 self._learn_from(payload)
         if self._structure is not None and WRAPPER.search(payload):
             structure = self._structure
-            if is_root:
-                return self._read_root(payload, decode_list, structure)
+        if is_root:
+            return self._read_root(payload, decode_list, structure)
         return self._read(payload, decode_list, structure)
 
     def _learn_from(self, payload: bytes) -> None:
@@ -272,33 +273,60 @@ class Codec:
         decode_list: ListHook | None,
         structure: DictHook | None,
     ) -> Any:
-        decode_ext = self._types.decode_ext
         try:
-            if b"\xff" in payload and _has_odd_stamps(payload):
-                return _unpack_exactly(payload, decode_ext, decode_list, structure)
-            return unpackb(
-                payload,
-                timestamp=3,
-                strict_map_key=False,
-                ext_hook=decode_ext,
-                list_hook=decode_list,
-                object_hook=structure,
-            )
+            if 0xFF in payload and _has_odd_stamps(payload):
+                hooks = self._types.decode_ext, decode_list, structure
+                return _unpack_exactly(payload, *hooks)
+            return self._unpack(payload, decode_list, structure)
         except (ValueError, TypeError, OverflowError):
             # Which of two it is, broken bytes or what only msgpack refuses, is
             # found out below. What a hook raised is raised again there.
             pass
         _frames.check(payload)
-        return Reader(decode_ext, decode_list, structure).read(payload)
+        return Reader(self._types.decode_ext, decode_list, structure).read(payload)
+
+    def _unpack(
+        self,
+        payload: bytes,
+        decode_list: ListHook | None,
+        structure: DictHook | None,
+    ) -> Any:
+        return unpackb(
+            payload,
+            timestamp=3,
+            strict_map_key=False,
+            ext_hook=self._types.decode_ext,
+            list_hook=decode_list,
+            object_hook=structure,
+        )
 
     def _read_root(
-        self, payload: bytes, decode_list: ListHook | None, structure: DictHook
+        self,
+        payload: bytes,
+        decode_list: ListHook | None,
+        structure: DictHook | None,
     ) -> Any:
-        """Decode a map root as a list, because the root itself passes no hook."""
+        """Decode a map root at once, and the few values that need more once more."""
         try:
-            items = self._read(_root_as_list(payload), decode_list, structure)
-            return dict(zip(items[1::2], items[2::2], strict=True))
-        except (ValueError, TypeError):
+            if structure is None:
+                root = self._unpack(payload, decode_list, structure)
+            else:
+                # As a list, because the root itself passes no hook.
+                items = self._unpack(_root_as_list(payload), decode_list, structure)
+                root = dict(zip(items[1::2], items[2::2], strict=True))
+            if 0xFF not in payload or not _has_odd_stamps(payload):
+                return root
+            entries = _frames.split(payload)
+            if len(entries) == len(root):
+                for key, entry in zip(root, entries.items(), strict=True):
+                    name, value = entry
+                    if 0xFF in name and _has_odd_stamps(name):
+                        break
+                    if 0xFF in value and _has_odd_stamps(value):
+                        root[key] = self._read(value, decode_list, structure)
+                else:
+                    return root
+        except (ValueError, TypeError, OverflowError):
             _frames.check(payload)
         reader = Reader(self._types.decode_ext, decode_list, structure)
         return reader.read(payload, is_root=True)

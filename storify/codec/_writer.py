@@ -29,7 +29,6 @@ __all__ = ["WRAPPER", "Writer", "holds_buffer", "tag_pattern"]
 
 _BUFFERS: Final[frozenset[type]] = frozenset({bytearray, memoryview})
 _HOLDERS: Final[frozenset[type]] = frozenset({dict, list})
-_BINARY_HEADS: Final = (b"\xc4", b"\xc5", b"\xc6")
 _PLAIN: Final = _HOLDERS | {type(None), bool, int, float, str, bytes}
 
 
@@ -126,10 +125,10 @@ class Writer:
         return (
             not self._asked
             and len(blob) < MAX_DEPTH
-            and b"\x81" not in blob
-            and b"\xc4" not in blob
-            and b"\xc5" not in blob
-            and b"\xc6" not in blob
+            and 0x81 not in blob
+            and 0xC4 not in blob
+            and 0xC5 not in blob
+            and 0xC6 not in blob
         )
 
     def doubt(
@@ -148,13 +147,14 @@ class Writer:
             msg = "list changed size during iteration"
             raise RuntimeError(msg)
         joined = b"".join(blobs)
-        found = len(tags().findall(joined)) if b"\x81" in joined else 0
+        found = len(tags().findall(joined)) if 0x81 in joined else 0
         if found != len(self._wrappers):
             return range(len(blobs))
         doubtful: list[int] = []
-        if any(head in joined for head in _BINARY_HEADS):
+        # Written out: a generator would cost more than the search.
+        if 0xC4 in joined or 0xC5 in joined or 0xC6 in joined:
             doubtful = self._doubt_buffers(values, blobs)
-        if len(joined) > room:
+        if max(map(len, blobs)) > room:
             sizes = enumerate(blobs)
             doubtful += [i for i, b in sizes if len(b) > room and is_deep(b, room)]
         return doubtful
@@ -165,7 +165,7 @@ class Writer:
         suspects = [
             index
             for index, blob in enumerate(blobs)
-            if any(head in blob for head in _BINARY_HEADS)
+            if 0xC4 in blob or 0xC5 in blob or 0xC6 in blob
         ]
         if not self._asked:
             return suspects if holds_buffer(values[i] for i in suspects) else []

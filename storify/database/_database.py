@@ -9,7 +9,14 @@ import copy
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    MutableMapping,
+    ValuesView,
+)
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -72,6 +79,25 @@ class Use:
         if isinstance(hint, tuple):
             hint = Union[model]  # noqa: UP007 - the members are in a tuple
         return cls(hint=hint, key=key, readonly=readonly, strict=strict)
+
+
+class _Items(ItemsView[K, V]):
+    """The items of a database, without a look-up for each."""
+
+    _mapping: "Database[V, K]"
+
+    def __iter__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping._checked()  # noqa: SLF001 - a part of the class
+
+
+class _Values(ValuesView[V]):
+    """The values of a database, without a look-up for each."""
+
+    _mapping: "Database[V, Any]"
+
+    def __iter__(self) -> Iterator[V]:
+        for _, value in self._mapping._checked():  # noqa: SLF001 - as above
+            yield value
 
 
 class Database(MutableMapping[K, V], Generic[V, K]):
@@ -336,6 +362,30 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         error = (type(cause) if cause else ModelLoadError)(msg, path)
         error.__cause__ = cause
         return error
+
+    def values(self) -> ValuesView[V]:
+        """Give a view of the live values, as a dict does.
+
+        Iterating over it raises `ModelLoadError` at a record that does not fit
+        its class, in a typed database.
+        """
+        return _Values(self)
+
+    def items(self) -> ItemsView[K, V]:
+        """Give a view of the keys and live values, as a dict does.
+
+        Iterating over it raises as iterating over `values` does.
+        """
+        return _Items(self)
+
+    def _checked(self) -> Iterator[tuple[K, V]]:
+        root: Any = self._root()
+        pairs = enumerate(root) if isinstance(root, list) else root.items()
+        typed = self._use.hint is not None
+        for key, value in pairs:
+            if type(value) is Unloaded and typed:
+                raise self._load_error(key, value)
+            yield key, value
 
     def __setitem__(self, key: K, value: V) -> None:
         """Put the live *value* under *key*; it is saved by the next flush.

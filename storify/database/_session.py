@@ -157,18 +157,9 @@ class Session:
     def _base(self) -> dict[bytes, bytes]:
         """The durable entries, key bytes to value bytes, split on first need."""
         if self._entries is None:
-            self._entries = self._canonical_keys(self._codec.split(self._payload))
+            self._entries = self._codec.split(self._payload)
             self._payload = b""
         return self._entries
-
-    def _canonical_keys(self, entries: dict[bytes, bytes]) -> dict[bytes, bytes]:
-        # Another writer may spell a key in more bytes than we do; comparing
-        # needs one spelling. Values are compared in `_settle`, on demand.
-        codec = self._codec
-        return {
-            codec.encode_key(codec.decode(key)) if key else key: value
-            for key, value in entries.items()
-        }
 
     # -- comparing -------------------------------------------------------------
 
@@ -203,7 +194,7 @@ class Session:
         integer, an old field name). Only our own spelling can be compared, so
         its bytes are read and encoded once more, and kept if nothing changed.
         """
-        base = self._base
+        self._entries = base = self._spell(self._base, entries)
         for key, value in entries.items():
             stored = base.get(key)
             if stored is None or stored == value:
@@ -211,6 +202,18 @@ class Session:
             with suppress(ValueError, UnstorableError):
                 if self._codec.encode(self._codec.decode(stored)) == value:
                     entries[key] = stored
+
+    def _spell(
+        self, stored: dict[bytes, bytes], known: Mapping[bytes, bytes]
+    ) -> dict[bytes, bytes]:
+        """Give *stored* with its keys spelled as in *known*, where they are there."""
+        odd = {key: self._spelled(key) for key in stored if key and key not in known}
+        if all(odd[key] == key for key in odd):
+            return stored
+        return {odd.get(key, key): value for key, value in stored.items()}
+
+    def _spelled(self, key: bytes) -> bytes:
+        return self._codec.encode_key(self._codec.decode(key))
 
     def _changes(self, entries: dict[bytes, bytes]) -> dict[bytes, bytes | None]:
         """What differs from the durable state; None is a deleted key."""
@@ -302,7 +305,7 @@ class Session:
             self._version, self._payload, self._entries = None, b"", {}
             return
         base, mine = self._base, self._changes(entries)
-        split = self._canonical_keys(self._codec.split(loaded.payload))
+        split = self._spell(self._codec.split(loaded.payload), base)
         theirs = {key: value for key, value in split.items() if base.get(key) != value}
         gone = [key for key in base if key not in split]
         self._refuse_conflicts(mine, {**theirs, **dict.fromkeys(gone)}, split, entries)

@@ -410,11 +410,11 @@ class FileEngine:
 
     def _still_linked(self, held: _Held, backup: str) -> bool:
         """Whether the main file was not replaced, so that the backup is no use."""
-        with suppress(OSError):
+        main = link = None
+        with suppress(OSError):  # the error that led here is the one to raise
             main = _disk.look(held.place.main)
             link = _disk.look(held.folder.file(f"{backup}.mpack"))
-            return main is not None and link is not None and main.inode == link.inode
-        return False
+        return main is not None and link is not None and main.inode == link.inode
 
     def _check_base(self, now: _Reading, base: Version | None) -> bool:
         """Raise unless the main file is at *base*; True if it is rotten since."""

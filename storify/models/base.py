@@ -103,8 +103,8 @@ class Model:
             # None leaves a user's own __eq__, __repr__ and __init__ alone
             eq=eq,
             order=order,
-            repr=repr,
-            init=init,
+            repr=cast("bool", repr),  # attrs takes None too, its stubs do not say so
+            init=cast("bool", init),
             field_transformer=prepare,
         )
         if "__replace__" in vars(cls) and own_replace is None:

@@ -5,7 +5,7 @@ field, a bool in an int field and an object of a subclass all do.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -71,7 +71,7 @@ def conforms(value: object, shape: Shape) -> bool:
         return True  # a recursive alias, deeper than Python goes: not our verdict
 
 
-def checker(shape: Shape) -> Check:
+def checker(shape: Shape) -> Check:  # noqa: PLR0911 -- one for each shape
     """Make the check of *shape*, once, to call it often."""
     match shape:
         case Anything():
@@ -94,7 +94,7 @@ def checker(shape: Shape) -> Check:
         case Record():
             return _record_checker(shape)
         case Later():
-            return lambda value: _checker_of(shape)(value)
+            return lambda value: _checker_of(shape)(value)  # noqa: PLW0108 -- made when needed: it contains itself
 
 
 def _checker_of(shape: Later) -> Check:
@@ -128,10 +128,11 @@ def _items_checker(cls: type, item: Shape) -> Check:
 
 def _tuple_checker(checks: list[Check]) -> Check:
     def conform(value: Any) -> bool:
-        return (
-            isinstance(value, tuple)
-            and len(cast("tuple[Any, ...]", value)) == len(checks)
-            and all(check(item) for check, item in zip(checks, value, strict=True))
+        if not isinstance(value, tuple):
+            return False
+        items: tuple[Any, ...] = value
+        return len(items) == len(checks) and all(
+            check(item) for check, item in zip(checks, items, strict=True)
         )
 
     return conform
@@ -152,13 +153,11 @@ def _record_checker(shape: Record) -> Check:
     checks = {name: checker(item) for name, item in shape.keys.items()}
 
     def conform(value: Any) -> bool:
-        return (
-            isinstance(value, dict)
-            and shape.required <= cast("dict[Any, Any]", value).keys()
-            and all(
-                name in checks and checks[name](item)
-                for name, item in cast("dict[Any, Any]", value).items()
-            )
+        if not isinstance(value, dict):
+            return False
+        found: dict[Any, Any] = value
+        return shape.required <= found.keys() and all(
+            name in checks and checks[name](item) for name, item in found.items()
         )
 
     return conform
@@ -223,19 +222,24 @@ def _arm(value: Any, union: Union) -> Shape:
 def _fits_outside(value: Any, shape: Shape) -> bool:
     """Tell whether *value* conforms as far as one sees without looking inside."""
     match shape:
+        case Items() if isinstance(value, str):
+            return conforms(value, shape)  # its items are not listed one by one
         case Items(cls) | Pairs(cls):
             return isinstance(value, cls)
         case Tuple(items):
-            return isinstance(value, tuple) and len(
-                cast("tuple[Any, ...]", value)
-            ) == len(items)
+            return isinstance(value, tuple) and _length(value) == len(items)
         case Record(_, keys, required):
-            return (
-                isinstance(value, dict)
-                and required <= cast("dict[Any, Any]", value).keys() <= keys.keys()
-            )
+            return isinstance(value, dict) and required <= _keys(value) <= keys.keys()
         case _:
             return conforms(value, shape)
+
+
+def _length(value: tuple[Any, ...]) -> int:
+    return len(value)
+
+
+def _keys(value: dict[Any, Any]) -> set[Any]:
+    return set(value)
 
 
 def _parts(path: str, value: Any, shape: Shape, fields: Fields) -> Iterator[_Part]:
@@ -246,12 +250,14 @@ def _parts(path: str, value: Any, shape: Shape, fields: Fields) -> Iterator[_Par
         for name, item, expected in inner:
             yield f"{path}.{name}", item, expected
     elif isinstance(value, dict):
-        for key, item in cast("dict[Any, Any]", value).items():
+        mapping: dict[Any, Any] = value
+        for key, item in mapping.items():
             expected_key, expected = _pair(key, shape)
             yield f"{path}[{key!r}] (key)", key, expected_key
             yield f"{path}[{key!r}]", item, expected
     elif isinstance(value, LISTED):
-        for index, item in enumerate(cast("Iterable[Any]", value)):
+        items: Iterable[Any] = value
+        for index, item in enumerate(items):
             if isinstance(shape, Tuple):
                 expected = shape.items[index]
             else:

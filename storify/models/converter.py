@@ -154,7 +154,7 @@ def _fit(value: Any, part: _Part) -> Any:
     return value if check(value) else hook(value, None)
 
 
-def _union_hook(shape: Union, arms: list[_Part]) -> Hook:
+def _union_hook(arms: list[_Part]) -> Hook:
     """Convert by the only arm that can; two that can would be a guess."""
 
     def hook(value: Any, hint: Any) -> Any:
@@ -186,7 +186,7 @@ def _instance_maker(cls: type) -> Callable[[Any], Any]:
     return _refuse
 
 
-def _member(cls: type[enum.Enum], value: Any) -> enum.Enum:
+def _member(cls: type[enum.Enum], value: Any) -> Any:
     """Give the member of *cls* whose value is *value*, of the very same type."""
     try:
         member = cls(value)

@@ -43,11 +43,17 @@ def migration(version: int) -> "Callable[[_F], staticmethod[[Fields], Fields | N
         raise ModelError(msg)
 
     def mark(function: _F) -> "staticmethod[[Fields], Fields | None]":
-        plain: Any = getattr(function, "__func__", function)
+        plain = _function(function)
         setattr(plain, _MARK, version)
         return staticmethod(plain)
 
     return mark
+
+
+def _function(value: Any) -> Any:
+    while isinstance(value, staticmethod):
+        value = value.__func__
+    return value
 
 
 def migrations_in(cls: type) -> dict[int, Migration]:
@@ -56,7 +62,7 @@ def migrations_in(cls: type) -> dict[int, Migration]:
     for base in reversed(cls.__mro__):
         own: dict[int, Migration] = {}
         for value in vars(base).values():
-            plain = getattr(value, "__func__", value)
+            plain = _function(value)
             version = getattr(plain, _MARK, None)
             if not isinstance(version, int):
                 continue
@@ -128,7 +134,7 @@ class History:
         where = f"{self.name}: the migration from version {version}"
         try:
             result: Any = self.steps[version](fields)
-        except Exception as err:
+        except Exception as err:  # noqa: BLE001 -- the user's code
             # the text of the user's exception may hold stored values
             cause = MigrationError(f"{where} raised {type(err).__name__}")
             cause.__cause__ = err

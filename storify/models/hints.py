@@ -7,7 +7,7 @@ registered and not when the first value is saved.
 
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import fractions
@@ -27,7 +27,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 import attrs
 import typing_extensions
 
-from storify.exceptions import ModelError, StorifyError
+from storify.exceptions import DuplicateKeynameError, ModelError, StorifyError
 
 from .options import class_options, is_classvar, is_model_class, own_annotations
 
@@ -46,13 +46,16 @@ __all__ = [
     "UnresolvedError",
     "Unsupported",
     "describe",
+    "refuse_unstorable",
     "resolve",
+    "subclasses",
+    "text_of",
 ]
 
 SCALARS = frozenset(
     {
         types.NoneType, bool, int, float, complex, str, bytes, bytearray,
-        datetime.datetime, datetime.date, datetime.time, datetime.timedelta,
+        dt.datetime, dt.date, dt.time, dt.timedelta,
         decimal.Decimal, fractions.Fraction, uuid.UUID, range, slice,
         pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
         pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath,
@@ -87,10 +90,11 @@ PAIRS = frozenset(
 
 QUALIFIERS = frozenset(
     {typing.Final, typing.Required, typing.NotRequired, typing_extensions.ReadOnly}
-    | ({typing.ReadOnly} if sys.version_info >= (3, 13) else set[Any]())
+    | {getattr(typing, "ReadOnly", typing.Final)}  # new in Python 3.13
 )
-ALIASES: tuple[Any, ...] = (typing_extensions.TypeAliasType,) + (
-    (typing.TypeAliasType,) if sys.version_info >= (3, 12) else ()
+ALIASES: tuple[Any, ...] = (
+    typing_extensions.TypeAliasType,
+    getattr(typing, "TypeAliasType", typing_extensions.TypeAliasType),  # Python 3.12
 )
 
 
@@ -176,14 +180,14 @@ Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | L
 ANYTHING = Anything()
 
 
-def describe(shape: Shape) -> str:
+def describe(shape: Shape) -> str:  # noqa: PLR0911 -- one for each shape
     """Give *shape* as an annotation would be written."""
     match shape:
         case Anything():
             return "Any"
         case Instance(cls, args):
             name = "None" if cls is types.NoneType else cls.__qualname__
-            inner = ", ".join(getattr(a, "__qualname__", str(a)) for a in args)
+            inner = ", ".join(map(text_of, args))
             return f"{name}[{inner}]" if args else name
         case Union(arms):
             return " | ".join(describe(arm) for arm in arms)
@@ -198,6 +202,12 @@ def describe(shape: Shape) -> str:
             return f"{cls.__name__}[{describe(key)}, {describe(value)}]"
         case Record(name) | Later(name):
             return name
+
+
+def text_of(hint: object) -> str:
+    """Give an annotation as it would be written."""
+    plain = isinstance(hint, type) and get_origin(hint) is None
+    return cast("type", hint).__qualname__ if plain else str(hint)
 
 
 # --- resolving names --------------------------------------------------------------
@@ -310,7 +320,9 @@ class Parser:
         self._other = other
         self._recursive: dict[Any, Shape | None] = {}
 
-    def parse(self, hint: Any, owner: type | None = None) -> Shape:
+    def parse(  # noqa: PLR0911 -- a table of the forms there are
+        self, hint: Any, owner: type | None = None
+    ) -> Shape:
         """Give the shape of a resolved annotation.
 
         Args:
@@ -320,12 +332,12 @@ class Parser:
         Raises:
             Unsupported: It admits what cannot be stored.
         """
-        if isinstance(hint, type) and get_origin(hint) is None:
-            return self._class(hint)
+        if hint is Any:  # first: it is a class since Python 3.11
+            return ANYTHING
         if hint is None:
             return Instance(types.NoneType)
-        if hint is Any:
-            return ANYTHING
+        if isinstance(hint, type) and get_origin(hint) is None:
+            return self._class(hint)
         if isinstance(hint, (str, typing.ForwardRef)):
             msg = "a name that is not resolved"
             raise Unsupported(msg)
@@ -346,7 +358,9 @@ class Parser:
             raise Unsupported(msg)
         return self._special(hint, owner)
 
-    def _special(self, hint: Any, owner: type | None) -> Shape:
+    def _special(  # noqa: PLR0911 -- a table, as above
+        self, hint: Any, owner: type | None
+    ) -> Shape:
         origin, args = get_origin(hint), get_args(hint)
         if hint in {typing.Self, typing_extensions.Self} and owner is not None:
             return Instance(owner)
@@ -374,11 +388,11 @@ class Parser:
         )
 
     def _alias(self, hint: Any, alias: Any, owner: type | None) -> Shape:
-        def value() -> Any:
+        def parse() -> Shape:
             bindings = dict(zip(alias.__type_params__, get_args(hint), strict=False))
-            return substitute(alias.__value__, bindings)
+            return self.parse(substitute(_alias_value(alias), bindings), owner)
 
-        return self._once(hint, str(alias), lambda: self.parse(value(), owner))
+        return self._once(hint, str(hint), parse)
 
     def _once(self, key: Any, name: str, parse: Callable[[], Shape]) -> Shape:
         """Parse what may contain itself."""
@@ -424,7 +438,9 @@ class Parser:
             return Items(tuple, ANYTHING)
         return Tuple(tuple(self.parse(arg, owner) for arg in args))
 
-    def _class(self, cls: type) -> Shape:
+    def _class(  # noqa: C901, PLR0911 -- a table, as above
+        self, cls: type[Any]
+    ) -> Shape:
         if cls is object or vars(cls).get("_is_protocol"):
             return ANYTHING
         if cls in SCALARS or cls in ROLES:
@@ -440,8 +456,13 @@ class Parser:
             return Instance(cls)
         if _is_role(cls):
             return Instance(cls)
+        if cls.__module__ == "collections.abc" or issubclass(cls, type):
+            msg = "no stored value fits it"
+            raise Unsupported(msg)
         try:
             self._other(cls)
+        except DuplicateKeynameError:
+            raise  # storable, but not under its name
         except (StorifyError, TypeError, ValueError) as err:
             raise Unsupported(str(err)) from err
         return Instance(cls)
@@ -453,6 +474,21 @@ class Parser:
         return Record(cls.__qualname__, keys, typed.__required_keys__)
 
 
+def _alias_value(alias: Any) -> Any:
+    """Give what a type alias stands for, with names in strings resolved."""
+    module = sys.modules.get(alias.__module__)
+    names = {alias.__name__: alias, **{p.__name__: p for p in alias.__type_params__}}
+    shell = type("Alias", (), {"__annotations__": {"value": alias.__value__}})
+    try:
+        hints = typing.get_type_hints(
+            shell, vars(module) if module else {}, names, include_extras=True
+        )
+    except NameError as err:
+        msg = f"{alias}: {err}"
+        raise Unsupported(msg) from err
+    return hints["value"]
+
+
 def _is_role(cls: type) -> bool:
     """Tell whether *cls* is a class of the user's that only models fill.
 
@@ -462,16 +498,18 @@ def _is_role(cls: type) -> bool:
         return False
     if bool(getattr(cls, "__abstractmethods__", None)):
         return True
-    return any(is_model_class(sub) for sub in _subclasses(cls))
+    return any(is_model_class(sub) for sub in subclasses(cls))
 
 
-def _subclasses(cls: type) -> Iterator[type]:
-    for sub in type.__subclasses__(cls):
+def subclasses(cls: type) -> Iterator[type]:
+    """Give the classes below *cls*, in the order of their definition."""
+    below: list[type] = type.__subclasses__(cls)
+    for sub in below:
         yield sub
-        yield from _subclasses(sub)
+        yield from subclasses(sub)
 
 
-def refuse_unstorable(cls: type) -> None:
+def refuse_unstorable(cls: type[Any]) -> None:
     """Raise unless *cls* is a kind of class that a codec could register.
 
     The default of ``Registry(register_type=)``.

@@ -6,7 +6,16 @@ import sys
 import types
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ForwardRef, Literal, NewType, TypeVar, get_args, get_origin
+from typing import (
+    Any,
+    ForwardRef,
+    Literal,
+    NewType,
+    TypeVar,
+    cast,
+    get_args,
+    get_origin,
+)
 
 import attrs
 
@@ -99,7 +108,7 @@ def read_options(
     _refuse_remade(cls)
     bases = [class_options(b) for b in cls.__mro__[1:] if "__storify__" in vars(b)]
     names = (was,) if isinstance(was, str) else tuple(was)
-    for name in (keyname, *names):
+    for name in cast("tuple[object, ...]", (keyname, *names)):
         if name is not None and (not isinstance(name, str) or not name):
             msg = f"class {cls.__qualname__}: a keyname must be a str that is not empty"
             raise ModelError(msg)

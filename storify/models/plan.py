@@ -178,8 +178,9 @@ class _HandWritten:
     def build(self, data: dict[str, Any]) -> Any:
         obj = blank(self._cls)
         assign(obj, data)
-        if self._forbid and UNKNOWN in vars(obj):
-            _refuse_unknown(self._cls, next(iter(vars(obj)[UNKNOWN])))
+        unknown: dict[Any, Any] = vars(obj).get(UNKNOWN, {})
+        if self._forbid and unknown:
+            _refuse_unknown(self._cls, next(iter(unknown)))
         return obj
 
 
@@ -275,7 +276,7 @@ class _Writer:
 
     def _more(self, obj: Any, fields: dict[str, Any]) -> None:
         """Add the undeclared public attributes and the unknown stored names."""
-        state = vars(obj)
+        state: dict[str, Any] = vars(obj)
         computed = computed_names(self._cls)
         for name, value in state.items():
             if name in self._names or name.startswith("_") or name in computed:
@@ -340,7 +341,8 @@ class _Reader:
     def _assignments(self, names: dict[str, Any]) -> Iterator[str]:
         # Without hooks on assignment, plain attributes: touching __dict__ makes
         # objects larger, and slower to read on Python 3.11 and 3.12.
-        plain = self._cls.__setattr__ is object.__setattr__
+        guard: object = self._cls.__setattr__
+        plain = guard is object.__setattr__
         target = "n.{}" if plain else "d[{!r}]"
         if not plain:
             yield "d = n.__dict__"
@@ -359,7 +361,7 @@ class _Reader:
 
     # The slow path: everything that may be odd about a record
 
-    def structure_slowly(
+    def structure_slowly(  # noqa: C901 -- as the docstring says
         self, stored: Any, _: Any = None, *, history: bool = True
     ) -> Any:
         """Make an object from fields that are not just as the class says.
@@ -375,8 +377,8 @@ class _Reader:
         if type(stored) is not dict:
             raise CannotConvert(type(stored).__name__)
         data = self._present_form(cast("dict[str, Any]", stored), history=history)
-        obj = object.__new__(self._cls)
-        state = vars(obj)
+        obj: Any = object.__new__(self._cls)
+        state: dict[str, Any] = vars(obj)
         values: dict[str, Any] = {}
         used: set[str] = set()
         for f in self.fields:
@@ -399,7 +401,7 @@ class _Reader:
                 msg = f"{self._cls.__qualname__}: required field {f.key!r} is missing"
                 raise ModelLoadError(msg, f"$.{f.name}")
         if self._post_init is not None:
-            cast("Any", obj).__attrs_post_init__()
+            obj.__attrs_post_init__()
             state.update(values)  # what it computed anew must not change data
         if len(used) != len(data):
             self._keep_unknown(state, data, used)
@@ -414,7 +416,9 @@ class _Reader:
         if len(data) == 1:
             ((tag, fields),) = data.items()
             if tag in self._tags and type(fields) is dict:
-                data = fields  # still wrapped, as somebody gave it to the hook
+                data = cast(
+                    "dict[str, Any]", fields
+                )  # still wrapped, as somebody gave it to the hook
         return self._history.upgrade(data) if history else data
 
     def _hook_of(self, f: _Field) -> Hook:

@@ -28,9 +28,10 @@ from .hints import (
     Shape,
     UnresolvedError,
     Unsupported,
-    describe,
     refuse_unstorable,
     resolve,
+    subclasses,
+    text_of,
 )
 from .options import class_options, definitions, is_model, is_model_class
 from .state import UNKNOWN, Unloaded, public
@@ -106,7 +107,7 @@ class Registry:
         self,
         models: Iterable[type[Model]] = (),
         *,
-        warn: Callable[[str], object] = logging.getLogger("storify").warning,
+        warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
         register_type: Callable[[type], object] = refuse_unstorable,
     ) -> None:
         self._lock = threading.RLock()
@@ -177,6 +178,10 @@ class Registry:
         del self._found[:]
         while pending:
             cls = pending.pop()
+            if not is_model_class(cls):
+                what = _name(cls) if isinstance(cls, type) else type(cls).__name__
+                msg = f"{what} is no Model class, and only those are registered"
+                raise ModelError(msg)
             entry = self._by_class.get(cls)
             # one that is settled already; a taken-over keyname is not
             if (
@@ -188,10 +193,9 @@ class Registry:
                 pending += reversed(self._found)
                 del self._found[:]
 
-    def _add(self, cls: type, explicit: set[int]) -> None:
-        if not is_model_class(cls):
-            msg = f"{cls!r} is no Model class; register a class that derives from Model"
-            raise ModelError(msg)
+    def _add(
+        self, cls: type, explicit: set[int]
+    ) -> None:
         options = class_options(cls)
         if options.declared and (
             vars(cls).get("__attrs_attrs__") is not options.attributes
@@ -243,7 +247,7 @@ class Registry:
             except Unsupported as err:
                 msg = (
                     f"{cls.__qualname__}.{attribute.name}: the annotation "
-                    f"{_text(hint)} cannot be stored: {err}; use another type, or "
+                    f"{text_of(hint)} cannot be stored: {err}; use another type, or "
                     "field(stored=False, default=...)"
                 )
                 raise ModelError(msg) from err
@@ -271,10 +275,10 @@ class Registry:
         for type checkers alone and classes in functions need it.
         """
         registered = {cls for cls in self._by_class if cls.__name__ == name}
-        found = registered or {c for c in _subclasses(Model) if c.__name__ == name}
+        found = registered or {c for c in subclasses(Model) if c.__name__ == name}
         if len({(cls.__module__, cls.__qualname__) for cls in found}) != 1:
             return None
-        return max(found, key=lambda cls: list(_subclasses(Model)).index(cls))
+        return max(found, key=lambda cls: list(subclasses(Model)).index(cls))
 
     # Planning
 
@@ -357,7 +361,7 @@ class Registry:
         if entry is None or fields.__class__ is not dict:
             return self._structure_other(tree, keyname, fields)
         try:
-            return entry.structure(fields)
+            return entry.structure(fields, None)
         except Exception as err:  # noqa: BLE001 -- the class's own code ran
             return self._unloaded(tree, entry, err)
 
@@ -374,7 +378,7 @@ class Registry:
         entry = self._entries.get(keyname) or self._discover(keyname)
         if entry is not None:
             try:
-                return entry.structure(fields)
+                return entry.structure(fields, None)
             except Exception as err:  # noqa: BLE001 -- the class's own code ran
                 return self._unloaded(tree, entry, err)
         if keyname.startswith("__") or keyname in self._entries:
@@ -422,13 +426,13 @@ class Registry:
             found = [
                 cls
                 for cls in dict.fromkeys(
-                    sub for cls in list(self._by_class) for sub in _subclasses(cls)
+                    sub for cls in list(self._by_class) for sub in subclasses(cls)
                 )
                 if cls not in self._by_class and keyname in _tags(cls)
             ]
             try:
                 if len({(c.__module__, c.__qualname__) for c in found}) > 1:
-                    raise _duplicate(keyname, found[0], found[-1])  # noqa: TRY301 -- one way to report
+                    raise _duplicate(keyname, found[0], found[-1])
                 if found:
                     self.register(cast("type[Model]", found[-1]))
                     return self._entries.get(keyname)
@@ -450,7 +454,7 @@ class Registry:
         try:
             shape = self._parser.parse(hint)
         except Unsupported as err:
-            msg = f"the annotation {_text(hint)} cannot be stored: {err}"
+            msg = f"the annotation {text_of(hint)} cannot be stored: {err}"
             raise ModelError(msg) from err
         return misfits(value, shape, self._fields_of, _is_unloaded)
 
@@ -546,10 +550,6 @@ def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
-def _text(hint: object) -> str:
-    return hint.__qualname__ if isinstance(hint, type) else str(hint)
-
-
 def _redefined(old: type, new: type) -> bool:
     return _name(old) == _name(new)
 
@@ -560,12 +560,6 @@ def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:
         "give one of them keyname= in its class line, or override _keyname() there"
     )
     return DuplicateKeynameError(msg)
-
-
-def _subclasses(cls: type) -> Iterator[type]:
-    for sub in type.__subclasses__(cls):
-        yield sub
-        yield from _subclasses(sub)
 
 
 def own_hooks(cls: type[Model]) -> "Hooks":

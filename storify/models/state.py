@@ -1,7 +1,7 @@
 """What an object of a model holds: its public state, unknown names, plain copies."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -50,12 +50,12 @@ class Unloaded(dict[str, Any]):
         self.error = error
 
 
-def _once_per_class(find: Callable[[type], _R]) -> Callable[[type], _R]:
+def _once_per_class(find: Callable[[type[Any]], _R]) -> Callable[[type[Any]], _R]:
     """Keep the answer in the class itself, which it must not keep alive."""
     name = f"__storify_{find.__name__}__"
 
     @wraps(find)
-    def ask(cls: type) -> _R:
+    def ask(cls: type[Any]) -> _R:
         found: Any = vars(cls).get(name, _UNASKED)
         if found is _UNASKED:
             found = find(cls)
@@ -74,7 +74,7 @@ def extras(obj: object) -> Mapping[Any, Any]:
 
 
 @_once_per_class
-def computed_names(cls: type) -> frozenset[str]:
+def computed_names(cls: type[Any]) -> frozenset[str]:
     """Give the names that descriptors like ``cached_property`` fill in."""
     return frozenset(
         name
@@ -100,7 +100,7 @@ def public(obj: object) -> dict[str, Any]:
 
 
 @_once_per_class
-def _guarded_names(cls: type) -> frozenset[str]:
+def _guarded_names(cls: type[Any]) -> frozenset[str]:
     """Give the class attributes that a stored name must not shadow.
 
     Methods, properties, class variables and CONSTANTS. Other plain values in a
@@ -147,8 +147,8 @@ def blank(cls: type) -> Any:
     """
     if not class_options(cls).declared and _needs_no_arguments(cls):
         return cls()
-    obj = object.__new__(cls)
-    state = vars(obj)
+    obj: Any = object.__new__(cls)
+    state: dict[str, Any] = vars(obj)
     for attribute in getattr(cls, "__attrs_attrs__", ()):
         if attribute.default is not attrs.NOTHING:
             state[attribute.name] = default_of(attribute, obj)
@@ -203,10 +203,9 @@ def _plain(value: Any) -> Any:
     if is_model(value):
         return _plain_model(value)
     if isinstance(value, dict):
-        items = cast("dict[Any, Any]", value).items()
-        return {key: _plain(item) for key, item in items}
-    if type(value) is list:
-        return [_plain(item) for item in cast("list[Any]", value)]
-    if type(value) is tuple:
-        return tuple(_plain(item) for item in cast("tuple[Any, ...]", value))
+        mapping: dict[Any, Any] = value
+        return {key: _plain(item) for key, item in mapping.items()}
+    if type(value) in {list, tuple}:
+        items: Iterable[Any] = value
+        return type(value)(_plain(item) for item in items)
     return value

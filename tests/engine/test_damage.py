@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from faults.disk import (
     Log,
     Scenario,
@@ -17,7 +18,6 @@ from faults.disk import (
     parse,
     state,
 )
-
 from storify.engine import Commit, FileEngine, StaleVersionError, _disk, version_of
 from storify.engine import file as file_module
 from storify.engine._verdict import Verdict
@@ -32,18 +32,22 @@ def folder(tmp_path):
 
 
 def main(folder: Path) -> Path:
+    """The main file."""
     return folder / "users.mpack"
 
 
 def backups(folder: Path) -> Path:
+    """The folder of backups."""
     return folder / ".backups" / "users"
 
 
 def generations(engine: FileEngine) -> list[int]:
+    """What the backups hold, newest first."""
     return [parse(engine.read_backup(backup.id)) for backup in engine.backups()]
 
 
 def everything(folder: Path) -> dict[str, bytes]:
+    """All bytes in a folder, but the lock."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -52,6 +56,7 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 
 def keep_times(path: Path, payload: bytes) -> None:
+    """Write without a change of the time, as rot does."""
     before = path.stat()
     path.write_bytes(payload)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
@@ -244,7 +249,7 @@ def test_a_foreign_change_is_taken_over_if_it_parses(folder):
     assert generations(make_engine(folder)) == [8, 2, 1]
 
 
-def test_a_touched_or_copied_folder_is_no_foreign_change(folder, tmp_path):
+def test_a_touched_or_copied_folder_is_no_foreign_change(folder):
     """The content counts, not the inode nor the time."""
     os.utime(main(folder), ns=(1, 1))
     log = Log()
@@ -448,11 +453,11 @@ def test_a_backup_made_by_hand_does_not_share_the_file(folder):
     made = engine.backup()
     path = engine.backup_path(made)
 
-    assert not os.path.samefile(path, main(folder))
-    os.unlink(path)
+    assert not main(folder).samefile(path)
+    Path(path).unlink()
     os.link(main(folder), path)
     assert engine.backup() == made
-    assert not os.path.samefile(path, main(folder))
+    assert not main(folder).samefile(path)
 
 
 def test_destroy_keeps_a_damaged_file_apart(folder):
@@ -505,7 +510,7 @@ def test_an_unreadable_file_that_cannot_be_linked_stays(folder, monkeypatch):
                 raise OSError(errno.EIO, "bad sector")
             return real(fd, size)
 
-        def link(self, old, new):
+        def link(self, _old, _new):
             raise OSError(errno.EPERM, "no links")
 
     monkeypatch.setattr(_disk, "os", Bad())
@@ -520,7 +525,7 @@ def test_a_failed_repair_serves_the_backup(folder, monkeypatch):
     """A full disk does not keep the data from being read."""
     flip(main(folder))
 
-    def full(*args, **kwargs):
+    def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "full")
 
     monkeypatch.setattr(_disk, "write_temporary", full)
@@ -537,7 +542,7 @@ def test_a_failed_repair_serves_the_backup(folder, monkeypatch):
 
 def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
     """Reading without a lock gives up in the end."""
-    monkeypatch.setattr(file_module, "_unmoved", lambda held, main: False)
+    monkeypatch.setattr(file_module, "_unmoved", lambda _held, _main: False)
     engine = FileEngine(main(folder), log=Log(), readonly=True)
     main(folder).write_bytes(state(8))
 

@@ -33,15 +33,18 @@ class Clock:
         self.now = datetime(2026, 11, 23, 5, 41, tzinfo=UTC)
 
     def __call__(self):
+        """The time that was set."""
         return self.now
 
 
 def file_catalog(directory, clock):
-    return FileCatalog(directory / "data", log=LOG, clock=clock, lock_timeout_s=0.2)
+    """Databases in files."""
+    return FileCatalog(directory / "data", log=LOG, clock=clock)
 
 
-def memory_catalog(directory, clock):
-    return MemoryCatalog(clock=clock, lock_timeout_s=0.2)
+def memory_catalog(_directory, clock):
+    """Databases in memory."""
+    return MemoryCatalog(clock=clock)
 
 
 ENGINES = [file_catalog, memory_catalog]
@@ -49,6 +52,7 @@ ENGINES = [file_catalog, memory_catalog]
 
 @pytest.fixture
 def clock():
+    """A clock that is set by hand."""
     return Clock()
 
 
@@ -73,10 +77,12 @@ def parse(payload):
 
 
 def put(engine, payload, base=None):
+    """Commit a payload."""
     return engine.commit(Commit(base, {}, lambda: payload))
 
 
 def contents(engine):
+    """What the backups hold, newest first."""
     return [engine.read_backup(backup.id) for backup in engine.backups()]
 
 
@@ -317,6 +323,7 @@ def test_a_readonly_engine_refuses_every_change(catalog):
 def test_a_lock_keeps_other_threads_out_until_it_is_released(catalog):
     """The holder goes on working; the others time out."""
     one, other = catalog.engine("users"), catalog.engine("users")
+    other._lock_timeout_s = 0.02
     version = put(one, b"one")
     errors = []
 

@@ -2,14 +2,13 @@
 
 import fcntl
 import os
-import subprocess
-import sys
 import threading
 from pathlib import Path
 
 import pytest
-from faults.disk import Log, commit, grow, make_engine, parse, state
 
+from faults.disk import Log, commit, grow, make_engine, parse, state
+from faults.process import finish, start
 from storify.engine import Commit, FileEngine, StaleVersionError
 from storify.engine._lock import Lock
 from storify.exceptions import DatabaseLockedError
@@ -39,9 +38,9 @@ def test_a_lock_file_that_was_replaced_is_locked_anew(tmp_path, monkeypatch):
 
     def vanish_first(self, fd):
         if not seen:
-            os.unlink(self.path)
+            Path(self.path).unlink()
         elif len(seen) == 1:
-            os.replace(tmp_path / "other", self.path)
+            (tmp_path / "other").replace(self.path)
         seen.append(fd)
         return names(self, fd)
 
@@ -96,19 +95,17 @@ def test_processes_lose_no_update(tmp_path):
     """Three processes count together."""
     engine = make_engine(tmp_path)
     engine.commit(Commit(None, {}, lambda: b"0"))
-    tests = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
-    command = [sys.executable, "-c", CHILD, str(tmp_path)]
 
-    children = [subprocess.Popen(command, env=environment) for _ in range(3)]
-    codes = [child.wait(60) for child in children]
+    children = [start(CHILD, tmp_path) for _ in range(3)]
+    ends = [finish(child) for child in children]
 
-    assert codes == [0, 0, 0]
+    assert ends == [(0, "", "")] * 3
     assert make_engine(tmp_path).load(int).value == 75
 
 
 FORK = """
-import os, sys, threading
+import os, sys, threading, warnings
+warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
 from pathlib import Path
 from faults.disk import commit, make_engine, parse
 
@@ -124,17 +121,15 @@ def hold():
 def in_child(work):
     pid = os.fork()
     if pid == 0:
-        try:
-            work()
-        except BaseException as err:
-            print(repr(err), file=sys.stderr)
-            os._exit(1)
-        os._exit(0)
+        work()
+        sys.exit()
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 def blocked():
+    engine = make_engine(folder)
+    engine._lock_timeout_s = 0.05
     try:
-        commit(make_engine(folder), 5)
+        commit(engine, 5)
     except TimeoutError:
         return
     raise AssertionError("the parent's lock was ignored or freed")
@@ -155,7 +150,7 @@ with engine.locked():
         assert os.waitpid(pid, 0)[1] == 0
         assert in_child(blocked) == 0
 if not pid:
-    os._exit(0)
+    sys.exit()
 commit(engine, 3)
 print(engine.load(parse).value)
 """
@@ -164,19 +159,10 @@ print(engine.load(parse).value)
 def test_a_forked_child_neither_inherits_nor_frees_the_lock(tmp_path):
     """Threads of the parent hold it, and the child waits for them."""
     grow(tmp_path, 1)
-    tests = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
 
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", FORK, str(tmp_path)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    end = finish(start(FORK, tmp_path))
 
-    assert (done.stdout, done.stderr) == ("3\n", "")
+    assert end == (0, "3\n", "")
 
 
 def test_a_thread_that_waits_longer_than_the_timeout_gives_up(tmp_path):

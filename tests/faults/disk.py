@@ -18,8 +18,24 @@ from pathlib import Path
 from storify.engine import Commit, FileCatalog, FileEngine, _disk, _lock
 
 CALLS = frozenset(
-    "open read write fsync close replace rename link unlink mkdir rmdir listdir "
-    "lstat fstat fchmod fchown".split()
+    {
+        "open",
+        "read",
+        "write",
+        "fsync",
+        "close",
+        "replace",
+        "rename",
+        "link",
+        "unlink",
+        "mkdir",
+        "rmdir",
+        "listdir",
+        "lstat",
+        "fstat",
+        "fchmod",
+        "fchown",
+    }
 )
 
 
@@ -40,9 +56,11 @@ class Fault:
 
     @property
     def struck(self):
+        """Whether the call was reached."""
         return self.count >= self.at
 
     def call(self, name, *args, track=True, **kwargs):
+        """Do a call, or what happens instead."""
         if self.dead:
             raise Killed
         real = getattr(os, name)
@@ -60,6 +78,7 @@ class Fault:
         return result
 
     def strike(self, name, args):
+        """Let the fault happen."""
         if self.what == "short":
             return
         if self.what == "tear" and name == "write":
@@ -113,22 +132,28 @@ class Log:
         self.lines: list[tuple[int, str]] = []
 
     def debug(self, msg):
+        """Keep a line."""
         self.lines.append((logging.DEBUG, msg))
 
     def info(self, msg):
+        """Keep a line."""
         self.lines.append((logging.INFO, msg))
 
     def warning(self, msg):
+        """Keep a line."""
         self.lines.append((logging.WARNING, msg))
 
     def error(self, msg):
+        """Keep a line."""
         self.lines.append((logging.ERROR, msg))
 
     def traceback(self, msg):
+        """Keep a line."""
         self.lines.append((logging.ERROR, msg))
 
     @property
     def warnings(self) -> list[str]:
+        """The lines of warnings and errors."""
         return [msg for level, msg in self.lines if level >= logging.WARNING]
 
 
@@ -166,16 +191,19 @@ def parse(payload: bytes) -> int:
 
 
 def make_engine(folder: Path, name: str = "users", log: Log | None = None):
+    """An engine as a new program would open it."""
     return FileEngine(
-        folder / f"{name}.mpack", log=log or Log(), clock=TICKS, lock_timeout_s=2
+        folder / f"{name}.mpack", log=log or Log(), clock=TICKS, lock_timeout_s=20
     )
 
 
 def make_catalog(folder: Path, log: Log | None = None) -> FileCatalog:
-    return FileCatalog(folder, log=log or Log(), clock=TICKS, lock_timeout_s=2)
+    """A catalog as a new program would open it."""
+    return FileCatalog(folder, log=log or Log(), clock=TICKS, lock_timeout_s=20)
 
 
 def commit(engine: FileEngine, generation: int):
+    """Load and commit a generation."""
     loaded = engine.load(parse)
     base = None if loaded is None else loaded.version
     return engine.commit(Commit(base, {}, lambda: state(generation)))

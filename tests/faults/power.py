@@ -37,15 +37,18 @@ class Folder:
     )
 
     def change(self, name, node, moved_from=None):
+        """Note and apply a change of the names."""
         self.pending.append((name, node, moved_from))
         apply(self.names, (name, node, moved_from))
 
     def sync(self):
+        """Make the names surely on disk."""
         self.synced = dict(self.names)
         self.pending.clear()
 
 
 def apply(names, change):
+    """Apply one change to a dict of names."""
     name, node, moved_from = change
     if moved_from is not None:
         names.pop(moved_from, None)
@@ -80,6 +83,7 @@ class Recorder:
         return getattr(os, name)
 
     def open(self, path, flags, mode=0o777):
+        """Open; note new files."""
         fd = os.open(path, flags, mode)
         self.fds[fd] = path
         if flags & os.O_EXCL:
@@ -87,37 +91,45 @@ class Recorder:
         return fd
 
     def write(self, fd, data):
+        """Write; note the bytes."""
         count = os.write(fd, data)
         found = os.fstat(fd)
         self.log.append(("write", self.fds[fd], bytes(data[:count]), found.st_mtime_ns))
         return count
 
     def fsync(self, fd):
+        """Note it; the real one is not needed."""
         if not self.lies:
             self.log.append(("fsync", self.fds[fd]))
 
     def replace(self, old, new):
-        os.replace(old, new)
+        """Rename; note it."""
+        Path(old).replace(new)
         self.log.append(("rename", old, new))
 
     def rename(self, old, new):
-        os.rename(old, new)
+        """Rename; note it."""
+        Path(old).rename(new)
         self.log.append(("rename", old, new))
 
     def link(self, old, new):
+        """Link; note it."""
         os.link(old, new)
         self.log.append(("link", old, new))
 
     def unlink(self, path):
-        os.unlink(path)
+        """Unlink; note it."""
+        Path(path).unlink()
         self.log.append(("unlink", path))
 
     def rmdir(self, path):
-        os.rmdir(path)
+        """Remove; note it."""
+        Path(path).rmdir()
         self.log.append(("unlink", path))
 
     def mkdir(self, path, mode):
-        os.mkdir(path, mode)
+        """Make; note it."""
+        Path(path).mkdir(mode)
         self.log.append(("mkdir", path))
 
 
@@ -131,6 +143,10 @@ def recorded(recorder: Recorder) -> Iterator[Recorder]:
         _disk.os = os
 
 
+def _chance(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311 - repeatable, not secret
+
+
 class Model:
     """The disk as it may be after a power cut."""
 
@@ -138,18 +154,20 @@ class Model:
         self.root = root
         self.top = read_folder(root)
 
-    def _find(self, path: str):
+    def _find(self, path: Path):
         node = self.top
-        for part in Path(path).relative_to(self.root).parts:
+        for part in path.relative_to(self.root).parts:
             node = node.names[part]
         return node
 
     def play(self, entry) -> None:
+        """Apply one entry of the log."""
         kind, path, *rest = entry
         if kind == "ack":
             return
-        folder = None if path == str(self.root) else self._find(os.path.dirname(path))
-        name = os.path.basename(path)
+        path = Path(path)
+        folder = None if path == self.root else self._find(path.parent)
+        name = path.name
         if kind == "create":
             folder.change(name, File())
         elif kind == "mkdir":
@@ -165,11 +183,12 @@ class Model:
             else:
                 node.synced = node.data
         elif kind == "link":
-            target = self._find(os.path.dirname(rest[0]))
-            target.change(os.path.basename(rest[0]), folder.names[name])
+            target = Path(rest[0])
+            self._find(target.parent).change(target.name, folder.names[name])
         elif kind == "rename":
-            assert os.path.dirname(rest[0]) == os.path.dirname(path)
-            folder.change(os.path.basename(rest[0]), folder.names[name], name)
+            target = Path(rest[0])
+            assert target.parent == path.parent
+            folder.change(target.name, folder.names[name], name)
         else:
             folder.change(name, None)
 
@@ -177,9 +196,9 @@ class Model:
         """What the disk may hold now."""
         for files in ("synced", "all", "half"):
             for names in ("none", "all"):
-                yield self._cut(self.top, files, names, random.Random(seed))
+                yield self._cut(self.top, files, names, _chance(seed))
         for sample in range(samples):
-            chance = random.Random(seed * 1000 + sample)
+            chance = _chance(seed * 1000 + sample)
             names = chance.choice(["first", "any"])
             yield self._cut(self.top, "chance", names, chance)
 

@@ -1,13 +1,11 @@
 """A fault at every disk call of every operation, one at a time."""
 
 import errno
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
 from faults.disk import (
     SCENARIOS,
     Fault,
@@ -22,14 +20,14 @@ from faults.disk import (
     parse,
     state,
 )
-
+from faults.process import finish, start
 from storify.engine import Commit, version_of
 from storify.exceptions import DatabaseLoadError
 
 pytestmark = pytest.mark.crash
 
 LIMIT = 400
-ERRNOS = "EIO ENOSPC EDQUOT EACCES EROFS EMFILE EINTR".split()
+ERRNOS = ["EIO", "ENOSPC", "EDQUOT", "EACCES", "EROFS", "EMFILE", "EINTR"]
 
 
 def copied(source: Path, target: Path) -> Path:
@@ -71,7 +69,7 @@ def reopened(folder: Path, where: str, log: Log | None = None) -> int | None:
     loaded = engine.load(parse)
     for backup in engine.backups():
         parse(engine.read_backup(backup.id))
-    leftovers = [p for p in folder.rglob("*.tmp")] if loaded else []
+    leftovers = list(folder.rglob("*.tmp")) if loaded else []
     assert not leftovers, where
     return None if loaded is None else loaded.value
 
@@ -237,15 +235,9 @@ with injected(Exit(int(sys.argv[2]), "kill")):
 def test_a_process_killed_at_a_call_leaves_a_whole_state(tmp_path, at):
     """The same with a real process and a real SIGKILL, on a sample."""
     grow(tmp_path, 6)
-    tests = Path(__file__).parents[1]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tests), *sys.path])}
 
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), str(at)],
-        env=environment,
-        check=False,
-    )
+    code, _, errors = finish(start(SCRIPT, tmp_path, at))
 
-    assert done.returncode in {0, -9}
+    assert code in {0, -9}, errors
     found = reopened(tmp_path, str(at))
-    assert found == 7 if done.returncode == 0 else found in {6, 7}
+    assert found == 7 if code == 0 else found in {6, 7}

@@ -1,12 +1,13 @@
 """What was acknowledged survives a power cut, and the test sees when it does not."""
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
+
 from faults.disk import Log, commit, grow, make_catalog, make_engine, parse
 from faults.power import Model, Recorder, recorded, write_folder
-
 from storify.engine import _disk
 from storify.exceptions import StorifyError
 
@@ -14,12 +15,14 @@ pytestmark = pytest.mark.crash
 
 
 def two_commits(folder: Path, recorder: Recorder) -> None:
+    """Commit generations 4 and 5."""
     for generation in (4, 5):
         commit(make_engine(folder), generation)
         recorder.log.append(("ack", generation))
 
 
 def one_destroy(folder: Path, recorder: Recorder) -> None:
+    """Destroy the database."""
     recorder.log.append(("ack", 3))
     make_engine(folder).destroy()
     recorder.log.append(("ack", None))
@@ -51,6 +54,7 @@ def violations(tmp_path: Path, work, start: int = 3, *, lies: bool = False):
 
 
 def check(place: Path, allowed, where: str) -> list[str]:
+    """What is wrong with a state after a power cut."""
     log = Log()
     try:
         loaded = make_engine(place, log=log).load(parse)
@@ -119,7 +123,7 @@ def test_a_missing_sync_of_files_is_caught(tmp_path, monkeypatch):
     real = _disk._sync
 
     def skip(fd):
-        if os.path.isdir(f"/proc/self/fd/{fd}"):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
             real(fd)
 
     monkeypatch.setattr(_disk, "_sync", skip)
@@ -129,7 +133,7 @@ def test_a_missing_sync_of_files_is_caught(tmp_path, monkeypatch):
 
 def test_a_missing_sync_of_folders_is_caught(tmp_path, monkeypatch):
     """Mutant: the rename is not made durable."""
-    monkeypatch.setattr(_disk, "sync_directory", lambda path: None)
+    monkeypatch.setattr(_disk, "sync_directory", lambda _path: None)
 
     assert violations(tmp_path, two_commits)
 
@@ -139,7 +143,7 @@ def test_a_sync_after_the_rename_is_caught(tmp_path, monkeypatch):
     real_sync, real_put = _disk._sync, _disk.put_in_place
 
     def skip(fd):
-        if os.path.isdir(f"/proc/self/fd/{fd}"):
+        if stat.S_ISDIR(os.fstat(fd).st_mode):
             real_sync(fd)
 
     def put_then_sync(temporary, path):

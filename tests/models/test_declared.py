@@ -632,12 +632,16 @@ def test_the_hooks_are_those_of_cattrs():
     assert converter.structure({"id": 1}, Derived) == Derived(1)
     assert converter.structure({"__Derived__": {"id": 1}}, Derived) == Derived(1)
     assert converter.structure({"id": 1}, Base) == Base(1)
-    assert converter.get_structure_hook(Derived) is registry._by_class[Derived].structure
+    assert (
+        converter.get_structure_hook(Derived) is registry._by_class[Derived].structure
+    )
 
 
 def test_asdict_is_plain_all_the_way_down():
     """Nested models in any container become dicts; unknown names are there."""
-    loaded = Registry([Point]).structure({"__Point__": {"x": 1, "y": 2, "z": 3, "_q": 4}})
+    loaded = Registry([Point]).structure(
+        {"__Point__": {"x": 1, "y": 2, "z": 3, "_q": 4}}
+    )
     tagged = Tagged("a", ["t"], loaded)
     tagged.more = {"k": (Point(1), [Point(2)])}
 

@@ -1,0 +1,32 @@
+"""Running a script in a process of its own, with the tests' modules at hand."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+TESTS = Path(__file__).parents[1]
+
+
+def start(script: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start Python on a script; its output is collected."""
+    return subprocess.Popen(  # noqa: S603 - our own script
+        [sys.executable, "-c", script, *map(str, arguments)],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TESTS), *sys.path])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for its end; give the exit code, output and errors."""
+    output, errors = process.communicate(timeout=60)
+    return process.returncode, output, errors
+
+
+def run(script: str, *arguments: object) -> str:
+    """Run a script that must succeed; give what it printed."""
+    code, output, errors = finish(start(script, *arguments))
+    assert code == 0, errors
+    return output

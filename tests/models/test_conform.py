@@ -1,0 +1,665 @@
+"""Annotations as shapes: what conforms, what converts, what cannot be stored."""
+
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import enum
+import ipaddress
+import pathlib
+import sys
+import threading
+import typing
+import uuid
+from abc import ABC
+from collections import abc
+from typing import (
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    Literal,
+    LiteralString,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    Optional,
+    Protocol,
+    Required,
+    Self,
+    TypedDict,
+    TypeVar,
+    Union,
+    Unpack,
+)
+
+import attrs
+import pytest
+import typing_extensions
+
+from storify.exceptions import DuplicateKeynameError, ModelError
+from storify.models import Misfit, Model, Registry, field
+from storify.models.hints import Parser, describe, refuse_unstorable
+
+T = TypeVar("T")
+B = TypeVar("B", bound=int)
+C = TypeVar("C", int, str)
+UserId = NewType("UserId", int)
+
+
+class Colour(enum.Enum):
+    RED = "r"
+    BLUE = 2
+
+
+class Level(enum.IntEnum):
+    LOW = 1
+
+
+class Loose(enum.Enum):
+    A = 1
+
+    @classmethod
+    def _missing_(cls, value):
+        return cls.A
+
+
+class Pair(NamedTuple):
+    a: int
+    b: str
+
+
+class Movie(TypedDict):
+    title: Required[str]
+    year: NotRequired[int]
+
+
+class Tree(TypedDict, total=False):
+    value: int
+    children: "list[Tree]"
+
+
+class Address(Model):
+    city: str
+
+
+class Company(Model):
+    name: str
+
+
+class Box(Model, Generic[T]):
+    item: T
+    more: list[T] = []
+
+
+class IntBox(Box[int]):
+    pass
+
+
+class Mapped(Box[dict[str, T]], Generic[T]):
+    pass
+
+
+class Runs(Protocol):
+    def run(self): ...
+
+
+class Shape(ABC):
+    @typing.final
+    def area(self): ...
+
+
+class Circle(Model, Shape):
+    radius: int = 0
+
+
+@dataclasses.dataclass
+class Data:
+    a: int = 0
+
+
+class Stringy(str):
+    __slots__ = ()
+
+
+Json = typing_extensions.TypeAliasType(
+    "Json", "dict[str, Json] | list[Json] | str | int | None"
+)
+Listed = typing_extensions.TypeAliasType("Listed", list[T], type_params=(T,))
+
+now = dt.datetime(2024, 1, 2)
+today = dt.date(2024, 1, 2)
+
+CONFORMING = [
+    (int, 1), (int, True), (float, 1.5), (float, 1), (complex, 1), (str, "a"),
+    (str, Stringy("a")), (bytes, b""), (bytearray, bytearray()), (None, None),
+    (bool, False), (Any, object()), (object, 1), (T, 1), (B, 1), (C, "a"),
+    (dt.date, now), (dt.datetime, now), (decimal.Decimal, decimal.Decimal(1)),
+    (uuid.UUID, uuid.UUID(int=1)), (pathlib.Path, pathlib.Path("a")),
+    (ipaddress.IPv4Address, ipaddress.IPv4Address(1)), (range, range(3)),
+    (Optional[int], None), (int | None, 2), (Union[int, str], "a"),
+    (list, [1]), (list[int], [1]), (list[Any], ["a"]), (list[int], [1]),
+    (list, [1]), (tuple, (1,)), (tuple[()], ()), (tuple[int, str], (1, "a")),
+    (tuple[int, ...], (1, 2)), (tuple[Unpack[tuple[int, ...]]], (1,)),
+    (set[int], {1}), (frozenset[str], frozenset("a")), (dict, {1: 2}),
+    (dict[str, list[int]], {"a": [1]}), (collections.deque[int], collections.deque([1])),
+    (collections.OrderedDict[str, int], collections.OrderedDict(a=1)),
+    (collections.defaultdict[str, int], collections.defaultdict(int, a=1)),
+    (collections.Counter[str], collections.Counter("ab")), (collections.Counter, collections.Counter()),
+    (abc.Sequence[int], (1,)), (abc.Sequence[str], "ab"), (abc.Iterable[int], {1}),
+    (abc.Iterable[int], {1: "a"}), (abc.Sequence[int], range(10**12)),
+    (abc.Mapping[str, int], {"a": 1}), (abc.Set[int], {1}), (abc.Collection, [1]),
+    (abc.Hashable, 1), (Literal["a", 1], 1), (Literal[None], None),
+    (Annotated[int, "meta"], 1), (Final[int], 1), (Final, 1), (UserId, 1),
+    (LiteralString, "a"), (Colour, Colour.RED), (enum.Enum, Colour.RED),
+    (Pair, Pair(1, "a")), (Movie, {"title": "t"}), (Movie, {"title": "t", "year": 1}),
+    (Tree, {"value": 1, "children": [{"children": []}]}), (Runs, object()),
+    (Address, Address("c")), (Address | Company, Company("c")), (Box[int], Box(1)),
+    (IntBox, IntBox(1)), (Shape, Circle()), (Data, Data()),
+    (Json, {"a": [{"b": None}, 1]}), (Listed[int], [1]), (int | list[str] | None, ["a"]),
+    (int | list[str] | list[int], [1]), (Literal["a"] | None, "a"), (Colour | None, None),
+    (list[Address], [Address("a")]), (list[list[int | None]], [[1, None]]),
+    (dict[str, dict[str, float]], {"a": {"b": 1.0}}), (list[Address] | None, None),
+]  # fmt: skip
+
+MISFITS = [
+    (int, "a", "$", "int", "str"),
+    (str, None, "$", "str", "NoneType"),
+    (bool, "false", "$", "bool", "str"),
+    (bool, 1, "$", "bool", "int"),
+    (int, 3.7, "$", "int", "float"),
+    (None, 0, "$", "None", "int"),
+    (B, "a", "$", "int", "str"),
+    (int | None, "a", "$", "int | None", "str"),
+    (list[int], (1,), "$", "list[int]", "tuple"),
+    (list[int], [1, "a"], "$[1]", "int", "str"),
+    (list[int] | None, [1, "a"], "$[1]", "int", "str"),
+    (list[int] | list[str], [1, "a"], "$", "list[int] | list[str]", "list"),
+    (tuple[int, str], (1, 2), "$[1]", "str", "int"),
+    (tuple[int, str], (1,), "$", "tuple[int, str]", "tuple"),
+    (tuple[()], (1,), "$", "tuple[()]", "tuple"),
+    (tuple[int, ...], ("a",), "$[0]", "int", "str"),
+    (set[int], {"a"}, "$[*]", "int", "str"),
+    (dict[str, int], {"a": "b"}, "$['a']", "int", "str"),
+    (dict[str, int], {1: 2}, "$[1] (key)", "str", "int"),
+    (dict[str, list[int]], {"a": ["x"]}, "$['a'][0]", "int", "str"),
+    (abc.Sequence[int], "a", "$", "Sequence[int]", "str"),
+    (abc.Iterable[int], {"a": 1}, "$['a'] (key)", "int", "str"),
+    (Literal["a", 1], True, "$", "Literal['a', 1]", "bool"),
+    (Literal["a"], [], "$", "Literal['a']", "list"),
+    (Colour, "r", "$", "Colour", "str"),
+    (Movie, {"title": 1}, "$['title']", "str", "int"),
+    (Movie, {"year": 1}, "$", "Movie", "dict"),
+    (Movie, {"title": "a", "x": 1}, "$", "Movie", "dict"),
+    (Tree, {"children": [{"value": "x"}]}, "$['children'][0]['value']", "int", "str"),
+    (Address, {"city": "c"}, "$", "Address", "dict"),
+    (Address, Address(1), "$.city", "str", "int"),
+    (Any, [{"k": (Address(1),)}], "$[0]['k'][0].city", "str", "int"),
+    (list[int], [Address("a")], "$[0]", "int", "Address"),
+    (Address | Company, Company(5), "$.name", "str", "int"),
+    (Box[int], Box("a"), "$.item", "int", "str"),
+    (Box[int], Box(1, ["a"]), "$.more[0]", "int", "str"),
+    (Box[int], 5, "$", "Box[int]", "int"),
+    (IntBox, IntBox("a"), "$.item", "int", "str"),
+    (Mapped[int], Mapped({"a": "b"}), "$.item['a']", "int", "str"),
+    (Json, {"a": [1.5]}, "$", "Json", "dict"),
+    (Listed[int], ["a"], "$[0]", "int", "str"),
+]
+
+
+@pytest.mark.parametrize(("hint", "value"), CONFORMING, ids=range(len(CONFORMING)))
+def test_what_a_type_checker_accepts_conforms(hint, value):
+    """No misfit, in a field no conversion, and no warning."""
+    warnings = []
+    holder = type("Holder", (Model,), {"__annotations__": {"f": hint}})
+    registry = Registry([holder], warn=warnings.append)
+
+    loaded = registry.structure({"__Holder__": {"f": value}})
+
+    assert list(registry.misfits(value, hint)) == []
+    assert loaded.f is value
+    assert warnings == []
+    assert list(registry.misfits(loaded, holder)) == []
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "path", "expected", "found"), MISFITS, ids=range(len(MISFITS))
+)
+def test_misfits_are_listed_with_path_and_types(hint, value, path, expected, found):
+    """The place, what was expected, and the type that was found."""
+    misfits = list(Registry().misfits(value, hint))
+
+    if "Json" not in expected:
+        assert misfits[0] == Misfit(path, expected, found)
+    assert len(misfits) == 1
+
+
+def test_all_misfits_are_listed_in_order():
+    """Not just the first; a value of the wrong type is still looked into."""
+
+    class Owner(Model):
+        a: int
+        homes: list[Address]
+        b: str = ""
+
+    owner = Owner("x", (Address(1), Address("ok")), 2)
+    owner.note = Address(3)
+
+    assert [m.path for m in Registry([Owner]).misfits(owner, Owner)] == [
+        "$.a", "$.homes", "$.homes[0].city", "$.b", "$.note.city",
+    ]  # fmt: skip
+
+
+def test_unloaded_records_are_misfits():
+    """Wherever they stand, also where anything may."""
+    registry = Registry([Address], warn=lambda _: None)
+    record = registry.structure({"__Address__": {}})
+
+    assert list(registry.misfits([record], Any)) == [Misfit("$[0]", "Any", "Unloaded")]
+    assert [m.expected for m in registry.misfits(record, Address)] == ["Address"]
+
+
+def test_cycles_and_shared_values_end():
+    """Each is visited once."""
+    value: list[Any] = [Address(1)]
+    value += [value, value[0]]
+
+    assert [m.path for m in Registry().misfits(value, Any)] == ["$[0].city"]
+
+
+def test_deep_values_are_checked_without_recursion():
+    """Deeper than Python's stack."""
+    value: Any = [Address(1)]
+    for _ in range(5000):
+        value = [value]
+
+    assert len(list(Registry().misfits(value, Any))) == 1
+
+
+def test_a_recursive_alias_too_deep_to_judge_is_let_pass():
+    """Better no verdict than a wrong one."""
+    value: Any = 1.5
+    for _ in range(5000):
+        value = [value]
+
+    assert list(Registry().misfits(value, Json | None)) == []
+
+
+class Holder(Model):
+    number: int = 0
+    flag: bool = False
+    text: str = ""
+    real: float = 0.0
+    address: Address | None = None
+    either: Address | Company | None = None
+    homes: list[Address] = []
+    pair: tuple[int, str] = (0, "")
+    row: tuple[int, ...] = ()
+    nested: tuple[tuple[int, ...], ...] = ()
+    unique: set[int] = set()
+    frozen: frozenset[int] = frozenset()
+    queue: collections.deque[int] = field(factory=collections.deque)
+    colour: Colour = Colour.RED
+    level: Level = Level.LOW
+    loose: Loose = Loose.A
+    raw: bytearray = bytearray()
+    raws: list[bytearray] = []
+    ordered: collections.OrderedDict[str, int] = field(factory=collections.OrderedDict)
+    byname: dict[str, Address] = {}
+    default: collections.defaultdict[str, int] | None = None
+    boxed: Box[Address] | None = None
+    maybe: tuple[int, ...] | None = None
+    seq: abc.Sequence[Address] = ()
+    aset: abc.Set[bytearray | int] = frozenset()
+    movie: Movie | None = None
+    json: Json = None
+    listed: list[int] = []
+
+
+@pytest.mark.parametrize(
+    ("name", "stored", "expected"),
+    [
+        ("address", {"city": "c"}, Address("c")),
+        ("either", {"city": "c"}, Address("c")),
+        ("either", {"name": "c"}, Company("c")),
+        ("homes", [{"city": "c"}], [Address("c")]),
+        ("pair", [1, "a"], (1, "a")),
+        ("row", [1, 2], (1, 2)),
+        ("row", collections.deque([1]), (1,)),
+        ("nested", [[1], [2]], ((1,), (2,))),
+        ("unique", [1, 2], {1, 2}),
+        ("unique", frozenset({1}), {1}),
+        ("frozen", [1, 2], frozenset({1, 2})),
+        ("queue", [1], collections.deque([1])),
+        ("colour", "r", Colour.RED),
+        ("colour", 2, Colour.BLUE),
+        ("level", 1, Level.LOW),
+        ("raw", b"ab", bytearray(b"ab")),
+        ("raws", [b"ab"], [bytearray(b"ab")]),
+        ("ordered", {"a": 1}, collections.OrderedDict(a=1)),
+        ("byname", {"a": {"city": "c"}}, {"a": Address("c")}),
+        ("boxed", {"item": {"city": "c"}}, Box(Address("c"))),
+        ("maybe", [1], (1,)),
+        ("seq", ({"city": "c"},), (Address("c"),)),
+        ("listed", (1, 2), [1, 2]),
+    ],
+)
+def test_what_loses_nothing_is_converted(name, stored, expected):
+    """Unwrapped dicts, lists for tuples and sets, raw enum values, bytes."""
+    warnings = []
+    registry = Registry([Holder], warn=warnings.append)
+
+    value = getattr(registry.structure({"__Holder__": {name: stored}}), name)
+
+    assert value == expected
+    assert type(value) is type(expected)
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "stored"),
+    [
+        ("number", None), ("number", 3.7), ("number", "3"), ("flag", "false"),
+        ("flag", 1), ("text", None), ("text", b"a"), ("real", "1.5"),
+        ("address", {"town": "c"}), ("address", "c"), ("either", {"x": 1}),
+        ("homes", [{"city": "c"}, {"x": 1}]), ("homes", "c"), ("pair", [1]),
+        ("row", "ab"), ("row", ["a"]), ("unique", [1, 1]), ("unique", [[1]]),
+        ("unique", {"a": 1}), ("colour", "x"), ("colour", 2.0), ("level", True),
+        ("loose", 5), ("loose", []), ("raw", "ab"), ("ordered", {"a": "b"}),
+        ("byname", {"a": {"city": "c"}, "b": 1}), ("byname", [1]),
+        ("default", {"a": 1}), ("boxed", {"more": 1}), ("boxed", [1]), ("maybe", ["a"]),
+        ("movie", {"title": 1}), ("json", 1.5), ("listed", {1}),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_would_lose_something_is_kept_as_it_is(name, stored):
+    """It is reported once, and its value is not in the report."""
+    warnings = []
+    registry = Registry([Holder], warn=warnings.append)
+    record = {"__Holder__": {name: stored}}
+
+    loaded = registry.structure(record)
+    registry.structure(record)
+
+    assert getattr(loaded, name) is stored
+    assert registry.unstructure(loaded)["__Holder__"][name] is stored
+    assert len(warnings) == 1
+    assert f"Holder.{name}: expected" in warnings[0]
+    assert list(registry.misfits(loaded, Holder))
+
+
+def test_true_in_an_int_and_an_int_in_a_float_stay():
+    """Type checkers accept both, so they conform, and nothing is coerced."""
+    registry = Registry([Holder])
+
+    loaded = registry.structure({"__Holder__": {"number": True, "real": 3}})
+
+    assert loaded.number is True
+    assert type(loaded.real) is int
+
+
+def test_an_ambiguous_union_is_not_guessed():
+    """A dict that both arms take stays a dict."""
+
+    class One(Model):
+        a: int = 0
+
+    class Two(Model):
+        a: int = 0
+
+    class Either(Model):
+        it: One | Two
+
+    registry = Registry([Either], warn=lambda _: None)
+
+    assert registry.structure({"__Either__": {"it": {"a": 1}}}).it == {"a": 1}
+
+
+def test_conversion_takes_no_parsed_strings():
+    """A date in a str is data of another type, not a date."""
+
+    class Dated(Model):
+        day: dt.date
+        id: uuid.UUID
+
+    registry = Registry([Dated], warn=lambda _: None)
+    fields = {"day": "2024-01-02", "id": str(uuid.UUID(int=1))}
+
+    loaded = registry.structure({"__Dated__": fields})
+
+    assert (loaded.day, loaded.id) == tuple(fields.values())
+
+
+def test_the_converter_by_itself_refuses_what_it_cannot_do():
+    """Hooks of the registry's converter never coerce."""
+    converter = Registry([Holder]).converter
+
+    assert converter.structure([1], tuple[int, ...]) == (1,)
+    assert converter.structure({"item": 1}, Box[int]) == Box(1)
+    assert converter.structure("r", Colour) is Colour.RED
+    for value, hint in [
+        ("1", int),
+        (1, str),
+        (None, str),
+        ("a", list[str]),
+        (1, Address),
+    ]:
+        with pytest.raises(Exception, match=type(value).__name__):
+            converter.structure(value, hint)
+
+
+class Thread:
+    pass
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        abc.Callable[[int], str], typing.Callable, type[int], type, abc.Iterator[int],
+        abc.Generator, abc.Awaitable[int], threading.Thread, threading.Lock, Thread,
+        typing.IO[str], list[type], dict[str, abc.Callable[[], None]], int | type,
+        tuple[int, type], collections.ChainMap, typing.Never, dataclasses.InitVar[int],
+        "abc.Callable[[], int]", Box[type], memoryview, typing.TypeGuard[int],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_cannot_be_stored_is_refused_at_registration(hint):
+    """The error names the class and the field."""
+    holder = type("Holder", (Model,), {"__annotations__": {"bad": hint}})
+    holder.__module__ = __name__
+
+    with pytest.raises(ModelError, match=r"Holder\.bad"):
+        Registry([holder])
+
+
+def test_unstored_fields_may_have_any_annotation():
+    """They never reach the file."""
+
+    class Holder(Model):
+        callback: abc.Callable[[], None] | None = field(default=None, stored=False)
+        _lock: threading.Thread | None = None
+
+    assert Registry([Holder]).structure({"__Holder__": {}}).callback is None
+
+
+def test_an_annotation_that_makes_no_sense():
+    """It is a ModelError too."""
+
+    class Odd(Model):
+        a: "1 +"
+
+    with pytest.raises(ModelError, match=r"Odd\.a: the annotation cannot be read"):
+        Registry([Odd])
+    with pytest.raises(ModelError, match="cannot be stored"):
+        Registry().misfits(1, abc.Callable[[], int])
+    with pytest.raises(ModelError, match="cannot be stored"):
+        Registry().misfits(1, "NotResolved")
+
+
+def test_other_classes_are_offered_to_the_codec():
+    """What register_type takes is fine; what it raises for is refused."""
+    offered = []
+
+    class Holder(Model):
+        a: Colour
+        b: Pair
+        c: Data
+        d: Stringy
+        e: Thread
+
+    Registry([Holder], register_type=offered.append)
+
+    assert offered == [Colour, Pair, Data, Stringy, Thread]
+
+    def clash(_):
+        raise DuplicateKeynameError("two enums")
+
+    with pytest.raises(DuplicateKeynameError, match="two enums"):
+        Registry([Holder], register_type=clash)
+
+
+def test_the_default_of_register_type():
+    """Kinds of classes that a codec can take."""
+
+    @attrs.define
+    class Attrs:
+        a: int = 0
+
+    for cls in (Colour, Pair, Data, Stringy, Attrs):
+        refuse_unstorable(cls)
+    with pytest.raises(TypeError, match="no Model"):
+        refuse_unstorable(Thread)
+
+
+def test_generic_models_are_substituted():
+    """Type variables stand for what a subclass or an alias gives them."""
+
+    class Node(Model, Generic[T]):
+        value: T
+        children: "list[Node[T]]" = []
+
+    class Strings(Node[str]):
+        pass
+
+    registry = Registry([Strings, Node], warn=lambda _: None)
+
+    loaded = registry.structure({"__Strings__": {"value": "a"}})
+
+    assert loaded == Strings("a")
+    assert [m.path for m in registry.misfits(Strings(1), Strings)] == ["$.value"]
+    assert [m.path for m in registry.misfits(Node(1, [Node("a")]), Node[int])] == [
+        "$.children[0].value"
+    ]
+    converted = registry.converter.structure(
+        {"value": [1], "children": [{"value": [2]}]}, Node[tuple[int, ...]]
+    )
+    assert converted == Node((1,), [Node((2,))])
+
+
+def test_self_and_postponed_annotations():
+    """Self, strings, and ForwardRefs inside generics all resolve."""
+
+    class Person(Model):
+        name: str
+        parent: Self | None = None
+        friends: "list[Person]" = []
+        boss: Optional["Person"] = None
+
+    registry = Registry([Person])
+    plain = {"name": "a", "parent": {"name": "b"}, "friends": [{"name": "c"}]}
+
+    loaded = registry.structure({"__Person__": {**plain, "boss": {"name": "d"}}})
+
+    assert loaded == Person("a", Person("b"), [Person("c")], Person("d"))
+    assert attrs.fields_dict(Person)["friends"].type == list[Person]
+
+
+def test_names_of_an_enclosing_function_and_class():
+    """Types that only a function or class body knows are found."""
+
+    class Kind(enum.Enum):
+        A = "a"
+
+    import datetime as local_module
+
+    class Outer:
+        class Inner(Model):
+            kind: "Kind"
+            day: "local_module.date"
+            other: "Other | None" = None
+
+        class Other(Model):
+            a: int = 0
+
+    loaded = Registry([Outer.Inner]).structure(
+        {"__Inner__": {"kind": "a", "day": today, "other": {"a": 1}}}
+    )
+
+    assert loaded == Outer.Inner(Kind.A, today, Outer.Other(1))
+
+
+def test_an_ambiguous_name_is_not_guessed():
+    """Two classes of one name elsewhere do not resolve an annotation."""
+
+    def one():
+        class Twin(Model):
+            a: int = 0
+
+        return Twin
+
+    def two():
+        class Twin(Model):
+            b: int = 0
+
+        return Twin
+
+    class Owner(Model):
+        twin: "Twin" = None  # noqa: F821 -- on purpose
+
+    twins = one(), two()
+
+    with pytest.raises(ModelError, match="Twin"):
+        Registry([Owner]).unstructure(Owner())
+    registry = Registry([Owner, twins[1]])
+    assert registry.structure({"__Owner__": {"twin": {"b": 2}}}).twin == twins[1](2)
+
+
+def test_shapes_read_like_annotations():
+    """For messages and the check report."""
+    parser = Parser(lambda _: None, lambda _: None)
+
+    for hint, text in [
+        (dict[str, int | None], "dict[str, int | None]"),
+        (tuple[int, ...], "tuple[int, ...]"),
+        (Any, "Any"),
+        (Box[int], "Box[int]"),
+        (Box[list[int]], "Box[list[int]]"),
+        (Movie, "Movie"),
+        (Literal["a", 1], "Literal['a', 1]"),
+        (list[Tree], "list[Tree]"),
+    ]:
+        assert describe(parser.parse(hint)) == text
+
+
+if sys.version_info >= (3, 12):
+    exec(
+        """
+class New[X](Model):
+    item: "X"
+    more: list[X] = []
+
+type Alias[Y] = list[Y] | dict[str, Alias[Y]]
+type Plain = int | None
+"""
+    )
+
+    def test_new_syntax_of_python_3_12():
+        """Type parameters and type statements."""
+        registry = Registry([New], warn=lambda _: None)
+
+        assert [m.path for m in registry.misfits(New(1, ["a"]), New[int])] == [
+            "$.more[0]"
+        ]
+        assert list(registry.misfits({"a": [1]}, Alias[int])) == []
+        assert list(registry.misfits({"a": ["x"]}, Alias[int]))
+        assert list(registry.misfits(1, Plain)) == []
