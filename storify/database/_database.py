@@ -379,13 +379,15 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         return _Items(self)
 
     def _checked(self) -> Iterator[tuple[K, V]]:
-        root: Any = self._root()
-        pairs = enumerate(root) if isinstance(root, list) else root.items()
+        root = self._root()
+        pairs: Iterable[tuple[Any, Any]] = (
+            enumerate(root) if isinstance(root, list) else root.items()
+        )
         typed = self._use.hint is not None
         for key, value in pairs:
             if type(value) is Unloaded and typed:
                 raise self._load_error(key, value)
-            yield key, value
+            yield cast("tuple[K, V]", (key, value))
 
     def __setitem__(self, key: K, value: V) -> None:
         """Put the live *value* under *key*; it is saved by the next flush.

@@ -246,8 +246,14 @@ def put_in_place(temporary: str, path: str) -> None:
     os.replace(temporary, path)
 
 
-def replace_bytes(path: str, payload: bytes, prefix: str) -> None:
-    """Make *path* hold exactly *payload*, durable, or leave it as it was."""
+def replace_bytes(
+    path: str, payload: bytes, prefix: str, *, durable: bool = True
+) -> None:
+    """Make *path* hold exactly *payload*, or leave it as it was.
+
+    Durable on return; with ``durable=False`` a power cut may bring the old bytes
+    back, but still never a mix.
+    """
     directory = os.path.dirname(path)
     temporary, _ = write_temporary(directory, prefix, payload)
     try:
@@ -255,7 +261,8 @@ def replace_bytes(path: str, payload: bytes, prefix: str) -> None:
     except BaseException:
         discard(temporary)
         raise
-    sync_directory(directory)
+    if durable:
+        sync_directory(directory)
 
 
 def hard_link(path: str, link: str) -> bool:

@@ -111,8 +111,11 @@ def read_record(path: str) -> Record | None:
         raise DamagedRecordError(msg) from err
 
 
-def write_record(path: str, record: Record, prefix: str) -> None:
-    """Replace ``.sum``, durable; also makes new links in its folder durable."""
+def write_record(
+    path: str, record: Record, prefix: str, *, durable: bool = True
+) -> None:
+    """Replace ``.sum``; if durable, new links in its folder are so as well."""
     body = asdict(record)
     body["check"] = _check(body)
-    _disk.replace_bytes(path, (json.dumps(body, indent=1) + "\n").encode(), prefix)
+    payload = (json.dumps(body, indent=1) + "\n").encode()
+    _disk.replace_bytes(path, payload, prefix, durable=durable)

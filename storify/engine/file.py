@@ -284,11 +284,15 @@ class FileEngine:
         return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
 
     def _note(self, held: _Held, record: Record) -> None:
-        """Write the record if possible; the data are safe without it."""
+        """Write the record if possible; the data are safe without it.
+
+        Not synced: a power cut brings a record back that has this state as next.
+        """
         if not held.writable:
             return
         try:
-            write_record(held.place.record, record, held.place.prefix)
+            place = held.place
+            write_record(place.record, record, place.prefix, durable=False)
         except OSError as err:
             self._log.warning(f"cannot note the checksum of {self._path!r}: {err}")
 

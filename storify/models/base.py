@@ -15,6 +15,7 @@ from typing import (
     Any,
     ClassVar,
     Literal,
+    Never,
     Self,
     cast,
     dataclass_transform,
@@ -32,7 +33,7 @@ from .options import (
     definitions,
     read_options,
 )
-from .state import assign, computed_names, public
+from .state import assign, bare, computed_names, public, state_of
 
 if TYPE_CHECKING:
     from .plan import Hooks
@@ -76,7 +77,7 @@ class Model:
         version: int | None = None,
         extra: Literal["keep", "forbid"] | None = None,
         dropped: str | Iterable[str] = (),
-        **kwargs: Any,
+        **kwargs: Never,  # so that type checkers refuse a typo
     ) -> None:
         try:
             super().__init_subclass__(**kwargs)
@@ -140,7 +141,7 @@ class Model:
         if class_options(type(self)).declared:
             made = _own_hooks(type(self)).from_dict(data)
             vars(self).clear()
-            vars(self).update(vars(made))
+            vars(self).update(state_of(made))
         else:
             assign(self, data)
         return self
@@ -160,14 +161,13 @@ class Model:
             TypeError: A name that is no parameter of ``__init__``.
         """
         cls = type(self)
-        copy = object.__new__(cls)
-        state = vars(copy)
+        copy, state = bare(cls)
         computed = computed_names(cls)
-        state.update((k, v) for k, v in vars(self).items() if k not in computed)
+        state.update({k: v for k, v in state_of(self).items() if k not in computed})
         options = class_options(cls)
         if not options.declared:
             state.update(changes)
-            return copy
+            return cast("Self", copy)
         fields = {a.alias: a for a in options.attributes if a.init}
         for name, value in changes.items():
             attribute = fields.get(name)
@@ -175,12 +175,12 @@ class Model:
                 msg = f"{cls.__qualname__}.evolve() got an unknown field {name!r}"
                 raise TypeError(msg)
             state[attribute.name] = convert(attribute, copy, value)
-        attrs.validate(cast("Any", copy))
+        attrs.validate(copy)
         post_init: Callable[[], object] | None
         post_init = getattr(copy, "__attrs_post_init__", None)
         if post_init is not None:
             post_init()
-        return copy
+        return cast("Self", copy)
 
     __replace__ = evolve
 

@@ -7,7 +7,7 @@ field, a bool in an int field and an object of a subclass all do.
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from .hints import (
     Anything,
@@ -22,6 +22,8 @@ from .hints import (
     Union,
     describe,
 )
+from .options import class_of
+from .state import items_of, pairs
 
 __all__ = [
     "Check",
@@ -83,8 +85,8 @@ def checker(shape: Shape) -> Check:  # noqa: PLR0911 -- one for each shape
             checks = [checker(arm) for arm in arms]
             return lambda value: any(check(value) for check in checks)
         case OneOf(values):
-            pairs = {(type(v), v) for v in values}
-            return lambda value: _is_one_of(value, pairs)
+            allowed = {(class_of(v), v) for v in values}
+            return lambda value: _is_one_of(value, allowed)
         case Items(cls, item):
             return _items_checker(cls, item)
         case Tuple(items):
@@ -104,9 +106,9 @@ def _checker_of(shape: Later) -> Check:
     return check
 
 
-def _is_one_of(value: Any, pairs: set[tuple[type, Any]]) -> bool:
+def _is_one_of(value: Any, allowed: set[tuple[type, Any]]) -> bool:
     try:
-        return (type(value), value) in pairs
+        return (type(value), value) in allowed
     except TypeError:
         return False
 
@@ -121,18 +123,19 @@ def _items_checker(cls: type, item: Shape) -> Check:
             return False
         if isinstance(value, str):
             return check("")
-        return not isinstance(value, (*LISTED, dict)) or all(map(check, value))
+        return not isinstance(value, (*LISTED, dict)) or all(
+            map(check, items_of(value))
+        )
 
     return conform
 
 
 def _tuple_checker(checks: list[Check]) -> Check:
     def conform(value: Any) -> bool:
-        if not isinstance(value, tuple):
-            return False
-        items: tuple[Any, ...] = value
-        return len(items) == len(checks) and all(
-            check(item) for check, item in zip(checks, items, strict=True)
+        return (
+            isinstance(value, tuple)
+            and _length(value) == len(checks)
+            and all(check(x) for check, x in zip(checks, items_of(value), strict=True))
         )
 
     return conform
@@ -143,7 +146,7 @@ def _pairs_checker(cls: type, key: Shape, value: Shape) -> Check:
 
     def conform(mapping: Any) -> bool:
         return isinstance(mapping, cls) and all(
-            check_key(k) and check_value(v) for k, v in cast("Any", mapping).items()
+            check_key(k) and check_value(v) for k, v in pairs(mapping)
         )
 
     return conform
@@ -153,11 +156,10 @@ def _record_checker(shape: Record) -> Check:
     checks = {name: checker(item) for name, item in shape.keys.items()}
 
     def conform(value: Any) -> bool:
-        if not isinstance(value, dict):
-            return False
-        found: dict[Any, Any] = value
-        return shape.required <= found.keys() and all(
-            name in checks and checks[name](item) for name, item in found.items()
+        return (
+            isinstance(value, dict)
+            and shape.required <= _keys(value)
+            and all(name in checks and checks[name](x) for name, x in pairs(value))
         )
 
     return conform
@@ -234,11 +236,11 @@ def _fits_outside(value: Any, shape: Shape) -> bool:
             return conforms(value, shape)
 
 
-def _length(value: tuple[Any, ...]) -> int:
+def _length(value: Any) -> int:
     return len(value)
 
 
-def _keys(value: dict[Any, Any]) -> set[Any]:
+def _keys(value: Any) -> set[Any]:
     return set(value)
 
 
@@ -250,20 +252,19 @@ def _parts(path: str, value: Any, shape: Shape, fields: Fields) -> Iterator[_Par
         for name, item, expected in inner:
             yield f"{path}.{name}", item, expected
     elif isinstance(value, dict):
-        mapping: dict[Any, Any] = value
-        for key, item in mapping.items():
+        for key, item in pairs(value):
             expected_key, expected = _pair(key, shape)
             yield f"{path}[{key!r}] (key)", key, expected_key
             yield f"{path}[{key!r}]", item, expected
     elif isinstance(value, LISTED):
-        items: Iterable[Any] = value
-        for index, item in enumerate(items):
+        is_set = isinstance(value, (set, frozenset))
+        for index, item in enumerate(items_of(value)):
             if isinstance(shape, Tuple):
                 expected = shape.items[index]
             else:
                 expected = shape.item if isinstance(shape, Items) else _ANYTHING
             # the items of a set have no place, and a value is never named
-            where = "*" if isinstance(value, (set, frozenset)) else index
+            where = "*" if is_set else index
             yield f"{path}[{where}]", item, expected
 
 

@@ -14,7 +14,7 @@ import enum
 import operator
 import pathlib
 from collections import abc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any, cast, get_origin
 
@@ -33,7 +33,8 @@ from .hints import (
     Tuple,
     Union,
 )
-from .options import is_model_class
+from .options import class_of, is_model_class
+from .state import items_of, pairs
 
 __all__ = ["CannotConvert", "Hook", "StorifyConverter"]
 
@@ -106,11 +107,9 @@ class StorifyConverter(cattrs.Converter):
             case Instance(cls, args) if is_model_class(cls):
                 return self.get_structure_hook(cast("Any", cls)[args] if args else cls)
             case Union(arms):
-                return _union_hook(
-                    shape, [(checker(a), self.hook_for(a)) for a in arms]
-                )
+                return _union_hook([(checker(a), self.hook_for(a)) for a in arms])
             case Later():
-                return lambda value, hint: self.hook_for(shape.get())(value, hint)
+                return lambda value, hint: self.hook_for(shape.get())(value, hint)  # noqa: PLW0108 -- made when needed: it contains itself
             case Instance(cls):
                 make = _instance_maker(cls)
             case Items(cls, item):
@@ -202,18 +201,18 @@ def _items_maker(cls: type, check: _Check, hook: Hook) -> Callable[[Any], Any]:
     part = check, hook
 
     def make(value: Any) -> Any:
-        kind = type(value)
+        kind = class_of(value)
         build = _BUILDERS.get(cls, kind)
         wants_set = issubclass(build, (set, frozenset))
         if kind not in _ORDERED and not (wants_set and kind in {set, frozenset}):
             return _refuse(value)
         if kind is not build and isinstance(value, cls):
             build = kind  # it fits outside; only the items are to be converted
-        items = [_fit(item, part) for item in cast("Iterable[Any]", value)]
+        items = [_fit(item, part) for item in items_of(value)]
         if build is collections.deque:
-            made: Any = collections.deque(items, getattr(value, "maxlen", None))
+            made = cast("Any", build)(items, getattr(value, "maxlen", None))
         else:
-            made = build(items)
+            made = cast("Any", build)(items)
         if len(made) != len(items):
             return _refuse(value)  # doubles would be lost in a set
         return made
@@ -232,16 +231,16 @@ def _tuple_maker(parts: list[_Part]) -> Callable[[Any], Any]:
 
 def _pairs_maker(cls: type, key: _Part, item: _Part) -> Callable[[Any], Any]:
     def make(value: Any) -> Any:
+        is_plain = type(value) is dict
         if not isinstance(value, dict):
             return _refuse(value)
-        found: dict[Any, Any] = value
-        made = {_fit(k, key): _fit(v, item) for k, v in found.items()}
-        if len(made) != len(found):
+        fitted = [(_fit(k, key), _fit(v, item)) for k, v in pairs(value)]
+        made = dict(fitted)
+        if len(made) != len(fitted):
             return _refuse(value)
         if cls in {collections.OrderedDict, collections.Counter}:
-            return cls(made)
-        if isinstance(value, cls) and type(value) is dict:
-            return made
-        return _refuse(value)  # a defaultdict's factory is nowhere in the data
+            return cast("Any", cls)(made)
+        # not into a defaultdict: its factory is nowhere in the data
+        return made if issubclass(dict, cls) and is_plain else _refuse(value)
 
     return make

@@ -7,7 +7,7 @@ at: it is kept raw.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeAlias, cast
 
 from storify.exceptions import (
     MigrationError,
@@ -22,12 +22,12 @@ VERSION_KEY = "_v"
 
 Fields = dict[str, Any]
 Migration = Callable[[Fields], Fields | None]
-_F = TypeVar("_F", bound=Callable[[Fields], Fields | None])
+Step: TypeAlias = "staticmethod[[Fields], Fields | None]"
 
 _MARK = "__storify_migration__"
 
 
-def migration(version: int) -> "Callable[[_F], staticmethod[[Fields], Fields | None]]":
+def migration(version: int) -> Callable[[Migration], Step]:
     """Mark a function of a model class as the step *version* -> *version* + 1.
 
     The function takes the stored fields (a copy, nested models already built)
@@ -42,7 +42,7 @@ def migration(version: int) -> "Callable[[_F], staticmethod[[Fields], Fields | N
         msg = f"migration({version}): versions start at 0"
         raise ModelError(msg)
 
-    def mark(function: _F) -> "staticmethod[[Fields], Fields | None]":
+    def mark(function: Migration) -> Step:
         plain = _function(function)
         setattr(plain, _MARK, version)
         return staticmethod(plain)
@@ -144,7 +144,7 @@ class History:
         if not isinstance(result, dict):
             cause = MigrationError(f"{where} gave {type(result).__name__}, not a dict")
             raise ModelLoadError(str(cause)) from cause
-        return result
+        return cast("Fields", result)
 
 
 def _copy(value: Any) -> Any:
@@ -153,10 +153,9 @@ def _copy(value: Any) -> Any:
     Nested models are shared: copying them at each level of a deep record would
     cost the square of its size.
     """
-    if type(value) is dict:
+    kind = cast("object", type(value))
+    if kind is dict:
         return {key: _copy(item) for key, item in value.items()}
-    if type(value) is list:
+    if kind is list:
         return [_copy(item) for item in value]
-    if type(value) is set:
-        return set(value)
-    return value
+    return set(value) if kind is set else value

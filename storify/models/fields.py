@@ -18,6 +18,8 @@ __all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]
 
 _T = TypeVar("_T")
 _In = TypeVar("_In")
+_FACTORY = cast("type[Any]", attrs.Factory)  # a class, though its stubs say function
+_CONVERTER = cast("type[Any]", attrs.Converter)
 _METADATA_KEY = "__storify__"
 
 _Validator = Callable[[Any, "attrs.Attribute[Any]", Any], Any]
@@ -141,16 +143,14 @@ def field(
         for name, value in options.items()
         if name in {"validator", "alias", "kw_only", "init", "repr", "eq", "order"}
     }
-    return cast(
-        "Any",
-        attrs.field(
-            default=default,
-            factory=factory,
-            converter=converter,
-            metadata={**(options.get("metadata") or {}), _METADATA_KEY: ours},
-            **theirs,
-        ),
+    made: Any = attrs.field(
+        default=default,
+        factory=factory,
+        converter=converter,
+        metadata={**(options.get("metadata") or {}), _METADATA_KEY: ours},
+        **theirs,
     )
+    return made
 
 
 def options_of(attribute: "attrs.Attribute[Any]") -> FieldOptions:
@@ -199,9 +199,9 @@ def _alias_is_default(attribute: "attrs.Attribute[Any]") -> bool:
 
 
 def _is_mutable(default: Any) -> bool:
-    if default is attrs.NOTHING or isinstance(default, attrs.Factory):
+    if default is attrs.NOTHING or isinstance(default, _FACTORY):
         return False
-    if hasattr(type(default), "__storify__"):
+    if hasattr(cast("Any", type(default)), "__storify__"):
         return True  # a Model: hand-written ones hash by identity and still change
     try:
         hash(default)
@@ -211,8 +211,9 @@ def _is_mutable(default: Any) -> bool:
 
 
 def _copying_factory(default: Any) -> Any:
-    if type(default) in {list, dict, set} and not default:
-        return attrs.Factory(type(default))
+    for kind in cast("tuple[type[Any], ...]", (list, dict, set)):
+        if type(default) is kind and not default:
+            return cast("Any", attrs.Factory)(kind)
     return attrs.Factory(partial(copy.deepcopy, default))
 
 
@@ -222,9 +223,8 @@ def default_of(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
     The converter does run here: a default is no stored value.
     """
     default: Any = attribute.default
-    if isinstance(default, attrs.Factory):
-        factory = cast("Any", default)
-        value = factory.factory(obj) if factory.takes_self else factory.factory()
+    if isinstance(default, _FACTORY):
+        value = default.factory(obj) if default.takes_self else default.factory()
     else:
         value = default
     return convert(attribute, obj, value)
@@ -232,9 +232,9 @@ def default_of(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
 
 def convert(attribute: "attrs.Attribute[Any]", obj: object, value: Any) -> Any:
     """Run the converter of *attribute*, if it has one, for *obj*."""
-    converter: Any = attribute.converter
+    converter = cast("Any", attribute).converter
     if converter is None:
         return value
-    if isinstance(converter, attrs.Converter):
-        return cast("Any", converter)(value, obj, attribute)
+    if isinstance(converter, _CONVERTER):
+        return converter(value, obj, attribute)
     return converter(value)

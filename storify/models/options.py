@@ -26,6 +26,7 @@ from .fields import options_of
 
 __all__ = [
     "ClassOptions",
+    "class_of",
     "class_options",
     "definitions",
     "is_model",
@@ -79,6 +80,11 @@ def class_options(cls: type) -> ClassOptions:
     """Give the options of a model class."""
     found: ClassOptions = vars(cls)["__storify__"]
     return found
+
+
+def class_of(value: object) -> type[Any]:
+    """Give the class of a value of which nothing else is known."""
+    return type(value)
 
 
 def is_model_class(cls: object) -> bool:

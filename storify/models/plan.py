@@ -27,7 +27,17 @@ from .evolution import VERSION_KEY, History
 from .fields import FieldOptions, default_of, options_of
 from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, Union, describe
 from .options import class_options
-from .state import UNKNOWN, Unloaded, assign, blank, computed_names, public
+from .state import (
+    UNKNOWN,
+    Unloaded,
+    assign,
+    bare,
+    blank,
+    computed_names,
+    extras,
+    pairs,
+    public,
+)
 
 __all__ = ["Hooks", "make_hooks"]
 
@@ -178,7 +188,7 @@ class _HandWritten:
     def build(self, data: dict[str, Any]) -> Any:
         obj = blank(self._cls)
         assign(obj, data)
-        unknown: dict[Any, Any] = vars(obj).get(UNKNOWN, {})
+        unknown = extras(obj)
         if self._forbid and unknown:
             _refuse_unknown(self._cls, next(iter(unknown)))
         return obj
@@ -276,9 +286,8 @@ class _Writer:
 
     def _more(self, obj: Any, fields: dict[str, Any]) -> None:
         """Add the undeclared public attributes and the unknown stored names."""
-        state: dict[str, Any] = vars(obj)
         computed = computed_names(self._cls)
-        for name, value in state.items():
+        for name, value in pairs(vars(obj)):
             if name in self._names or name.startswith("_") or name in computed:
                 continue
             if self._forbid or name in fields:
@@ -286,7 +295,7 @@ class _Writer:
                 msg = f"{self._cls.__qualname__} has no field {name!r}, and {why}"
                 raise UnstorableError(msg, f"$.{name}")
             fields[name] = value
-        for name, value in state.get(UNKNOWN, {}).items():
+        for name, value in extras(obj).items():
             fields.setdefault(name, value)
 
 
@@ -377,8 +386,7 @@ class _Reader:
         if type(stored) is not dict:
             raise CannotConvert(type(stored).__name__)
         data = self._present_form(cast("dict[str, Any]", stored), history=history)
-        obj: Any = object.__new__(self._cls)
-        state: dict[str, Any] = vars(obj)
+        obj, state = bare(self._cls)
         values: dict[str, Any] = {}
         used: set[str] = set()
         for f in self.fields:

@@ -179,7 +179,7 @@ class Registry:
         while pending:
             cls = pending.pop()
             if not is_model_class(cls):
-                what = _name(cls) if isinstance(cls, type) else type(cls).__name__
+                what = getattr(cls, "__qualname__", type(cls).__name__)
                 msg = f"{what} is no Model class, and only those are registered"
                 raise ModelError(msg)
             entry = self._by_class.get(cls)
@@ -193,9 +193,7 @@ class Registry:
                 pending += reversed(self._found)
                 del self._found[:]
 
-    def _add(
-        self, cls: type, explicit: set[int]
-    ) -> None:
+    def _add(self, cls: type, explicit: set[int]) -> None:
         options = class_options(cls)
         if options.declared and (
             vars(cls).get("__attrs_attrs__") is not options.attributes

@@ -18,10 +18,14 @@ __all__ = [
     "Unloaded",
     "asdict",
     "assign",
+    "bare",
     "blank",
     "computed_names",
     "extras",
+    "items_of",
+    "pairs",
     "public",
+    "state_of",
 ]
 
 _R = TypeVar("_R")
@@ -80,7 +84,7 @@ def computed_names(cls: type[Any]) -> frozenset[str]:
         name
         for base in cls.__mro__
         for name, value in vars(base).items()
-        if hasattr(type(value), "__get__")
+        if _is_descriptor(value)
         and not callable(value)
         and not isinstance(value, (classmethod, staticmethod))
     )
@@ -110,7 +114,7 @@ def _guarded_names(cls: type[Any]) -> frozenset[str]:
     for base in reversed(cls.__mro__):
         hints = own_annotations(base)
         for name, value in vars(base).items():
-            is_default = not callable(value) and not hasattr(type(value), "__get__")
+            is_default = not callable(value) and not _is_descriptor(value)
             declared_on_class = name in hints and is_classvar(hints[name])
             if is_default and not declared_on_class and not name.isupper():
                 guarded.discard(name)
@@ -139,6 +143,21 @@ def assign(obj: object, data: Mapping[Any, Any]) -> None:
         state[UNKNOWN] = unknown
 
 
+def bare(cls: type) -> tuple[Any, dict[str, Any]]:
+    """Make an object of *cls* with nothing in it, and give it and its state."""
+    obj = cast("Any", object.__new__(cls))
+    return obj, cast("dict[str, Any]", vars(obj))
+
+
+def state_of(obj: object) -> dict[str, Any]:
+    """Give the attributes of *obj*, live."""
+    return vars(obj)
+
+
+def _is_descriptor(value: object) -> bool:
+    return hasattr(cast("Any", type(value)), "__get__")
+
+
 def blank(cls: type) -> Any:
     """Make an empty object of *cls* to fill from stored data.
 
@@ -147,8 +166,7 @@ def blank(cls: type) -> Any:
     """
     if not class_options(cls).declared and _needs_no_arguments(cls):
         return cls()
-    obj: Any = object.__new__(cls)
-    state: dict[str, Any] = vars(obj)
+    obj, state = bare(cls)
     for attribute in getattr(cls, "__attrs_attrs__", ()):
         if attribute.default is not attrs.NOTHING:
             state[attribute.name] = default_of(attribute, obj)
@@ -199,13 +217,21 @@ def _plain_model(obj: object) -> dict[str, Any]:
     return fields
 
 
+def pairs(mapping: Any) -> Iterable[tuple[Any, Any]]:
+    """Give the items of a dict of which nothing else is known."""
+    return cast("Iterable[tuple[Any, Any]]", mapping.items())
+
+
+def items_of(collection: Any) -> Iterable[Any]:
+    """Give the items of a collection of which nothing else is known."""
+    return cast("Iterable[Any]", collection)
+
+
 def _plain(value: Any) -> Any:
     if is_model(value):
         return _plain_model(value)
     if isinstance(value, dict):
-        mapping: dict[Any, Any] = value
-        return {key: _plain(item) for key, item in mapping.items()}
+        return {key: _plain(item) for key, item in pairs(value)}
     if type(value) in {list, tuple}:
-        items: Iterable[Any] = value
-        return type(value)(_plain(item) for item in items)
+        return type(value)(_plain(item) for item in items_of(value))
     return value

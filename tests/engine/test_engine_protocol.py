@@ -378,7 +378,24 @@ def test_an_engine_and_its_catalog_say_where_they_are(catalog, engine):
     assert engine.writable()
 
 
+def test_engines_of_one_database_have_one_identity(catalog):
+    """So that a program can tell that it has it open already."""
+    one = catalog.engine("users")
+
+    assert one.identity == catalog.engine("users").identity
+    assert one.identity != catalog.engine("others").identity
+    assert "backups" in one.backup_location
+
+
 # Catalogs
+
+
+def test_the_place_of_a_catalog_can_be_made_before_a_commit(catalog):
+    """Twice is fine, and there is no database in it."""
+    catalog.create()
+    catalog.create()
+
+    assert catalog.names() == []
 
 
 def test_a_catalog_lists_what_was_committed(catalog):

@@ -1,4 +1,5 @@
 """Annotations as shapes: what conforms, what converts, what cannot be stored."""
+# ruff: noqa: D101, D102, ARG003, B024, B027, DTZ001, F722, F821, PLC0415, PYI061, S102, UP007, UP044, UP045, ICN001 -- the classes are the examples, odd on purpose
 
 import collections
 import dataclasses
@@ -512,7 +513,8 @@ def test_other_classes_are_offered_to_the_codec():
     assert offered == [Colour, Pair, Data, Stringy, Thread]
 
     def clash(_):
-        raise DuplicateKeynameError("two enums")
+        msg = "two enums"
+        raise DuplicateKeynameError(msg)
 
     with pytest.raises(DuplicateKeynameError, match="two enums"):
         Registry([Holder], register_type=clash)
@@ -614,7 +616,7 @@ def test_an_ambiguous_name_is_not_guessed():
         return Twin
 
     class Owner(Model):
-        twin: "Twin" = None  # noqa: F821 -- on purpose
+        twin: "Twin" = None
 
     twins = one(), two()
 

@@ -1,4 +1,5 @@
 """Records written by other versions of a class."""
+# ruff: noqa: D101, N805 -- the classes are the examples, odd on purpose
 
 import datetime as dt
 

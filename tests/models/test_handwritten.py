@@ -1,4 +1,5 @@
 """Hand-written models: the guide's classes, overrides, and mixing of both kinds."""
+# ruff: noqa: D101, D102, ARG002, ARG003 -- the classes are the examples, odd on purpose
 
 from functools import cached_property
 from typing import Any, ClassVar
@@ -47,7 +48,8 @@ def test_public_attributes_are_stored():
 def test_attrs_never_touches_it():
     """Equality, hash and repr stay those of the class."""
     assert User("a") != User("a")
-    assert hash(User("a")) != hash(User("b")) or True
+    assert User.__eq__ is object.__eq__
+    assert User.__hash__ is object.__hash__
     assert "object at" in repr(User())
 
 

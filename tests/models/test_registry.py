@@ -1,4 +1,5 @@
 """The registry: keynames, records that do not load, discovery, threads."""
+# ruff: noqa: D101 -- the classes are the examples, odd on purpose
 
 import threading
 from enum import Enum
@@ -407,10 +408,10 @@ def test_deep_records_load():
     loaded = registry.structure({"__Node__": plain})
 
     for node in (wrapped, loaded):
-        depth = 0
-        while node is not None:
-            assert type(node) is Node
-            node, depth = node.next, depth + 1
+        depth, at = 0, node
+        while at is not None:
+            assert type(at) is Node
+            at, depth = at.next, depth + 1
         assert depth == 250
     assert list(registry.misfits(wrapped, Node)) == []
 
@@ -478,7 +479,7 @@ def test_threads_may_register_and_plan_at_once():
             for cls in classes:
                 registry.register(cls)
                 assert registry.structure(registry.unstructure(cls())) == cls()
-        except BaseException as err:
+        except Exception as err:  # noqa: BLE001 -- shown by the main thread
             errors.append(err)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
@@ -492,3 +493,60 @@ def test_threads_may_register_and_plan_at_once():
     assert len(registry.keynames) == 20
     entry = registry._by_class[classes[0]]
     assert registry._plan(entry) is entry.hooks
+
+
+def test_a_class_of_an_annotation_may_take_the_place_of_none():
+    """A redefined class met only in annotations leaves the first one in charge."""
+    old, new = redefine(1), redefine(2)
+
+    class First(Model):
+        cell: old
+
+    class Second(Model):
+        cell: new
+
+    registry = Registry([First, Second])
+
+    assert type(registry.structure({"__Cell__": {}})) is old
+    assert registry.unstructure(new(3)) == {"__Cell__": {"a": 3, "b": None}}
+
+
+def test_a_base_met_in_a_hook_is_registered():
+    """Asking the converter for a class is using it."""
+    registry = Registry()
+
+    made = registry.converter.structure({"city": "c"}, Address)
+
+    assert made == Address("c")
+    assert "__Address__" in registry.keynames
+
+
+def test_a_keyname_override_that_raises_is_not_found():
+    """Discovery asks classes that nobody registered."""
+
+    class Animal(Model):
+        pass
+
+    class Raises(Animal):
+        @classmethod
+        def _keyname(cls):
+            raise RuntimeError
+
+    registry, warnings = quiet(Animal)
+
+    assert isinstance(registry.structure({"__Raises__": {}}), Unloaded)
+    assert warnings == []
+
+
+def test_misfits_of_a_class_whose_hints_are_partly_unstorable():
+    """A hand-written class is checked as far as its hints go."""
+
+    class Hinted(Model):
+        a: int
+        b: type
+
+        def __init__(self, a=None):
+            self.a = a
+            self.b = int
+
+    assert [m.path for m in Registry().misfits(Hinted("x"), Hinted)] == ["$.a"]

@@ -1,0 +1,370 @@
+"""Registered classes come back as their own, without running their code."""
+
+import dataclasses
+import enum
+from collections import Counter, OrderedDict, defaultdict, deque
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import attrs
+import pytest
+from same import same
+
+from storify.codec import Codec, CustomType
+from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
+
+
+class Color(enum.Enum):
+    """An enum with an alias."""
+
+    RED = object()
+    GREEN = 2
+    VERT = 2
+
+
+class Level(enum.IntEnum):
+    """An enum of ints."""
+
+    LOW = 1
+
+
+class Word(enum.StrEnum):
+    """An enum of strings."""
+
+    YES = "yes"
+
+
+class Perm(enum.Flag):
+    """A flag."""
+
+    R = 1
+    W = 2
+
+
+class Bits(enum.IntFlag):
+    """A flag that keeps what it does not know."""
+
+    A = 1
+
+
+class Size(NamedTuple):
+    """A namedtuple."""
+
+    width: object
+    height: object = None
+
+
+class Text(str):
+    """A str with a dict of its own."""
+
+    def __new__(cls, *_: object) -> "Text":
+        raise AssertionError
+
+
+class Slotted(str):
+    """A str with room for one attribute."""
+
+    __slots__ = ("lang",)
+
+
+class Whole(int):
+    """An int."""
+
+
+class Real(float):
+    """A float."""
+
+
+class Plane(complex):
+    """A complex."""
+
+
+class Raw(bytes):
+    """A bytes."""
+
+
+class Buffer(bytearray):
+    """A bytearray."""
+
+
+class Items(list[Any]):
+    """A list."""
+
+    def __init__(self) -> None:
+        raise AssertionError
+
+
+class Pairs(dict[Any, Any]):
+    """A dict."""
+
+
+class Ordered(OrderedDict[Any, Any]):
+    """An OrderedDict."""
+
+
+class Defaults(defaultdict[Any, Any]):
+    """A defaultdict."""
+
+
+class Counts(Counter[Any]):
+    """A Counter."""
+
+
+class Queue(deque[Any]):
+    """A deque."""
+
+
+class Group(set[Any]):
+    """A set."""
+
+
+class Fixed(frozenset[Any]):
+    """A frozenset."""
+
+
+class Row(tuple[Any, ...]):
+    """A tuple."""
+
+    __slots__ = ()
+
+
+class Folder(PurePosixPath):
+    """A path."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Point:
+    """A frozen dataclass."""
+
+    x: Any
+    y: Any = 7
+    z: list[int] = dataclasses.field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.x == "never":
+            raise AssertionError
+
+
+@attrs.define
+class Box:
+    """An attrs class."""
+
+    inside: Any
+    size: int = 1
+
+
+class Version:
+    """A class that only a CustomType can store."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Version) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
+
+
+def parse(text: object) -> Version:
+    """Build a Version, from a string only."""
+    if not isinstance(text, str):
+        raise TypeError
+    return Version(text)
+
+
+VERSION = CustomType(Version, lambda version: version.text, parse)
+CLASSES: list[Any] = [
+    *(Color, Level, Word, Perm, Bits, Size, Text, Slotted, Whole, Real, Plane, Raw),
+    *(Buffer, Items, Pairs, Ordered, Defaults, Counts, Queue, Group, Fixed, Row),
+    *(Folder, Point, Box, VERSION),
+]
+
+
+def _filled(value: Any, method: str, *args: Any) -> Any:
+    getattr(value, method)(*args)
+    return value
+
+
+VALUES: list[Any] = [
+    *(*Color, Level.LOW, Word.YES, Perm.R, Perm.R | Perm.W, Perm(0), Bits(9), ~Bits.A),
+    *(Size((1,), [2]), Size(1), str.__new__(Text, "a"), Slotted("b"), Whole(2**70)),
+    *(Real("-0.0"), Plane(1, 2), Raw(b"a"), Buffer(b"b"), Pairs({(1,): 2}), Row("ab")),
+    *(Ordered(a=1), Defaults(list, a=[]), Defaults(Pairs), Counts("aab")),
+    *(Queue("ab", 5), Group({1, "a"}), Fixed({2}), Folder("a/b")),
+    *(Point((1,), {2}), Point("never2"), Box({1: 2}), Version("1")),
+    *(defaultdict(Pairs), _filled(list.__new__(Items), "append", (1,))),
+]
+
+
+IDS = [f"{n}-{type(value).__name__}" for n, value in enumerate(VALUES)]
+
+
+@pytest.fixture
+def codec() -> Codec:
+    """A codec that knows them all."""
+    codec = Codec()
+    for cls in CLASSES:
+        codec.register(cls)
+    return codec
+
+
+@pytest.mark.parametrize("value", VALUES, ids=IDS)
+def test_it_comes_back(codec: Codec, value: Any) -> None:
+    """Alone, nested, and where it can be hashed as a key, it is what it was."""
+    places: list[Any] = [value, [value], {"a": (value,)}, OrderedDict(a=value)]
+    if type(value).__hash__ is not None and not isinstance(value, (Size, Point)):
+        places += [{value: 1}, {value}]
+
+    for place in places:
+        payload = codec.encode(place)
+        read = codec.decode(payload)
+        assert same(read, place)
+        assert codec.encode(read) == payload
+        assert codec._careful.encode(place, "$") == payload
+
+
+@pytest.mark.parametrize("value", VALUES, ids=IDS)
+def test_a_program_without_the_class_saves_the_same_bytes(
+    codec: Codec, value: Any
+) -> None:
+    """Who does not know the class keeps the value, also as a key."""
+    payload = codec.encode(value)
+
+    for place in (payload, b"\x81" + payload + b"\x01"):
+        assert Codec().encode(Codec().decode(place)) == place
+
+
+def test_an_object_is_built_with_its_defaults(codec: Codec) -> None:
+    """A dataclass that has gained fields with defaults is read."""
+    old = Codec()
+    old.register(dataclasses.make_dataclass("Point", ["x"]))
+    cls = next(iter(old._types.keys))
+
+    read = codec.decode(old.encode(cls(1)))
+
+    assert read == Point(1, 7, [])
+
+
+def test_what_does_not_fit_is_kept(codec: Codec) -> None:
+    """A value that a class does not take stays the list that it is."""
+    for cls, value in [
+        ("Point", {"y": 1}),
+        ("Point", {"x": 1, "w": 2}),
+        ("Text", 5),
+        ("Version", 5),
+        ("Box", {}),
+    ]:
+        other = Codec()
+        other.register(CustomType(Version, lambda _, v=value: v, parse, key=cls))
+        payload = other.encode(Version(""))
+
+        kept = codec.decode(payload)
+
+        assert type(kept) is list
+        assert codec.encode(kept) == payload
+
+
+def test_attributes_of_a_subclass_are_not_lost(codec: Codec) -> None:
+    """A str with attributes is refused, because they would be lost."""
+    text = str.__new__(Text, "a")
+    text.lang = "en"  # type: ignore[attr-defined]
+    slotted = Slotted("a")
+    slotted.lang = "en"
+
+    for value in (text, slotted):
+        with pytest.raises(UnstorableError, match="attributes of its own") as caught:
+            codec.encode([value])
+        assert caught.value.path == "$[0]"
+
+
+def test_fields_are_shown_as_attributes(codec: Codec) -> None:
+    """The path of a field is written with a dot."""
+    for value, path in [
+        (Point([object()]), "$.x[0]"),
+        (Size(1, object()), "$.height"),
+        (Pairs(a=object()), "$['a']"),
+    ]:
+        with pytest.raises(UnstorableError) as caught:
+            codec.encode(value)
+        assert caught.value.path == path
+
+
+def test_one_key_is_for_one_class(codec: Codec) -> None:
+    """Two classes of one key are refused by name; a key can be given."""
+    other = enum.Enum("Color", ["BLUE"])
+    named = CustomType(other, lambda m: m.name, other.__getitem__, key="other.Color")
+
+    with pytest.raises(DuplicateKeynameError, match=r"test_types\.Color.*CustomType"):
+        codec.register(other)
+    with pytest.raises(DuplicateKeynameError, match=r"builtins\.list"):
+        codec.register(CustomType(Version, str, Version, key="list"))
+    codec.register(named)
+
+    assert codec.decode(codec.encode(other["BLUE"])) is other["BLUE"]
+    assert codec.decode(codec.encode(Color.GREEN)) is Color.GREEN
+
+
+def test_the_same_class_twice_is_fine(codec: Codec) -> None:
+    """Registering again changes nothing, or takes the later way."""
+    for cls in CLASSES:
+        codec.register(cls)
+
+    codec.register(CustomType(Color, lambda m: m.name, Color.__getitem__))
+
+    assert codec.decode(codec.encode(Color.RED)) is Color.RED
+
+
+def test_what_is_stored_already_needs_no_registering() -> None:
+    """A builtin type is taken without a word, but not with another encoding."""
+    codec = Codec()
+
+    codec.register(int)
+    codec.register(Decimal)
+
+    with pytest.raises(ModelError, match="already"):
+        codec.register(CustomType(Decimal, str, Decimal))
+
+
+def test_other_classes_need_a_custom_type() -> None:
+    """A class that is no record and no subclass of a builtin is refused."""
+
+    @dataclasses.dataclass
+    class Both(list[int]):
+        a: int
+
+    for cls in (Version, Both):
+        with pytest.raises(ModelError, match="CustomType"):
+            Codec().register(cls)
+    with pytest.raises(ModelError, match="NUL"):
+        Codec().register(CustomType(Version, str, Version, key="a\0b"))
+
+
+def test_an_error_of_the_users_is_passed_on() -> None:
+    """What an encode function raises reaches the caller; memory errors always do."""
+
+    def fail(_: object) -> Any:
+        raise error
+
+    codec = Codec()
+    codec.register(CustomType(Version, fail, fail))
+    other = Codec()
+    other.register(VERSION)
+    payload = other.encode(Version("a"))
+
+    for error in (KeyError("mine"), ValueError("mine"), RuntimeError("mine")):
+        with pytest.raises(type(error), match="mine"):
+            codec.encode(Version("a"))
+    error = MemoryError()
+    with pytest.raises(MemoryError):
+        codec.decode(payload)
+    with pytest.raises(MemoryError):
+        codec._types.decode_ext(99, _Payload())  # type: ignore[arg-type]
+
+
+class _Payload(bytes):
+    """Bytes that fail to be looked at."""
+
+    def __bool__(self) -> bool:
+        raise MemoryError
