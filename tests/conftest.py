@@ -24,9 +24,10 @@ settings.load_profile("default")
 
 
 @pytest.fixture
-def root(tmp_path: Path) -> Path:
+def root(tmp_path: Path) -> Iterator[Path]:
     """A folder for databases that does not exist yet."""
-    return tmp_path / "data"
+    yield tmp_path / "data"
+    gc.collect()  # databases of this test are flushed before the next one starts
 
 
 @pytest.fixture
@@ -34,13 +35,6 @@ def sf(root: Path) -> Iterator[Storify]:
     """A Storify in an empty folder, without autosave."""
     with Storify(root, save_interval=None) as storify:
         yield storify
-
-
-@pytest.fixture(autouse=True)
-def _collected() -> Iterator[None]:
-    """Databases of one test are flushed before the next one starts."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -165,7 +165,7 @@ def model_classes(draw, base: Made | None = None) -> Made:
 
 def made_classes() -> st.SearchStrategy[Made]:
     """Classes, and subclasses of such classes."""
-    return model_classes() | model_classes().flatmap(lambda made: model_classes(made))
+    return model_classes() | model_classes().flatmap(model_classes)
 
 
 @st.composite

@@ -32,11 +32,13 @@ class Registry:
         self.seen: list[object] = []
 
     def unstructure(self, value: object) -> dict[str, Any] | None:
+        """Give the wrapper of a record."""
         if isinstance(value, Record):
             return {value.keyname: value.fields}
         return dict(value) if isinstance(value, Unloaded) else None
 
     def structure(self, tree: dict[Any, Any]) -> object:
+        """Give the record of a wrapper."""
         self.seen.append(tree)
         if len(tree) != 1:
             return tree
@@ -50,6 +52,7 @@ class Registry:
         return tree
 
     def hooks(self) -> dict[str, Any]:
+        """Give the arguments of a Codec."""
         return {
             "unstructure": self.unstructure,
             "structure": self.structure,

@@ -123,7 +123,7 @@ class CarefulEncoder:
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
         """Give the bytes of a scalar, or the frame of a container."""
-        kind: type = type(value)
+        kind = _type_of(value)
         if kind in _SCALARS:
             return pack(_as_scalar(value))
         if kind is dict:
@@ -171,7 +171,7 @@ class CarefulEncoder:
     def _open_other(
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
-        kind: type = type(value)
+        kind = _type_of(value)
         encoder = self._encoders.get(kind)
         if encoder is None:
             return self._open_record(value, path)
@@ -191,6 +191,10 @@ class CarefulEncoder:
         ((key, fields),) = wrapper.items()
         children: list[_Child] = [("", key), ("", _as_fields(fields))]
         return _Frame(value, path, map_header(1), children)
+
+
+def _type_of(value: object) -> type:
+    return type(value)
 
 
 def _as_scalar(value: Any) -> Any:

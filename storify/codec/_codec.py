@@ -33,6 +33,7 @@ _KEPT_WRITERS: Final = 8
 # From this size on a payload makes enough objects to wake the collector.
 _BULK_BYTES: Final = 1 << 15
 
+_TIMESTAMP_CODE: Final = 0xFF
 # The nanoseconds of the two longer timestamps; the short one has none.
 _STAMP_64: Final = re.compile(rb"\xd7\xff(.{4})", re.DOTALL)
 _STAMP_96: Final = re.compile(rb"\xc7\x0c\xff(.{4})", re.DOTALL)
@@ -257,9 +258,10 @@ class Codec:
         found: dict[str, None] = {}
 
         def note(items: list[Any]) -> object:
-            if items and items[0] is marker and type(items[1]) is str:
+            made = decode_list(items)
+            if items and items[0] is marker and made is not items:
                 found[items[1]] = None
-            return decode_list(items)
+            return made
 
         self._read(payload, note, None)
         for key in found:
@@ -274,7 +276,7 @@ class Codec:
         structure: DictHook | None,
     ) -> Any:
         try:
-            if 0xFF in payload and _has_odd_stamps(payload):
+            if _has_odd_stamps(payload):
                 hooks = self._types.decode_ext, decode_list, structure
                 return _unpack_exactly(payload, *hooks)
             return self._unpack(payload, decode_list, structure)
@@ -314,15 +316,15 @@ class Codec:
                 # As a list, because the root itself passes no hook.
                 items = self._unpack(_root_as_list(payload), decode_list, structure)
                 root = dict(zip(items[1::2], items[2::2], strict=True))
-            if 0xFF not in payload or not _has_odd_stamps(payload):
+            if not _has_odd_stamps(payload):
                 return root
             entries = _frames.split(payload)
             if len(entries) == len(root):
                 for key, entry in zip(root, entries.items(), strict=True):
                     name, value = entry
-                    if 0xFF in name and _has_odd_stamps(name):
+                    if _has_odd_stamps(name):
                         break
-                    if 0xFF in value and _has_odd_stamps(value):
+                    if _has_odd_stamps(value):
                         root[key] = self._read(value, decode_list, structure)
                 else:
                     return root
@@ -345,6 +347,8 @@ def _has_odd_stamps(payload: bytes) -> bool:
     The C reader rounds them without a word. Other bytes that look like one only
     cost time.
     """
+    if _TIMESTAMP_CODE not in payload:
+        return False
     heads = _STAMP_64.findall(payload)
     heads_96 = _STAMP_96.findall(payload) if b"\xc7\x0c\xff" in payload else ()
     numbers = {int.from_bytes(head, "big") >> 2 for head in heads}

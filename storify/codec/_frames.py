@@ -99,25 +99,24 @@ def check(payload: bytes) -> None:
     scanner = _scanner(payload)
     try:
         scanner.skip()
-    except OutOfData:
-        msg = "the data end too early" if payload else "there are no data"
-        raise DecodeError(msg) from None
-    except ValueError as error:
-        if isinstance(error, StackError):
-            raise _too_deep() from None
-        msg = "the data are no MessagePack"
-        raise DecodeError(msg) from None
+    except (OutOfData, ValueError) as error:
+        raise _explain(error) from None
     if scanner.tell() != len(payload):
         msg = "there is more after the end of the data"
         raise DecodeError(msg)
     if is_deep(payload):
-        raise _too_deep()
+        raise _explain(StackError())
     if _OVERFLOWING in payload:
         Reader().read(payload)
 
 
-def _too_deep() -> DecodeError:
-    return DecodeError(f"the data nest more than {MAX_DEPTH} containers")
+def _explain(error: Exception) -> DecodeError:
+    """Say what the scanner met, without the data that its own errors may hold."""
+    if isinstance(error, OutOfData):
+        return DecodeError("the data end too early")
+    if isinstance(error, StackError):
+        return DecodeError(f"the data nest more than {MAX_DEPTH} containers")
+    return DecodeError("the data are no MessagePack")
 
 
 def check_joined(blobs: Sequence[bytes]) -> bool:
@@ -165,12 +164,8 @@ def split(payload: bytes) -> dict[bytes, bytes]:
             end = tell()
             entries[payload[start:middle]] = payload[middle:end]
             start = end
-    except OutOfData:
-        msg = "the data end too early"
-        raise DecodeError(msg) from None
-    except ValueError:
-        check(payload)  # says which of the two it is
-        raise _too_deep() from None
+    except (OutOfData, ValueError) as error:
+        raise _explain(error) from None
     if start != len(payload):
         msg = "there is more after the end of the data"
         raise DecodeError(msg)

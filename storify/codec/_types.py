@@ -59,7 +59,7 @@ class TypeTable:
         }
 
     def register(self, type_: type | CustomType[Any]) -> None:
-        """Learn a class; the same one twice is fine, and the later way holds.
+        """Learn a class; the same one twice is fine, and a later `CustomType` holds.
 
         Raises:
             DuplicateKeynameError: Another class has its key.
@@ -68,9 +68,9 @@ class TypeTable:
         custom = type_ if isinstance(type_, CustomType) else None
         cls: Any = type_ if custom is None else custom.cls
         key = cls.__name__ if custom is None else custom.key
+        if custom is None and (cls in _NATIVE or cls in self.encoders):
+            return  # it is stored already, perhaps by hooks of the user's
         if cls in _NATIVE or (cls in self.encoders and cls not in self.keys):
-            if custom is None:
-                return
             msg = f"cannot register {full_name(cls)}: it is stored exactly already"
             raise ModelError(msg)
         other = self._classes.get(key) or FACTORIES.get(key)

@@ -5,7 +5,7 @@ object would leave the user holding a copy that is never saved again, so the
 object is given the new content in place, as deep as the two have one shape.
 """
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +37,16 @@ def _dict(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
         key: refresh(old[key], value) if key in old else value
         for key, value in new.items()
     }
-    if list(old) != list(merged):
-        old.clear()
+    # Emptied first: a dict keeps the key that it has, and 1 is not True.
+    old.clear()
     for key, value in merged.items():  # update() of a Counter would add
         old[key] = value  # noqa: PERF403 - the object stays
     return True
+
+
+def _defaultdict(old: defaultdict[Any, Any], new: defaultdict[Any, Any]) -> bool:
+    old.default_factory = new.default_factory
+    return _dict(old, new)
 
 
 def _list(old: list[Any], new: list[Any]) -> bool:
@@ -72,6 +77,7 @@ def _bytearray(old: bytearray, new: bytearray) -> bool:
 #: How the objects of a class take new content; False if this one cannot.
 _WAYS: dict[type[Any], Callable[[Any, Any], bool]] = {
     Model: _model,
+    defaultdict: _defaultdict,
     dict: _dict,
     list: _list,
     set: _set,

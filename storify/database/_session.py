@@ -22,10 +22,10 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Set
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, NoReturn, cast
 
 from storify.codec import Codec
 from storify.database._refresh import refresh
@@ -39,6 +39,8 @@ Root = dict[Any, Any] | list[Any]
 
 #: How often a flush starts anew because another thread changed a dict meanwhile.
 _RACES = 5
+#: How many keys an error names.
+_SHOWN = 5
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
 
@@ -306,27 +308,34 @@ class Session:
             return
         base, mine = self._base, self._changes(entries)
         split = self._spell(self._codec.split(loaded.payload), base)
-        theirs = {key: value for key, value in split.items() if base.get(key) != value}
-        gone = [key for key in base if key not in split]
-        self._refuse_conflicts(mine, {**theirs, **dict.fromkeys(gone)}, split, entries)
-        self._adopt(loaded.value, [key for key in theirs if key not in mine], gone)
+        theirs: dict[bytes, bytes | None] = {
+            key: value for key, value in split.items() if base.get(key) != value
+        }
+        theirs.update((key, None) for key in base if key not in split)
+        if isinstance(self.data, dict) and isinstance(loaded.value, dict):
+            self._refuse_conflicts(mine, theirs)
+            self._adopt(entries, self.data, split, loaded.value, theirs.keys() - mine)
+            if not mine and list(self.data) != list(loaded.value):
+                self._reorder(self.data, loaded.value)
+        elif not mine:
+            self.data = cast("Root", refresh(self.data, loaded.value))
+        elif theirs and mine != theirs:
+            self._refuse([b""])
         self._rebase(loaded)
 
     def _refuse_conflicts(
         self,
         mine: Mapping[bytes, bytes | None],
         theirs: Mapping[bytes, bytes | None],
-        split: Mapping[bytes, bytes],
-        entries: Mapping[bytes, bytes],
     ) -> None:
         both = [key for key in mine if key in theirs and mine[key] != theirs[key]]
-        if (b"" in split) != (b"" in entries):  # a list on one side, a dict on other
-            both = [b""]
-        if not both:
-            return
+        if both:
+            self._refuse(both)
+
+    def _refuse(self, both: list[bytes]) -> NoReturn:
         keys = [self._key(key) for key in both if key]
-        which = ", ".join(repr(key) for key in keys[:5]) or "the whole list"
-        more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""  # noqa: PLR2004 - as shown above
+        which = ", ".join(repr(key) for key in keys[:_SHOWN]) or "the whole list"
+        more = f" and {len(keys) - _SHOWN} more" if len(keys) > _SHOWN else ""
         msg = (
             f"cannot flush database {self.name!r}: {which}{more} changed here and by "
             f"another writer; nothing was written, your values are in memory; "
@@ -334,16 +343,30 @@ class Session:
         )
         raise ConflictError(msg, keys)
 
-    def _adopt(self, theirs: Root, changed: list[bytes], gone: list[bytes]) -> None:
-        if isinstance(theirs, list) or isinstance(self.data, list):
-            if changed:
-                refresh(self.data, theirs)
-            return
-        for encoded in changed:
-            key = self._key(encoded)
-            self.data[key] = refresh(self.data.get(key), theirs[key])
-        for encoded in gone:
-            self.data.pop(self._key(encoded), None)
+    def _adopt(
+        self,
+        entries: Mapping[bytes, bytes],
+        data: dict[Any, Any],
+        split: Mapping[bytes, bytes],
+        value: dict[Any, Any],
+        keys: Set[bytes],
+    ) -> None:
+        """Bring *keys* of the other writer's *value* into *data*, in its order."""
+        # By position, not by look-up: a NaN is a key that only itself finds.
+        mine = dict(zip(entries, data, strict=False))
+        theirs = dict(zip(split, value, strict=False))
+        # Deleted first: of two equal keys, as 1 and True, a dict keeps the old one.
+        for encoded in keys - split.keys():
+            data.pop(mine[encoded], None)
+        for encoded, key in theirs.items():
+            if encoded in keys:
+                held = mine.get(encoded, key)
+                data[held] = refresh(data.get(held), value[key])
+
+    def _reorder(self, data: dict[Any, Any], like: dict[Any, Any]) -> None:
+        ordered = {key: data[key] for key in like if key in data}
+        data.clear()
+        data.update(ordered)
 
     # -- the end ---------------------------------------------------------------
 

@@ -179,6 +179,9 @@ Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | L
 
 ANYTHING = Anything()
 
+Lookup = Callable[[type, str], type | None]
+"""Finds the class that a name in an annotation of a class means, or None."""
+
 
 def describe(shape: Shape) -> str:  # noqa: PLR0911 -- one for each shape
     """Give *shape* as an annotation would be written."""
@@ -213,9 +216,7 @@ def text_of(hint: object) -> str:
 # --- resolving names --------------------------------------------------------------
 
 
-def resolve(
-    cls: type, lookup: "Callable[[str], type | None]", args: tuple[Any, ...] = ()
-) -> dict[str, Any]:
+def resolve(cls: type, lookup: Lookup, args: tuple[Any, ...] = ()) -> dict[str, Any]:
     """Give the annotations of *cls* and its bases with all names resolved.
 
     Names are looked up in the module of the class that wrote them, the function
@@ -239,9 +240,7 @@ def resolve(
     return found
 
 
-def _evaluate(
-    base: type, name: str, raw: Any, lookup: "Callable[[str], type | None]"
-) -> Any:
+def _evaluate(base: type, name: str, raw: Any, lookup: Lookup) -> Any:
     if isinstance(raw, type) and not get_args(raw):
         return raw
     module = sys.modules.get(base.__module__)
@@ -260,7 +259,7 @@ def _evaluate(
             )[name]
         except NameError as err:
             missing = err.name or ""
-            known = None if missing in names else lookup(missing)
+            known = None if missing in names else lookup(base, missing)
             if known is None:
                 msg = (
                     f"{base.__qualname__}.{name}: the annotation names {missing!r}, "

@@ -119,6 +119,7 @@ class Registry:
         self._misses_at = -1
         self._made_converter: StorifyConverter | None = None
         self._found: list[type] = []
+        self._register_type = register_type
         self._finder = Parser(self._found.append, register_type)
         self._parser = Parser(_ignore, _ignore)
         self._shapes: dict[Any, dict[str, Shape]] = {}
@@ -137,7 +138,7 @@ class Registry:
                 # cattrs takes long to import, and plain data do not need it
                 from .converter import StorifyConverter  # noqa: PLC0415 -- as said
 
-                self._made_converter = StorifyConverter(self._parser.parse, self._hook)
+                self._made_converter = StorifyConverter(self._parse, self._hook)
             return self._made_converter
 
     # Registering
@@ -166,6 +167,8 @@ class Registry:
                     del self._entries[name]
                 self._entries.update(entries)
                 self._by_class = by_class
+                # it remembers recursive types whose models were just taken back
+                self._finder = Parser(self._found.append, self._register_type)
                 raise
 
     def learn(self, keyname: str) -> None:
@@ -266,17 +269,23 @@ class Registry:
                 continue
         return shapes
 
-    def _named(self, name: str) -> type | None:
+    def _named(self, owner: type, name: str) -> type | None:
         """Find the Model class that a name means which its module does not define.
 
-        A class of this registry, or else the only such class there is: imports
-        for type checkers alone and classes in functions need it.
+        One that stands beside *owner* (as in a function), or one of this
+        registry, or else the only one of that name: imports for type checkers
+        alone need it.
         """
-        registered = {cls for cls in self._by_class if cls.__name__ == name}
-        found = registered or {c for c in subclasses(Model) if c.__name__ == name}
-        if len({(cls.__module__, cls.__qualname__) for cls in found}) != 1:
-            return None
-        return max(found, key=lambda cls: list(subclasses(Model)).index(cls))
+        classes = [cls for cls in subclasses(Model) if cls.__name__ == name]
+        beside = f"{owner.__qualname__.rpartition('.')[0]}.{name}".lstrip(".")
+        for found in (
+            [c for c in classes if _name(c) == f"{owner.__module__}.{beside}"],
+            [c for c in classes if c in self._by_class],
+            classes,
+        ):
+            if found and len({_name(cls) for cls in found}) == 1:
+                return found[-1]  # the newest, if it was defined again
+        return None
 
     # Planning
 
@@ -291,6 +300,10 @@ class Registry:
             hooks = self._make_hooks(entry.cls, entry.shapes)
             self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
             return hooks
+
+    def _parse(self, hint: Any) -> Shape:
+        with self._lock:  # the parser remembers what is half parsed
+            return self._parser.parse(hint)
 
     def _make_hooks(self, cls: type, shapes: dict[str, Shape]) -> "Hooks":
         from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
@@ -450,7 +463,7 @@ class Registry:
             ModelError: No value of *hint* can be stored.
         """
         try:
-            shape = self._parser.parse(hint)
+            shape = self._parse(hint)
         except Unsupported as err:
             msg = f"the annotation {text_of(hint)} cannot be stored: {err}"
             raise ModelError(msg) from err

@@ -7,11 +7,11 @@ import msgpack
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from records import Record, Registry
 from same import same
-from strategies import hashables, plain_trees, storable
-
 from storify.codec import Codec, DecodeError
+from strategies import hashables, plain_trees, storable
 
 codec = Codec()
 

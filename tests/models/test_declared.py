@@ -2,6 +2,7 @@
 # ruff: noqa: D101, PLC0205, S105, S106 -- the classes are the examples, odd on purpose
 
 import copy
+import subprocess
 import sys
 import weakref
 from abc import ABC, abstractmethod
@@ -663,3 +664,26 @@ def test_a_bare_model_takes_attributes():
 
     assert reload(model).a == 1
     assert model._to_dict() == {"a": 1}
+
+
+def test_the_guides_import_path():
+    """storify.model gives the same Model and field."""
+    import storify.model  # noqa: PLC0415 -- what is tested
+
+    assert storify.model.Model is Model
+    assert storify.model.field is field
+
+
+def test_cattrs_is_imported_with_the_first_plan_only():
+    """Declaring and registering models stays quick."""
+    code = (
+        "import sys\n"
+        "from storify.models import Model, Registry\n"
+        "class A(Model):\n    a: int = 0\n"
+        "r = Registry([A])\n"
+        "assert 'cattrs' not in sys.modules\n"
+        "r.unstructure(A())\n"
+        "assert 'cattrs' in sys.modules\n"
+    )
+
+    subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 -- our own

@@ -3,7 +3,7 @@
 import copy
 from typing import Any
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from model_strategies import Leaf, Other, Plain, SubLeaf, made_classes, objects
@@ -36,6 +36,10 @@ def lift(registry: Registry, tree: Any) -> Any:
     return tree
 
 
+# each example makes classes, which takes milliseconds
+many_classes = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+
+
 def registry_for(made):
     """Make a registry that must not warn."""
     warnings = []
@@ -44,6 +48,7 @@ def registry_for(made):
     ), warnings
 
 
+@many_classes
 @given(st.data())
 def test_a_round_trip_gives_an_equal_object(data):
     """structure(unstructure(x)) == x, of the same class, stored the same again."""
@@ -61,6 +66,7 @@ def test_a_round_trip_gives_an_equal_object(data):
     assert warnings == []
 
 
+@many_classes
 @given(st.data())
 def test_unknown_names_survive(data):
     """Whatever else is in a record comes back at the next save, in order."""
@@ -78,6 +84,7 @@ def test_unknown_names_survive(data):
     assert lower(registry, loaded) == {keyname: {**fields, **unknown}}
 
 
+@many_classes
 @given(st.data())
 def test_no_record_raises_or_is_lost(data):
     """Any fields at all give an object or an Unloaded that saves the same."""
@@ -99,6 +106,7 @@ def test_no_record_raises_or_is_lost(data):
             assert again[name] == value or list(again[name]) == value
 
 
+@many_classes
 @given(st.data())
 def test_copies_are_equal(data):
     """copy, deepcopy, evolve without changes, and asdict twice."""
