@@ -13,7 +13,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import (
     PosixPath,
     PurePath,
@@ -24,7 +24,7 @@ from pathlib import (
 from types import EllipsisType
 from typing import Any, Final
 from uuid import UUID
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from msgpack import ExtType, Timestamp
 
@@ -87,6 +87,27 @@ def _encode_zone(zone: tzinfo) -> bytes:
     raise UnstorableError(msg)
 
 
+# A missing zone costs a search of the disk, 0.1 ms. A hostile file may name any
+# number; after so many the names that exist are asked for once.
+_MISSES: Final = 500
+_missing: Final[set[str]] = set()
+
+
+@cache
+def _zones_here() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+def _load_zone(key: str) -> tzinfo | None:
+    if len(_missing) >= _MISSES and key not in _zones_here():
+        return None
+    try:
+        return ZoneInfo(key)
+    except (ValueError, LookupError, OSError):
+        _missing.add(key)
+        return None
+
+
 @lru_cache(maxsize=1024)  # also remembers what is missing: looking costs 50 us
 def _find_zone(data: bytes) -> tzinfo | None:
     kind, rest = data[:1], data[1:]
@@ -94,14 +115,14 @@ def _find_zone(data: bytes) -> tzinfo | None:
         if kind == b"u" and not rest:
             return UTC
         if kind == b"z":
-            return ZoneInfo(rest.decode())
+            return _load_zone(rest.decode())
         (micros,) = struct.unpack_from(">q", rest)
         offset = timedelta(microseconds=micros)
         if kind == b"o" and len(rest) == struct.calcsize(">q"):
             return timezone(offset)
         if kind == b"n":
             return timezone(offset, rest[8:].decode("utf-8", _SURROGATES))
-    except (ValueError, LookupError, ArithmeticError, OSError, struct.error):
+    except (ValueError, ArithmeticError, struct.error):
         pass
     return None
 

@@ -22,7 +22,8 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Generator, Mapping, Set
+from collections.abc import Callable, Generator, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, NoReturn, cast
@@ -349,7 +350,7 @@ class Session:
         data: dict[Any, Any],
         split: Mapping[bytes, bytes],
         value: dict[Any, Any],
-        keys: Set[bytes],
+        keys: AbstractSet[bytes],
     ) -> None:
         """Bring *keys* of the other writer's *value* into *data*, in its order."""
         # By position, not by look-up: a NaN is a key that only itself finds.

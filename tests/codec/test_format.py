@@ -53,7 +53,9 @@ NAIVE = dt.datetime(*DAY, 12, 30)  # noqa: DTZ001 - naive ones are stored, too
 # The example as docs/format.md shows it, and its value.
 SAMPLES: dict[str, Any] = {
     "datetime(2024, 2, 29, tzinfo=UTC)": dt.datetime(*DAY, tzinfo=dt.UTC),
-    "datetime(2024, 2, 29, 0, 0, 0, 5, UTC)": dt.datetime(*DAY, 0, 0, 0, 5, dt.UTC),
+    "datetime(2024, 2, 29, 0, 0, 0, 5, UTC)": dt.datetime(
+        *DAY, microsecond=5, tzinfo=dt.UTC
+    ),
     "datetime(1969, 12, 31, tzinfo=UTC)": dt.datetime(1969, 12, 31, tzinfo=dt.UTC),
     "datetime(2024, 2, 29, 12, 30)": NAIVE,
     "datetime(2024, 2, 29, 12, 30, fold=1)": NAIVE.replace(fold=1),

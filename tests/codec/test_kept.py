@@ -302,6 +302,18 @@ def test_an_unknown_record_is_kept() -> None:
     assert codec.encode(value) == payload
 
 
+def test_many_missing_zones_cost_little(codec: Codec) -> None:
+    """A file of nothing but unknown zones is read, and known ones are found still."""
+    state = b"\x07\xe8\x02\x01" + bytes(6)
+    wires = [ext(2, state + b"zMoon/%d" % number) for number in range(5_000)]
+    wires.append(ext(2, state + b"zAsia/Tokyo"))
+
+    *missing, known = codec.decode(b"\xdc" + struct.pack(">H", 5_001) + b"".join(wires))
+
+    assert {type(value) for value in missing} == {ExtType}
+    assert known.tzinfo.key == "Asia/Tokyo"
+
+
 BOMBS = {
     "deep arrays": b"\x91" * 1_000_000,
     "deep maps": b"\x81\x01" * 1_000_000,
