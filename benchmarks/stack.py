@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from records import User, plain, users
 from timing import measure, print_table
 
+from records import User, plain, users
 from storify import Storify
 
 COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000

@@ -8,6 +8,8 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from storify import Model
+
 __all__ = ["same"]
 
 
@@ -62,6 +64,10 @@ def _same_items(a: list[Any], b: list[Any]) -> bool:
     return len(a) == len(b) and all(map(same, a, b))
 
 
+def _same_model(a: Model, b: Model) -> bool:
+    return _same_dict(a._to_dict(), b._to_dict())
+
+
 def _sort_key(item: Any) -> tuple[str, str]:
     if isinstance(item, (frozenset, tuple)):
         inner = map(_sort_key, item)
@@ -84,6 +90,7 @@ def _same_zone(a: Any, b: Any) -> bool:
 
 # A subclass before its base.
 _BY_KIND: dict[type | tuple[type, ...], Callable[[Any, Any], bool]] = {
+    Model: _same_model,
     float: _same_float,
     complex: _same_complex,
     Decimal: _same_decimal,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from storify.models import Model
+from storify.models.state import UNKNOWN
 
 __all__ = ["refresh"]
 
@@ -29,7 +30,23 @@ def refresh(old: object, new: object) -> object:
 
 
 def _model(old: Model, new: Model) -> bool:
-    return _dict(old.__dict__, new.__dict__)
+    """Take the stored state; what is never stored (``_x``) stays the user's."""
+    mine, theirs = old.__dict__, new.__dict__
+    private = {name: value for name, value in mine.items() if not _stored(name)}
+    merged = {
+        # Copies of an object share the slot of unknown names: it is replaced.
+        name: value if name == UNKNOWN else refresh(mine.get(name), value)
+        for name, value in theirs.items()
+        if _stored(name)
+    }
+    mine.clear()
+    mine.update(private)
+    mine.update(merged)
+    return True
+
+
+def _stored(name: str) -> bool:
+    return name == UNKNOWN or not name.startswith("_")
 
 
 def _dict(old: dict[Any, Any], new: dict[Any, Any]) -> bool:

@@ -1,7 +1,7 @@
 """Several instances on one database: merge by key, conflict, identity."""
 
 import threading
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 
 import pytest
 
@@ -14,6 +14,13 @@ class User(Model):
 
     name: str
     tags: list[str] = []
+
+
+class Session(Model):
+    """A model with a part that is never stored."""
+
+    name: str
+    _token: str = ""
 
 
 class Point(Model, frozen=True):
@@ -277,3 +284,45 @@ def test_refresh_gives_the_new_content_to_the_old_object(old, new):
 def test_refresh_replaces_what_cannot_be_changed(old, new):
     """An immutable value or another type is replaced."""
     assert refresh(old, new) is new
+
+
+def test_refresh_leaves_what_is_never_stored():
+    """An underscored field is the program's own, not the other writer's."""
+    old = Session("A")
+    old._token = "mine"  # noqa: S105 - no secret
+
+    refresh(old, Session("B"))
+
+    assert (old.name, old._token) == ("B", "mine")
+
+
+def test_refresh_takes_unknown_fields():
+    """They are saved again as the other writer has them."""
+    sf = Storify("memory://", models=[Session])
+    registry = sf._schema.registry
+    old, new = (
+        registry.structure({"__Session__": {"name": name, "later": name * 2}})
+        for name in ("A", "B")
+    )
+
+    refresh(old, new)
+
+    assert registry.unstructure(old) == {"__Session__": {"name": "B", "later": "BB"}}
+
+
+def test_refresh_tells_apart_keys_that_are_equal():
+    """1 and True are one key for a dict, but not for the file."""
+    old = {True: "a"}
+
+    refresh(old, {1: "a"})
+
+    assert [type(key) for key in old] == [int]
+
+
+def test_refresh_takes_the_default_factory():
+    """It is part of a defaultdict's value."""
+    old = defaultdict(int, a=1)
+
+    refresh(old, defaultdict(list, a=1))
+
+    assert old.default_factory is list

@@ -8,8 +8,8 @@ import sys
 
 from kinds import MODELS, TYPES
 from positions import HOLDERS, POSITIONS, Anything, cases
-from same import same
 
+from same import same
 from storify import Storify
 
 

@@ -131,26 +131,51 @@ def test_a_read_only_database_is_not_saved(root, clock):
     assert db.last_error is None
 
 
-def test_the_background_thread_saves(root):
-    """Nobody calls anything: the thread's wait is over at once here."""
-    sf = Storify(root, save_interval=1, clock=(clock := Clock()))
-    db = sf.get_db("d")
-    db["a"] = 1
-    clock.now_s += 2
-    done = threading.Event()
+class Target:
+    """Something that is saved at intervals."""
 
-    def wait(_delay_s):
-        done.set()
-        release.wait()
+    def __init__(self):
+        self.saved = threading.Event()
 
-    release = threading.Event()
+    def autosave(self):
+        """Note the call and ask for the next one in a minute."""
+        self.saved.set()
+        return 60.0
+
+
+def test_the_background_thread_saves():
+    """Nobody calls anything; a new target need not wait for the others' turn."""
+    saver = Autosaver()
+    first, second = Target(), Target()
+
+    saver.watch(first)
+    first_saved = first.saved.wait(timeout=30)
+    saver.watch(second)
+    second_saved = second.saved.wait(timeout=30)
+
+    assert first_saved
+    assert second_saved
+    assert saver._thread.daemon
+
+
+def test_the_thread_waits_as_long_as_it_is_told():
+    """Until the first of its targets wants to be called."""
+    delays = []
+    told = threading.Event()
+
+    def wait(delay_s):
+        delays.append(delay_s)
+        told.set()
+
+    target = Target()
     saver = Autosaver(wait)
-    saver.watch(sf)
-    finished = done.wait(timeout=30)
-    release.set()
+    saver.watch(target)
+    waited = told.wait(timeout=30)
+    del target
+    gc.collect()
 
-    assert finished
-    assert saved(root) == {"a": 1}
+    assert waited
+    assert delays[0] == 60.0
 
 
 def test_the_thread_ends_when_nothing_is_left_to_watch(root):

@@ -19,10 +19,10 @@ from hypothesis.stateful import (
     precondition,
     rule,
 )
-from same import same
-from strategies import hashables, storable
 
+from same import same
 from storify import Database, Model, Storify
+from strategies import hashables, storable
 
 KEYS = st.sampled_from(["a", "b", "c", "d"]) | hashables()
 
@@ -118,6 +118,21 @@ class DatabaseIsADict(RuleBasedStateMachine):
     def another_writer(self, value: Any) -> None:
         """Another instance commits a key of its own; a flush adopts it."""
         self.db.flush()
+        other = self._open()
+        other["theirs"] = copy.deepcopy(value)
+        other.close()
+        self.db.flush()
+        self.expected["theirs"] = value
+        self.durable = copy.deepcopy(self.expected)
+
+    @precondition(lambda self: self.durable is not None)
+    @rule(value=storable(max_leaves=3))
+    def another_writer_meanwhile(self, value: Any) -> None:
+        """Another instance commits while this one has changes to other keys."""
+        assert self.durable is not None
+        mine, base = (each.get("theirs", ...) for each in (self.expected, self.durable))
+        if not same(mine, base):
+            return  # both sides changed it: a conflict, which has tests of its own
         other = self._open()
         other["theirs"] = copy.deepcopy(value)
         other.close()
