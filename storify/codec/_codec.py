@@ -2,9 +2,11 @@
 
 import gc
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
-from itertools import chain, islice
+from itertools import accumulate, chain, islice
+from struct import unpack
 from typing import Any, Final
 
 from msgpack import Packer, Timestamp, unpackb
@@ -34,16 +36,22 @@ _KEPT_WRITERS: Final = 8
 _BULK_BYTES: Final = 1 << 15
 
 _TIMESTAMP_CODE: Final = 0xFF
-# The nanoseconds of the two longer timestamps; the short one has none.
-_STAMP_64: Final = re.compile(rb"\xd7\xff(.{4})", re.DOTALL)
-_STAMP_96: Final = re.compile(rb"\xc7\x0c\xff(.{4})", re.DOTALL)
-_ODD_STAMPS: Final = (b"\xc7\x08\xff", b"\x00\x08\xff", b"\x00\x0c\xff")
+# The nanoseconds of the two longer timestamps; the short one has none. The last
+# two bits of the first belong to the seconds.
+_STAMP_64: Final = re.compile(rb"\xd7\xff(?=(.{4}))", re.DOTALL)
+_STAMP_96: Final = re.compile(rb"\xc7\x0c\xff(?=(.{4}))", re.DOTALL)
+_STAMPS: Final = ((_STAMP_64, 4000, {0, 1, 2, 3}), (_STAMP_96, 1000, {0}))
+# Lengths in a form that no library writes; the scan leaves them to the reader.
+_ODD_STAMPS: Final = re.compile(rb"\xc7\x08\xff|\x00\x08\xff|\x00\x0c\xff")
 _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
 
 
 ExtHook = Callable[[int, bytes], object]
 ListHook = Callable[[list[Any]], object]
 DictHook = Callable[[dict[Any, Any]], object]
+
+
+_NO_WRAPS: Final[Mapping[type, Callable[[Any], dict[str, Any] | None]]] = {}
 
 
 def _nothing(_: object) -> None:
@@ -58,6 +66,8 @@ class Codec:
     Args:
         unstructure: Asked for each object that the codec does not know. It gives
             ``{keyname: fields}``, one level deep with its values live, or None.
+        wraps: A live view of classes whose objects need not be asked about: class
+            to what gives the wrapper of its objects. It saves a call for each.
         structure: Sees each decoded map, inner ones first, and gives an object or
             the dict itself. Payloads that hold no map of one string key may be
             decoded without it. None: wrappers are read as the dicts that they are.
@@ -70,11 +80,13 @@ class Codec:
         self,
         *,
         unstructure: Callable[[object], dict[str, Any] | None] = _nothing,
+        wraps: Mapping[type, Callable[[Any], dict[str, Any] | None]] = _NO_WRAPS,
         structure: Callable[[dict[Any, Any]], object] | None = None,
         keynames: Collection[str] = (),
         learn: Callable[[str], None] = _nothing,
     ) -> None:
         self._unstructure = unstructure
+        self._wraps = wraps
         self._structure = structure
         self._keynames = keynames
         self._learn = learn
@@ -179,7 +191,7 @@ class Codec:
         try:
             return self._writers.pop()
         except IndexError:
-            return Writer(self._encoders, self._unstructure)
+            return Writer(self._encoders, self._wraps, self._unstructure)
 
     def _give_back(self, writer: Writer, size: int) -> None:
         """Keep *writer* for the next call; one that failed is never given back."""
@@ -201,7 +213,7 @@ class Codec:
         known, pattern = self._tags
         if known != size:  # they never shrink
             pack = Packer().pack
-            keys = {*self._keynames, *self._learned}
+            keys = {*_snapshot(self._keynames), *_snapshot(self._learned)}
             pattern = tag_pattern(
                 pack(key) for key in sorted(keys) if not key.startswith("__")
             )
@@ -276,7 +288,7 @@ class Codec:
         structure: DictHook | None,
     ) -> Any:
         try:
-            if _has_odd_stamps(payload):
+            if _find_odd_stamps(payload):
                 hooks = self._types.decode_ext, decode_list, structure
                 return _unpack_exactly(payload, *hooks)
             return self._unpack(payload, decode_list, structure)
@@ -316,22 +328,31 @@ class Codec:
                 # As a list, because the root itself passes no hook.
                 items = self._unpack(_root_as_list(payload), decode_list, structure)
                 root = dict(zip(items[1::2], items[2::2], strict=True))
-            if not _has_odd_stamps(payload):
+            places = _find_odd_stamps(payload)
+            if not places:
                 return root
-            entries = _frames.split(payload)
-            if len(entries) == len(root):
-                for key, entry in zip(root, entries.items(), strict=True):
-                    name, value = entry
-                    if _has_odd_stamps(name):
-                        break
-                    if _has_odd_stamps(value):
-                        root[key] = self._read(value, decode_list, structure)
-                else:
-                    return root
+            parts = list(chain.from_iterable(_frames.split(payload).items()))
+            odd = _parts_at(places, parts, _frames.read_map_header(payload)[0])
+            # Not if two keys are the same bytes, or a key itself is odd.
+            if len(parts) == 2 * len(root) and all(index % 2 for index in odd):
+                keys = list(root)
+                for index in odd:
+                    value = self._read(parts[index], decode_list, structure)
+                    root[keys[index // 2]] = value
+                return root
         except (ValueError, TypeError, OverflowError):
             _frames.check(payload)
         reader = Reader(self._types.decode_ext, decode_list, structure)
         return reader.read(payload, is_root=True)
+
+
+def _snapshot(names: Collection[str]) -> tuple[str, ...]:
+    """Copy *names*, to which another thread may be adding."""
+    while True:
+        try:
+            return tuple(names)
+        except RuntimeError:  # its size changed meanwhile
+            continue
 
 
 def _root_as_list(payload: bytes) -> bytes:
@@ -341,21 +362,30 @@ def _root_as_list(payload: bytes) -> bytes:
     )
 
 
-def _has_odd_stamps(payload: bytes) -> bool:
-    """Tell whether there may be timestamps that a datetime cannot hold exactly.
+def _find_odd_stamps(payload: bytes) -> list[int]:
+    """Give where there may be timestamps that a datetime cannot hold exactly.
 
-    The C reader rounds them without a word. Other bytes that look like one only
-    cost time.
+    The C reader rounds them without a word. Other bytes that look like one, as
+    some in a float do, only cost time.
     """
     if _TIMESTAMP_CODE not in payload:
-        return False
-    heads = _STAMP_64.findall(payload)
-    heads_96 = _STAMP_96.findall(payload) if b"\xc7\x0c\xff" in payload else ()
-    numbers = {int.from_bytes(head, "big") >> 2 for head in heads}
-    numbers.update(int.from_bytes(head, "big") for head in heads_96)
-    return any(number % 1000 for number in numbers) or any(
-        odd in payload for odd in _ODD_STAMPS
-    )
+        return []
+    found = [match.start() for match in _ODD_STAMPS.finditer(payload)]
+    for pattern, unit, whole in _STAMPS:
+        heads: list[bytes] = pattern.findall(payload)
+        numbers = unpack(f">{len(heads)}I", b"".join(heads))
+        # All in C: there is one in most records, and hardly ever an odd one.
+        if not whole.issuperset(map(unit.__rmod__, numbers)):
+            places = (match.start() for match in pattern.finditer(payload))
+            pairs = zip(places, numbers, strict=True)
+            found += [at for at, number in pairs if number % unit not in whole]
+    return found
+
+
+def _parts_at(places: list[int], parts: list[bytes], start: int) -> set[int]:
+    """Give which of *parts*, laid end to end from *start*, hold these *places*."""
+    starts = list(accumulate(map(len, parts), initial=start))
+    return {bisect_right(starts, place) - 1 for place in places}
 
 
 def _unpack_exactly(

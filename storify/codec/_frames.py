@@ -6,7 +6,7 @@ of decoding, and needs no memory, whatever a header claims.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
+from itertools import accumulate, chain, repeat, starmap
 from typing import Final
 
 from msgpack import Unpacker
@@ -119,19 +119,18 @@ def _explain(error: Exception) -> DecodeError:
     return DecodeError("the data are no MessagePack")
 
 
-def check_joined(blobs: Sequence[bytes]) -> bool:
-    """Tell whether each of *blobs* is exactly one value."""
-    scanner = _scanner(b"".join(blobs))
-    end = 0
+def check_joined(joined: bytes, blobs: Sequence[bytes]) -> bool:
+    """Tell whether each of *blobs*, which *joined* holds, is exactly one value."""
+    scanner = _scanner(joined)
+    # The C way to call skip(), tell(), skip(), tell(), ...: half of a loop's time.
+    skips = starmap(scanner.skip, repeat((), len(blobs)))
+    tells = starmap(scanner.tell, repeat((), len(blobs)))
     try:
-        for blob in blobs:
-            scanner.skip()
-            end += len(blob)
-            if scanner.tell() != end:
-                return False
+        return [end for _, end in zip(skips, tells, strict=True)] == list(
+            accumulate(map(len, blobs))
+        )
     except (ValueError, OutOfData):
         return False
-    return True
 
 
 def split(payload: bytes) -> dict[bytes, bytes]:

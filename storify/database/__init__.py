@@ -2,8 +2,9 @@
 
 - `Database`: the mapping, its lifecycle, its types (``_database``)
 - `Backups`: what can be restored (``backups``)
-- ``_session``: live data, the durable state they came from, flush and merge
-- ``_refresh``: another writer's value, brought into a live object
+- ``_session``: live data, the durable state they came from, flush
+- ``_merge``, ``_refresh``: what another writer committed, brought into live objects
+- ``_farewell``: the last flush, when nobody holds a database any more
 - ``_schema``: the models and types that a database knows
 """
 

@@ -27,6 +27,7 @@ from typing import Any, Generic, Literal, Self, Union, cast, overload
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
+from storify.database._farewell import finalize
 from storify.database._schema import Schema
 from storify.database._session import Session
 from storify.database.backups import Backups
@@ -216,7 +217,7 @@ class Database(MutableMapping[K, V], Generic[V, K]):
             clock=clock,
         )
         # A Database that nobody holds, and every one at exit, is flushed.
-        self._finalizer = weakref.finalize(self, self._session.finalize)
+        self._finalizer = weakref.finalize(self, finalize, self._session)
 
     @classmethod
     def _over(

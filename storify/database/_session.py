@@ -9,11 +9,8 @@ Nested mutation at any depth is therefore always saved, and a flush without
 changes writes nothing.
 
 Writers meet by compare-and-swap. A commit names the version it was made
-against; if the engine has moved on, it refuses, and the session merges by key::
-
-    base ──── mine ────┐
-      │                ├── same key, other value on both sides: ConflictError
-      └───── theirs ───┘   else theirs are adopted in place, mine are committed
+against; if the engine has moved on, it refuses, and the session merges by key
+(`_merge`) and tries again.
 
 Nothing here opens a file; the engine may be a folder, memory or a server.
 """
@@ -21,62 +18,28 @@ Nothing here opens a file; the engine may be a folder, memory or a server.
 import os
 import threading
 import time
-import weakref
-from collections.abc import Callable, Generator, Mapping
-from collections.abc import Set as AbstractSet
-from contextlib import contextmanager, suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from storify.codec import Codec
+from storify.database import _farewell
+from storify.database._merge import Changes, Live, adopt, changes_of, conflicts
 from storify.database._refresh import refresh
 from storify.engine import Commit, Engine, Loaded, StaleVersionError, Version
 from storify.exceptions import ConflictError, UnstorableError
 from storify.logger import LoggerLike
 
-__all__ = ["Session", "flush_orphans", "is_open"]
+__all__ = ["Root", "Session"]
 
 Root = dict[Any, Any] | list[Any]
 
-#: How often a flush starts anew because another thread changed a dict meanwhile.
+#: How often a flush starts anew because another thread changed a value meanwhile.
 _RACES = 5
-#: How many keys an error names.
-_SHOWN = 5
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
-
-#: Every session that may still write, to refuse moving files under one.
-_open_sessions: weakref.WeakSet["Session"] = weakref.WeakSet()
-#: Sessions whose Database was collected while this thread was busy with another.
-_orphans: SimpleQueue["Session"] = SimpleQueue()
-_busy = threading.local()
-
-
-def is_open(engine: Engine) -> bool:
-    """Whether a live database of this process uses what *engine* keeps."""
-    identity = engine.identity
-    return any(each.engine.identity == identity for each in list(_open_sessions))
-
-
-def flush_orphans() -> None:
-    """Flush the databases that were collected while a flush was under way."""
-    while not getattr(_busy, "depth", 0):
-        try:
-            session = _orphans.get_nowait()
-        except Empty:
-            return
-        session.abandon()
-
-
-@contextmanager
-def _occupied() -> Generator[None]:
-    # The collector may run a finalizer in the middle of a commit, in the very
-    # thread that holds the engine's lock; it sees this mark and waits its turn.
-    _busy.depth = getattr(_busy, "depth", 0) + 1
-    try:
-        yield
-    finally:
-        _busy.depth -= 1
+#: How many keys an error names.
+_SHOWN = 5
 
 
 class Session:
@@ -88,6 +51,7 @@ class Session:
             several records that must be saved together.
         last_error: Why the last autosave failed, None if it did not.
         flushed_at_s: When flush was last tried, on the clock.
+        pid: The process it was opened in.
 
     Args:
         name: For messages.
@@ -120,12 +84,12 @@ class Session:
         self.flushed_at_s = clock()
         self._clock = clock
         self._codec = codec
-        self._pid = os.getpid()
+        self.pid = os.getpid()
         self._version: Version | None = None
         self._payload = b""
         self._entries: dict[bytes, bytes] | None = {}
         self.load()
-        _open_sessions.add(self)
+        _farewell.remember(self)
 
     # -- reading ---------------------------------------------------------------
 
@@ -138,8 +102,7 @@ class Session:
             DatabaseLoadError: No usable copy; the live root is unchanged.
             FileNotFoundError: It does not exist and was opened read-only.
         """
-        flush_orphans()
-        with self.lock, _occupied():
+        with self.lock, _farewell.occupied():
             loaded = self.engine.load(self._codec.decode_root)
             if loaded is not None:
                 self._rebase(loaded)
@@ -166,7 +129,7 @@ class Session:
 
     # -- comparing -------------------------------------------------------------
 
-    def _encode(self) -> dict[bytes, bytes]:
+    def _encode(self) -> Live:
         """Encode the live root, with a value's durable bytes where it is equal.
 
         Raises:
@@ -175,10 +138,7 @@ class Session:
         """
         for attempt in range(_RACES):
             try:
-                if isinstance(self.data, dict):
-                    entries = self._codec.encode_items(self.data)
-                else:
-                    entries = {b"": self._codec.encode(self.data)}
+                encoded = self._encode_now()
             except RuntimeError:
                 if attempt == _RACES - 1:
                     raise
@@ -186,9 +146,17 @@ class Session:
                 msg = f"cannot flush database {self.name!r}: {error}"
                 raise UnstorableError(msg, error.path) from error
             else:
-                self._settle(entries)
-                return entries
+                self._settle(encoded.entries)
+                return encoded
         raise AssertionError  # pragma: no cover - the loop returns or raises
+
+    def _encode_now(self) -> Live:
+        if isinstance(self.data, list):
+            return Live({b"": self._codec.encode(self.data)}, {b"": None})
+        # A copy: threads may add and delete keys meanwhile.
+        data = dict(self.data)
+        entries = self._codec.encode_items(data)
+        return Live(entries, dict(zip(entries, data, strict=True)))
 
     def _settle(self, entries: dict[bytes, bytes]) -> None:
         """Give *entries* the durable bytes of values that mean the same.
@@ -218,14 +186,9 @@ class Session:
     def _spelled(self, key: bytes) -> bytes:
         return self._codec.encode_key(self._codec.decode(key))
 
-    def _changes(self, entries: dict[bytes, bytes]) -> dict[bytes, bytes | None]:
-        """What differs from the durable state; None is a deleted key."""
-        base = self._base
-        changes: dict[bytes, bytes | None] = {
-            key: value for key, value in entries.items() if base.get(key) != value
-        }
-        changes.update((key, None) for key in base if key not in entries)
-        return changes
+    def _changes(self, live: Live) -> Changes:
+        """What differs from the durable state."""
+        return changes_of(live.entries, self._base)
 
     def dirty(self) -> set[Any]:
         """The keys whose values differ from the durable state.
@@ -234,7 +197,8 @@ class Session:
         list differs. A database that does not exist yet is dirty in every key.
         """
         with self.lock:
-            return {self._key(key) for key in self._changes(self._encode())}
+            changes = self._changes(self._encode())
+            return {self._key(key) for key in changes}
 
     def _key(self, key: bytes) -> Any:
         return self._codec.decode(key) if key else None
@@ -250,21 +214,19 @@ class Session:
             ConflictError, UnstorableError, OSError, DatabaseLockedError,
             RuntimeError: Nothing was written; memory is as it was, and dirty.
         """
-        flush_orphans()
-        with self.lock, _occupied():
+        with self.lock, _farewell.occupied():
             for _ in range(_MERGES):
-                entries = self._encode()
-                changes = self._changes(entries)
-                exists = self._version is not None
-                if exists and not changes and list(entries) == list(self._base):
+                live = self._encode()
+                changes = self._changes(live)
+                if not changes and self._is_durable(live.entries):
                     if not self.engine.changed_since(self._version):
                         break
-                    self._merge(entries)
+                    self._merge(live)
                     continue
                 try:
-                    self._commit(entries, changes)
+                    self._commit(live.entries, changes)
                 except StaleVersionError:
-                    self._merge(entries)
+                    self._merge(live)
                 else:
                     self._flushed()
                     return True
@@ -276,6 +238,10 @@ class Session:
                 raise ConflictError(msg)
             self._flushed()
             return False
+
+    def _is_durable(self, entries: dict[bytes, bytes]) -> bool:
+        """Whether a file is there and its keys are in this order."""
+        return self._version is not None and list(entries) == list(self._base)
 
     def _flushed(self) -> None:
         self.last_error = None
@@ -293,8 +259,8 @@ class Session:
         self._entries = entries
         self._payload = b""
 
-    def _merge(self, entries: dict[bytes, bytes]) -> None:
-        """Adopt what others committed since the base; *entries* are the live data.
+    def _merge(self, live: Live) -> None:
+        """Adopt what others committed since the base.
 
         Raises:
             ConflictError: A key was changed on both sides, to different values.
@@ -307,31 +273,20 @@ class Session:
             )
             self._version, self._payload, self._entries = None, b"", {}
             return
-        base, mine = self._base, self._changes(entries)
-        split = self._spell(self._codec.split(loaded.payload), base)
-        theirs: dict[bytes, bytes | None] = {
-            key: value for key, value in split.items() if base.get(key) != value
-        }
-        theirs.update((key, None) for key in base if key not in split)
+        mine = self._changes(live)
+        split = self._spell(self._codec.split(loaded.payload), self._base)
+        theirs = changes_of(split, self._base)
         if isinstance(self.data, dict) and isinstance(loaded.value, dict):
-            self._refuse_conflicts(mine, theirs)
-            self._adopt(entries, self.data, split, loaded.value, theirs.keys() - mine)
-            if not mine and list(self.data) != list(loaded.value):
-                self._reorder(self.data, loaded.value)
+            if both := conflicts(mine, theirs):
+                self._refuse(both)
+            found = dict(zip(split, loaded.value, strict=False))
+            adopted = theirs.keys() - mine.keys()
+            adopt(self.data, live.keys, loaded.value, found, adopted, ordered=not mine)
         elif not mine:
             self.data = cast("Root", refresh(self.data, loaded.value))
         elif theirs and mine != theirs:
             self._refuse([b""])
         self._rebase(loaded)
-
-    def _refuse_conflicts(
-        self,
-        mine: Mapping[bytes, bytes | None],
-        theirs: Mapping[bytes, bytes | None],
-    ) -> None:
-        both = [key for key in mine if key in theirs and mine[key] != theirs[key]]
-        if both:
-            self._refuse(both)
 
     def _refuse(self, both: list[bytes]) -> NoReturn:
         keys = [self._key(key) for key in both if key]
@@ -344,36 +299,11 @@ class Session:
         )
         raise ConflictError(msg, keys)
 
-    def _adopt(
-        self,
-        entries: Mapping[bytes, bytes],
-        data: dict[Any, Any],
-        split: Mapping[bytes, bytes],
-        value: dict[Any, Any],
-        keys: AbstractSet[bytes],
-    ) -> None:
-        """Bring *keys* of the other writer's *value* into *data*, in its order."""
-        # By position, not by look-up: a NaN is a key that only itself finds.
-        mine = dict(zip(entries, data, strict=False))
-        theirs = dict(zip(split, value, strict=False))
-        # Deleted first: of two equal keys, as 1 and True, a dict keeps the old one.
-        for encoded in keys - split.keys():
-            data.pop(mine[encoded], None)
-        for encoded, key in theirs.items():
-            if encoded in keys:
-                held = mine.get(encoded, key)
-                data[held] = refresh(data.get(held), value[key])
-
-    def _reorder(self, data: dict[Any, Any], like: dict[Any, Any]) -> None:
-        ordered = {key: data[key] for key in like if key in data}
-        data.clear()
-        data.update(ordered)
-
     # -- the end ---------------------------------------------------------------
 
     def close(self) -> None:
         """Release the engine; nothing is written."""
-        _open_sessions.discard(self)
+        _farewell.forget(self)
         self.engine.close()
 
     def try_flush(self) -> bool:
@@ -382,7 +312,7 @@ class Session:
         Skipped while another thread holds the lock: it is changing records
         that belong together. Gives whether it was flushed.
         """
-        if self._pid != os.getpid() or not self.lock.acquire(blocking=False):
+        if self.pid != os.getpid() or not self.lock.acquire(blocking=False):
             return False
         try:
             self.flush()
@@ -397,31 +327,12 @@ class Session:
         finally:
             self.lock.release()
 
-    def finalize(self) -> None:
-        """Flush a database that nobody holds any more, now or in its turn."""
-        if getattr(_busy, "depth", 0):
-            _orphans.put(self)
-        else:
-            self.abandon()
+    def is_worth_a_flush(self) -> bool:
+        """Whether a flush that nobody asked for should write.
 
-    def abandon(self) -> None:
-        """Flush for the last time; what cannot be committed is put aside.
-
-        A forked child does not write what its parent will. A database that was
-        removed meanwhile is not made again, nor an empty one that never was.
+        Not a read-only database, nor an empty one that was never saved, nor
+        one that was removed meanwhile.
         """
-        if self._pid != os.getpid() or self not in _open_sessions:
-            return
-        try:
-            if self._worth_a_flush():
-                self.flush()
-        except Exception:  # noqa: BLE001 - there is no next call to raise it in
-            self.log.traceback(f"last flush of database {self.name!r} failed")
-            self._put_aside()
-        finally:
-            self.close()
-
-    def _worth_a_flush(self) -> bool:
         if self.readonly:
             return False
         if self._version is None:
@@ -433,15 +344,7 @@ class Session:
         self.log.warning(f"database {self.name!r} was removed while it was open")
         return False
 
-    def _put_aside(self) -> None:
-        try:
-            where = self.engine.save_unsaved(self._encode_storable())
-        except OSError:
-            self.log.traceback(f"unsaved data of database {self.name!r} are lost")
-        else:
-            self.log.error(f"unsaved data of database {self.name!r} are in {where}")
-
-    def _encode_storable(self) -> bytes:
+    def encode_storable(self) -> bytes:
         """Encode all that can be; what cannot is named in the log."""
         if isinstance(self.data, list):
             items = [each for each in list(self.data) if self._storable(None, each)]

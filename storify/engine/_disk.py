@@ -125,7 +125,9 @@ def _read_once(path: str) -> tuple[bytes, Found]:
     try:
         found = _require_regular(os.fstat(fd), path)
         parts: list[bytes] = []
-        while part := os.read(fd, CHUNK_BYTES):
+        # Room for one byte more, so that a file that grows meanwhile is seen.
+        room = min(CHUNK_BYTES, found.size + 1)
+        while part := os.read(fd, room):
             parts.append(part)
     finally:
         os.close(fd)
@@ -163,9 +165,13 @@ def make_directory(path: str) -> None:
         missing.append(path)
         path = os.path.dirname(path)
     for new in reversed(missing):
-        # Another process may be making the same folder.
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(new, 0o700)
+        except FileExistsError:
+            # Another process may be making the same folder.
+            if not os.path.isdir(new):
+                code = errno.ENOTDIR
+                raise NotADirectoryError(code, os.strerror(code), new) from None
         sync_directory(os.path.dirname(new))
 
 

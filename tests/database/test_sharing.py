@@ -150,6 +150,43 @@ def test_adopted_values_are_refreshed_in_place(pair):
     assert theirs["u"].name == "Cleo"
 
 
+@pytest.mark.parametrize(
+    "key", [float("nan"), (float("nan"), 1)], ids=["alone", "deep"]
+)
+def test_a_nan_key_survives_a_merge(root, key):
+    """A dict finds it only by identity, so it is merged by its bytes."""
+    mine = Storify(root, save_interval=None).get_db("d")
+    mine.update({"a": 1, key: 2, "b": 3})
+    mine.flush()
+    theirs = Storify(root, save_interval=None).get_db("d")
+    theirs.data[next(each for each in theirs if each not in ("a", "b"))] = 5
+    del theirs["a"]
+    theirs["a"] = 1
+    theirs.flush()
+
+    mine.flush()
+
+    assert [(repr(each), value) for each, value in mine.items()] == [
+        (repr(key), 5),
+        ("'b'", 3),
+        ("'a'", 1),
+    ]
+    assert mine.data[key] == 5
+
+
+def test_another_order_of_keys_is_adopted(pair, root):
+    """Without changes here, nothing is written to restore the old order."""
+    mine, theirs = pair
+    theirs["a"] = theirs.pop("a")
+    theirs.flush()
+    before = (root / "d.mpack").stat().st_mtime_ns
+
+    mine.flush()
+
+    assert list(mine) == ["b", "c", "a"]
+    assert (root / "d.mpack").stat().st_mtime_ns == before
+
+
 def test_list_roots_merge_if_one_side_changed(root):
     """A list has no keys: the side that changed wins, in place."""
     one, two = Storify(root), Storify(root)

@@ -18,8 +18,14 @@ from faults.disk import (
     parse,
     state,
 )
-from storify.engine import Commit, FileEngine, StaleVersionError, _disk, version_of
-from storify.engine import file as file_module
+from storify.engine import (
+    Commit,
+    FileEngine,
+    StaleVersionError,
+    _disk,
+    _reading,
+    version_of,
+)
 from storify.engine._verdict import Verdict
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
@@ -86,7 +92,7 @@ def test_every_flipped_bit_is_noticed(tmp_path):
 
 def test_a_missing_checksum_is_caught(tmp_path, monkeypatch):
     """Mutant: without the comparison, flips pass, and the test above fails."""
-    real = file_module.judge
+    real = _reading.judge
 
     def blind(found, record):
         verdict, known, wrong = real(found, record)
@@ -96,7 +102,7 @@ def test_a_missing_checksum_is_caught(tmp_path, monkeypatch):
             wrong,
         )
 
-    monkeypatch.setattr(file_module, "judge", blind)
+    monkeypatch.setattr(_reading, "judge", blind)
 
     assert undetected(tmp_path, bytes)
 
@@ -542,7 +548,7 @@ def test_a_failed_repair_serves_the_backup(folder, monkeypatch):
 
 def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
     """Reading without a lock gives up in the end."""
-    monkeypatch.setattr(file_module, "_unmoved", lambda _held, _main: False)
+    monkeypatch.setattr(_reading, "_unmoved", lambda _place, _main: False)
     engine = FileEngine(main(folder), log=Log(), readonly=True)
     main(folder).write_bytes(state(8))
 

@@ -30,3 +30,31 @@ def run(script: str, *arguments: object) -> str:
     code, output, errors = finish(start(script, *arguments))
     assert code == 0, errors
     return output
+
+
+MEASURED = """
+import resource, sys, time
+from storify import DatabaseLoadError, Storify
+
+def peak_kib():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+sf = Storify(sys.argv[1], save_interval=None)
+before, start = peak_kib(), time.process_time()
+try:
+    sf.get_db("db")
+    print("loaded")
+except DatabaseLoadError as err:
+    print("refused")
+print(time.process_time() - start, peak_kib() - before)
+"""
+
+
+def open_measured(root: Path) -> tuple[str, float, int]:
+    """Open the database ``db`` in a new process.
+
+    Returns:
+        "loaded" or "refused", seconds of the processor, and KiB of new memory.
+    """
+    verdict, seconds, kib = run(MEASURED, root).split()
+    return verdict, float(seconds), int(kib)

@@ -22,9 +22,17 @@ from hypothesis.stateful import (
 
 from same import same
 from storify import Database, Model, Storify
+from storify.codec import Codec
 from strategies import hashables, storable
 
-KEYS = st.sampled_from(["a", "b", "c", "d"]) | hashables()
+
+def finds_itself(key: Any) -> bool:
+    """Whether an equal key finds it in a dict: not so a NaN, deep inside or not."""
+    codec = Codec()
+    return bool(codec.decode(codec.encode(key)) == key)
+
+
+KEYS = st.sampled_from(["a", "b", "c", "d"]) | hashables().filter(finds_itself)
 
 
 class Person(Model):

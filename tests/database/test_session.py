@@ -1,0 +1,217 @@
+"""The unit of work under stress: races, errors, other writers, the last flush."""
+
+import gc
+import threading
+
+import pytest
+
+from storify import ConflictError, Storify
+from storify.database import _farewell
+from storify.database._session import Session
+from storify.engine import MemoryEngine, StaleVersionError
+
+
+class Collected:
+    """A logger that keeps its lines."""
+
+    def __init__(self):
+        self.lines = []
+
+    def _take(self, msg):
+        self.lines.append(msg)
+
+    debug = info = warning = error = traceback = _take
+
+
+@pytest.fixture
+def log():
+    """A logger that keeps its lines."""
+    return Collected()
+
+
+def session_over(engine, log, initial=None):
+    """Open a session with the codec of a Storify."""
+    codec = Storify("memory://", save_interval=None)._schema.codec
+    return Session("d", engine, codec, log, {} if initial is None else initial)
+
+
+def test_a_flush_starts_anew_when_a_dict_changes_meanwhile(log, monkeypatch):
+    """It succeeds once the other thread is done."""
+    session = session_over(MemoryEngine("d"), log)
+    session.data["a"] = 1
+    encode = session._codec.encode_items
+    races = iter([True, True, False])
+
+    def disturbed(data):
+        if next(races):
+            msg = "dictionary changed size during iteration"
+            raise RuntimeError(msg)
+        return encode(data)
+
+    monkeypatch.setattr(session._codec, "encode_items", disturbed)
+
+    assert session.flush() is True
+    monkeypatch.undo()
+    assert session.dirty() == set()
+
+
+def test_a_flush_gives_up_when_the_data_never_rest(log, monkeypatch):
+    """The error is raised; nothing was written."""
+    engine = MemoryEngine("d")
+    session = session_over(engine, log)
+    session.data["a"] = 1
+
+    def disturbed(_data):
+        msg = "dictionary changed size during iteration"
+        raise RuntimeError(msg)
+
+    monkeypatch.setattr(session._codec, "encode_items", disturbed)
+
+    with pytest.raises(RuntimeError):
+        session.flush()
+    assert engine.load(bytes) is None
+
+
+class Overtaken(MemoryEngine):
+    """An engine where another writer is always faster."""
+
+    def commit(self, commit):
+        """Refuse every commit."""
+        raise StaleVersionError
+
+
+def test_a_flush_that_is_always_overtaken_ends(log):
+    """It says so instead of trying for ever."""
+    session = session_over(Overtaken("d"), log, {"a": 1})
+
+    with pytest.raises(ConflictError, match="try again"):
+        session.flush()
+
+    assert session.data == {"a": 1}
+
+
+class Failing(MemoryEngine):
+    """An engine whose disk is full."""
+
+    full = True
+    aside: list[bytes]
+
+    def commit(self, commit):
+        """Refuse while the disk is full."""
+        if self.full:
+            raise OSError(28, "No space left on device")
+        return super().commit(commit)
+
+    def save_unsaved(self, payload):
+        """Refuse as well."""
+        raise OSError(28, "No space left on device")
+
+
+def test_after_a_failed_commit_the_next_one_can_succeed(log):
+    """Memory stays as it is, and dirty."""
+    engine = Failing("d")
+    session = session_over(engine, log, {"a": 1})
+
+    with pytest.raises(OSError, match="No space"):
+        session.flush()
+    assert session.dirty() == {"a"}
+    engine.full = False
+    session.flush()
+
+    assert session.dirty() == set()
+
+
+def test_data_that_can_be_saved_nowhere_are_logged(log):
+    """At the end of the program there is nobody to raise to."""
+    session = session_over(Failing("d"), log, {"a": 1})
+
+    _farewell.finalize(session)
+
+    assert any("are lost" in line for line in log.lines)
+
+
+def test_a_database_collected_inside_a_flush_waits_for_its_end(log):
+    """Its flush would wait for the lock that its own thread holds."""
+    inner_engine = MemoryEngine("inner")
+    inner = session_over(inner_engine, log, {"a": 1})
+
+    class Collecting(MemoryEngine):
+        def commit(self, commit):
+            _farewell.finalize(inner)  # as the collector would
+            during.append(inner_engine.load(bytes))
+            return super().commit(commit)
+
+    during = []
+    outer = session_over(Collecting("outer"), log, {"b": 2})
+
+    outer.flush()
+
+    assert during == [None]
+    assert inner_engine.load(bytes) is not None
+
+
+def test_a_closed_session_is_not_flushed_at_the_end(log):
+    """What was discarded stays discarded."""
+    engine = MemoryEngine("d")
+    session = session_over(engine, log, {"a": 1})
+    session.close()
+
+    _farewell.finalize(session)
+
+    assert engine.load(bytes) is None
+
+
+def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
+    """Looking is not making."""
+    engine = MemoryEngine("d")
+
+    _farewell.finalize(session_over(engine, log))
+
+    assert engine.load(bytes) is None
+
+
+def test_a_merge_sees_a_key_in_another_spelling(root):
+    """A foreign writer's longer key is the same key: no second entry."""
+    (root / "d.mpack").parent.mkdir()
+    (root / "d.mpack").write_bytes(b"\x82" + b"\xd9\x01a" + b"\x01" + b"\xa1b\x02")
+    db = Storify(root, save_interval=None).get_db("d")
+    other = Storify(root, save_interval=None).get_db("d")
+    other["b"] = 3
+    other.flush()
+    db["a"] = 4
+
+    db.flush()
+
+    assert db.data == {"a": 4, "b": 3}
+    assert Storify(root).get_db("d").data == {"a": 4, "b": 3}
+
+
+def test_changes_of_many_threads_are_saved(root):
+    """Writers in threads and a flushing thread lose nothing."""
+    db = Storify(root, save_interval=None).get_db("d")
+    stop = threading.Event()
+
+    def flush():
+        while not stop.is_set():
+            db.flush()
+
+    flusher = threading.Thread(target=flush)
+    flusher.start()
+    writers = [
+        threading.Thread(
+            target=lambda number=number: [
+                db.update({f"{number}-{step}": step}) for step in range(200)
+            ]
+        )
+        for number in range(4)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    stop.set()
+    flusher.join()
+    db.flush()
+
+    assert len(Storify(root).get_db("d")) == 800
+    gc.collect()
