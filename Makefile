@@ -22,7 +22,7 @@ lint: $(READY)
 	$(BIN)/lint-imports --no-cache
 	$(BIN)/mypy
 	$(BIN)/pyright
-	$(BIN)/pyright --verifytypes storify --ignoreexternal
+	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes storify --ignoreexternal
 
 bench: $(READY)
 	$(BIN)/pip install --quiet --group bench

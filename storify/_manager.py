@@ -20,7 +20,7 @@ from storify.database._farewell import is_open
 from storify.database._schema import Schema
 from storify.engine import Catalog, open_catalog
 from storify.exceptions import DatabaseLoadError, DatabaseOpenError
-from storify.logger import BasicLogger, adapt
+from storify.logger import BasicLogger, LoggerLike, adapt
 
 __all__ = ["Storify"]
 
@@ -84,14 +84,14 @@ class Storify:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
             raise ValueError(msg)
-        self.log = adapt(log, verbose=verbose)
-        self.models = list(models)
+        self.log: LoggerLike = adapt(log, verbose=verbose)
+        self.models: list[type[Any]] = list(models)
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
         self._strict = strict
         self._clock = clock
         self._schema = Schema(self.models, types, self.log)
-        self.root = os.fspath(root)
+        self.root: str = os.fspath(root)
         self._catalog: Catalog = open_catalog(root, self.log)
         self._catalog.create()
         #: Names whose loading failed here: only these may be started afresh.

@@ -82,7 +82,7 @@ class CorruptionError(DatabaseLoadError):
     """
 
     def __init__(self, message: str, causes: Iterable[str] = ()) -> None:
-        self.causes = tuple(causes)
+        self.causes: tuple[str, ...] = tuple(causes)
         super().__init__(message, self.causes)
 
     def __str__(self) -> str:
@@ -99,7 +99,7 @@ class ConflictError(StorifyError):
     """
 
     def __init__(self, message: str, keys: Iterable[object] = ()) -> None:
-        self.keys = tuple(keys)
+        self.keys: tuple[object, ...] = tuple(keys)
         super().__init__(message, self.keys)
 
     def __str__(self) -> str:

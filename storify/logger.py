@@ -48,7 +48,7 @@ class Logger:
     """
 
     def __init__(self, level: int = logging.INFO) -> None:
-        self.logger = logging.getLogger("storify")
+        self.logger: logging.Logger = logging.getLogger("storify")
         if not self.logger.hasHandlers():
             handler = logging.StreamHandler()
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))

@@ -42,7 +42,7 @@ _STAMP_64: Final = re.compile(rb"\xd7\xff(?=(.{4}))", re.DOTALL)
 _STAMP_96: Final = re.compile(rb"\xc7\x0c\xff(?=(.{4}))", re.DOTALL)
 _STAMPS: Final = ((_STAMP_64, 4000, {0, 1, 2, 3}), (_STAMP_96, 1000, {0}))
 # Lengths in a form that no library writes; the scan leaves them to the reader.
-_ODD_STAMPS: Final = re.compile(rb"\xc7\x08\xff|\x00\x08\xff|\x00\x0c\xff")
+_ODD_STAMPS: Final = (b"\xc7\x08\xff", b"\x00\x08\xff", b"\x00\x0c\xff")
 _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
 
 
@@ -100,9 +100,21 @@ class Codec:
         self._writers: list[Writer] = []
         self._tags: tuple[int, re.Pattern[bytes]] = (0, tag_pattern(()))
 
-    # Bytes only: no codec needed to part a root or join one.
-    split = staticmethod(_frames.split)
-    join = staticmethod(_frames.join)
+    @staticmethod
+    def split(payload: bytes) -> dict[bytes, bytes]:
+        """Part a root into key bytes and value bytes, in order, undecoded.
+
+        A list root is one value under the key ``b""``.
+
+        Raises:
+            DecodeError: The payload is no whole map or array.
+        """
+        return _frames.split(payload)
+
+    @staticmethod
+    def join(entries: Mapping[bytes, bytes]) -> bytes:
+        """Give the root that `split` would part into *entries*."""
+        return _frames.join(entries)
 
     def register(self, type_: type | CustomType[Any]) -> None:
         """Make a class storable: its values come back as its own.
@@ -370,7 +382,10 @@ def _find_odd_stamps(payload: bytes) -> list[int]:
     """
     if _TIMESTAMP_CODE not in payload:
         return []
-    found = [match.start() for match in _ODD_STAMPS.finditer(payload)]
+    found: list[int] = []
+    for odd in _ODD_STAMPS:
+        if odd in payload:
+            found += [match.start() for match in re.finditer(odd, payload)]
     for pattern, unit, whole in _STAMPS:
         heads: list[bytes] = pattern.findall(payload)
         numbers = unpack(f">{len(heads)}I", b"".join(heads))

@@ -41,7 +41,7 @@ class KeptKey:
     __slots__ = ("_wire", "tree")
 
     def __init__(self, tree: object, wire: bytes) -> None:
-        self.tree = tree
+        self.tree: object = tree
         self._wire = wire
 
     def __eq__(self, other: object) -> bool:

@@ -45,6 +45,7 @@ class Schema:
         self.registry = Registry(warn=log.warning, register_type=self._register)
         self.codec = Codec(
             unstructure=self.registry.unstructure,
+            wraps=self.registry.wraps,
             structure=self.registry.structure,
             keynames=self.registry.keynames,
             learn=self.registry.learn,

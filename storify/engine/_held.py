@@ -1,4 +1,4 @@
-"""The steps of an operation that holds the lock: install, note, keep aside.
+"""What is done under the lock: replace the file, back it up, put it away.
 
 Each leaves the database whole. `Held.install` is the one that replaces it::
 
@@ -11,6 +11,7 @@ Each leaves the database whole. `Held.install` is the one that replaces it::
 
 import errno
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -21,6 +22,7 @@ from storify.engine._reading import Reading, read_state
 from storify.engine._record import Record, Sum, write_record
 from storify.engine._verdict import Main, Verdict
 from storify.engine.protocol import Clock, version_of
+from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
 
 __all__ = ["Held"]
@@ -121,12 +123,93 @@ class Held:
         self.note(record.settled())
         return found
 
+    def replace(
+        self, now: Reading, payload: bytes, kept: int, *, rotten: bool
+    ) -> _disk.Found:
+        """Install a new state; the one before it is among the *kept* backups.
+
+        A *rotten* file is kept aside instead. After a failure all is as before.
+        """
+        backup, made = None, False
+        main, current = now.main, now.current
+        if rotten and main is not None:
+            self.keep_corrupt(main)
+        elif main is not None and main.payload is not None:
+            current = self.sum_of(now, main)
+            # The same content once more must not push other states out.
+            if kept and main.payload != payload:
+                backup, made = self.folder.keep(
+                    self.place.main, main.payload, current.time, link=True
+                )
+        try:
+            found = self.install(now, payload, current)
+        except BaseException:
+            if made and backup is not None and self._still_linked(backup):
+                _disk.discard(self.folder.file(f"{backup}.mpack"))
+            raise
+        self.prune(kept, backup)
+        return found
+
+    def _still_linked(self, backup: str) -> bool:
+        """Whether the main file was not replaced, so that the backup is no use."""
+        main = link = None
+        with suppress(OSError):  # the error that led here is the one to raise
+            main = _disk.look(self.place.main)
+            link = _disk.look(self.folder.file(f"{backup}.mpack"))
+        return main is not None and link is not None and main.inode == link.inode
+
+    def back_up(self, kept: int) -> str | None:
+        """Copy the present state into the backups; see `Engine.backup`."""
+        now = self.read()
+        if now.verdict is Verdict.ABSENT:
+            return None
+        main = now.main
+        if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+            msg = (
+                f"cannot back up {self.place.link!r}: {now.wrong}; "
+                f"load it, so that it is recovered"
+            )
+            raise CorruptionError(msg, [now.wrong])
+        time = self.sum_of(now, main).time
+        backup, _ = self.folder.keep(self.place.main, main.payload, time, link=False)
+        self.prune(kept, backup)
+        return backup
+
+    def set_aside(self) -> str | None:
+        """Move the main file to ``<time>.corrupt``; see `Engine.set_aside`."""
+        main, kept = self.place.main, None
+        try:
+            if _disk.look(main) is not None:
+                kept = self.folder.keep_corrupt(main, None, self.clock)
+        except _disk.NotRegularFileError:
+            # A folder or FIFO can have no second name.
+            kept = self.folder.free_name(self.clock, ".corrupt")
+            _disk.move(main, kept)
+            _disk.sync_directory(self.place.directory)
+        self._drop()
+        return kept
+
+    def destroy(self, *, backups: bool) -> None:
+        """Remove the file, and the *backups* or else not; see `Engine.destroy`."""
+        now = self.read()
+        main = now.main
+        if main is not None and not backups:
+            if main.payload is None or now.verdict is Verdict.ROTTEN:
+                self.keep_corrupt(main)
+            else:
+                time = self.sum_of(now, main).time
+                self.folder.keep(self.place.main, main.payload, time, link=True)
+                _disk.sync_directory(self.place.backups)
+        self._drop()
+        if backups:
+            self.folder.erase()
+
     def keep_corrupt(self, main: Main) -> None:
         """Give a damaged main file a second name among the backups."""
         kept = self.folder.keep_corrupt(self.place.main, main.payload, self.clock)
         self.log.warning(f"the damaged file is kept as {kept!r}")
 
-    def drop(self) -> None:
+    def _drop(self) -> None:
         """Remove the record, then the main file: never a loss in between."""
         place = self.place
         if _disk.remove(place.record):

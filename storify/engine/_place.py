@@ -85,6 +85,13 @@ class Place:
                     _disk.remove(os.path.join(directory, name))
                     log.info(f"removed {name!r} in {directory!r}: left by a crash")
 
+    def clear(self) -> None:
+        """Remove the folder of backups, once all of ours in it is erased."""
+        # A stranger's file keeps the folder, and then its lock may stay too.
+        if _disk.list_names(self.backups) == [".lock"]:
+            _disk.remove(self.lock)
+            _disk.remove_directory(self.backups)
+
 
 def place_of(path: str, backups_directory: str | None = None) -> Place:
     """Find the files of the database at *path*; nothing need exist."""

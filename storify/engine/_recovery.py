@@ -35,11 +35,11 @@ PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 
 def load(
     held: Held, parse: Callable[[bytes], T], kept: int
-) -> tuple[Loaded[T], Found | None] | None:
+) -> tuple[Loaded[T] | None, Found | None]:
     """Read the state, or recover it; *kept* backups stay after a repair.
 
     Returns:
-        The state, and how the main file looks now; None if there is none.
+        The state and how the main file looks now; None for either if not there.
 
     Raises:
         DatabaseLoadError: The state is intact but *parse* refuses it.
@@ -49,7 +49,7 @@ def load(
     now = held.read()
     main, wrong = now.main, now.wrong
     if now.verdict is Verdict.ABSENT:
-        return None
+        return None, None
     if main is not None and main.payload is not None:
         if now.verdict is Verdict.TRUSTED:
             return _trusted(held, now, main, main.payload, parse), main.found

@@ -17,17 +17,16 @@ either the main file or among the backups, and what is read can be verified.
 import os
 import tempfile
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import TypeVar
 
 from storify.engine import _disk, _recovery
-from storify.engine._backups import BackupFolder, stamp_of
+from storify.engine._access import Access
+from storify.engine._backups import stamp_of
 from storify.engine._held import Held
 from storify.engine._known import Known
-from storify.engine._lock import Lock, Mode
-from storify.engine._place import Place, place_of, stem_of
-from storify.engine._rename import finish_rename, rename_pending
-from storify.engine._verdict import Verdict, read_main
+from storify.engine._place import stem_of
+from storify.engine._verdict import read_main
 from storify.engine.protocol import (
     BackupInfo,
     Clock,
@@ -38,7 +37,6 @@ from storify.engine.protocol import (
     version_of,
 )
 from storify.exceptions import (
-    CorruptionError,
     DatabaseLoadError,
     DatabaseReadOnlyError,
 )
@@ -84,12 +82,11 @@ class FileEngine:
         self.max_backups = max_backups
         self.readonly = readonly
         self._path = os.path.abspath(path)
-        self._backups_directory = (
-            None if backups_directory is None else os.path.abspath(backups_directory)
-        )
+        if backups_directory is not None:
+            backups_directory = os.path.abspath(backups_directory)
+        self._access = Access(self._path, backups_directory, log, clock, lock_timeout_s)
         self._log = log
         self._clock = clock
-        self._lock_timeout_s = lock_timeout_s
         self._known = Known()
         self._swept = False
 
@@ -101,12 +98,12 @@ class FileEngine:
     @property
     def identity(self) -> str:
         """The main file's path, links followed."""
-        return self._place().main
+        return self._access.place().main
 
     @property
     def backup_location(self) -> str:
         """The folder of the backups; it is made when it is needed."""
-        return self._place().backups
+        return self._access.place().backups
 
     # Loading
 
@@ -123,20 +120,18 @@ class FileEngine:
             DatabaseLockedError: As `Engine.load` says.
             OSError: The file cannot be read, for want of permission perhaps.
         """
-        with self._holding("look" if self.readonly else "read") as held:
+        with self._access.held("look" if self.readonly else "read") as held:
             try:
                 if held.writable and not self._swept:
                     self._swept = True
                     held.sweep()
-                found = _recovery.load(held, parse, self.max_backups)
+                loaded, found = _recovery.load(held, parse, self.max_backups)
             except _disk.NotRegularFileError as err:
                 msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
                 raise DatabaseLoadError(msg) from err
-        if found is None:
-            return None
-        loaded, looked = found
-        self._known.at(loaded.version, looked)
-        return loaded
+            if loaded is not None:
+                self._known.at(loaded.version, found)
+            return loaded
 
     # Committing
 
@@ -156,41 +151,16 @@ class FileEngine:
             payload = commit.payload()
             version = version_of(payload)
             self._known.attempt(commit.base, version)
-            backup, made = None, False
-            main, current = now.main, now.current
-            if rotten and main is not None:
-                held.keep_corrupt(main)
-            elif main is not None and main.payload is not None:
-                current = held.sum_of(now, main)
-                # The same content once more must not push other states out.
-                if self.max_backups and main.digest != version:
-                    backup, made = held.folder.keep(
-                        held.place.main, main.payload, current.time, link=True
-                    )
-            try:
-                found = held.install(now, payload, current)
-            except BaseException:
-                if made and backup is not None and self._still_linked(held, backup):
-                    _disk.discard(held.folder.file(f"{backup}.mpack"))
-                raise
+            found = held.replace(now, payload, self.max_backups, rotten=rotten)
             self._known.at(version, found)
-            held.prune(self.max_backups, backup)
             return version
-
-    def _still_linked(self, held: Held, backup: str) -> bool:
-        """Whether the main file was not replaced, so that the backup is no use."""
-        main = link = None
-        with suppress(OSError):  # the error that led here is the one to raise
-            main = _disk.look(held.place.main)
-            link = _disk.look(held.folder.file(f"{backup}.mpack"))
-        return main is not None and link is not None and main.inode == link.inode
 
     def changed_since(self, version: Version | None) -> bool:
         """Whether the file holds another state; one stat if it was not touched.
 
         Takes no lock. A file that was only touched is read once.
         """
-        place = self._place()
+        place = self._access.place()
         found = _disk.look(place.main)
         if found is None or version is None:
             return found is not None or version is not None
@@ -208,7 +178,7 @@ class FileEngine:
         """Whether a commit would find the permissions that it needs."""
         if self.readonly:
             return False
-        place = self._place()
+        place = self._access.place()
         if os.path.lexists(place.main) and not os.access(place.main, os.W_OK):
             return False
         return all(
@@ -226,26 +196,11 @@ class FileEngine:
             OSError: Nothing was added.
         """
         with self._writing("back up") as held:
-            now = held.read()
-            if now.verdict is Verdict.ABSENT:
-                return None
-            main = now.main
-            if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
-                msg = (
-                    f"cannot back up {self._path!r}: {now.wrong}; "
-                    f"load it, so that it is recovered"
-                )
-                raise CorruptionError(msg, [now.wrong])
-            time = held.sum_of(now, main).time
-            backup, _ = held.folder.keep(
-                held.place.main, main.payload, time, link=False
-            )
-            held.prune(self.max_backups, backup)
-            return backup
+            return held.back_up(self.max_backups)
 
     def backups(self) -> list[BackupInfo]:
         """All backups, newest first; ``legacy`` ones last. Takes no lock."""
-        return self._folder(self._place()).infos()
+        return self._access.folder(self._access.place()).infos()
 
     def backup_path(self, backup_id: str) -> str:
         """The file of a backup.
@@ -253,7 +208,7 @@ class FileEngine:
         Raises:
             FileNotFoundError: There is no such backup.
         """
-        folder = self._folder(self._place())
+        folder = self._access.folder(self._access.place())
         path = folder.file(folder.find(backup_id).name)
         if _disk.look(path) is None:
             msg = "no such backup"
@@ -267,7 +222,7 @@ class FileEngine:
             FileNotFoundError: There is no such backup.
             CorruptionError: It is damaged.
         """
-        folder = self._folder(self._place())
+        folder = self._access.folder(self._access.place())
         return folder.read(folder.find(backup_id))
 
     def save_unsaved(self, payload: bytes) -> str:
@@ -279,8 +234,8 @@ class FileEngine:
         Raises:
             OSError: Neither could be written.
         """
-        place = self._place()
-        folder = self._folder(place)
+        place = self._access.place()
+        folder = self._access.folder(place)
         if not self.readonly:
             try:
                 _disk.make_directory(place.backups)
@@ -303,17 +258,7 @@ class FileEngine:
         A crash on the way leaves the damaged file where it was.
         """
         with self._writing("set aside") as held:
-            place = held.place
-            kept = None
-            try:
-                if _disk.look(place.main) is not None:
-                    kept = held.folder.keep_corrupt(place.main, None, self._clock)
-            except _disk.NotRegularFileError:
-                # A folder or FIFO can have no second name.
-                kept = held.folder.free_name(self._clock, ".corrupt")
-                _disk.move(place.main, kept)
-                _disk.sync_directory(place.directory)
-            held.drop()
+            kept = held.set_aside()
             self._known = Known()
             return kept
 
@@ -324,27 +269,10 @@ class FileEngine:
         that does not exist is no error.
         """
         with self._writing("destroy") as held:
-            now = held.read()
-            main = now.main
-            if main is not None and not backups:
-                if main.payload is None or now.verdict is Verdict.ROTTEN:
-                    held.keep_corrupt(main)
-                else:
-                    time = held.sum_of(now, main).time
-                    held.folder.keep(held.place.main, main.payload, time, link=True)
-                    _disk.sync_directory(held.place.backups)
-            held.drop()
+            held.destroy(backups=backups)
             self._known = Known()
-            if backups:
-                held.folder.erase()
         if backups:
-            self._erase_folder(held.place)
-
-    def _erase_folder(self, place: Place) -> None:
-        # A stranger's file keeps the folder, and then its lock may stay too.
-        if _disk.list_names(place.backups) == [".lock"]:
-            _disk.remove(place.lock)
-            _disk.remove_directory(place.backups)
+            held.place.clear()
 
     def close(self) -> None:
         """Nothing is held between calls; the engine may even be used again."""
@@ -362,45 +290,8 @@ class FileEngine:
         if self.readonly:
             msg = f"cannot {doing} {self._path!r}: it was opened with readonly=True"
             raise DatabaseReadOnlyError(msg)
-        with self._holding("write") as held:
+        with self._access.held("write") as held:
             yield held
-
-    @contextmanager
-    def _holding(self, mode: Mode) -> Generator[Held]:
-        place = self._place()
-        lock = Lock(place.lock, self._lock_timeout_s, self._path)
-        if lock.mine(self):
-            yield self._held(place, writable=lock.exclusive())
-            return
-        if mode == "read" and not self._anything(place):
-            # Looking for a database that does not exist creates nothing.
-            mode = "look"
-        while True:
-            with lock.held(self, mode) as writable:
-                if not (writable and rename_pending(place)):
-                    yield self._held(place, writable=writable)
-                    return
-            # Only without our lock: the rename needs it.
-            finish_rename(place, self._log, self._lock_timeout_s)
-            place = self._place()
-            lock = Lock(place.lock, self._lock_timeout_s, self._path)
-
-    def _anything(self, place: Place) -> bool:
-        return (
-            os.path.lexists(place.main)
-            or os.path.lexists(place.record)
-            or rename_pending(place)
-        )
-
-    def _held(self, place: Place, *, writable: bool) -> Held:
-        folder = self._folder(place)
-        return Held(place, folder, self._log, self._clock, writable)
-
-    def _place(self) -> Place:
-        return place_of(self._path, self._backups_directory)
-
-    def _folder(self, place: Place) -> BackupFolder:
-        return BackupFolder(place.backups, place.prefix, self._log)
 
 
 def _nearest(directory: str) -> str:

@@ -88,7 +88,7 @@ PAIRS = frozenset(
     }
 )  # fmt: skip
 
-QUALIFIERS = frozenset(
+QUALIFIERS: frozenset[Any] = frozenset(
     {typing.Final, typing.Required, typing.NotRequired, typing_extensions.ReadOnly}
     | {getattr(typing, "ReadOnly", typing.Final)}  # new in Python 3.13
 )

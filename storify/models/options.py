@@ -73,7 +73,7 @@ class _Definitions:
     count = 0
 
 
-definitions = _Definitions()
+definitions: _Definitions = _Definitions()
 
 
 def class_options(cls: type) -> ClassOptions:

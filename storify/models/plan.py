@@ -53,6 +53,7 @@ class Hooks:
     Attributes:
         unstructure: The cattrs hook: object to ``{name on disk: live value}``.
         structure: The cattrs hook: such fields to an object.
+        wrap: Object to ``{keyname: fields}``, for the codec: in one call.
         to_dict: The same as ``unstructure`` without overrides and version.
         from_dict: The same as ``structure`` without overrides and migrations.
         revive: ``from_dict`` that honours an overridden ``_from_dict``.
@@ -60,6 +61,7 @@ class Hooks:
 
     unstructure: Unstructure
     structure: Hook
+    wrap: Unstructure
     to_dict: Unstructure
     from_dict: Callable[[dict[str, Any]], Any]
     revive: Callable[[dict[str, Any]], Any]
@@ -67,6 +69,7 @@ class Hooks:
 
 def make_hooks(
     cls: type,
+    keyname: str,
     base: type,
     shapes: Mapping[str, Shape],
     converter: StorifyConverter,
@@ -76,6 +79,7 @@ def make_hooks(
 
     Args:
         cls: A model class.
+        keyname: Its tag in files.
         base: Model, to tell which of its methods *cls* overrides.
         shapes: What the fields of a declared class admit.
         converter: Where hooks for values that do not conform come from; asked
@@ -84,17 +88,20 @@ def make_hooks(
     """
     options = class_options(cls)
     history = History(cls.__qualname__, options.version, options.migrations)
+    wrap: Unstructure | None = None
     if options.declared:
         reader = _Reader(cls, shapes, history, converter, report)
         writer = _Writer(cls, reader.fields)
         to_dict, from_dict = writer.to_dict, reader.build
         unstructure, structure = writer.unstructure, reader.structure
+        wrap = writer.wrapper(keyname)
     else:
         to_dict, from_dict = public, _HandWritten(cls).build
         unstructure, structure = _versioned(public, options.version), None
     revive = _reviver(cls, base, from_dict)
     if _overrides(cls, base, "_to_dict"):
         unstructure = _versioned(_called(cls), options.version)
+        wrap = None
     if _overrides(cls, base, "_deserialize"):
         revive_fully: Callable[[dict[str, Any]], Any] = _checked(cls, "_deserialize")
     else:
@@ -103,7 +110,8 @@ def make_hooks(
         # a class without versions and with methods of its own may use "_v" itself
         plain = not options.version and revive_fully is not from_dict
         structure = _around(revive_fully, None if plain else history, options.dropped)
-    return Hooks(unstructure, structure, to_dict, from_dict, revive)
+    wrap = wrap or (lambda obj: {keyname: unstructure(obj)})
+    return Hooks(unstructure, structure, wrap, to_dict, from_dict, revive)
 
 
 def _overrides(cls: type, base: type, name: str) -> bool:
@@ -246,25 +254,27 @@ class _Writer:
         self._stored = [f for f in fields if f.options.stored]
         self._names = {f.name for f in fields}
         self._forbid = class_options(cls).extra == "forbid"
-        items = [f"{f.key!r}: o.{f.name}" for f in self._stored]
+        self._items = [f"{f.key!r}: o.{f.name}" for f in self._stored]
         version = class_options(cls).version
-        self.to_dict = self._compile(items, len(fields))
-        self.unstructure = (
-            self._compile([*items, f"{VERSION_KEY!r}: {version}"], len(fields))
-            if version
-            else self.to_dict
-        )
+        self.to_dict = self._compile("d")
+        if version:
+            self._items.append(f"{VERSION_KEY!r}: {version}")
+        self.unstructure = self._compile("d") if version else self.to_dict
 
-    def _compile(self, items: list[str], count: int) -> Unstructure:
+    def wrapper(self, keyname: str) -> Unstructure:
+        """Give `unstructure` that puts the fields under *keyname*."""
+        return self._compile(f"{{{keyname!r}: d}}")
+
+    def _compile(self, result: str) -> Unstructure:
         lines = [
             "def unstructure(o):",
             "    try:",
-            f"        d = {{{', '.join(items)}}}",
+            f"        d = {{{', '.join(self._items)}}}",
             "    except AttributeError:",
             "        d = partial(o)",
-            f"    if len(o.__dict__) != {count}:",
+            f"    if len(o.__dict__) != {len(self._names)}:",
             "        more(o, d)",
-            "    return d",
+            f"    return {result}",
         ]
         names = {"partial": self._partial, "more": self._more}
         made: Unstructure = _run(self._cls, lines, names)["unstructure"]

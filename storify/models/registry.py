@@ -8,7 +8,7 @@ record is stored or loaded.
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from storify.exceptions import (
@@ -52,7 +52,6 @@ class Entry:
     Attributes:
         cls: The class.
         keyname: The tag it is written with.
-        unstructure: The cattrs hook: object to fields.
         structure: The cattrs hook: fields to object.
     """
 
@@ -64,7 +63,6 @@ class Entry:
         self.shapes: dict[str, Shape] | None = None
         self.hooks: Hooks | None = None
         self._plan = plan
-        self.unstructure: Callable[[Any], dict[str, Any]] = self._first_unstructure
         self.structure: Hook = self._first_structure
 
     def planned(self) -> "Hooks":
@@ -76,12 +74,8 @@ class Entry:
         hooks = self.hooks
         if hooks is None:
             hooks = self._plan(self)
-            self.unstructure, self.structure = hooks.unstructure, hooks.structure
-            self.hooks = hooks
+            self.hooks, self.structure = hooks, hooks.structure
         return hooks
-
-    def _first_unstructure(self, obj: Any) -> dict[str, Any]:
-        return self.planned().unstructure(obj)
 
     def _first_structure(self, fields: Any, hint: Any = None) -> Any:
         return self.planned().structure(fields, hint)
@@ -115,6 +109,7 @@ class Registry:
         self._warned: set[str] = set()
         self._entries: dict[str, Entry | None] = {}  # None: learned, no class
         self._by_class: dict[type, Entry] = {}
+        self._wraps: dict[type, Callable[[Any], dict[str, Any]]] = {}
         self._misses: set[str] = set()
         self._misses_at = -1
         self._made_converter: StorifyConverter | None = None
@@ -129,6 +124,14 @@ class Registry:
     def keynames(self) -> Collection[str]:
         """Every keyname known: registered, earlier (``was=``) and learned. Live."""
         return self._entries.keys()
+
+    @property
+    def wraps(self) -> Mapping[type, Callable[[Any], dict[str, Any]]]:
+        """Classes that were stored before, to what gives their wrappers. Live.
+
+        `unstructure` does the same for their objects, after another look-up.
+        """
+        return self._wraps
 
     @property
     def converter(self) -> "StorifyConverter":
@@ -167,6 +170,7 @@ class Registry:
                     del self._entries[name]
                 self._entries.update(entries)
                 self._by_class = by_class
+                self._wraps.clear()
                 # it remembers recursive types whose models were just taken back
                 self._finder = Parser(self._found.append, self._register_type)
                 raise
@@ -212,6 +216,7 @@ class Registry:
         entry = self._by_class.get(cls)
         if entry is None or entry.keyname != keyname:
             entry = Entry(cast("type[Model]", cls), keyname, self._plan)
+            self._wraps.pop(cls, None)  # which has the former keyname
         for name in (keyname, *options.was):
             other = self._entries.get(name)
             if other is not None and other.cls is not cls:
@@ -297,7 +302,7 @@ class Registry:
                 entry.shapes = self._find_out(entry.cls)
                 found = [cls for cls in self._found if cls not in self._by_class]
                 self.register(*cast("list[type[Model]]", found))
-            hooks = self._make_hooks(entry.cls, entry.shapes)
+            hooks = self._make_hooks(entry, entry.shapes)
             self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
             return hooks
 
@@ -305,19 +310,20 @@ class Registry:
         with self._lock:  # the parser remembers what is half parsed
             return self._parser.parse(hint)
 
-    def _make_hooks(self, cls: type, shapes: dict[str, Shape]) -> "Hooks":
+    def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> "Hooks":
         from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
 
-        return make_hooks(cls, Model, shapes, self.converter, self._warn_once)
+        names = entry.cls, entry.keyname
+        return make_hooks(*names, Model, shapes, self.converter, self._warn_once)
 
     def _hook(self, hint: Any) -> "Hook":
         """Plan the structure hook of a model class or of a parametrised one."""
         origin = get_origin(hint)
         if origin is None:
             return self._entry_of(hint).planned().structure
-        self._entry_of(origin)
+        entry = self._entry_of(origin)
         return self._make_hooks(
-            origin, self._shapes_of(origin, get_args(hint))
+            entry, self._shapes_of(origin, get_args(hint))
         ).structure
 
     def _entry_of(self, cls: type) -> Entry:
@@ -341,21 +347,27 @@ class Registry:
             ModelError: Its class cannot be a model, or claims a taken keyname.
             UnstorableError: The object lacks a field, or has a forbidden one.
         """
-        entry = self._by_class.get(obj.__class__)
-        if entry is not None:
-            return {entry.keyname: entry.unstructure(obj)}
-        if isinstance(obj, Unloaded):
-            return _wrapper(obj)
-        if not is_model(obj):
-            return None
-        cls = cast("type[Model]", type(obj))
-        self.register(cls)
-        self._warn_once(
-            f"{_name(cls)} was not registered; its objects are stored all the same, "
-            "but pass it in models=[...] so that they load as objects"
-        )
-        entry = self._by_class[cls]
-        return {entry.keyname: entry.unstructure(obj)}
+        cls = cast("type[Model]", obj.__class__)
+        wrap = self._wraps.get(cls)
+        if wrap is not None:
+            return wrap(obj)
+        if cls not in self._by_class:
+            if isinstance(obj, Unloaded):
+                return _wrapper(obj)
+            if not is_model(obj):
+                return None
+            cls = type(obj)
+            self.register(cls)
+            self._warn_once(
+                f"{_name(cls)} was not registered; its objects are stored all the "
+                "same, but pass it in models=[...] so that they load as objects"
+            )
+        return self._wrap_of(cls)(obj)
+
+    def _wrap_of(self, cls: type) -> Callable[[Any], dict[str, Any]]:
+        with self._lock:  # not while a registration is taken back
+            wrap = self._wraps[cls] = self._entry_of(cls).planned().wrap
+            return wrap
 
     # Trees to objects
 

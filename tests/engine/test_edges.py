@@ -292,7 +292,7 @@ def test_an_intent_that_somebody_else_settled_is_no_error(tmp_path):
     engine = grow(tmp_path, 1)
     log = Log()
 
-    finish_rename(engine._place(), log, 1)
+    finish_rename(engine._access.place(), log, 1)
 
     assert log.lines == []
 

@@ -322,8 +322,9 @@ def test_a_readonly_engine_refuses_every_change(catalog):
 
 def test_a_lock_keeps_other_threads_out_until_it_is_released(catalog):
     """The holder goes on working; the others time out."""
-    one, other = catalog.engine("users"), catalog.engine("users")
-    other._lock_timeout_s = 0.02
+    one = catalog.engine("users")
+    catalog._lock_timeout_s = 0.02
+    other = catalog.engine("users")
     version = put(one, b"one")
     errors = []
 

@@ -127,7 +127,7 @@ def in_child(work):
 
 def blocked():
     engine = make_engine(folder)
-    engine._lock_timeout_s = 0.05
+    engine._access.lock_timeout_s = 0.05
     try:
         commit(engine, 5)
     except TimeoutError:
@@ -168,7 +168,7 @@ def test_a_forked_child_neither_inherits_nor_frees_the_lock(tmp_path):
 def test_a_thread_that_waits_longer_than_the_timeout_gives_up(tmp_path):
     """The message names the database."""
     engine, other = grow(tmp_path, 1), make_engine(tmp_path)
-    other._lock_timeout_s = 0.01
+    other._access.lock_timeout_s = 0.01
     errors = []
 
     def work():

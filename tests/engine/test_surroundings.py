@@ -377,7 +377,7 @@ def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch, code):
 
     assert loaded.value == 2
     kept = [parse(engine.read_backup(b.id)) for b in engine.backups()]
-    assert kept == [2, 2, 1]
+    assert kept == [2, 1]
     assert len(list((tmp_path / ".backups/users").glob("*.corrupt"))) == 1
 
 
@@ -418,7 +418,7 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
 def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
     """Only files of this database and of the pattern."""
     engine = grow(tmp_path, 1)
-    prefix = engine._place().prefix
+    prefix = engine._access.place().prefix
     ours = [
         tmp_path / f"{prefix}0123.tmp",
         tmp_path / ".backups/users" / f"{prefix}0123.tmp",
@@ -440,7 +440,7 @@ def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
 def test_a_failed_cleanup_does_not_stop_the_load(tmp_path, monkeypatch):
     """It is logged and tried again by the next program."""
     engine = grow(tmp_path, 1)
-    (tmp_path / f"{engine._place().prefix}0123.tmp").write_bytes(b"")
+    (tmp_path / f"{engine._access.place().prefix}0123.tmp").write_bytes(b"")
     log = Log()
 
     def refuse(_path):

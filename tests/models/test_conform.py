@@ -1,5 +1,5 @@
 """Annotations as shapes: what conforms, what converts, what cannot be stored."""
-# ruff: noqa: D101, D102, ARG003, B024, B027, DTZ001, F722, F821, PLC0415, PYI061, S102, UP007, UP044, UP045, ICN001 -- the classes are the examples, odd on purpose
+# ruff: noqa: D101, D102, B024, B027, DTZ001, F722, F821, PLC0415, PYI061, S102, UP007, UP044, UP045, ICN001 -- the classes are the examples, odd on purpose
 
 import collections
 import dataclasses

@@ -1,5 +1,5 @@
 """Hand-written models: the guide's classes, overrides, and mixing of both kinds."""
-# ruff: noqa: D101, D102, ARG002, ARG003 -- the classes are the examples, odd on purpose
+# ruff: noqa: D101, D102 -- the classes are the examples, odd on purpose
 
 from functools import cached_property
 from typing import Any, ClassVar

@@ -1,0 +1,77 @@
+"""The way to the files of one database: find them, take the lock, go to work."""
+
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from storify.engine._backups import BackupFolder
+from storify.engine._held import Held
+from storify.engine._lock import Lock, Mode
+from storify.engine._place import Place, place_of
+from storify.engine._rename import finish_rename, rename_pending
+from storify.engine.protocol import Clock
+from storify.logger import LoggerLike
+
+__all__ = ["Access"]
+
+
+@dataclass(eq=False, slots=True)
+class Access:
+    """What an instance needs to work on its database; also the lock's holder.
+
+    Attributes:
+        path: The main file, as it was given.
+        backups_directory: The folder of backups, if it is not the usual one.
+        log: Told what happens.
+        clock: Gives the times in names.
+        lock_timeout_s: How long to wait for another writer.
+    """
+
+    path: str
+    backups_directory: str | None
+    log: LoggerLike
+    clock: Clock
+    lock_timeout_s: float
+
+    def place(self) -> Place:
+        """Find the files; links may lead elsewhere than before."""
+        return place_of(self.path, self.backups_directory)
+
+    def folder(self, place: Place) -> BackupFolder:
+        """The backups, for calls that need no lock."""
+        return BackupFolder(place.backups, place.prefix, self.log)
+
+    @contextmanager
+    def held(self, mode: Mode) -> Generator[Held]:
+        """Hold the lock, with any cut-off rename settled; nests in one thread."""
+        place, lock = self._lock()
+        if lock.mine(self):
+            yield self._held(place, writable=lock.exclusive())
+            return
+        if mode == "read" and not _anything(place):
+            # Looking for a database that does not exist creates nothing.
+            mode = "look"
+        while True:
+            with lock.held(self, mode) as writable:
+                if not (writable and rename_pending(place)):
+                    yield self._held(place, writable=writable)
+                    return
+            # Only without our lock: the rename needs it.
+            finish_rename(place, self.log, self.lock_timeout_s)
+            place, lock = self._lock()
+
+    def _lock(self) -> tuple[Place, Lock]:
+        place = self.place()
+        return place, Lock(place.lock, self.lock_timeout_s, self.path)
+
+    def _held(self, place: Place, *, writable: bool) -> Held:
+        return Held(place, self.folder(place), self.log, self.clock, writable)
+
+
+def _anything(place: Place) -> bool:
+    return (
+        os.path.lexists(place.main)
+        or os.path.lexists(place.record)
+        or rename_pending(place)
+    )
