@@ -5,6 +5,7 @@ installed distribution into typed models and saves them; ``… FOLDER --report``
 opens the file again and answers questions from it.
 """
 
+import re
 import sys
 from datetime import UTC, datetime
 from enum import Enum
@@ -72,7 +73,9 @@ def read(distribution: Distribution, now: datetime) -> Package:
         kind=Kind.COMPILED if compiled else Kind.PURE,
         read_at=now,
         summary=metadata["Summary"] if "Summary" in metadata else None,  # noqa: SIM401 - it has no typed get
-        requires={each.split()[0] for each in distribution.requires or []},
+        requires={
+            re.split(r"[^\w.-]", each)[0] for each in distribution.requires or []
+        },
         files=files,
     )
 

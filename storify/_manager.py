@@ -85,12 +85,12 @@ class Storify:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
             raise ValueError(msg)
         self.log: LoggerLike = adapt(log, verbose=verbose)
+        self._schema = Schema(models, types, self.log)
         self.models: list[type[Any]] = list(models)
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
         self._strict = strict
         self._clock = clock
-        self._schema = Schema(self.models, types, self.log)
         self.root: str = os.fspath(root)
         self._catalog: Catalog = open_catalog(root, self.log)
         self._catalog.create()

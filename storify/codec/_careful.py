@@ -18,7 +18,7 @@ from storify.exceptions import UnstorableError
 from ._containers import sort_plainly
 from ._ext import MARKERS, Ext
 from ._frames import MAX_DEPTH, array_header, map_header
-from ._paths import Path, key_step, render
+from ._paths import Path, key_step, render, short
 from ._scalars import encode_bytearray, encode_int, encode_text
 
 __all__ = ["SETS", "CarefulEncoder", "refusal"]
@@ -266,7 +266,7 @@ _CODE: Final = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, LockT
 
 def _error(message: str, path: Path | str) -> UnstorableError:
     where = render(path)
-    return UnstorableError(f"cannot store {where}: {message}", where)
+    return UnstorableError(f"cannot store {short(where)}: {message}", where)
 
 
 _SUBCLASSED: Final = (

@@ -2,12 +2,13 @@
 
 from typing import Final
 
-__all__ = ["Path", "key_step", "render"]
+__all__ = ["Path", "key_step", "render", "short"]
 
 Path = tuple["Path | str", str]
 """A parent (or the path of the whole value) and the step from there."""
 
 _KEY_CHARS: Final = 60
+_SHOWN_CHARS: Final = 200
 
 
 def key_step(key: object) -> str:
@@ -29,3 +30,10 @@ def render(path: Path | str) -> str:
         steps.append(step)
     steps.append(path)
     return "".join(reversed(steps))
+
+
+def short(path: str) -> str:
+    """Cut the middle out of a path that nobody would read to its end."""
+    if len(path) <= _SHOWN_CHARS:
+        return path
+    return f"{path[: _SHOWN_CHARS // 2]} ... {path[-_SHOWN_CHARS // 2 :]}"

@@ -23,6 +23,7 @@ from msgpack import ExtType, Packer, Timestamp
 from storify.exceptions import UnstorableError
 
 from ._frames import MAX_DEPTH, check_joined, is_deep
+from ._scalars import SCALAR_ENCODERS
 
 __all__ = ["WRAPPER", "Writer", "holds_buffer", "tag_pattern"]
 
@@ -33,8 +34,8 @@ _ONE_KEY: Final = 0x81
 _BIN_8: Final = 0xC4
 _BIN_16: Final = 0xC5
 _BIN_32: Final = 0xC6
-_SCALARS: Final = {type(None), bool, int, float, str, bytes, ExtType, Timestamp}
-_PLAIN: Final = _HOLDERS | _SCALARS
+_NATIVE: Final = {type(None), bool, int, float, str, bytes, ExtType, Timestamp}
+_PLAIN: Final = _HOLDERS | _NATIVE | SCALAR_ENCODERS.keys()
 
 Encoder = Callable[[Any], Any]
 Unstructure = Callable[[Any], dict[str, Any] | None]

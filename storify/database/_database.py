@@ -29,7 +29,7 @@ from typing_extensions import TypeVar
 from storify.codec import CustomType
 from storify.database._farewell import finalize
 from storify.database._schema import Schema
-from storify.database._session import Session
+from storify.database._session import Root, Session
 from storify.database.backups import Backups
 from storify.engine import Engine, FileCatalog, FileEngine
 from storify.exceptions import (
@@ -80,6 +80,19 @@ class Use:
         if isinstance(hint, tuple):
             hint = Union[model]  # noqa: UP007 - the members are in a tuple
         return cls(hint=hint, key=key, readonly=readonly, strict=strict)
+
+
+def _checked_root(root: object, name: str) -> Root:
+    """Give a root that can be stored as one; None is an empty dict."""
+    if root is None:
+        return {}
+    if type(root) in (dict, list):
+        return cast("Root", root)
+    msg = (
+        f"cannot use a {type(root).__qualname__} as the root of database {name!r}: "
+        f"it is a dict or a list"
+    )
+    raise TypeError(msg)
 
 
 class _Items(ItemsView[K, V]):
@@ -176,12 +189,12 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         else:
             msg = "no database given: pass path=, or name= and root="
             raise ValueError(msg)
-        models = list(models)
+        schema = Schema(models, types, logger)
         self._open(
             name,
             engine,
-            Schema(models, types, logger),
-            models,
+            schema,
+            list(models),
             rootdata,
             Use.of(model, key, readonly=readonly, strict=strict),
         )
@@ -206,7 +219,7 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         self._use = use
         schema.register_hint(use.hint)
         schema.register_hint(use.key)
-        root = copy.deepcopy(initial) if initial is not None else {}
+        root = copy.deepcopy(_checked_root(initial, name))
         self._session = Session(
             name,
             engine,
@@ -311,14 +324,9 @@ class Database(MutableMapping[K, V], Generic[V, K]):
     @data.setter
     def data(self, root: dict[K, V] | list[V]) -> None:
         self._writable()
-        if type(root) not in (dict, list):
-            msg = (
-                f"cannot use {type(root).__qualname__} as the data of database "
-                f"{self.name!r}: the root is a dict or a list"
-            )
-            raise TypeError(msg)
+        checked = _checked_root(root, self.name)
         with self.lock:
-            self._session.data = root
+            self._session.data = checked
 
     def _root(self) -> dict[Any, Any] | list[Any]:
         if self.defunct:
@@ -355,7 +363,10 @@ class Database(MutableMapping[K, V], Generic[V, K]):
     def _load_error(self, key: object, record: Unloaded) -> ModelLoadError:
         cause = record.error
         path = f"$[{key!r}]" + (cause.path.removeprefix("$") if cause else "")
-        reason = cause or f"its class is not registered: {next(iter(record), None)!r}"
+        reason = cause or (
+            f"the class of {next(iter(record), None)!r} is not registered, "
+            f"pass it in models=[...]"
+        )
         msg = (
             f"cannot load {path} of database {self.name!r}: {reason}; the record is "
             f"kept as it is and can be read from db.data[{key!r}]"

@@ -98,7 +98,7 @@ def _abandon(session: "Session") -> None:
 def _put_aside(session: "Session") -> None:
     try:
         where = session.engine.save_unsaved(session.encode_storable())
-    except OSError:
+    except Exception:  # noqa: BLE001 - the other databases are to be saved still
         session.log.traceback(f"unsaved data of database {session.name!r} are lost")
     else:
         session.log.error(f"unsaved data of database {session.name!r} are in {where}")

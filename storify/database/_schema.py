@@ -17,6 +17,7 @@ from storify.logger import LoggerLike
 from storify.models import Model, Registry
 
 T = TypeVar("T")
+C = TypeVar("C")
 
 __all__ = ["Schema"]
 
@@ -33,6 +34,7 @@ class Schema:
     Raises:
         ModelError: A class is no model, or has a field that cannot be stored.
         DuplicateKeynameError: Two classes claim one name in the file.
+        TypeError: Something in *types* is no class.
     """
 
     def __init__(
@@ -50,9 +52,19 @@ class Schema:
             keynames=self.registry.keynames,
             learn=self.registry.learn,
         )
-        for type_ in types:
-            self.codec.register(type_)
-        self.registry.register(*models)
+        for type_ in _several(types, "types"):
+            self._register_given(type_)
+        self.registry.register(*_several(models, "models"))
+
+    def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
+        given: object = type_  # whatever a program without a type checker passes
+        if not isinstance(given, (type, CustomType)):
+            msg = (
+                f"cannot register {type_!r}: types are classes, or CustomType "
+                f"objects that say how to store one"
+            )
+            raise TypeError(msg)
+        self.codec.register(type_)
 
     def _register(self, type_: type[Any]) -> None:
         self.codec.register(type_)  # which is made after the registry
@@ -103,6 +115,14 @@ class Schema:
                 f"found {misfit.found}; the database is strict"
             )
             raise CheckError(msg, where)
+
+
+def _several(classes: Iterable[C], argument: str) -> Iterable[C]:
+    """Refuse one class in the place of a list; an enum would even be iterable."""
+    if isinstance(classes, type):
+        msg = f"{argument}={classes.__qualname__} is one class: pass a list of classes"
+        raise TypeError(msg)
+    return classes
 
 
 def _classes(hint: object) -> Iterator[type[Any]]:

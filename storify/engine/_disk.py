@@ -18,6 +18,7 @@ import sys
 __all__ = [
     "Found",
     "NotRegularFileError",
+    "append_bytes",
     "discard",
     "hard_link",
     "list_names",
@@ -269,6 +270,16 @@ def replace_bytes(
         raise
     if durable:
         sync_directory(directory)
+
+
+def append_bytes(path: str, payload: bytes) -> None:
+    """Append to a file that exists; not synced, and torn by a crash perhaps."""
+    flags = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
+    fd = os.open(path, flags)
+    try:
+        _write_all(fd, payload)
+    finally:
+        os.close(fd)
 
 
 def hard_link(path: str, link: str) -> bool:

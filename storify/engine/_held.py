@@ -1,17 +1,12 @@
 """What is done under the lock: replace the file, back it up, put it away.
 
-Each leaves the database whole. `Held.install` is the one that replaces it::
-
-    write and sync the new bytes under a random name    old state, a leftover
-    note old and new checksum in `.sum`, durable        old state
-    rename over the main file                           new state, or old after
-    sync the folder                                     ...a power cut; new state
-    note the new checksum alone                         new state
+Each step leaves the database whole; `file` shows the order of a commit.
 """
 
 import errno
 import os
-from contextlib import suppress
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -19,7 +14,7 @@ from storify.engine import _disk
 from storify.engine._backups import BackupFolder
 from storify.engine._place import Place
 from storify.engine._reading import Reading, read_state
-from storify.engine._record import Record, Sum, write_record
+from storify.engine._record import Record, Sum, settle_record, write_record
 from storify.engine._verdict import Main, Verdict
 from storify.engine.protocol import Clock, version_of
 from storify.exceptions import CorruptionError
@@ -70,15 +65,30 @@ class Held:
     def note(self, record: Record) -> None:
         """Write the record if possible; the data are safe without it.
 
-        Not synced: a power cut brings a record back that has this state as next.
+        Not durable: a power cut brings a record back that fits this state as well.
         """
-        if not self.writable:
-            return
-        place = self.place
+        if self.writable:
+            place = self.place
+            with self._or_warn("note the checksum of"):
+                write_record(place.record, record, place.prefix, durable=False)
+
+    @contextmanager
+    def _or_warn(self, doing: str) -> Generator[None]:
+        """Log the failure of a step that no data depend on."""
         try:
-            write_record(place.record, record, place.prefix, durable=False)
+            yield
         except OSError as err:
-            self.log.warning(f"cannot note the checksum of {place.link!r}: {err}")
+            self.log.warning(f"cannot {doing} {self.place.link!r}: {err}")
+
+    def require_writable(self, now: Reading) -> None:
+        """Respect the mode of a file that its folder would let us replace.
+
+        Raises:
+            PermissionError: The file is there and may not be written.
+        """
+        if now.main is not None and not os.access(self.place.main, os.W_OK):
+            path = self.place.link
+            raise PermissionError(errno.EACCES, "the file is read-only", path)
 
     def install(
         self,
@@ -96,13 +106,9 @@ class Held:
             stamp: When the new state was committed; now, unless given.
 
         Raises:
-            PermissionError: The file is there and may not be written. The folder
-                would let it be replaced, but that is not what its mode says.
             OSError: A step failed.
         """
         place = self.place
-        if now.main is not None and not os.access(place.main, os.W_OK):
-            raise PermissionError(errno.EACCES, "the file is read-only", place.link)
         _disk.make_directory(place.directory)
         if stamp is None:
             after = None if current is None else current.time
@@ -120,7 +126,8 @@ class Held:
             _disk.discard(temporary)
             raise
         _disk.sync_directory(place.directory)
-        self.note(record.settled())
+        with self._or_warn("note the checksum of"):
+            settle_record(place.record, record.settled())
         return found
 
     def replace(
@@ -130,6 +137,7 @@ class Held:
 
         A *rotten* file is kept aside instead. After a failure all is as before.
         """
+        self.require_writable(now)
         backup, made = None, False
         main, current = now.main, now.current
         if rotten and main is not None:
@@ -222,14 +230,10 @@ class Held:
 
     def prune(self, kept: int, good: str | None) -> None:
         """Delete old backups if possible; see `BackupFolder.prune`."""
-        try:
+        with self._or_warn("prune the backups of"):
             self.folder.prune(kept, good)
-        except OSError as err:
-            self.log.warning(f"cannot prune the backups of {self.place.link!r}: {err}")
 
     def sweep(self) -> None:
         """Remove what a crash left, if possible; see `Place.sweep`."""
-        try:
+        with self._or_warn("clean up beside"):
             self.place.sweep(self.log)
-        except OSError as err:
-            self.log.warning(f"cannot clean up beside {self.place.link!r}: {err}")

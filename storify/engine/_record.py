@@ -1,6 +1,7 @@
 """The checksum record ``.sum``: what the main file must hold.
 
-::
+It holds one line of JSON before a commit and a second one after; the last line
+whose ``check`` is right counts::
 
     {"current": SUM | null,     the state that was acknowledged last
      "next":    SUM | null,     the state that a commit is about to install
@@ -9,10 +10,11 @@
     SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit}
 
 ``next`` is written before the main file is renamed and becomes ``current``
-after. So a crash at any step leaves a main file that matches one of the two,
+after, by a line that is appended and not synced: it saves a sync for each
+commit, and if it is torn or lost the first line still says enough. So a crash at any step leaves a main file that matches one of the two,
 and is neither rot nor a foreign write. ``since`` keeps a recovery from bringing
 back a predecessor of the same name that was destroyed. The inode is never
-noted, so that a copied folder stays verified. A record with a wrong ``check``
+noted, so that a copied folder stays verified. A line with a wrong ``check``
 counts for nothing: else a rotten record would condemn a good file.
 """
 
@@ -24,7 +26,14 @@ from typing import Any
 
 from storify.engine import _disk
 
-__all__ = ["DamagedRecordError", "Record", "Sum", "read_record", "write_record"]
+__all__ = [
+    "DamagedRecordError",
+    "Record",
+    "Sum",
+    "read_record",
+    "settle_record",
+    "write_record",
+]
 
 CHECK_DIGITS = 16
 
@@ -100,22 +109,40 @@ def read_record(path: str) -> Record | None:
             raise
         msg = f"checksum record {path!r} is damaged: {err}"
         raise DamagedRecordError(msg) from err
-    try:
-        body: dict[str, Any] = json.loads(payload)
-        if body.pop("check") != _check(body):
-            msg = "its own checksum is wrong"
-            raise DamagedRecordError(msg)
-        return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-        msg = f"checksum record {path!r} is damaged: {err}"
-        raise DamagedRecordError(msg) from err
+    damage: Exception = ValueError("it is empty")
+    for line in reversed(payload.splitlines()):
+        try:
+            return _parse(line)
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
+            damage = err
+    msg = f"checksum record {path!r} is damaged: {damage}"
+    raise DamagedRecordError(msg) from damage
+
+
+def _parse(line: bytes) -> Record:
+    body: dict[str, Any] = json.loads(line)
+    if body.pop("check") != _check(body):
+        msg = "its own checksum is wrong"
+        raise ValueError(msg)
+    return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
+
+
+def _line(record: Record) -> bytes:
+    body = asdict(record)
+    body["check"] = _check(body)
+    return (json.dumps(body) + "\n").encode()
 
 
 def write_record(
     path: str, record: Record, prefix: str, *, durable: bool = True
 ) -> None:
     """Replace ``.sum``; if durable, new links in its folder are so as well."""
-    body = asdict(record)
-    body["check"] = _check(body)
-    payload = (json.dumps(body, indent=1) + "\n").encode()
-    _disk.replace_bytes(path, payload, prefix, durable=durable)
+    _disk.replace_bytes(path, _line(record), prefix, durable=durable)
+
+
+def settle_record(path: str, record: Record) -> None:
+    """Add what counts after the commit to a record that was just written.
+
+    Not synced: if a power cut takes it, the line before it names this state too.
+    """
+    _disk.append_bytes(path, _line(record))

@@ -149,6 +149,7 @@ def _repair(
     # A file that does not parse must not pass for acknowledged after a crash.
     noted = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
     try:
+        held.require_writable(now)
         if now.main is not None:
             held.keep_corrupt(now.main)
         found = held.install(now, payload, now.current if noted else None, stamp)

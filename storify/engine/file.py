@@ -3,8 +3,8 @@
 A commit, with what a crash after each step leaves::
 
     lock; check that the file is still at the base
-    write and sync the new bytes under a random name    old state, a leftover
     link the old file into the backups                  old state
+    write and sync the new bytes under a random name    old state, a leftover
     note old and new checksum in `.sum`, durable        old state
     rename over the main file                           new state, or old after
     sync the folder                                     ...a power cut; new state

@@ -129,7 +129,8 @@ class Registry:
     def wraps(self) -> Mapping[type, Callable[[Any], dict[str, Any]]]:
         """Classes that were stored before, to what gives their wrappers. Live.
 
-        `unstructure` does the same for their objects, after another look-up.
+        The same wrappers as of `unstructure`, in less time; but their fields may be
+        the live ``__dict__`` of the object, so they are only to be read.
         """
         return self._wraps
 
@@ -348,10 +349,8 @@ class Registry:
             UnstorableError: The object lacks a field, or has a forbidden one.
         """
         cls = cast("type[Model]", obj.__class__)
-        wrap = self._wraps.get(cls)
-        if wrap is not None:
-            return wrap(obj)
-        if cls not in self._by_class:
+        entry = self._by_class.get(cls)
+        if entry is None:
             if isinstance(obj, Unloaded):
                 return _wrapper(obj)
             if not is_model(obj):
@@ -362,12 +361,16 @@ class Registry:
                 f"{_name(cls)} was not registered; its objects are stored all the "
                 "same, but pass it in models=[...] so that they load as objects"
             )
-        return self._wrap_of(cls)(obj)
+            entry = self._by_class[cls]
+        if cls not in self._wraps:
+            self._add_wrap(entry)
+        return {entry.keyname: entry.planned().unstructure(obj)}
 
-    def _wrap_of(self, cls: type) -> Callable[[Any], dict[str, Any]]:
-        with self._lock:  # not while a registration is taken back
-            wrap = self._wraps[cls] = self._entry_of(cls).planned().wrap
-            return wrap
+    def _add_wrap(self, entry: Entry) -> None:
+        with self._lock:
+            wrap = entry.planned().wrap
+            if self._by_class.get(entry.cls) is entry:  # it was not taken back
+                self._wraps[entry.cls] = wrap
 
     # Trees to objects
 

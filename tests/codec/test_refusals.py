@@ -295,3 +295,17 @@ def test_without_end_is_refused(codec: Codec) -> None:
     """A value far deeper than Python's recursion limit gives the same error."""
     with pytest.raises(UnstorableError, match="500 containers"):
         codec.encode(_lists(100_000))
+
+
+def test_a_very_long_path_is_shortened_in_the_message():
+    """The error's attribute has all of it."""
+    value: list[object] = [object()]
+    for _ in range(200):
+        value = [value]
+
+    with pytest.raises(UnstorableError) as caught:
+        Codec().encode(value)
+
+    assert caught.value.path == "$" + "[0]" * 201
+    assert len(str(caught.value)) < 600
+    assert " ... " in str(caught.value)

@@ -112,7 +112,7 @@ def test_a_file_cut_at_any_length_is_recovered(tmp_path, touched):
     """From the newest backup; the damaged file is kept."""
     grow(tmp_path, 2)
     good = main(tmp_path).read_bytes()
-    for length in range(0, len(good), 7):
+    for length in range(len(good)):
         if touched:
             main(tmp_path).write_bytes(good[:length])
         else:
@@ -426,11 +426,30 @@ def test_a_damaged_record_condemns_no_good_file(folder, bad):
 def test_a_flipped_digit_in_the_record_condemns_no_good_file(folder):
     """The record has a checksum of its own."""
     record = backups(folder) / ".sum"
-    tree = json.loads(record.read_bytes())
-    tree["current"]["sha256"] = "0" * 64
-    record.write_text(json.dumps(tree))
+    lines = []
+    for line in record.read_bytes().splitlines():
+        tree = json.loads(line)
+        tree["current"]["sha256"] = "0" * 64
+        lines.append(json.dumps(tree))
+    record.write_text("\n".join(lines))
+    log = Log()
 
-    assert make_engine(folder).load(parse).value == 3
+    assert make_engine(folder, log=log).load(parse).value == 3
+    assert "its own checksum is wrong" in log.warnings[0]
+
+
+def test_a_record_cut_at_any_length_condemns_no_good_file(folder):
+    """As a crash leaves it: its second line is not synced, and says no more."""
+    record = backups(folder) / ".sum"
+    whole = record.read_bytes()
+    first = len(whole.splitlines(keepends=True)[0])
+    for length in range(len(whole)):
+        record.write_bytes(whole[:length])
+        log = Log()
+
+        assert make_engine(folder, log=log).load(parse).value == 3
+        # The line itself is whole without its end.
+        assert bool(log.warnings) == (length < first - 1)
 
 
 def test_a_damaged_record_and_a_lost_file_are_a_loss(folder):

@@ -1,5 +1,6 @@
 """The folder of databases: names, opening once, renaming, removing, closing."""
 
+from collections.abc import Sequence
 from enum import Enum
 from pathlib import Path
 
@@ -449,3 +450,53 @@ def test_an_unregistered_model_is_stored_with_a_warning(root):
 
     assert any("models" in line and "User" in line for line in log.lines)
     assert sf.get_db("d")["a"] == User("Ann")
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"models": User}, {"types": Colour}], ids=["models", "types"]
+)
+def test_one_class_instead_of_a_list_is_refused(root, arguments):
+    """An enum would even be iterable."""
+    with pytest.raises(TypeError, match="pass a list"):
+        Storify(root, **arguments)
+
+
+def test_a_type_must_be_a_class(root):
+    """The message says what is expected."""
+    with pytest.raises(TypeError, match="CustomType"):
+        Storify(root, types=["Colour"])
+
+
+@pytest.mark.parametrize("initial", [5, (1,), "text", {1}], ids=repr)
+def test_a_root_is_a_dict_or_a_list(sf, initial):
+    """Nothing else could be saved as one."""
+    with pytest.raises(TypeError, match="dict or a list"):
+        sf.get_db("d", root=initial)
+
+    assert not sf.db_exists("d")
+
+
+def test_an_abstract_class_as_model_registers_nothing(sf):
+    """Its subclasses are what is stored."""
+    db = sf.get_db("d", model=Sequence)
+    db["a"] = [1]
+
+    db.flush()
+
+    assert db.dirty() == set()
+
+
+def test_a_generic_as_model_registers_its_parts(root):
+    """The enum inside of it needs no other mention."""
+    Storify(root).get_db("d", model=list[Colour])["a"] = [Colour.RED]
+
+    assert Storify(root).get_db("d", model=list[Colour])["a"] == [Colour.RED]
+
+
+def test_two_types_of_one_name_are_refused(sf):
+    """Also when the second one comes with a model= hint."""
+    sf.register_type(Colour)
+    other = Enum("Colour", ["RED"])
+
+    with pytest.raises(DuplicateKeynameError):
+        sf.get_db("d", model=other)
