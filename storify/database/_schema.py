@@ -57,8 +57,7 @@ class Schema:
         self.registry.register(*_several(models, "models"))
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
-        given: object = type_  # whatever a program without a type checker passes
-        if not isinstance(given, (type, CustomType)):
+        if not _is_class(type_):
             msg = (
                 f"cannot register {type_!r}: types are classes, or CustomType "
                 f"objects that say how to store one"
@@ -115,6 +114,10 @@ class Schema:
                 f"found {misfit.found}; the database is strict"
             )
             raise CheckError(msg, where)
+
+
+def _is_class(given: object) -> bool:
+    return isinstance(given, (type, CustomType))
 
 
 def _several(classes: Iterable[C], argument: str) -> Iterable[C]:
