@@ -15,9 +15,9 @@ from typing_extensions import TypeVar
 from storify._autosave import autosaver
 from storify.codec import CustomType
 from storify.database import Database
-from storify.database._database import Use
 from storify.database._farewell import is_open
 from storify.database._schema import Schema
+from storify.database._use import Use
 from storify.engine import Catalog, open_catalog
 from storify.exceptions import DatabaseLoadError, DatabaseOpenError
 from storify.logger import BasicLogger, LoggerLike, adapt

@@ -35,7 +35,7 @@ _BIN_8: Final = 0xC4
 _BIN_16: Final = 0xC5
 _BIN_32: Final = 0xC6
 _NATIVE: Final = {type(None), bool, int, float, str, bytes, ExtType, Timestamp}
-_PLAIN: Final = _HOLDERS | _NATIVE | SCALAR_ENCODERS.keys()
+_SCALARS: Final = _NATIVE | SCALAR_ENCODERS.keys()
 
 Encoder = Callable[[Any], Any]
 Unstructure = Callable[[Any], dict[str, Any] | None]
@@ -60,10 +60,10 @@ def holds_buffer(
         kinds = set(map(type, items))
         if kinds & _BUFFERS:
             return True
-        if not kinds <= _PLAIN:
-            items = [item if type(item) in _PLAIN else lower(item) for item in items]
-        elif not kinds & _HOLDERS:
+        if kinds <= _SCALARS:
             return False
+        items = [item for item in items if type(item) not in _SCALARS]
+        items = [i if type(i) in _HOLDERS else lower(i) for i in items]
         items = gc.get_referents(*(i for i in items if type(i) in _HOLDERS))
     return False
 

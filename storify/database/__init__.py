@@ -1,6 +1,6 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
-- `Database`: the mapping, its lifecycle, its types (``_database``)
+- `Database`: what the user holds (``_database``); as a dict (``_mapping``)
 - `Backups`: what can be restored (``backups``)
 - ``_session``: live data, the durable state they came from, flush
 - ``_merge``, ``_refresh``: what another writer committed, brought into live objects

@@ -1,85 +1,38 @@
 """`Database`: a persistent dict (or list) over a session.
 
-The mapping methods work on live objects in memory and cost what a dict costs;
-`flush` makes them durable. All rules of saving are the session's, all rules of
-files the engine's; this class is what the user holds.
+This class is what the user holds: the life of a database, from opening to
+destroying. What it does as a dict is in `_mapping`, all rules of saving are the
+session's, all rules of files the engine's.
 """
 
 import copy
 import os
 import time
 import weakref
-from collections.abc import (
-    Callable,
-    ItemsView,
-    Iterable,
-    Iterator,
-    MutableMapping,
-    ValuesView,
-)
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
-from enum import Enum
+from dataclasses import replace
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, Union, cast, overload
+from typing import Any, Generic, Self, cast
 
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
 from storify.database._farewell import finalize
+from storify.database._mapping import RootMapping
 from storify.database._schema import Schema
 from storify.database._session import Root, Session
+from storify.database._use import Use
 from storify.database.backups import Backups
 from storify.engine import Engine, FileCatalog, FileEngine
-from storify.exceptions import (
-    DatabaseClosedError,
-    DatabaseReadOnlyError,
-    ModelLoadError,
-)
+from storify.exceptions import DatabaseClosedError, DatabaseReadOnlyError
 from storify.logger import BasicLogger, LoggerLike, adapt
-from storify.models import Unloaded
 
-__all__ = ["Database", "Use"]
+__all__ = ["Database"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
-T = TypeVar("T")
-
-
-class Missing(Enum):
-    """The type of `MISSING`; an enum, so that type checkers narrow it."""
-
-    MISSING = "missing"
-
-
-#: Stands for an argument that was not given, where None is a value.
-MISSING: Literal[Missing.MISSING] = Missing.MISSING
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Use:
-    """How one Database uses its file.
-
-    Attributes:
-        hint: The declared type of the values, None if untyped.
-        key: The declared type of the keys, None if untyped.
-        readonly: Never written.
-        strict: Values are checked against *hint* when they are set.
-    """
-
-    hint: Any = None
-    key: Any = None
-    readonly: bool = False
-    strict: bool = False
-
-    @classmethod
-    def of(cls, model: Any, key: Any, *, readonly: bool, strict: bool) -> "Use":
-        """Make one from `Storify.get_db`'s arguments; a tuple is a union."""
-        hint: Any = model
-        if isinstance(hint, tuple):
-            hint = Union[model]  # noqa: UP007 - the members are in a tuple
-        return cls(hint=hint, key=key, readonly=readonly, strict=strict)
 
 
 def _checked_root(root: object, name: str) -> Root:
@@ -95,26 +48,7 @@ def _checked_root(root: object, name: str) -> Root:
     raise TypeError(msg)
 
 
-class _Items(ItemsView[K, V]):
-    """The items of a database, without a look-up for each."""
-
-    _mapping: "Database[V, K]"
-
-    def __iter__(self) -> Iterator[tuple[K, V]]:
-        return self._mapping._checked()  # noqa: SLF001 - a part of the class
-
-
-class _Values(ValuesView[V]):
-    """The values of a database, without a look-up for each."""
-
-    _mapping: "Database[V, Any]"
-
-    def __iter__(self) -> Iterator[V]:
-        for _, value in self._mapping._checked():  # noqa: SLF001 - as above
-            yield value
-
-
-class Database(MutableMapping[K, V], Generic[V, K]):
+class Database(RootMapping[V, K], Generic[V, K]):
     """A persistent dict of live objects, kept in one MessagePack file.
 
     Get one from `Storify.get_db`, or open a file directly with ``path=``.
@@ -154,7 +88,6 @@ class Database(MutableMapping[K, V], Generic[V, K]):
         ValueError: Neither *path* nor *name* and *root* were given.
     """
 
-    name: str
     models: list[type[Any]]
     log: LoggerLike
     #: When this object last flushed, in seconds since the epoch.
@@ -345,97 +278,6 @@ class Database(MutableMapping[K, V], Generic[V, K]):
             raise DatabaseReadOnlyError(msg)
         return root
 
-    # -- the mapping -----------------------------------------------------------
-
-    def __getitem__(self, key: K) -> V:
-        """Give the live value under *key* (for a list root, at an index).
-
-        Raises:
-            KeyError: There is no such key.
-            ModelLoadError: In a typed database, the record does not fit its
-                class; ``db.data[key]`` is the record as it was read.
-        """
-        value = cast("Any", self._root())[key]
-        if type(value) is Unloaded and self._use.hint is not None:
-            raise self._load_error(key, value)
-        return cast("V", value)
-
-    def _load_error(self, key: object, record: Unloaded) -> ModelLoadError:
-        cause = record.error
-        path = f"$[{key!r}]" + (cause.path.removeprefix("$") if cause else "")
-        reason = cause or (
-            f"the class of {next(iter(record), None)!r} is not registered, "
-            f"pass it in models=[...]"
-        )
-        msg = (
-            f"cannot load {path} of database {self.name!r}: {reason}; the record is "
-            f"kept as it is and can be read from db.data[{key!r}]"
-        )
-        error = (type(cause) if cause else ModelLoadError)(msg, path)
-        error.__cause__ = cause
-        return error
-
-    def values(self) -> ValuesView[V]:
-        """Give a view of the live values, as a dict does.
-
-        Iterating over it raises `ModelLoadError` at a record that does not fit
-        its class, in a typed database.
-        """
-        return _Values(self)
-
-    def items(self) -> ItemsView[K, V]:
-        """Give a view of the keys and live values, as a dict does.
-
-        Iterating over it raises as iterating over `values` does.
-        """
-        return _Items(self)
-
-    def _checked(self) -> Iterator[tuple[K, V]]:
-        root = self._root()
-        pairs: Iterable[tuple[Any, Any]] = (
-            enumerate(root) if isinstance(root, list) else root.items()
-        )
-        typed = self._use.hint is not None
-        for key, value in pairs:
-            if type(value) is Unloaded and typed:
-                raise self._load_error(key, value)
-            yield cast("tuple[K, V]", (key, value))
-
-    def __setitem__(self, key: K, value: V) -> None:
-        """Put the live *value* under *key*; it is saved by the next flush.
-
-        Raises:
-            CheckError: The database is strict and the value misfits its type.
-            DatabaseReadOnlyError: The database was opened read-only.
-        """
-        root = self._writable()
-        if self._use.strict:
-            self._check(key, value)
-        cast("Any", root)[key] = value
-
-    def _check(self, key: object, value: object) -> None:
-        path = f"$[{key!r}]"
-        if self._use.key is not None:
-            self._schema.check(key, self._use.key, path)
-        hint = type(value) if self._use.hint is None else self._use.hint
-        self._schema.check(value, hint, path)
-
-    def __delitem__(self, key: K) -> None:
-        """Remove *key* and its value; KeyError if there is none."""
-        del cast("Any", self._writable())[key]
-
-    def __iter__(self) -> Iterator[K]:
-        """Iterate over the keys in order; for a list root over its items."""
-        return iter(cast("dict[K, V]", self._root()))
-
-    def __len__(self) -> int:
-        """Count the keys; for a list root its items."""
-        return len(self._root())
-
-    def __contains__(self, key: object) -> bool:
-        """Whether *key* is there; for a list root, whether the item is."""
-        return key in self._root()
-
     def __eq__(self, other: object) -> bool:
         """Whether *other* is this very object; contents are not compared."""
         return self is other
@@ -450,55 +292,6 @@ class Database(MutableMapping[K, V], Generic[V, K]):
             what = "destroyed" if self.destroyed else "closed"
             return f"<Database {self.name!r} ({what})>"
         return f"<Database {self.name!r} ({len(self)} items, {self.path})>"
-
-    @overload
-    def pop(self, key: K = ..., /) -> V: ...
-    @overload
-    def pop(self, key: K, /, default: V) -> V: ...
-    @overload
-    def pop(self, key: K, /, default: T) -> V | T: ...
-    def pop(self, key: Any = MISSING, /, default: Any = MISSING) -> Any:
-        """Remove *key* and give its value, or *default* if there is none.
-
-        For a list root *key* is an index, the last one if left out.
-
-        Raises:
-            KeyError, IndexError: There is no such item and no default.
-            TypeError: The root is a dict and no key was given.
-        """
-        root = self._writable()
-        if isinstance(root, list):
-            return root.pop() if key is MISSING else root.pop(key)
-        if key is MISSING:
-            msg = f"pop from database {self.name!r} needs a key: its root is a dict"
-            raise TypeError(msg)
-        return root.pop(key) if default is MISSING else root.pop(key, default)
-
-    def append(self, value: V) -> None:
-        """Append *value* to a list root; TypeError if the root is a dict."""
-        root = self._list("append to")
-        if self._use.strict:
-            self._check(len(root), value)
-        root.append(value)
-
-    def remove(self, value: V) -> None:
-        """Remove the first item equal to *value* from a list root.
-
-        Raises:
-            ValueError: There is no such item.
-            TypeError: The root is a dict.
-        """
-        self._list("remove an item from").remove(value)
-
-    def _list(self, what: str) -> list[Any]:
-        root = self._writable()
-        if isinstance(root, list):
-            return root
-        msg = (
-            f"cannot {what} database {self.name!r}: its root is a dict; "
-            f"a list root is made by get_db(name, root=[])"
-        )
-        raise TypeError(msg)
 
     # -- saving ----------------------------------------------------------------
 

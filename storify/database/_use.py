@@ -1,0 +1,31 @@
+"""How one `Database` object uses its database: its types and its permissions."""
+
+from dataclasses import dataclass
+from typing import Any, Union
+
+__all__ = ["Use"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """How one Database uses its file.
+
+    Attributes:
+        hint: The declared type of the values, None if untyped.
+        key: The declared type of the keys, None if untyped.
+        readonly: Never written.
+        strict: Values are checked against *hint* when they are set.
+    """
+
+    hint: Any = None
+    key: Any = None
+    readonly: bool = False
+    strict: bool = False
+
+    @classmethod
+    def of(cls, model: Any, key: Any, *, readonly: bool, strict: bool) -> "Use":
+        """Make one from `Storify.get_db`'s arguments; a tuple is a union."""
+        hint: Any = model
+        if isinstance(hint, tuple):
+            hint = Union[model]  # noqa: UP007 - the members are in a tuple
+        return cls(hint=hint, key=key, readonly=readonly, strict=strict)
