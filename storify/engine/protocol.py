@@ -170,6 +170,7 @@ class Engine(Protocol):
             StaleVersionError: The state is no longer at ``commit.base``.
             DatabaseReadOnlyError: The engine was opened for reading.
             DatabaseLockedError: Another writer held the lock for too long.
+            PermissionError: The state may not be written; nothing was.
             OSError: Nothing is acknowledged; the old state (or, if only the last
                 sync failed, perhaps the new one) is on disk, whole. The same
                 commit may be tried again with the same base.
@@ -177,7 +178,13 @@ class Engine(Protocol):
         ...
 
     def changed_since(self, version: Version | None) -> bool:
-        """Whether the state is another one than *version*; cheap if it is not."""
+        """Whether the state is another one than *version*; cheap if it is not.
+
+        A damaged state is another one.
+
+        Raises:
+            OSError: The state could not be read.
+        """
         ...
 
     def writable(self) -> bool:
@@ -188,9 +195,12 @@ class Engine(Protocol):
         """Keep every other writer out for the length of a ``with`` block.
 
         The calls of the same engine in the same thread go through. Blocks nest.
+        Another engine in this thread is told at once that it would wait for ever.
 
         Raises:
+            DatabaseReadOnlyError: The engine was opened for reading.
             DatabaseLockedError: Another writer held the lock for too long.
+            OSError: The lock could not be made.
         """
         ...
 
@@ -200,6 +210,12 @@ class Engine(Protocol):
         Returns:
             The id; None if there is no state. A state that has a backup already
             is not copied again.
+
+        Raises:
+            CorruptionError: The state is damaged; load it, so that it is recovered.
+            DatabaseReadOnlyError: The engine was opened for reading.
+            DatabaseLockedError: Another writer held the lock for too long.
+            OSError: Nothing was added.
         """
         ...
 
@@ -227,7 +243,11 @@ class Engine(Protocol):
     def save_unsaved(self, payload: bytes) -> str:
         """Keep a state that cannot be committed and give the place it is in.
 
-        Takes no lock, for the last moments of a process.
+        Takes no lock, for the last moments of a process. Of several states each
+        gets a place of its own, and none is ever pruned.
+
+        Raises:
+            OSError: There is no place that can be written.
         """
         ...
 
@@ -236,14 +256,27 @@ class Engine(Protocol):
 
         Returns:
             Where it is now; None if there was none.
+
+        Raises:
+            DatabaseReadOnlyError: The engine was opened for reading.
+            DatabaseLockedError: Another writer held the lock for too long.
+            OSError: It is where it was, or put away already.
         """
         ...
 
     def destroy(self, *, backups: bool = False) -> None:
         """Remove the database; its last state joins the backups.
 
+        A damaged state is kept apart from them. A database that does not exist
+        is no error.
+
         Args:
             backups: Erase all backups as well.
+
+        Raises:
+            DatabaseReadOnlyError: The engine was opened for reading.
+            DatabaseLockedError: Another writer held the lock for too long.
+            OSError: The database is there still, or its last state is a backup.
         """
         ...
 
@@ -292,13 +325,16 @@ class Catalog(Protocol):
             FileNotFoundError: There is no *old*.
             FileExistsError: There is a *new* already.
             DatabaseNameError: A name is not allowed.
+            DatabaseLockedError: One of them was in use for too long.
+            OSError: It has exactly one of the names, with its backups.
         """
         ...
 
     def remove(self, name: str) -> None:
-        """Destroy a database; its backups stay.
+        """Destroy a database; its backups stay. Raises as `Engine.destroy` too.
 
         Raises:
             FileNotFoundError: There is no such database.
+            DatabaseNameError: No database can have this name.
         """
         ...

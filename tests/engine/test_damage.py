@@ -1,71 +1,29 @@
-"""Damaged, lost and foreign files: always noticed, healed where it is possible."""
+"""Damaged and lost files: always noticed, healed where it is possible."""
 
 import errno
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from faults.disk import (
+from faults.database import (
     Log,
-    Scenario,
+    backups,
     commit,
+    everything,
     flip,
+    generations,
     grow,
+    keep_times,
+    main,
     make_catalog,
     make_engine,
     parse,
     state,
 )
-from storify.engine import (
-    Commit,
-    FileEngine,
-    StaleVersionError,
-    _disk,
-    _reading,
-    version_of,
-)
+from storify.engine import Commit, FileEngine, _disk, _reading
 from storify.engine._verdict import Verdict
-from storify.exceptions import CorruptionError, DatabaseLoadError
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A folder with a database at generation 3 and backups of 2 and 1."""
-    grow(tmp_path, 3)
-    return tmp_path
-
-
-def main(folder: Path) -> Path:
-    """The main file."""
-    return folder / "users.mpack"
-
-
-def backups(folder: Path) -> Path:
-    """The folder of backups."""
-    return folder / ".backups" / "users"
-
-
-def generations(engine: FileEngine) -> list[int]:
-    """What the backups hold, newest first."""
-    return [parse(engine.read_backup(backup.id)) for backup in engine.backups()]
-
-
-def everything(folder: Path) -> dict[str, bytes]:
-    """All bytes in a folder, but the lock."""
-    return {
-        str(path.relative_to(folder)): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name != ".lock"
-    }
-
-
-def keep_times(path: Path, payload: bytes) -> None:
-    """Write without a change of the time, as rot does."""
-    before = path.stat()
-    path.write_bytes(payload)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+from storify.exceptions import CorruptionError
 
 
 def undetected(tmp_path: Path, loader=parse) -> list[int]:
@@ -108,8 +66,8 @@ def test_a_missing_checksum_is_caught(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("touched", [False, True], ids=["same time", "other time"])
-def test_a_file_cut_at_any_length_is_recovered(tmp_path, touched):
-    """From the newest backup; the damaged file is kept."""
+def test_a_file_cut_at_any_length_is_noticed(tmp_path, touched):
+    """The newest backup is served instead, and the log says so."""
     grow(tmp_path, 2)
     good = main(tmp_path).read_bytes()
     for length in range(len(good)):
@@ -118,15 +76,37 @@ def test_a_file_cut_at_any_length_is_recovered(tmp_path, touched):
         else:
             keep_times(main(tmp_path), good[:length])
         log = Log()
-        engine = make_engine(tmp_path, log=log)
+        engine = FileEngine(main(tmp_path), log=log, readonly=True)
 
         loaded = engine.load(parse)
 
         assert loaded.value == 1
         assert Path(loaded.recovered_from).name in "".join(log.warnings)
-        assert main(tmp_path).read_bytes() == state(1)
-    kept = list(backups(tmp_path).glob("*.corrupt"))
-    assert len(kept) == 5
+        assert main(tmp_path).read_bytes() == good[:length]
+
+
+def test_a_file_that_is_damaged_again_and_again_is_repaired_each_time(folder):
+    """Only so many damaged files are kept, and no backup is pushed out."""
+    good = main(folder).read_bytes()
+    for length in range(0, len(good), 30):
+        main(folder).write_bytes(good[:length])
+
+        assert make_engine(folder).load(parse).value == 2
+        assert main(folder).read_bytes() == state(2)
+
+    assert len(list(backups(folder).glob("*.corrupt"))) == 5
+    assert generations(make_engine(folder)) == [2, 1]
+
+
+def test_a_recovered_state_is_backed_up_only_once(folder):
+    """It keeps its time, or each recovery would push another state out."""
+    for generation in range(4, 12):
+        main(folder).write_bytes(b"bad")
+        engine = make_engine(folder)
+        assert engine.load(parse).value == 2
+        commit(engine, generation)
+
+    assert generations(make_engine(folder)) == [2, 1]
 
 
 def test_a_recovery_names_what_was_wrong_and_what_was_used(folder):
@@ -240,310 +220,53 @@ def test_unsaved_states_are_no_candidates(folder):
     assert make_engine(folder).load(parse).value == 2
 
 
-def test_a_foreign_change_is_taken_over_if_it_parses(folder):
-    """With a warning; the state before is kept as far as it was backed up."""
-    main(folder).write_bytes(state(8))
-    log = Log()
+class BadSector:
+    """The os module on a disk that cannot read one file, nor link if so told."""
 
-    loaded = make_engine(folder, log=log).load(parse)
+    def __init__(self, path: Path, links: bool = True) -> None:
+        self.inode = path.stat().st_ino
+        self.links = links
 
-    assert (loaded.value, loaded.recovered_from) == (8, None)
-    assert "another program" in log.warnings[0]
-    later = Log()
-    commit(make_engine(folder, log=later), 9)
-    assert later.warnings == []
-    assert generations(make_engine(folder)) == [8, 2, 1]
+    def __getattr__(self, name):
+        return getattr(os, name)
 
+    def read(self, fd, size):
+        """Read what can be read."""
+        if os.fstat(fd).st_ino == self.inode:
+            raise OSError(errno.EIO, "bad sector")
+        return os.read(fd, size)
 
-def test_a_touched_or_copied_folder_is_no_foreign_change(folder):
-    """The content counts, not the inode nor the time."""
-    os.utime(main(folder), ns=(1, 1))
-    log = Log()
-
-    assert make_engine(folder, log=log).load(parse).value == 3
-    assert log.warnings == []
-    flip(main(folder))
-    assert make_engine(folder, log=log).load(parse).value == 2
-
-
-def test_a_file_of_unknown_origin_is_taken_over_silently(tmp_path):
-    """It is watched from then on; so are files of release 0.0.11."""
-    main(tmp_path).write_bytes(state(4))
-    log = Log()
-
-    assert make_engine(tmp_path, log=log).load(parse).value == 4
-    assert log.lines == []
-    flip(main(tmp_path))
-    with pytest.raises(CorruptionError):
-        make_engine(tmp_path).load(parse)
-
-
-@pytest.mark.parametrize("mtime_ns", [-(10**18), 0, 10**19])
-def test_odd_file_times_do_no_harm(tmp_path, mtime_ns):
-    """A file from before 1970 or far from now can be backed up."""
-    main(tmp_path).write_bytes(state(4))
-    try:
-        os.utime(main(tmp_path), ns=(mtime_ns, mtime_ns))
-    except (OverflowError, OSError):
-        pytest.skip("the file system cannot have this time")
-
-    commit(make_engine(tmp_path), 5)
-    commit(make_engine(tmp_path), 6)
-
-    assert generations(make_engine(tmp_path)) == [5, 4]
-
-
-def test_numbered_backups_are_listed_last_and_used_last(tmp_path):
-    """They are ordered by number, not by text; strangers are ignored."""
-    main(tmp_path).write_bytes(b"bad")
-    backups(tmp_path).mkdir(parents=True)
-    for number in (3, 7, 10):
-        (backups(tmp_path) / str(number)).write_bytes(state(number))
-    strangers = [
-        "notes.txt",
-        "07",
-        "-1",
-        "2.bak",
-        "20269999T999999.000000Z-" + "a" * 32,
-    ]
-    for name in strangers:
-        (backups(tmp_path) / name).write_bytes(b"mine")
-    (backups(tmp_path) / "5").mkdir()
-    engine = make_engine(tmp_path)
-
-    assert [backup.id for backup in engine.backups()] == ["10", "7", "3"]
-    assert {(b.kind, b.time) for b in engine.backups()} == {("legacy", None)}
-    (backups(tmp_path) / "10").write_bytes(b"bad too")
-    loaded = engine.load(parse)
-
-    assert loaded.value == 7
-    (backups(tmp_path) / "5").rmdir()
-    for generation in range(20, 30):
-        commit(engine, generation)
-    assert generations(engine) == [28, 27, 26, 25, 24]
-    assert all((backups(tmp_path) / name).exists() for name in strangers)
-
-
-def test_the_newest_good_backup_is_never_pruned(folder):
-    """Even if it is the oldest: the newer ones are damaged."""
-    engine = make_engine(folder)
-    commit(engine, 4)
-    for backup in engine.backups()[:-1]:
-        Path(engine.backup_path(backup.id)).write_bytes(b"rot")
-    engine.max_backups = 0
-
-    commit(engine, 5)
-
-    ids = [backup.id for backup in engine.backups()]
-    assert parse(engine.read_backup(ids[-1])) == 1
-    assert len(ids) == 2
-
-
-def test_without_a_verified_backup_none_is_pruned(tmp_path):
-    """A numbered backup proves nothing by itself."""
-    engine = grow(tmp_path, 1)
-    for number in (1, 2, 3):
-        (backups(tmp_path) / str(number)).write_bytes(state(number))
-    engine.max_backups = 0
-
-    commit(engine, 5)
-
-    assert generations(engine) == [3, 2, 1]
-
-
-def test_rot_between_load_and_commit_is_healed(folder):
-    """The caller has the whole state; the rotten file does not become a backup."""
-    log = Log()
-    engine = make_engine(folder, log=log)
-    version = engine.load(parse).version
-    flip(main(folder))
-
-    engine.commit(Commit(version, {}, lambda: state(4)))
-
-    assert "written anew" in log.warnings[0]
-    assert generations(engine) == [2, 1]
-    assert list(backups(folder).glob("*.corrupt"))
-    assert make_engine(folder).load(parse).value == 4
-
-
-def test_a_loss_between_load_and_commit_is_healed(folder):
-    """If nobody else committed in between."""
-    log = Log()
-    engine = make_engine(folder, log=log)
-    version = engine.load(parse).version
-    main(folder).unlink()
-
-    assert engine.changed_since(version)
-    with pytest.raises(StaleVersionError):
-        engine.commit(Commit(None, {}, lambda: state(4)))
-    with pytest.raises(StaleVersionError):
-        engine.commit(Commit(version_of(b"other"), {}, lambda: state(4)))
-    engine.commit(Commit(version, {}, lambda: state(4)))
-
-    assert "missing" in log.warnings[0]
-    assert make_engine(folder).load(parse).value == 4
-
-
-def test_a_foreign_change_between_load_and_commit_is_stale(folder):
-    """The caller must merge, also if the other program wrote the same length."""
-    engine = make_engine(folder)
-    version = engine.load(parse).version
-    main(folder).write_bytes(state(8))
-
-    with pytest.raises(StaleVersionError):
-        engine.commit(Commit(version, {}, lambda: state(4)))
-
-    assert engine.changed_since(version)
-    assert engine.load(parse).value == 8
-
-
-def test_a_touched_file_has_not_changed(folder):
-    """It is read once and then known."""
-    engine = make_engine(folder)
-    version = engine.load(parse).version
-    os.utime(main(folder), ns=(1, 1))
-
-    assert not engine.changed_since(version)
-    assert not engine.changed_since(version)
-    assert engine.commit(Commit(version, {}, lambda: state(4)))
-
-
-@pytest.mark.parametrize(
-    "bad", [b"", b"{}", b"[]", b"null", b"\xff", b'{"check": 1}', b"[" * 100_000]
-)
-def test_a_damaged_record_condemns_no_good_file(folder, bad):
-    """The file is judged by itself, and watched again."""
-    record = backups(folder) / ".sum"
-    record.write_bytes(bad)
-    log = Log()
-
-    assert make_engine(folder, log=log).load(parse).value == 3
-    assert "damaged" in log.warnings[0]
-    flip(main(folder))
-    assert make_engine(folder).load(parse).value == 2
-
-
-def test_a_flipped_digit_in_the_record_condemns_no_good_file(folder):
-    """The record has a checksum of its own."""
-    record = backups(folder) / ".sum"
-    lines = []
-    for line in record.read_bytes().splitlines():
-        tree = json.loads(line)
-        tree["current"]["sha256"] = "0" * 64
-        lines.append(json.dumps(tree))
-    record.write_text("\n".join(lines))
-    log = Log()
-
-    assert make_engine(folder, log=log).load(parse).value == 3
-    assert "its own checksum is wrong" in log.warnings[0]
-
-
-def test_a_record_cut_at_any_length_condemns_no_good_file(folder):
-    """As a crash leaves it: its second line is not synced, and says no more."""
-    record = backups(folder) / ".sum"
-    whole = record.read_bytes()
-    first = len(whole.splitlines(keepends=True)[0])
-    for length in range(len(whole)):
-        record.write_bytes(whole[:length])
-        log = Log()
-
-        assert make_engine(folder, log=log).load(parse).value == 3
-        # The line itself is whole without its end.
-        assert bool(log.warnings) == (length < first - 1)
-
-
-def test_a_damaged_record_and_a_lost_file_are_a_loss(folder):
-    """There was a database once."""
-    (backups(folder) / ".sum").write_bytes(b"x")
-    main(folder).unlink()
-
-    assert make_catalog(folder).exists("users")
-    assert make_engine(folder).load(parse).value == 2
-    assert make_engine(folder).load(parse).value == 2
-
-
-def test_a_backup_of_a_damaged_file_is_refused(folder):
-    """It would look like a good one."""
-    flip(main(folder))
-
-    with pytest.raises(CorruptionError, match="load it"):
-        make_engine(folder).backup()
-
-
-def test_a_backup_made_by_hand_does_not_share_the_file(folder):
-    """A program that writes into the main file cannot damage it."""
-    engine = make_engine(folder)
-    os.link(main(folder), backups(folder) / "link")
-
-    made = engine.backup()
-    path = engine.backup_path(made)
-
-    assert not main(folder).samefile(path)
-    Path(path).unlink()
-    os.link(main(folder), path)
-    assert engine.backup() == made
-    assert not main(folder).samefile(path)
-
-
-def test_destroy_keeps_a_damaged_file_apart(folder):
-    """It does not pass for a backup."""
-    flip(main(folder))
-
-    make_engine(folder).destroy()
-
-    assert generations(make_engine(folder)) == [2, 1]
-    assert list(backups(folder).glob("*.corrupt"))
+    def link(self, old, new):
+        """Link, if the file system does."""
+        if not self.links:
+            raise OSError(errno.EPERM, "no links")
+        os.link(old, new)
 
 
 def test_a_file_that_the_disk_cannot_read_is_recovered(folder, monkeypatch):
     """It is kept under another name, unread."""
-    real = os.read
-    inode = main(folder).stat().st_ino
-
-    class Bad:
-        def __getattr__(self, name):
-            return getattr(os, name)
-
-        def read(self, fd, size):
-            if os.fstat(fd).st_ino == inode:
-                raise OSError(errno.EIO, "bad sector")
-            return real(fd, size)
-
-    monkeypatch.setattr(_disk, "os", Bad())
+    bad = BadSector(main(folder))
+    monkeypatch.setattr(_disk, "os", bad)
     log = Log()
 
     loaded = make_engine(folder, log=log).load(parse)
 
     assert loaded.value == 2
     assert "cannot read" in log.warnings[0]
-    assert main(folder).stat().st_ino != inode
+    assert main(folder).stat().st_ino != bad.inode
     (kept,) = backups(folder).glob("*.corrupt")
-    assert kept.stat().st_ino == inode
+    assert kept.stat().st_ino == bad.inode
 
 
 def test_an_unreadable_file_that_cannot_be_linked_stays(folder, monkeypatch):
     """The backup is served, and nothing is overwritten."""
-    inode = main(folder).stat().st_ino
-    real = os.read
-
-    class Bad:
-        def __getattr__(self, name):
-            return getattr(os, name)
-
-        def read(self, fd, size):
-            if os.fstat(fd).st_ino == inode:
-                raise OSError(errno.EIO, "bad sector")
-            return real(fd, size)
-
-        def link(self, _old, _new):
-            raise OSError(errno.EPERM, "no links")
-
-    monkeypatch.setattr(_disk, "os", Bad())
+    bad = BadSector(main(folder), links=False)
+    monkeypatch.setattr(_disk, "os", bad)
     log = Log()
 
     assert make_engine(folder, log=log).load(parse).value == 2
     assert any("cannot repair" in line for line in log.warnings)
-    assert main(folder).stat().st_ino == inode
+    assert main(folder).stat().st_ino == bad.inode
 
 
 def test_a_failed_repair_serves_the_backup(folder, monkeypatch):
@@ -563,20 +286,3 @@ def test_a_failed_repair_serves_the_backup(folder, monkeypatch):
     monkeypatch.undo()
     assert engine.load(parse).version == first.version
     assert engine.commit(Commit(first.version, {}, lambda: state(5)))
-
-
-def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
-    """Reading without a lock gives up in the end."""
-    monkeypatch.setattr(_reading, "_unmoved", lambda _place, _main: False)
-    engine = FileEngine(main(folder), log=Log(), readonly=True)
-    main(folder).write_bytes(state(8))
-
-    with pytest.raises(DatabaseLoadError, match="changes all the time"):
-        engine.load(parse)
-
-
-def test_a_scenario_has_a_name():
-    """For the ids of tests."""
-    scenario = Scenario("x", print, print, frozenset(), None)
-
-    assert str(scenario) == "x"

@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from faults.disk import Log, commit, flip, grow, make_catalog, make_engine, parse, state
+from faults.database import (
+    Log,
+    commit,
+    flip,
+    grow,
+    make_catalog,
+    make_engine,
+    parse,
+    state,
+)
 from storify.engine import FileEngine, MemoryCatalog, _disk, _rename
 from storify.engine._backups import stamp_of, time_of
 from storify.engine._record import DamagedRecordError, read_record
@@ -335,3 +344,25 @@ def test_memory_states_that_do_not_parse_are_an_error():
         one.load(int)
     assert issubclass(DatabaseLockedError, TimeoutError)
     assert one.load(parse).payload == state(2)
+
+
+def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeypatch):
+    """Both see that it is missing, and one is later; a file there is an error."""
+
+    class Later:
+        def __getattr__(self, name):
+            return getattr(os, name)
+
+        def mkdir(self, path, mode):
+            Path(path).mkdir(mode)
+            raise FileExistsError(errno.EEXIST, "exists", path)
+
+    monkeypatch.setattr(_disk, "os", Later())
+    commit(make_engine(tmp_path / "a" / "b"), 1)
+    monkeypatch.undo()
+    (tmp_path / "file").write_bytes(b"mine")
+
+    assert make_engine(tmp_path / "a" / "b").load(parse).value == 1
+    with pytest.raises(NotADirectoryError) as caught:
+        make_catalog(tmp_path / "file").create()
+    assert caught.value.filename == str(tmp_path / "file")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.disk import Log, commit, grow, make_engine, parse, state
+from faults.database import Log, commit, grow, make_engine, parse, state
 from faults.process import finish, start
 from storify.engine import Commit, FileEngine, StaleVersionError
 from storify.engine._lock import Lock
@@ -81,7 +81,7 @@ def test_instances_of_one_process_see_each_others_commits(tmp_path):
 CHILD = """
 import sys
 from pathlib import Path
-from faults.disk import make_engine
+from faults.database import make_engine
 from storify.engine import Commit
 engine = make_engine(Path(sys.argv[1]))
 for _ in range(25):
@@ -107,7 +107,7 @@ FORK = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
 from pathlib import Path
-from faults.disk import commit, make_engine, parse
+from faults.database import commit, make_engine, parse
 
 folder = Path(sys.argv[1])
 engine = make_engine(folder)

@@ -2,30 +2,15 @@
 
 import errno
 import os
-import resource
-import shutil
 import socket
-import stat
-import subprocess
-import tempfile
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from faults.disk import Log, commit, grow, make_catalog, make_engine, parse, state
-from faults.process import run
+from faults.database import Log, commit, grow, make_catalog, make_engine, parse, state
+from faults.surroundings import NOBODY, as_root, mode
 from storify.engine import Commit, FileCatalog, FileEngine, _disk
 from storify.exceptions import DatabaseLoadError
-
-ROOT = os.geteuid() == 0
-NOBODY = 65534
-MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
-
-
-def mode(path: Path) -> int:
-    """The permissions of a file."""
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def test_nothing_is_created_before_the_first_commit(tmp_path):
@@ -70,7 +55,7 @@ def test_existing_modes_are_kept(tmp_path):
     assert mode(tmp_path) == 0o755
 
 
-@pytest.mark.skipif(not ROOT, reason="needs root: gives a file to another user")
+@as_root
 def test_the_owner_is_kept(tmp_path):
     """A commit by root does not take a user's file away."""
     grow(tmp_path, 1)
@@ -197,165 +182,6 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
     assert engine.load(parse) is None
     with pytest.raises(OSError, match="Not a directory"):
         engine.commit(Commit(None, {}, lambda: state(1)))
-
-
-READONLY = """
-import os, sys
-from pathlib import Path
-from faults.disk import Log, commit, make_catalog, make_engine, parse, flip
-from storify.exceptions import StorifyError
-folder = Path(sys.argv[1])
-os.setgid(65534); os.setuid(65534)
-log = Log()
-engine = make_engine(folder, log=log)
-loaded = engine.load(parse)
-print(loaded.value, engine.writable(), bool(loaded.recovered_from))
-try:
-    commit(engine, 9)
-except PermissionError as err:
-    print("refused")
-print(make_catalog(folder).names(), make_engine(folder, "nothing").load(parse))
-"""
-
-
-def open_to_nobody(path: Path) -> None:
-    """Let another user come down to the folder, and read all in it."""
-    for folder in [path, *path.parents]:
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(mode(folder) | 0o055)
-
-
-@pytest.mark.skipif(not ROOT, reason="needs root: runs as another user")
-@pytest.mark.parametrize("case", ["good", "no lock", "damaged", "renaming"])
-def test_a_folder_that_may_only_be_read_can_be_loaded(case):
-    """Only the commit raises; a damaged file is served from a backup."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        grow(folder, 3)
-        if case == "no lock":
-            (folder / ".backups/users/.lock").unlink()
-        if case == "damaged":
-            (folder / "users.mpack").write_bytes(b"bad")
-        if case == "renaming":
-            (folder / ".backups/.rename").write_text('{"old": "a", "new": "b"}')
-        for path in [*folder.rglob("*"), folder]:
-            path.chmod(0o755 if path.is_dir() else 0o644)
-        open_to_nobody(folder)
-        before = sorted(folder.rglob("*"))
-
-        printed = run(READONLY, folder).split("\n")
-
-        damaged = case == "damaged"
-        assert printed[0] == ("2 False True" if damaged else "3 False False")
-        assert printed[1] == "refused"
-        assert printed[2] == "['users'] None"
-        assert sorted(folder.rglob("*")) == before
-
-
-@pytest.mark.skipif(not ROOT, reason="needs root: runs as another user")
-def test_an_unsaved_state_goes_to_the_temporary_folder_if_need_be():
-    """It is private there as well."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        open_to_nobody(folder)
-        script = (
-            READONLY.partition("log =")[0]
-            + "print(make_engine(folder).save_unsaved(b'x'))"
-        )
-
-        where = Path(run(script, folder).strip())
-
-        assert where.parent == Path(tempfile.gettempdir())
-        assert where.read_bytes() == b"x"
-        assert mode(where) == 0o600
-        where.unlink()
-
-
-def test_a_readonly_engine_creates_nothing(tmp_path):
-    """Not even a lock; an unsaved state goes elsewhere."""
-    (tmp_path / "users.mpack").write_bytes(state(1))
-    engine = FileEngine(tmp_path / "users.mpack", log=Log(), readonly=True)
-
-    assert engine.load(parse).value == 1
-    where = Path(engine.save_unsaved(b"x"))
-
-    assert [path.name for path in tmp_path.iterdir()] == ["users.mpack"]
-    assert where.read_bytes() == b"x"
-    where.unlink()
-
-
-@pytest.mark.skipif(not ROOT, reason="needs root: mounts a tmpfs")
-@pytest.mark.skipif(not MOUNT, reason="needs the mount command")
-def test_a_full_disk_raises_and_keeps_the_old_state(tmp_path):
-    """At any size that does not fit; with space, the same commit succeeds."""
-    mounted = subprocess.run(  # noqa: S603 - mounts on our own folder
-        [MOUNT, "-t", "tmpfs", "-o", "size=1m", "tmpfs", tmp_path],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs here")
-    try:
-        engine = grow(tmp_path, 4)
-        version = engine.load(parse).version
-        filler = tmp_path / "filler"
-        with pytest.raises(OSError, match="No space"):
-            filler.write_bytes(bytes(2 << 20))
-        for _ in range(8):
-            with pytest.raises(OSError, match="No space"):
-                engine.commit(Commit(version, {}, lambda: state(5)))
-            assert make_engine(tmp_path).load(parse).value == 4
-        filler.unlink()
-        for spare in range(0, 40_000, 4096):
-            filler.write_bytes(bytes(max(0, free(tmp_path) - spare)))
-            with suppress(OSError):
-                version = engine.commit(Commit(version, {}, lambda: state(5)))
-            assert make_engine(tmp_path).load(parse).value in {4, 5}
-            filler.unlink()
-        engine.commit(Commit(version, {}, lambda: state(6)))
-
-        assert make_engine(tmp_path).load(parse).value == 6
-        for backup in engine.backups():
-            parse(engine.read_backup(backup.id))
-    finally:
-        subprocess.run([UMOUNT, tmp_path], check=True)  # noqa: S603 - idem
-
-
-def free(path: Path) -> int:
-    """Bytes that fit on the disk."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize
-
-
-LIMITED = """
-import resource, signal, sys
-from pathlib import Path
-from faults.disk import Commit, make_engine, parse, state
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-engine = make_engine(Path(sys.argv[1]))
-version = engine.load(parse).version
-resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
-for _ in range(8):
-    try:
-        engine.commit(Commit(version, {}, lambda: state(4)))
-    except OSError as err:
-        print(err.errno)
-resource.setrlimit(resource.RLIMIT_FSIZE, (10**9, resource.RLIM_INFINITY))
-engine.commit(Commit(version, {}, lambda: state(4)))
-"""
-
-
-def test_a_limit_of_the_file_size_raises_and_keeps_the_old_state(tmp_path):
-    """Eight times; without the limit the same commit succeeds."""
-    assert resource.RLIMIT_FSIZE
-    grow(tmp_path, 3)
-
-    printed = run(LIMITED, tmp_path).split()
-
-    assert printed == [str(errno.EFBIG)] * 8
-    assert make_engine(tmp_path).load(parse).value == 4
-    assert len(make_engine(tmp_path).backups()) == 3
-    assert not list(tmp_path.glob(".storify*"))
 
 
 @pytest.mark.parametrize("code", sorted(_disk.NO_LINKS))

@@ -6,16 +6,14 @@ errno, write only a part, or "kill" the program: raise a BaseException and fail
 every later call, as if the process were gone.
 """
 
-import logging
 import os
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from storify.engine import Commit, FileCatalog, FileEngine, _disk, _lock
+from faults.database import commit, flip, grow, parse, state
+from storify.engine import Commit, FileEngine, _disk, _lock
 
 CALLS = frozenset(
     {
@@ -123,107 +121,6 @@ def injected(fault: Fault) -> Iterator[Fault]:
         for fd in fault.fds:
             os.close(fd)
         fault.fds.clear()
-
-
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
-
-    def debug(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.DEBUG, msg))
-
-    def info(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.INFO, msg))
-
-    def warning(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.WARNING, msg))
-
-    def error(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.ERROR, msg))
-
-    def traceback(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.ERROR, msg))
-
-    @property
-    def warnings(self) -> list[str]:
-        """The lines of warnings and errors."""
-        return [msg for level, msg in self.lines if level >= logging.WARNING]
-
-
-def clock() -> Callable[[], datetime]:
-    """A clock that moves a second at each look."""
-    now = datetime(2026, 11, 23, 5, 41, tzinfo=UTC)
-
-    def tick() -> datetime:
-        nonlocal now
-        now += timedelta(seconds=1)
-        return now
-
-    return tick
-
-
-TICKS = clock()
-
-
-def state(generation: int) -> bytes:
-    """A payload that cannot be mistaken for a part or a mix of others."""
-    body = b"%06d:" % generation * 40
-    return b"%06d %08x " % (generation, zlib.crc32(body)) + body
-
-
-def parse(payload: bytes) -> int:
-    """The generation of a whole payload."""
-    try:
-        generation = int(payload[:6])
-    except ValueError:
-        generation = -1
-    if generation < 0 or payload != state(generation):
-        message = "torn"
-        raise ValueError(message)
-    return generation
-
-
-def make_engine(folder: Path, name: str = "users", log: Log | None = None):
-    """An engine as a new program would open it."""
-    return FileEngine(
-        folder / f"{name}.mpack", log=log or Log(), clock=TICKS, lock_timeout_s=20
-    )
-
-
-def make_catalog(folder: Path, log: Log | None = None) -> FileCatalog:
-    """A catalog as a new program would open it."""
-    return FileCatalog(folder, log=log or Log(), clock=TICKS, lock_timeout_s=20)
-
-
-def commit(engine: FileEngine, generation: int):
-    """Load and commit a generation."""
-    loaded = engine.load(parse)
-    base = None if loaded is None else loaded.version
-    return engine.commit(Commit(base, {}, lambda: state(generation)))
-
-
-def grow(folder: Path, generations: int) -> FileEngine:
-    """A database that was committed a number of times."""
-    engine = make_engine(folder)
-    for generation in range(1, generations + 1):
-        commit(engine, generation)
-    return engine
-
-
-def flip(path: Path, at: int = 30) -> None:
-    """Change one byte as rot does: size and times stay."""
-    before = path.stat()
-    payload = bytearray(path.read_bytes())
-    payload[at] ^= 1
-    path.write_bytes(payload)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
 
 
 @dataclass(frozen=True)

@@ -6,20 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from faults.disk import (
-    SCENARIOS,
-    Fault,
-    Killed,
-    Log,
-    Scenario,
-    commit,
-    grow,
-    injected,
-    make_catalog,
-    make_engine,
-    parse,
-    state,
-)
+from faults.database import Log, commit, grow, make_catalog, make_engine, parse, state
+from faults.disk import SCENARIOS, Fault, Killed, Scenario, injected
 from faults.process import finish, start
 from storify.engine import Commit, version_of
 from storify.exceptions import DatabaseLoadError
@@ -220,7 +208,8 @@ def test_a_cut_rename_loses_neither_data_nor_backups(tmp_path, what, former):
 SCRIPT = """
 import os, sys
 from pathlib import Path
-from faults.disk import Fault, Killed, commit, injected, make_engine
+from faults.database import commit, make_engine
+from faults.disk import Fault, Killed, injected
 
 class Exit(Fault):
     def strike(self, name, args):

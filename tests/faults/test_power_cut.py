@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.disk import Log, commit, grow, make_catalog, make_engine, parse
+from faults.database import Log, commit, grow, make_catalog, make_engine, parse
 from faults.power import Model, Recorder, recorded, write_folder
 from storify.engine import _disk
 from storify.exceptions import StorifyError

@@ -8,7 +8,6 @@ import errno
 import os
 import shutil
 import stat
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from faults.process import open_measured, run
+from faults.surroundings import NOBODY, as_root, mode, mounts, small_disk
 from storify import (
     Database,
     DatabaseLoadError,
@@ -31,12 +31,6 @@ from storify import (
     Storify,
     UnstorableError,
 )
-
-ROOT = os.geteuid() == 0
-NOBODY = 65534
-MOUNT, UMOUNT = shutil.which("mount") or "", shutil.which("umount") or ""
-
-as_root = pytest.mark.skipif(not ROOT, reason="needs root: runs as another user")
 
 
 class Colour(Enum):
@@ -343,23 +337,7 @@ def test_an_object_of_a_class_that_is_not_registered_is_refused(sf, root, value,
 # -- no space ------------------------------------------------------------------
 
 
-@contextmanager
-def small_disk(path: Path) -> Iterator[None]:
-    """Mount a disk of 1 MB."""
-    mounted = subprocess.run(  # noqa: S603 - mounts on our own folder
-        [MOUNT, "-t", "tmpfs", "-o", "size=1m", "tmpfs", path],
-        capture_output=True,
-        check=False,
-    )
-    if mounted.returncode:
-        pytest.skip("cannot mount a tmpfs here")
-    try:
-        yield
-    finally:
-        subprocess.run([UMOUNT, path], check=True)  # noqa: S603 - idem
-
-
-@pytest.mark.skipif(not (ROOT and MOUNT), reason="needs root: mounts a tmpfs")
+@mounts
 def test_a_full_disk_raises_and_loses_nothing(root):
     """Each flush raises; old file and memory stay; with space it is saved."""
     root.mkdir()
@@ -516,7 +494,7 @@ def test_a_file_without_write_permission_is_read(owner):
 
         assert printed == [*OUTCOME[:-2], ""]
         found = (folder / "db.mpack").stat()
-        assert (found.st_uid, stat.S_IMODE(found.st_mode)) == (owner, 0o444)
+        assert (found.st_uid, mode(folder / "db.mpack")) == (owner, 0o444)
         assert read(folder / "db.mpack") == {"a": 1}
 
 
@@ -545,7 +523,7 @@ def test_a_file_shared_with_a_group_stays_shared():
 
         assert read(folder / "db.mpack") == {"a": 2}
         found = (folder / "db.mpack").stat()
-        assert (found.st_gid, stat.S_IMODE(found.st_mode)) == (NOBODY, 0o664)
+        assert (found.st_gid, mode(folder / "db.mpack")) == (NOBODY, 0o664)
 
 
 # -- no folder -----------------------------------------------------------------

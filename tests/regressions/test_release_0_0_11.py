@@ -6,16 +6,17 @@ it did. Names that leave the folder are also tested in ``tests/manager``.
 
 import errno
 import os
-import stat
 from contextlib import nullcontext
 from pathlib import Path
 
 import msgpack
 import pytest
 
+from faults.database import Log
 from faults.disk import Fault, injected
 from faults.power import Recorder, recorded
 from faults.process import open_measured, run
+from faults.surroundings import mode
 from storify import (
     Database,
     DatabaseLoadError,
@@ -59,11 +60,6 @@ def read(path: Path) -> object:
 def contents(db: Database) -> list[object]:
     """What the backups hold, newest first."""
     return [read(Path(db.backups.get_path_of_backup(id_))) for id_ in db.backups.list]
-
-
-def mode(path: Path) -> int:
-    """The permissions of a file."""
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 # -- saving --------------------------------------------------------------------
@@ -134,6 +130,7 @@ def test_a_flush_reaches_the_disk_before_the_name_and_the_name_after(sf, root):
 DYING = """
 import os, sys
 from pathlib import Path
+from faults.database import Log
 from faults.disk import Fault, injected
 from storify import Storify
 
@@ -338,16 +335,6 @@ def test_an_unknown_field_is_no_attribute_and_is_kept(sf, root):
 
 def test_a_field_of_a_wrong_type_is_reported(root):
     """It took any type without a word."""
-
-    class Log:
-        def __init__(self):
-            self.lines = []
-
-        def take(self, msg):
-            self.lines.append(msg)
-
-        debug = info = warning = error = traceback = take
-
     log = Log()
     path = write(root, {"u": {"__User__": {"name": "a", "age": "private"}}})
     before = path.read_bytes()
@@ -355,9 +342,9 @@ def test_a_field_of_a_wrong_type_is_reported(root):
     db = Storify(root, log=log, models=[User]).get_db("db", model=User)
 
     assert db["u"].name == "a"
-    (line,) = [line for line in log.lines if "User.age" in line]
+    (line,) = [line for line in log.warnings if "User.age" in line]
     assert "expected int, found str" in line
-    assert "private" not in "".join(log.lines)
+    assert "private" not in "".join(log.warnings)
     db.close()
     assert path.read_bytes() == before
 

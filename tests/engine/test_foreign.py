@@ -1,0 +1,139 @@
+"""A file that is not as this program left it: who changed it, and when."""
+
+import os
+
+import pytest
+
+from faults.database import (
+    Log,
+    backups,
+    commit,
+    flip,
+    generations,
+    main,
+    make_engine,
+    parse,
+    state,
+)
+from storify.engine import Commit, FileEngine, StaleVersionError, _reading, version_of
+from storify.exceptions import CorruptionError, DatabaseLoadError
+
+
+def test_a_foreign_change_is_taken_over_if_it_parses(folder):
+    """With a warning; the state before is kept as far as it was backed up."""
+    main(folder).write_bytes(state(8))
+    log = Log()
+
+    loaded = make_engine(folder, log=log).load(parse)
+
+    assert (loaded.value, loaded.recovered_from) == (8, None)
+    assert "another program" in log.warnings[0]
+    later = Log()
+    commit(make_engine(folder, log=later), 9)
+    assert later.warnings == []
+    assert generations(make_engine(folder)) == [8, 2, 1]
+
+
+def test_a_touched_or_copied_folder_is_no_foreign_change(folder):
+    """The content counts, not the inode nor the time."""
+    os.utime(main(folder), ns=(1, 1))
+    log = Log()
+
+    assert make_engine(folder, log=log).load(parse).value == 3
+    assert log.warnings == []
+    flip(main(folder))
+    assert make_engine(folder, log=log).load(parse).value == 2
+
+
+def test_a_file_of_unknown_origin_is_taken_over_silently(tmp_path):
+    """It is watched from then on; so are files of release 0.0.11."""
+    main(tmp_path).write_bytes(state(4))
+    log = Log()
+
+    assert make_engine(tmp_path, log=log).load(parse).value == 4
+    assert log.lines == []
+    flip(main(tmp_path))
+    with pytest.raises(CorruptionError):
+        make_engine(tmp_path).load(parse)
+
+
+@pytest.mark.parametrize("mtime_ns", [-(10**18), 0, 10**19])
+def test_odd_file_times_do_no_harm(tmp_path, mtime_ns):
+    """A file from before 1970 or far from now can be backed up."""
+    main(tmp_path).write_bytes(state(4))
+    try:
+        os.utime(main(tmp_path), ns=(mtime_ns, mtime_ns))
+    except (OverflowError, OSError):
+        pytest.skip("the file system cannot have this time")
+
+    commit(make_engine(tmp_path), 5)
+    commit(make_engine(tmp_path), 6)
+
+    assert generations(make_engine(tmp_path)) == [5, 4]
+
+
+def test_rot_between_load_and_commit_is_healed(folder):
+    """The caller has the whole state; the rotten file does not become a backup."""
+    log = Log()
+    engine = make_engine(folder, log=log)
+    version = engine.load(parse).version
+    flip(main(folder))
+
+    engine.commit(Commit(version, {}, lambda: state(4)))
+
+    assert "written anew" in log.warnings[0]
+    assert generations(engine) == [2, 1]
+    assert list(backups(folder).glob("*.corrupt"))
+    assert make_engine(folder).load(parse).value == 4
+
+
+def test_a_loss_between_load_and_commit_is_healed(folder):
+    """If nobody else committed in between."""
+    log = Log()
+    engine = make_engine(folder, log=log)
+    version = engine.load(parse).version
+    main(folder).unlink()
+
+    assert engine.changed_since(version)
+    with pytest.raises(StaleVersionError):
+        engine.commit(Commit(None, {}, lambda: state(4)))
+    with pytest.raises(StaleVersionError):
+        engine.commit(Commit(version_of(b"other"), {}, lambda: state(4)))
+    engine.commit(Commit(version, {}, lambda: state(4)))
+
+    assert "missing" in log.warnings[0]
+    assert make_engine(folder).load(parse).value == 4
+
+
+def test_a_foreign_change_between_load_and_commit_is_stale(folder):
+    """The caller must merge, also if the other program wrote the same length."""
+    engine = make_engine(folder)
+    version = engine.load(parse).version
+    main(folder).write_bytes(state(8))
+
+    with pytest.raises(StaleVersionError):
+        engine.commit(Commit(version, {}, lambda: state(4)))
+
+    assert engine.changed_since(version)
+    assert engine.load(parse).value == 8
+
+
+def test_a_touched_file_has_not_changed(folder):
+    """It is read once and then known."""
+    engine = make_engine(folder)
+    version = engine.load(parse).version
+    os.utime(main(folder), ns=(1, 1))
+
+    assert not engine.changed_since(version)
+    assert not engine.changed_since(version)
+    assert engine.commit(Commit(version, {}, lambda: state(4)))
+
+
+def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
+    """Reading without a lock gives up in the end."""
+    monkeypatch.setattr(_reading, "_unmoved", lambda _place, _main: False)
+    engine = FileEngine(main(folder), log=Log(), readonly=True)
+    main(folder).write_bytes(state(8))
+
+    with pytest.raises(DatabaseLoadError, match="changes all the time"):
+        engine.load(parse)

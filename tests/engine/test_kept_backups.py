@@ -1,0 +1,110 @@
+"""Which backups count, which are deleted, and what becomes one."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from faults.database import (
+    backups,
+    commit,
+    flip,
+    generations,
+    grow,
+    main,
+    make_engine,
+    parse,
+    state,
+)
+from storify.exceptions import CorruptionError
+
+
+def test_numbered_backups_are_listed_last_and_used_last(tmp_path):
+    """They are ordered by number, not by text; strangers are ignored."""
+    main(tmp_path).write_bytes(b"bad")
+    backups(tmp_path).mkdir(parents=True)
+    for number in (3, 7, 10):
+        (backups(tmp_path) / str(number)).write_bytes(state(number))
+    strangers = [
+        "notes.txt",
+        "07",
+        "-1",
+        "2.bak",
+        "20269999T999999.000000Z-" + "a" * 32,
+    ]
+    for name in strangers:
+        (backups(tmp_path) / name).write_bytes(b"mine")
+    (backups(tmp_path) / "5").mkdir()
+    engine = make_engine(tmp_path)
+
+    assert [backup.id for backup in engine.backups()] == ["10", "7", "3"]
+    assert {(b.kind, b.time) for b in engine.backups()} == {("legacy", None)}
+    (backups(tmp_path) / "10").write_bytes(b"bad too")
+    loaded = engine.load(parse)
+
+    assert loaded.value == 7
+    (backups(tmp_path) / "5").rmdir()
+    for generation in range(20, 30):
+        commit(engine, generation)
+    assert generations(engine) == [28, 27, 26, 25, 24]
+    assert all((backups(tmp_path) / name).exists() for name in strangers)
+
+
+def test_the_newest_good_backup_is_never_pruned(folder):
+    """Even if it is the oldest: the newer ones are damaged."""
+    engine = make_engine(folder)
+    commit(engine, 4)
+    for backup in engine.backups()[:-1]:
+        Path(engine.backup_path(backup.id)).write_bytes(b"rot")
+    engine.max_backups = 0
+
+    commit(engine, 5)
+
+    ids = [backup.id for backup in engine.backups()]
+    assert parse(engine.read_backup(ids[-1])) == 1
+    assert len(ids) == 2
+
+
+def test_without_a_verified_backup_none_is_pruned(tmp_path):
+    """A numbered backup proves nothing by itself."""
+    engine = grow(tmp_path, 1)
+    for number in (1, 2, 3):
+        (backups(tmp_path) / str(number)).write_bytes(state(number))
+    engine.max_backups = 0
+
+    commit(engine, 5)
+
+    assert generations(engine) == [3, 2, 1]
+
+
+def test_a_backup_of_a_damaged_file_is_refused(folder):
+    """It would look like a good one."""
+    flip(main(folder))
+
+    with pytest.raises(CorruptionError, match="load it"):
+        make_engine(folder).backup()
+
+
+def test_a_backup_made_by_hand_does_not_share_the_file(folder):
+    """A program that writes into the main file cannot damage it."""
+    engine = make_engine(folder)
+    os.link(main(folder), backups(folder) / "link")
+
+    made = engine.backup()
+    path = engine.backup_path(made)
+
+    assert not main(folder).samefile(path)
+    Path(path).unlink()
+    os.link(main(folder), path)
+    assert engine.backup() == made
+    assert not main(folder).samefile(path)
+
+
+def test_destroy_keeps_a_damaged_file_apart(folder):
+    """It does not pass for a backup."""
+    flip(main(folder))
+
+    make_engine(folder).destroy()
+
+    assert generations(make_engine(folder)) == [2, 1]
+    assert list(backups(folder).glob("*.corrupt"))

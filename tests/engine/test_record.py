@@ -1,0 +1,61 @@
+"""The checksum record: what it says counts, what it cannot say does no harm."""
+
+import json
+
+import pytest
+
+from faults.database import Log, backups, flip, main, make_catalog, make_engine, parse
+
+
+@pytest.mark.parametrize(
+    "bad", [b"", b"{}", b"[]", b"null", b"\xff", b'{"check": 1}', b"[" * 100_000]
+)
+def test_a_damaged_record_condemns_no_good_file(folder, bad):
+    """The file is judged by itself, and watched again."""
+    record = backups(folder) / ".sum"
+    record.write_bytes(bad)
+    log = Log()
+
+    assert make_engine(folder, log=log).load(parse).value == 3
+    assert "damaged" in log.warnings[0]
+    flip(main(folder))
+    assert make_engine(folder).load(parse).value == 2
+
+
+def test_a_flipped_digit_in_the_record_condemns_no_good_file(folder):
+    """The record has a checksum of its own."""
+    record = backups(folder) / ".sum"
+    lines = []
+    for line in record.read_bytes().splitlines():
+        tree = json.loads(line)
+        tree["current"]["sha256"] = "0" * 64
+        lines.append(json.dumps(tree))
+    record.write_text("\n".join(lines))
+    log = Log()
+
+    assert make_engine(folder, log=log).load(parse).value == 3
+    assert "its own checksum is wrong" in log.warnings[0]
+
+
+def test_a_record_cut_at_any_length_condemns_no_good_file(folder):
+    """As a crash leaves it: its second line is not synced, and says no more."""
+    record = backups(folder) / ".sum"
+    whole = record.read_bytes()
+    first = len(whole.splitlines(keepends=True)[0])
+    for length in range(len(whole)):
+        record.write_bytes(whole[:length])
+        log = Log()
+
+        assert make_engine(folder, log=log).load(parse).value == 3
+        # The line itself is whole without its end.
+        assert bool(log.warnings) == (length < first - 1)
+
+
+def test_a_damaged_record_and_a_lost_file_are_a_loss(folder):
+    """There was a database once."""
+    (backups(folder) / ".sum").write_bytes(b"x")
+    main(folder).unlink()
+
+    assert make_catalog(folder).exists("users")
+    assert make_engine(folder).load(parse).value == 2
+    assert make_engine(folder).load(parse).value == 2
