@@ -201,7 +201,10 @@ class Session:
             return {self._key(key) for key in changes}
 
     def _key(self, key: bytes) -> Any:
-        return self._codec.decode(key) if key else None
+        if not key:
+            return None
+        # As a key of a root: what cannot be hashed is something else there.
+        return next(iter(self._codec.decode_root(b"\x81" + key + b"\xc0")))
 
     # -- writing ---------------------------------------------------------------
 

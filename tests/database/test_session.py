@@ -5,28 +5,17 @@ import threading
 
 import pytest
 
+from stand_ins import Log
 from storify import ConflictError, Storify
 from storify.database import _farewell
 from storify.database._session import Session
 from storify.engine import MemoryEngine, StaleVersionError
 
 
-class Collected:
-    """A logger that keeps its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def _take(self, msg):
-        self.lines.append(msg)
-
-    debug = info = warning = error = traceback = _take
-
-
 @pytest.fixture
 def log():
     """A logger that keeps its lines."""
-    return Collected()
+    return Log()
 
 
 def session_over(engine, log, initial=None):
@@ -127,7 +116,7 @@ def test_data_that_can_be_saved_nowhere_are_logged(log):
 
     _farewell.finalize(session)
 
-    assert any("are lost" in line for line in log.lines)
+    assert any("are lost" in line for line in log.warnings)
 
 
 def test_a_database_collected_inside_a_flush_waits_for_its_end(log):
@@ -215,3 +204,22 @@ def test_changes_of_many_threads_are_saved(root):
 
     assert len(Storify(root).get_db("d")) == 800
     gc.collect()
+
+
+def test_a_key_that_python_cannot_hash_is_dirty_and_deleted_like_others(root):
+    """A list as a key, from another language, is kept and can be named."""
+    root.mkdir()
+    blob = b"\x82" + b"\x91\x01" + b"\xa1v" + b"\xa1k" + b"\x01"  # {[1]: "v", "k": 1}
+    (root / "d.mpack").write_bytes(blob)
+    db = Storify(root, save_interval=None).get_db("d")
+    odd = next(iter(db))
+
+    clean = db.dirty()
+    db["k"] = 2
+    db.flush()
+    kept = (root / "d.mpack").read_bytes()
+    del db[odd]
+
+    assert clean == set()
+    assert kept == blob[:-1] + b"\x02"
+    assert db.dirty() == {odd}

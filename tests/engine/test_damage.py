@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from faults.database import (
-    Log,
     backups,
     commit,
     everything,
@@ -21,6 +20,7 @@ from faults.database import (
     parse,
     state,
 )
+from stand_ins import Log
 from storify.engine import Commit, FileEngine, _disk, _reading
 from storify.engine._verdict import Verdict
 from storify.exceptions import CorruptionError

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from faults.database import (
-    Log,
     commit,
     flip,
     grow,
@@ -17,6 +16,7 @@ from faults.database import (
     parse,
     state,
 )
+from stand_ins import Log
 from storify.engine import FileEngine, MemoryCatalog, _disk, _rename
 from storify.engine._backups import stamp_of, time_of
 from storify.engine._record import DamagedRecordError, read_record

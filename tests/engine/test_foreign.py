@@ -5,7 +5,6 @@ import os
 import pytest
 
 from faults.database import (
-    Log,
     backups,
     commit,
     flip,
@@ -15,6 +14,7 @@ from faults.database import (
     parse,
     state,
 )
+from stand_ins import Log
 from storify.engine import Commit, FileEngine, StaleVersionError, _reading, version_of
 from storify.exceptions import CorruptionError, DatabaseLoadError
 

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import Log, commit, grow, make_engine, parse, state
+from faults.database import commit, grow, make_engine, parse, state
 from faults.process import finish, start
+from stand_ins import Log
 from storify.engine import Commit, FileEngine, StaleVersionError
 from storify.engine._lock import Lock
 from storify.exceptions import DatabaseLockedError

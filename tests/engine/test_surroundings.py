@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import Log, commit, grow, make_catalog, make_engine, parse, state
+from faults.database import commit, grow, make_catalog, make_engine, parse, state
 from faults.surroundings import NOBODY, as_root, mode
+from stand_ins import Log
 from storify.engine import Commit, FileCatalog, FileEngine, _disk
 from storify.exceptions import DatabaseLoadError
 

@@ -4,46 +4,14 @@ A state is a number, its generation; a payload that is torn or a mix of two does
 not parse.
 """
 
-import logging
 import os
 import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from stand_ins import Log
 from storify.engine import Commit, FileCatalog, FileEngine
-
-
-class Log:
-    """Keeps what it is told."""
-
-    def __init__(self) -> None:
-        self.lines: list[tuple[int, str]] = []
-
-    def debug(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.DEBUG, msg))
-
-    def info(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.INFO, msg))
-
-    def warning(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.WARNING, msg))
-
-    def error(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.ERROR, msg))
-
-    def traceback(self, msg):
-        """Keep a line."""
-        self.lines.append((logging.ERROR, msg))
-
-    @property
-    def warnings(self) -> list[str]:
-        """The lines of warnings and errors."""
-        return [msg for level, msg in self.lines if level >= logging.WARNING]
 
 
 def clock() -> Callable[[], datetime]:

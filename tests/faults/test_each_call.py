@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import Log, commit, grow, make_catalog, make_engine, parse, state
+from faults.database import commit, grow, make_catalog, make_engine, parse, state
 from faults.disk import SCENARIOS, Fault, Killed, Scenario, injected
 from faults.process import finish, start
+from stand_ins import Log
 from storify.engine import Commit, version_of
 from storify.exceptions import DatabaseLoadError
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import Log, commit, grow, make_catalog, make_engine, parse
+from faults.database import commit, grow, make_catalog, make_engine, parse
 from faults.power import Model, Recorder, recorded, write_folder
+from stand_ins import Log
 from storify.engine import _disk
 from storify.exceptions import StorifyError
 

@@ -12,6 +12,7 @@ import msgpack
 import pytest
 
 import storify
+from stand_ins import Clock
 from storify import Database, Storify
 from storify.database.backups import Backups
 from storify.exceptions import DatabaseLoadError
@@ -204,17 +205,6 @@ def test_a_list_root_has_append_remove_and_pop(sf, root):
 
 
 # -- 5.2: saving ---------------------------------------------------------------
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        """Give the time that the test set."""
-        return self.now_s
 
 
 def saved(root: Path, name: str) -> object:

@@ -10,31 +10,9 @@ import threading
 import msgpack
 import pytest
 
+from stand_ins import Clock, Log
 from storify import Storify, UnstorableError
 from storify._autosave import Autosaver
-
-
-class Clock:
-    """A clock that a test moves."""
-
-    def __init__(self):
-        self.now_s = 1000.0
-
-    def __call__(self):
-        """Give the time that the test set."""
-        return self.now_s
-
-
-class Collected:
-    """A logger that keeps its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def _take(self, msg):
-        self.lines.append(msg)
-
-    debug = info = warning = error = traceback = _take
 
 
 def saved(root, name="d"):
@@ -81,7 +59,7 @@ def test_autosave_can_be_turned_off(root, clock, interval):
 
 def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
     """It is logged once, however often it happens."""
-    log = Collected()
+    log = Log()
     sf = Storify(root, save_interval=10, clock=clock, log=log)
     db = sf.get_db("d")
     db["a"] = object()
@@ -91,7 +69,7 @@ def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
         sf.autosave()
 
     assert isinstance(db.last_error, UnstorableError)
-    assert len([line for line in log.lines if "autosave" in line]) == 1
+    assert len([line for line in log.warnings if "autosave" in line]) == 1
     with pytest.raises(UnstorableError):
         db.flush()
     db["a"] = 1

@@ -7,6 +7,7 @@ from pathlib import Path
 import msgpack
 import pytest
 
+from stand_ins import Log
 from storify import (
     Database,
     DatabaseNameError,
@@ -43,18 +44,6 @@ class Money:
     def __hash__(self):
         """Hash by amount."""
         return hash(self.cents)
-
-
-class Collected:
-    """A logger that keeps its lines."""
-
-    def __init__(self):
-        self.lines = []
-
-    def _take(self, msg):
-        self.lines.append(msg)
-
-    debug = info = warning = error = traceback = _take
 
 
 # -- opening -------------------------------------------------------------------
@@ -335,7 +324,7 @@ def test_the_removed_state_is_in_the_backups(sf, root):
 
 def test_flush_tries_all_and_raises_the_first_error(root):
     """One database that cannot be saved does not keep the others from it."""
-    log = Collected()
+    log = Log()
     sf = Storify(root, save_interval=None, log=log)
     sf.get_db("a")["x"] = object()
     sf.get_db("b")["y"] = object()
@@ -345,7 +334,7 @@ def test_flush_tries_all_and_raises_the_first_error(root):
         sf.flush()
 
     assert msgpack.unpackb((root / "c.mpack").read_bytes()) == {"z": 1}
-    assert any("'b'" in line for line in log.lines)
+    assert any("'b'" in line for line in log.warnings)
     for db in sf.databases:
         db.close(discard=True)
 
@@ -442,13 +431,13 @@ def test_two_models_of_one_name_are_refused(root):
 
 def test_an_unregistered_model_is_stored_with_a_warning(root):
     """It is registered from then on; the warning says to pass it."""
-    log = Collected()
+    log = Log()
     sf = Storify(root, log=log)
     sf.get_db("d")["a"] = User("Ann")
 
     sf.close()
 
-    assert any("models" in line and "User" in line for line in log.lines)
+    assert any("models" in line and "User" in line for line in log.warnings)
     assert sf.get_db("d")["a"] == User("Ann")
 
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from faults.database import Log
 from faults.disk import Fault, injected
 from faults.power import Recorder, recorded
 from faults.process import open_measured, run
 from faults.surroundings import mode
+from stand_ins import Log
 from storify import (
     Database,
     DatabaseLoadError,
@@ -130,7 +130,7 @@ def test_a_flush_reaches_the_disk_before_the_name_and_the_name_after(sf, root):
 DYING = """
 import os, sys
 from pathlib import Path
-from faults.database import Log
+from stand_ins import Log
 from faults.disk import Fault, injected
 from storify import Storify
 
