@@ -3,7 +3,7 @@
 It is asked for look-alikes of records, strings with lone surrogates, bytearrays,
 and whenever something could not be written: it knows the path. It gives the same
 bytes as the packer for all else. It is iterative, because data may nest as deep
-as half of Python's recursion limit, and about fifteen times slower.
+as half of Python's recursion limit, and 55 to 90 times slower than the packer.
 """
 
 from _thread import LockType

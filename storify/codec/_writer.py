@@ -15,7 +15,8 @@ A writer may be used by one call at a time; the codec keeps a pool of them.
 
 import gc
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 from msgpack import ExtType, Packer, Timestamp
@@ -25,7 +26,7 @@ from storify.exceptions import UnstorableError
 from ._frames import MAX_DEPTH, check_joined, is_deep
 from ._scalars import SCALAR_ENCODERS
 
-__all__ = ["WRAPPER", "Writer", "holds_buffer", "tag_pattern"]
+__all__ = ["Writer", "find_wrappers", "holds_buffer", "tag_pattern"]
 
 _BUFFERS: Final[frozenset[type]] = frozenset({bytearray, memoryview})
 _HOLDERS: Final[frozenset[type]] = frozenset({dict, list})
@@ -74,12 +75,31 @@ _TAG_TAIL: Final = (
 )
 
 
-# Where a map begins that may be a wrapper of any key, in any form of header.
-WRAPPER: Final = re.compile(
-    rb"(?:\x81|\xde\x00\x01|\xdf\x00\x00\x00\x01)(?:%s|[\xd9-\xdb])"
-    % b"|".join(rb"\x%x.{%d}" % (0xA0 | n, n) + _TAG_TAIL for n in range(32)),
-    re.DOTALL,
-)
+@cache
+def _wrapper_pattern(header: bytes) -> re.Pattern[bytes]:
+    """Match *header* where the key of a wrapper may follow: any text and a map.
+
+    Compiled when first needed: each costs a millisecond or two of the import. One
+    for each header, as a pattern that begins with a choice is five times slower.
+    """
+    short = (rb"\x%x.{%d}" % (0xA0 | size, size) + _TAG_TAIL for size in range(32))
+    tags = b"|".join((*short, rb"[\xd9-\xdb]"))
+    return re.compile(re.escape(header) + rb"(?=%s)" % tags, re.DOTALL)
+
+
+# A map of one pair, as msgpack writes it and as others may.
+_HEADERS: Final = (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01")
+
+
+def find_wrappers(payload: bytes) -> Iterator[int]:
+    """Give where a map begins that may be a wrapper of any key, in any form.
+
+    It may also be other bytes that look so, as some in floats and texts do.
+    """
+    for header in _HEADERS:
+        if payload.find(header) >= 0:
+            for match in _wrapper_pattern(header).finditer(payload):
+                yield match.start()
 
 
 def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:

@@ -144,7 +144,8 @@ def _called(cls: type) -> Unstructure:
 
 def _is_property(cls: type, name: str) -> bool:
     """Tell whether reading the attribute *name* runs code of the class."""
-    return hasattr(type(inspect.getattr_static(cls, name, None)), "__set__")
+    found: object = inspect.getattr_static(cls, name, None)
+    return hasattr(cast("object", type(found)), "__set__")
 
 
 def _reviver(
@@ -285,11 +286,12 @@ class _Writer:
     def _mirrors_attributes(self) -> bool:
         """Tell whether the fields stored are the attributes, by name and by value."""
         names = [f.name for f in self._stored]
+        reading: object = self._cls.__getattribute__
         return (
             [f.key for f in self._stored] == names
             and len(names) == len(self._names)
             and not class_options(self._cls).version
-            and self._cls.__getattribute__ is object.__getattribute__
+            and reading is object.__getattribute__
             and not any(_is_property(self._cls, name) for name in names)
         )
 

@@ -355,7 +355,7 @@ class Registry:
                 return _wrapper(obj)
             if not is_model(obj):
                 return None
-            cls = type(obj)
+            cls = cast("type[Model]", type(obj))
             self.register(cls)
             self._warn_once(
                 f"{_name(cls)} was not registered; its objects are stored all the "

@@ -9,7 +9,7 @@ import msgpack
 import pytest
 
 from records import Record, Registry
-from storify.codec import Codec
+from storify.codec import Codec, DecodeError
 
 ANN = Record("__User__", name="Ann")
 
@@ -138,3 +138,17 @@ def test_a_datetime_is_written_as_msgpack_does() -> None:
 
     assert payload == msgpack.packb(times, datetime=True)
     assert codec.decode(payload) == times
+
+
+def test_escaped_dicts_are_learned_from_wherever_they_stand() -> None:
+    """Also beside a value of the same key, and never from bytes cut short."""
+    registry = Registry()
+    codec = Codec(**registry.hooks())
+    escaped = b"\x93\xc7\x00\x1a\xa1%s\x80"
+
+    read = codec.decode_root(b"\x82\x01%s\x01%s" % (escaped % b"a", escaped % b"b"))
+
+    assert read == {1: {"b": {}}}
+    assert registry.keynames == {"a", "b"}
+    with pytest.raises(DecodeError):
+        codec.decode_root(b"\xdf\xc7\x00\x1a")
