@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Generator, Mapping
 from contextlib import contextmanager
 from itertools import accumulate, chain, islice
 from struct import unpack
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from msgpack import Packer, Timestamp, unpackb
 
@@ -107,7 +107,7 @@ class Codec:
         self._careful = CarefulEncoder(encoders, unstructure, self._is_tag)
         for kind, code in SETS.items():
             encoders[kind] = self._set_encoder(code)
-        encoders[KeptKey] = lambda key: key.tree
+        encoders[KeptKey] = KeptKey.lowered
         self._writers: list[Writer] = []
         self._tags: tuple[int, re.Pattern[bytes]] = (0, tag_pattern(()))
 
@@ -275,14 +275,28 @@ class Codec:
         """Decode a whole database; the root map itself is never a record.
 
         Raises:
-            DecodeError: *payload* is not exactly one map or array.
+            DecodeError: *payload* is not exactly one map or array, or has keys
+                that are one for Python, as 1 and True: a dict would lose one.
         """
         with _collector_paused():
             root = self._decode(payload, is_root=_frames.is_map(payload))
-        if type(root) is dict or type(root) is list:
-            return root  # pyright: ignore[reportUnknownVariableType] # of any items
-        msg = "the data are neither a map nor an array"
-        raise DecodeError(msg)
+        kind: type[Any] = type(root)
+        if kind is not dict and kind is not list:
+            msg = "the data are neither a map nor an array"
+            raise DecodeError(msg)
+        if kind is dict:
+            self._refuse_equal_keys(payload, len(root))
+        return cast("dict[Any, Any] | list[Any]", root)
+
+    def _refuse_equal_keys(self, payload: bytes, count: int) -> None:
+        """Refuse a map of whose keys only *count* made it into a dict."""
+        if count == _frames.read_map_header(payload)[1]:
+            return
+        # One key twice is read as everywhere: the last one holds.
+        spelled = {self.encode_key(self.decode(key)) for key in _frames.split(payload)}
+        if count != len(spelled):
+            msg = "two keys are one for Python, as 1 and True are"
+            raise DecodeError(msg)
 
     def _decode(self, payload: bytes, *, is_root: bool) -> Any:
         if len(payload) > MAX_DEPTH and _frames.is_deep(payload):

@@ -50,6 +50,23 @@ class KeptKey:
     def __hash__(self) -> int:
         return hash(self._wire)
 
+    def __repr__(self) -> str:
+        return f"KeptKey({self.tree!r})"
+
+    def lowered(self) -> object:
+        """Give the key as the packer is to write it."""
+        return _without_buffers(self.tree)
+
+
+def _without_buffers(tree: object) -> object:
+    """Give *tree* with each bytearray as the extension that the packer skips."""
+    if isinstance(tree, bytearray):
+        return ext(Ext.BYTEARRAY, bytes(tree))
+    if type(tree) is list:
+        items: list[object] = tree  # pyright: ignore[reportUnknownVariableType] # of any
+        return [_without_buffers(each) for each in items]
+    return tree
+
 
 class _Frame:
     """A container that is being read: how much it still lacks, and what it has."""

@@ -341,3 +341,31 @@ def test_deep_data_in_a_root_are_refused_by_split(codec: Codec) -> None:
     """Where split itself meets the scanner's limit, it says so."""
     with pytest.raises(DecodeError, match="containers"):
         codec.split(b"\x81\xa1a" + b"\x91" * 2_000 + b"\x01")
+
+
+@pytest.mark.parametrize(
+    "key", [b"\xd4\x0e\x01", b"\x91\xd4\x0e\x01"], ids=["alone", "in a list"]
+)
+def test_a_bytearray_as_a_key_is_written_back_as_it_was(key):
+    """The packer alone would write bytes."""
+    payload = b"\x81" + key + b"\x01"
+    codec = Codec()
+
+    root = codec.decode_root(payload)
+
+    assert codec.join(codec.encode_items(root)) == payload
+    assert "bytearray" in repr(next(iter(root)))
+
+
+@pytest.mark.parametrize("keys", [b"\x01\xc3", b"\x00" + b"\xcb" + bytes(8)], ids=repr)
+def test_keys_that_are_one_for_python_are_refused(keys):
+    """A dict would keep one of the two values and lose the other."""
+    payload = b"\x82" + keys[:1] + b"\xa1a" + keys[1:] + b"\xa1b"
+
+    with pytest.raises(DecodeError, match="one for Python"):
+        Codec().decode_root(payload)
+
+
+def test_of_a_key_that_stands_twice_the_last_value_holds():
+    """As in every reader of MessagePack."""
+    assert Codec().decode_root(b"\x82\xa1a\x01\xa1a\x02") == {"a": 2}
