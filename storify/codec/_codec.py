@@ -279,14 +279,15 @@ class Codec:
                 that are one for Python, as 1 and True: a dict would lose one.
         """
         with _collector_paused():
-            root = self._decode(payload, is_root=_frames.is_map(payload))
-        kind: type[Any] = type(root)
+            root: object = self._decode(payload, is_root=_frames.is_map(payload))
+        kind = type(root)
         if kind is not dict and kind is not list:
             msg = "the data are neither a map nor an array"
             raise DecodeError(msg)
+        whole = cast("dict[Any, Any] | list[Any]", root)
         if kind is dict:
-            self._refuse_equal_keys(payload, len(root))
-        return cast("dict[Any, Any] | list[Any]", root)
+            self._refuse_equal_keys(payload, len(whole))
+        return whole
 
     def _refuse_equal_keys(self, payload: bytes, count: int) -> None:
         """Refuse a map of whose keys only *count* made it into a dict."""
