@@ -16,9 +16,9 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
@@ -59,8 +59,7 @@ def time_of(stamp: str) -> datetime | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One backup file.
 
     Attributes:

@@ -11,7 +11,6 @@ into memory (a foreign truncation kills the process with SIGBUS).
 import contextlib
 import errno
 import os
-import secrets
 import stat
 import sys
 
@@ -215,7 +214,7 @@ def write_temporary(
         OSError: Nothing is left behind. Never try again on the same file: after
             a failed fsync the kernel calls the lost pages clean.
     """
-    name = f"{prefix}{secrets.token_hex(8)}{suffix}"
+    name = f"{prefix}{os.urandom(8).hex()}{suffix}"
     path = os.path.join(directory, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
     fd = os.open(path, flags, 0o600)

@@ -7,8 +7,8 @@ import errno
 import os
 from collections.abc import Generator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.engine._backups import BackupFolder
@@ -25,8 +25,7 @@ __all__ = ["Held"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """The files of one database in the hands of one operation.
 
     Attributes:

@@ -13,8 +13,8 @@ reach it by different links exclude each other.
 """
 
 import os
-from dataclasses import dataclass
 from hashlib import sha256
+from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.logger import LoggerLike
@@ -34,8 +34,7 @@ def stem_of(path: str) -> str:
     return os.path.basename(path).removesuffix(SUFFIX)
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """The paths of one database, as they are now.
 
     Attributes:

@@ -1,6 +1,6 @@
 """The main file and its checksum record, read together and judged."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.engine._place import Place
@@ -14,8 +14,7 @@ __all__ = ["Reading", "read_state"]
 UNLOCKED_TRIES = 5
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """What was found.
 
     Attributes:

@@ -14,7 +14,6 @@ served and the file stays.
 
 import errno
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TypeVar
 
 from storify.engine._disk import Found
@@ -61,7 +60,7 @@ def load(
             else:
                 _take_over(held, now, main)
                 return _loaded(main.payload, value), main.found
-    return _recover(held, replace(now, wrong=wrong), parse, kept)
+    return _recover(held, now._replace(wrong=wrong), parse, kept)
 
 
 def _loaded(payload: bytes, value: T, recovered_from: str | None = None) -> Loaded[T]:

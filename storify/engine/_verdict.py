@@ -12,9 +12,9 @@ FOREIGN files must parse to count; TRUSTED ones are what was committed.
 """
 
 import errno
-from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import sha256
+from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.engine._record import Record, Sum
@@ -33,8 +33,7 @@ class Verdict(Enum):
     ROTTEN = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Main:
+class Main(NamedTuple):
     """The main file as it was read.
 
     Attributes:

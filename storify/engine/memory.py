@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from storify.engine._names import check_name, check_new_name
 from storify.engine.protocol import (
@@ -39,8 +39,7 @@ LOCK_TIMEOUT_S = 30.0
 SCHEME = "memory://"
 
 
-@dataclass(frozen=True, slots=True)
-class _State:
+class _State(NamedTuple):
     """A state that is or was committed."""
 
     payload: bytes

@@ -16,10 +16,9 @@ The cycle of a caller::
 
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Generic, Literal, NewType, Protocol, TypeVar
+from typing import Generic, Literal, NamedTuple, NewType, Protocol, TypeVar
 
 __all__ = [
     "BackupInfo",
@@ -64,8 +63,7 @@ class StaleVersionError(Exception):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded(Generic[T]):
+class Loaded(NamedTuple, Generic[T]):
     """A state as it was read.
 
     Attributes:
@@ -82,8 +80,7 @@ class Loaded(Generic[T]):
     recovered_from: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """One atomic change.
 
     Attributes:
@@ -100,8 +97,7 @@ class Commit:
     payload: Callable[[], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class BackupInfo:
+class BackupInfo(NamedTuple):
     """An older state, or one that could not be saved.
 
     Attributes:
