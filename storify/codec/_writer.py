@@ -13,10 +13,10 @@ bytes are scanned, at the speed of memory, for what it cannot tell apart:
 A writer may be used by one call at a time; the codec keeps a pool of them.
 """
 
-import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
+from itertools import chain
 from typing import Any, Final
 
 from msgpack import ExtType, Packer, Timestamp
@@ -65,8 +65,15 @@ def holds_buffer(
             return False
         items = [item for item in items if type(item) not in _SCALARS]
         items = [i if type(i) in _HOLDERS else lower(i) for i in items]
-        items = gc.get_referents(*(i for i in items if type(i) in _HOLDERS))
+        holders: Any = (item for item in items if type(item) in _HOLDERS)
+        items = list(chain.from_iterable(map(_inside, holders)))
     return False
+
+
+def _inside(holder: list[object] | dict[object, object]) -> Iterable[object]:
+    # Not gc.get_referents(): since Python 3.13 it skips what an object's own
+    # ``__dict__`` holds.
+    return holder if isinstance(holder, list) else chain(holder, holder.values())
 
 
 # What follows the key of a wrapper: a map, or an array that is read as a dict.

@@ -27,8 +27,8 @@ HOLDERS = {
 
 def is_hashable(value: Any) -> bool:
     """Whether *value* can be in a set and a key of a dict."""
-    if not isinstance(value, Hashable):
-        return False
+    if isinstance(value, slice) or not isinstance(value, Hashable):
+        return False  # a slice hashes only since Python 3.12
     try:
         hash(value)
     except TypeError:
