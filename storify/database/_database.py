@@ -342,6 +342,35 @@ class Database(RootMapping[V, K], Generic[V, K]):
     def _flushed_at_s(self) -> float:
         return self._session.flushed_at_s
 
+    def unpack(self, path: str | os.PathLike[str], raw: bool = False) -> Any:
+        """Read a database file and give its root; this database stays as it is.
+
+        Args:
+            path: The file, such as a backup.
+            raw: Has no effect; strings that are no UTF-8 are bytes anyway. A
+                parameter of release 0.0.11.
+
+        Raises:
+            DatabaseLoadError: The file cannot be read as a database.
+            FileNotFoundError: There is no such file.
+        """
+        del raw
+        engine = FileEngine(path, log=self.log, readonly=True)
+        loaded = engine.load(self._schema.codec.decode_root)
+        if loaded is None:
+            msg = f"cannot read {engine.location} for database {self.name!r}: no file"
+            raise FileNotFoundError(msg)
+        return loaded.value
+
+    def encode_type(self, data: Any) -> Any:
+        """Give a model as the dict it is stored as, anything else as it is."""
+        record = self._schema.registry.unstructure(data)
+        return data if record is None else record
+
+    def decode_type(self, data: Any) -> Any:
+        """Give the object that a stored dict stands for, anything else as it is."""
+        return self._schema.registry.structure(data) if type(data) is dict else data
+
     def load(self, path: str | os.PathLike[str] | None = None) -> None:
         """Replace the content by the durable state; unsaved changes are lost.
 
@@ -362,13 +391,9 @@ class Database(RootMapping[V, K], Generic[V, K]):
             self._session.load()
             return
         self._writable()
-        engine = FileEngine(path, log=self.log, readonly=True)
-        loaded = engine.load(self._schema.codec.decode_root)
-        if loaded is None:
-            msg = f"cannot load database {self.name!r} from {engine.location}: no file"
-            raise FileNotFoundError(msg)
+        root = self.unpack(path)
         with self.lock:
-            self._session.data = loaded.value
+            self._session.data = root
 
     def close(self, *, discard: bool = False) -> None:
         """Flush, then make the object unusable; the file stays.

@@ -638,3 +638,34 @@ def test_an_object_in_a_database_can_be_copied(sf):
     other.name = "Bea"
 
     assert db["a"].name == "Ann"
+
+
+# -- the other public methods of release 0.0.11 --------------------------------
+
+
+def test_unpack_reads_a_file_and_changes_nothing(sf, root):
+    """The objects in it are made; the database keeps its content."""
+    db = sf.get_db("d", model=User)
+    db["a"] = User("Ann")
+    db.flush()
+    db["b"] = User("Bea")
+
+    assert db.unpack(root / "d.mpack", raw=True) == {"a": User("Ann")}
+    assert list(db) == ["a", "b"]
+
+
+def test_unpack_of_no_file_is_an_error(sf, root):
+    """The message names the file."""
+    with pytest.raises(FileNotFoundError, match="nothing"):
+        sf.get_db("d").unpack(root / "nothing.mpack")
+
+
+def test_a_model_is_encoded_and_decoded_by_itself(sf):
+    """Anything else stays as it is."""
+    db = sf.get_db("d", model=User)
+
+    assert db.encode_type(User("Ann")) == {"__User__": {"name": "Ann", "age": 0}}
+    assert db.decode_type({"__User__": {"name": "Ann", "age": 0}}) == User("Ann")
+    assert db.encode_type([1]) == [1]
+    assert db.decode_type({"a": 1}) == {"a": 1}
+    assert db.decode_type([1]) == [1]
