@@ -35,6 +35,10 @@ V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
 
 
+def _is_dict(tree: object) -> bool:
+    return type(tree) is dict
+
+
 def _checked_root(root: object, name: str) -> Root:
     """Give a root that can be stored as one; None is an empty dict."""
     if root is None:
@@ -369,7 +373,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
 
     def decode_type(self, data: Any) -> Any:
         """Give the object that a stored dict stands for, anything else as it is."""
-        return self._schema.registry.structure(data) if type(data) is dict else data
+        return self._schema.registry.structure(data) if _is_dict(data) else data
 
     def load(self, path: str | os.PathLike[str] | None = None) -> None:
         """Replace the content by the durable state; unsaved changes are lost.
