@@ -39,7 +39,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 from storify.logger import Logger
-from storify.models import Model, Unloaded, asdict, field, migration
+from storify.models import Model, Unloaded, asdict, extras, field, migration
 
 __all__ = [
     "Backups",
@@ -66,6 +66,7 @@ __all__ = [
     "Unloaded",
     "UnstorableError",
     "asdict",
+    "extras",
     "field",
     "migration",
 ]
