@@ -59,21 +59,23 @@ class Autosaver:
         self._wake.set()  # it may be due before what the thread waits for
 
     def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            delay_s = self._save_due()
-            if delay_s is None:
-                return
-            self._wait(max(delay_s, _SHORTEST_S))
+        try:
+            while (delay_s := self._save_due()) is not None:
+                self._wait(max(delay_s, _SHORTEST_S))
+        finally:
+            # Also if a target broke its promise: the next one starts it anew.
+            with self._lock:
+                if self._thread is threading.current_thread():
+                    self._thread = None
 
     def _save_due(self) -> float | None:
         """Save what is due; None, and the thread is over, if nothing is watched."""
+        self._wake.clear()
         with self._lock:
             targets = list(self._watched)
             if not targets:
                 self._thread = None
-                return None
-        return min(target.autosave() for target in targets)
+        return min((target.autosave() for target in targets), default=None)
 
 
 #: The one of this process.

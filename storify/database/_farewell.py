@@ -27,6 +27,16 @@ _orphans: "SimpleQueue[Session]" = SimpleQueue()
 _thread = threading.local()
 
 
+def _free_locks() -> None:
+    """Free the locks in a forked child: a thread of the parent may hold them."""
+    for session in list(_open_sessions):
+        session.lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_free_locks)
+
+
 def remember(session: "Session") -> None:
     """Count *session* as open: it may still write."""
     _open_sessions.add(session)

@@ -156,6 +156,30 @@ def test_the_thread_waits_as_long_as_it_is_told():
     assert delays[0] == 60.0
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_target_that_raises_does_not_end_saving_for_ever():
+    """The next one that is watched starts the thread anew."""
+
+    class Broken(Target):
+        def autosave(self):
+            super().autosave()
+            raise RuntimeError
+
+    saver = Autosaver()
+    broken, sound = Broken(), Target()
+    saver.watch(broken)
+    assert broken.saved.wait(timeout=30)
+    thread = saver._thread
+    if thread is not None:
+        thread.join(timeout=30)
+    del broken
+    gc.collect()
+
+    saver.watch(sound)
+
+    assert sound.saved.wait(timeout=30)
+
+
 def test_the_thread_ends_when_nothing_is_left_to_watch(root):
     """Watching keeps nothing alive; a new target starts a new thread."""
     steps = threading.Semaphore(0)
@@ -307,6 +331,40 @@ def test_a_forked_child_leaves_saving_to_its_parent(root):
     )
 
     assert saved(root) == {"a": 1, "parent": 1}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
+    """A lock that a thread of the parent held at the fork is free in the child."""
+    run(
+        """
+        import os, threading, warnings
+        from storify import Storify
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads
+        db = Storify(root, save_interval=None).get_db("d")
+        held, done = threading.Event(), threading.Event()
+
+        def save():
+            with db.lock:
+                held.set()
+                done.wait()
+
+        saver = threading.Thread(target=save)
+        saver.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            db["child"] = 1
+            db.flush()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        done.set()
+        saver.join()
+        """,
+        root,
+    )
+
+    assert saved(root) == {"child": 1}
 
 
 def test_a_deleted_folder_is_not_made_again_at_exit(root):
