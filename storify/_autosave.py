@@ -15,10 +15,14 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from storify.logger import Logger
+
 __all__ = ["Autosaver", "Saves", "autosaver"]
 
 #: The thread sleeps at least so long, whatever it is told.
 _SHORTEST_S = 0.05
+#: When a target is tried again that raised although it must not.
+_AFTER_ERROR_S = 60.0
 
 
 class Saves(Protocol):
@@ -59,14 +63,8 @@ class Autosaver:
         self._wake.set()  # it may be due before what the thread waits for
 
     def _run(self) -> None:
-        try:
-            while (delay_s := self._save_due()) is not None:
-                self._wait(max(delay_s, _SHORTEST_S))
-        finally:
-            # Also if a target broke its promise: the next one starts it anew.
-            with self._lock:
-                if self._thread is threading.current_thread():
-                    self._thread = None
+        while (delay_s := self._save_due()) is not None:
+            self._wait(max(delay_s, _SHORTEST_S))
 
     def _save_due(self) -> float | None:
         """Save what is due; None, and the thread is over, if nothing is watched."""
@@ -75,7 +73,15 @@ class Autosaver:
             targets = list(self._watched)
             if not targets:
                 self._thread = None
-        return min((target.autosave() for target in targets), default=None)
+        return min(map(_save, targets), default=None)
+
+
+def _save(target: Saves) -> float:
+    try:
+        return target.autosave()
+    except Exception:  # noqa: BLE001 - one broken promise must not end all saving
+        Logger().traceback(f"autosave of {target!r} failed")
+        return _AFTER_ERROR_S
 
 
 #: The one of this process.
