@@ -9,6 +9,7 @@ import pytest
 
 from stand_ins import Log
 from storify import (
+    CheckError,
     Database,
     DatabaseNameError,
     DatabaseOpenError,
@@ -489,3 +490,19 @@ def test_two_types_of_one_name_are_refused(sf):
 
     with pytest.raises(DuplicateKeynameError):
         sf.get_db("d", model=other)
+
+
+def test_a_tuple_of_models_is_a_union(root):
+    """Objects of each are found again, and others are refused if it is strict."""
+
+    class Order(Model):
+        total: float
+
+    with Storify(root) as sf:
+        db = sf.get_db("d", model=(User, Order), strict=True)
+        db["u"], db["o"] = User("Ann"), Order(1.5)
+        with pytest.raises(CheckError):
+            db["x"] = 5
+
+    again = Storify(root).get_db("d", model=(User, Order))
+    assert again.data == {"u": User("Ann"), "o": Order(1.5)}
