@@ -7,8 +7,10 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Self, overload
+from weakref import WeakValueDictionary
 
 from typing_extensions import TypeVar
 
@@ -18,7 +20,7 @@ from storify.database import Database
 from storify.database._farewell import is_open
 from storify.database._schema import Schema
 from storify.database._use import Use
-from storify.engine import Catalog, open_catalog
+from storify.engine import Catalog, FileEngine, open_catalog
 from storify.exceptions import DatabaseLoadError, DatabaseOpenError
 from storify.logger import BasicLogger, LoggerLike, adapt
 
@@ -86,9 +88,13 @@ class Storify:
             raise ValueError(msg)
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
-        self.models: list[type[Any]] = list(models)
+        self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
+        #: By the name they were got by: an open one is found without the disk.
+        self._opened: WeakValueDictionary[str, Database[Any, Any]] = (
+            WeakValueDictionary()
+        )
         self._strict = strict
         self._clock = clock
         self.root: str = os.fspath(root)
@@ -215,11 +221,14 @@ class Storify:
         """
         strict = self._strict if strict is None else strict
         use = Use.of(model, key, readonly=readonly, strict=strict)
-        loaded = self.get_loaded_db(name)
+        loaded = self._opened_as(name)
+        if loaded is not None:
+            return loaded._reuse(use)
+        engine = self._catalog.engine(name, readonly=readonly)
+        loaded = self._opened_at(engine.location)
         if loaded is not None:
             return loaded._reuse(use)
         self._schema.registry.register(*self.models)
-        engine = self._catalog.engine(name, readonly=readonly)
         if root is not None and name in self._damaged:
             where = engine.set_aside()
             self.log.warning(
@@ -233,17 +242,29 @@ class Storify:
             self._damaged.add(name)
             raise
         self._damaged.discard(name)
+        self._opened[name] = db
+        self.databases[:] = [each for each in self.databases if not each.defunct]
         self.databases.append(db)
         return db
 
     def get_loaded_db(self, name: str) -> Database[Any, Any] | None:
         """Give the open database *name* of this `Storify`, None if it is not open."""
-        self.databases[:] = [db for db in self.databases if not db.defunct]
-        path = self._catalog.engine(name).location
-        return next((db for db in self.databases if db.path == path), None)
+        db = self._opened_as(name)
+        if db is None:  # not `or`: an empty database is false
+            db = self._opened_at(self._catalog.engine(name).location)
+        return db
+
+    def _opened_as(self, name: str) -> Database[Any, Any] | None:
+        db = self._opened.get(name)
+        return None if db is None or db.defunct else db
+
+    def _opened_at(self, path: str) -> Database[Any, Any] | None:
+        """Find one that was got by another spelling of its name, or by its path."""
+        opened = (db for db in self.databases if not db.defunct)
+        return next((db for db in opened if db.path == path), None)
 
     def get_db_by_path(self, path: str | os.PathLike[str]) -> Database[Any, Any]:
-        """Open the database file *path*, with the models and log of this `Storify`.
+        """Open the database file *path*, with the classes and log of this `Storify`.
 
         It is not saved at intervals unless it is appended to `databases`; it is
         saved when it is closed and at the end of the program.
@@ -252,7 +273,12 @@ class Storify:
             DatabaseLoadError: Neither the file nor a backup could be read.
         """
         self._schema.registry.register(*self.models)
-        return Database(path=path, log=self.log, models=self.models)
+        engine = FileEngine(path, log=self.log)
+        name = PurePath(engine.location).stem
+        use = Use(strict=self._strict)
+        return Database._over(
+            name, engine, self._schema, self.models, None, use, self._clock
+        )
 
     def __getitem__(self, name: str) -> Database[Any, Any]:
         """Open the database *name*, as `get_db` does."""

@@ -131,7 +131,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
             name,
             engine,
             schema,
-            list(models),
+            schema.models,
             rootdata,
             Use.of(model, key, readonly=readonly, strict=strict),
         )

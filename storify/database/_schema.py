@@ -25,6 +25,9 @@ __all__ = ["Schema"]
 class Schema:
     """The models and types of a set of databases.
 
+    Attributes:
+        models: The model classes that were given, as a list.
+
     Args:
         models: Model classes to register.
         types: Enums, named tuples, dataclasses and other classes, or
@@ -44,6 +47,7 @@ class Schema:
         log: LoggerLike,
     ) -> None:
         self.log = log
+        self.models = _several(models, "models")
         self.registry = Registry(warn=log.warning, register_type=self._register)
         self.codec = Codec(
             unstructure=self.registry.unstructure,
@@ -54,7 +58,7 @@ class Schema:
         )
         for type_ in _several(types, "types"):
             self._register_given(type_)
-        self.registry.register(*_several(models, "models"))
+        self.registry.register(*self.models)
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
         if not _is_class(type_):
@@ -120,12 +124,15 @@ def _is_class(given: object) -> bool:
     return isinstance(given, (type, CustomType))
 
 
-def _several(classes: Iterable[C], argument: str) -> Iterable[C]:
-    """Refuse one class in the place of a list; an enum would even be iterable."""
+def _several(classes: Iterable[C], argument: str) -> list[C]:
+    """List classes; one class in the place of a list is refused.
+
+    An enum would even be iterable.
+    """
     if isinstance(classes, type):
         msg = f"{argument}={classes.__qualname__} is one class: pass a list of classes"
         raise TypeError(msg)
-    return classes
+    return list(classes)
 
 
 def _classes(hint: object) -> Iterator[type[Any]]:

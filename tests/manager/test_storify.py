@@ -1,7 +1,9 @@
 """The folder of databases: names, opening once, renaming, removing, closing."""
 
+import os
 from collections.abc import Sequence
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import msgpack
@@ -506,3 +508,46 @@ def test_a_tuple_of_models_is_a_union(root):
 
     again = Storify(root).get_db("d", model=(User, Order))
     assert again.data == {"u": User("Ann"), "o": Order(1.5)}
+
+
+def test_a_database_got_by_path_knows_the_types_of_its_storify(tmp_path):
+    """Enums and custom classes as well as models."""
+    path = tmp_path / "external.mpack"
+    for _ in range(2):
+        sf = Storify(tmp_path / "data", types=[Colour])
+        sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
+        db = sf.get_db_by_path(path)
+        db.setdefault("all", [Colour.RED, Money(5)])
+        db.close()
+
+        assert sf.get_db_by_path(path)["all"] == [Colour.RED, Money(5)]
+
+
+@pytest.mark.parametrize("make", [Storify, partial(Database, "d")])
+def test_models_may_come_from_a_generator(root, make):
+    """They are kept, although it can be run through only once."""
+    made = make(root=root, models=(each for each in [User]))
+
+    assert made.models == [User]
+
+
+def test_getting_an_open_database_touches_no_disk(sf, monkeypatch):
+    """``sf["users"]`` in a loop costs a look-up, however large the folder."""
+    db = sf.get_db("users")
+
+    def refuse(*_arguments):
+        raise AssertionError
+
+    monkeypatch.setattr(os, "lstat", refuse)
+    monkeypatch.setattr(os, "listdir", refuse)
+
+    assert sf["users"] is db
+    assert sf.get_loaded_db("users") is db
+    monkeypatch.undo()
+
+
+def test_another_spelling_of_an_open_name_gives_the_same_database(sf):
+    """A letter with its accent, in one character or in two."""
+    db = sf.get_db("caf\u00e9")
+
+    assert sf.get_db("cafe\u0301") is db
