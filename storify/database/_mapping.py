@@ -87,12 +87,14 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             ModelLoadError: In a typed database, the record does not fit its
                 class; ``db.data[key]`` is the record as it was read.
         """
-        value = cast("Any", self._root())[key]
+        root: Any = self._root()
+        value: V = root[key]
         if type(value) is Unloaded and self._use.hint is not None:
             raise self._load_error(key, value)
-        return cast("V", value)
+        return value
 
-    def _load_error(self, key: object, record: Unloaded) -> ModelLoadError:
+    def _load_error(self, key: object, value: object) -> ModelLoadError:
+        record = cast("Unloaded", value)
         cause = record.error
         path = f"$[{key!r}]" + (cause.path.removeprefix("$") if cause else "")
         reason = cause or (

@@ -8,9 +8,9 @@ from storify.engine._names import check_name, check_new_name
 from storify.engine._place import BACKUPS, SUFFIX, place_of, stem_of
 from storify.engine._record import DamagedRecordError, read_record
 from storify.engine._rename import finish_rename, rename, rename_pending
-from storify.engine.file import LOCK_TIMEOUT_S, FileEngine
+from storify.engine.file import FileEngine
 from storify.engine.memory import MemoryCatalog
-from storify.engine.protocol import Catalog, Clock, utc_now
+from storify.engine.protocol import LOCK_TIMEOUT_S, Catalog, Clock, utc_now
 from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
 

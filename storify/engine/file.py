@@ -28,6 +28,8 @@ from storify.engine._known import Known
 from storify.engine._place import stem_of
 from storify.engine._verdict import read_main
 from storify.engine.protocol import (
+    DEFAULT_BACKUPS,
+    LOCK_TIMEOUT_S,
     BackupInfo,
     Clock,
     Commit,
@@ -45,9 +47,6 @@ from storify.logger import LoggerLike
 __all__ = ["FileEngine"]
 
 T = TypeVar("T")
-
-DEFAULT_BACKUPS = 5
-LOCK_TIMEOUT_S = 30.0
 
 
 class FileEngine:

@@ -14,6 +14,8 @@ from typing import NamedTuple, TypeVar
 
 from storify.engine._names import check_name, check_new_name
 from storify.engine.protocol import (
+    DEFAULT_BACKUPS,
+    LOCK_TIMEOUT_S,
     BackupInfo,
     BackupKind,
     Clock,
@@ -34,8 +36,6 @@ __all__ = ["MemoryCatalog", "MemoryEngine"]
 
 T = TypeVar("T")
 
-DEFAULT_BACKUPS = 5
-LOCK_TIMEOUT_S = 30.0
 SCHEME = "memory://"
 
 

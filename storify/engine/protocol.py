@@ -21,6 +21,8 @@ from hashlib import sha256
 from typing import Generic, Literal, NamedTuple, NewType, Protocol, TypeVar
 
 __all__ = [
+    "DEFAULT_BACKUPS",
+    "LOCK_TIMEOUT_S",
     "BackupInfo",
     "BackupKind",
     "Catalog",
@@ -35,6 +37,12 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+DEFAULT_BACKUPS = 5
+"""How many snapshots an engine keeps unless told otherwise, as in release 0.0.11."""
+
+LOCK_TIMEOUT_S = 30.0
+"""How long an engine waits for another writer unless told otherwise."""
 
 Version = NewType("Version", str)
 """An opaque name of a state; equal versions mean equal content."""
