@@ -4,6 +4,7 @@
 package nobody opens a data file, and here nobody knows what the bytes mean.
 """
 
+from storify.engine._keep import Keep
 from storify.engine._names import check_name
 from storify.engine.catalog import FileCatalog, open_catalog
 from storify.engine.file import FileEngine
@@ -11,28 +12,45 @@ from storify.engine.memory import MemoryCatalog, MemoryEngine
 from storify.engine.protocol import (
     BackupInfo,
     Catalog,
+    Change,
+    Changes,
     Clock,
     Commit,
     Engine,
+    Format,
     Loaded,
+    News,
+    Problem,
+    Salvaged,
     StaleVersionError,
+    Sync,
     Version,
+    apply,
     version_of,
 )
 
 __all__ = [
     "BackupInfo",
     "Catalog",
+    "Change",
+    "Changes",
     "Clock",
     "Commit",
     "Engine",
     "FileCatalog",
     "FileEngine",
+    "Format",
+    "Keep",
     "Loaded",
     "MemoryCatalog",
     "MemoryEngine",
+    "News",
+    "Problem",
+    "Salvaged",
     "StaleVersionError",
+    "Sync",
     "Version",
+    "apply",
     "check_name",
     "open_catalog",
     "version_of",

@@ -10,7 +10,7 @@ from storify.engine._held import Held
 from storify.engine._lock import Lock, Mode
 from storify.engine._place import Place, place_of
 from storify.engine._rename import finish_rename, rename_pending
-from storify.engine.protocol import Clock
+from storify.engine.protocol import Clock, Format
 from storify.logger import LoggerLike
 
 __all__ = ["Access"]
@@ -23,6 +23,7 @@ class Access:
     Attributes:
         path: The main file, as it was given.
         backups_directory: The folder of backups, if it is not the usual one.
+        root_format: How a root parts into entries.
         log: Told what happens.
         clock: Gives the times in names.
         lock_timeout_s: How long to wait for another writer.
@@ -30,17 +31,26 @@ class Access:
 
     path: str
     backups_directory: str | None
+    root_format: Format
     log: LoggerLike
     clock: Clock
     lock_timeout_s: float
+    _place: Place | None = None
 
     def place(self) -> Place:
         """Find the files; links may lead elsewhere than before."""
-        return place_of(self.path, self.backups_directory)
+        # Two looks tell that they do not, in a tenth of the time of following them.
+        if self._place is None or not _leads_to(self.path, self._place.main):
+            self._place = place_of(self.path, self.backups_directory)
+        return self._place
 
     def folder(self, place: Place) -> BackupFolder:
         """The backups, for calls that need no lock."""
         return BackupFolder(place.backups, place.prefix, self.log)
+
+    def seen(self) -> Held:
+        """Look at the files without the lock: what is read may change meanwhile."""
+        return self._held(self.place(), writable=False)
 
     @contextmanager
     def held(self, mode: Mode) -> Generator[Held]:
@@ -66,7 +76,15 @@ class Access:
         return place, Lock(place.lock, self.lock_timeout_s, self.path)
 
     def _held(self, place: Place, *, writable: bool) -> Held:
-        return Held(place, self.folder(place), self.log, self.clock, writable)
+        folder = self.folder(place)
+        return Held(place, folder, self.root_format, self.log, self.clock, writable)
+
+
+def _leads_to(path: str, main: str) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.lstat(main))
+    except OSError:
+        return False
 
 
 def _anything(place: Place) -> bool:

@@ -3,6 +3,7 @@
 ::
 
     20261123T054100.123456Z-<32 hex of its sha256>.mpack   a state and its commit time
+    20261123T054100.123456Z-<32 hex of its sha256>.journal what was committed after it
     20261123T054100.123456Z.unsaved.mpack    what could not be saved at exit
     20261123T054100.123456Z.corrupt          a damaged main file, newest 5 kept
     7                                        a numbered backup of release 0.0.11
@@ -21,6 +22,7 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from storify.engine import _disk
+from storify.engine._keep import Keep, dropped
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
 from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
@@ -29,6 +31,8 @@ __all__ = ["BackupFolder", "Entry", "stamp_of", "time_of"]
 
 STAMP = r"\d{8}T\d{6}\.\d{6}Z"
 SNAPSHOT = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.mpack", re.ASCII)
+JOURNAL_SUFFIX = ".journal"
+JOURNAL = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.journal", re.ASCII)
 UNSAVED = re.compile(rf"({STAMP})\.unsaved\.mpack", re.ASCII)
 CORRUPT = re.compile(rf"({STAMP})\.corrupt", re.ASCII)
 LEGACY = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
@@ -135,6 +139,10 @@ class BackupFolder:
                     infos.append(BackupInfo(entry.id, time, found.size, entry.kind))
         return infos
 
+    def journal(self, backup_id: str) -> str:
+        """The path of what was committed on top of a backup; it need not exist."""
+        return self.file(backup_id + JOURNAL_SUFFIX)
+
     def file(self, name: str) -> str:
         """The path of a name in the folder."""
         return os.path.join(self.path, name)
@@ -150,6 +158,14 @@ class BackupFolder:
             msg = "no such backup"
             raise FileNotFoundError(2, msg, backup_id)
         return entry
+
+    def own_file(self, backup_id: str) -> str | None:
+        """The path of a backup that is a file; None if there is none of this id."""
+        try:
+            path = self.file(self.find(backup_id).name)
+        except FileNotFoundError:
+            return None
+        return None if _disk.look(path) is None else path
 
     def read(self, entry: Entry) -> bytes:
         """The verified bytes of a backup.
@@ -255,26 +271,40 @@ class BackupFolder:
         _disk.sync_directory(self.path)
         return path
 
-    def prune(self, kept: int, good: str | None) -> None:
-        """Delete old snapshots beyond *kept* and old damaged files.
+    def prune(self, keep: Keep, good: str | None) -> None:
+        """Delete the snapshots that a policy drops, and old damaged files.
 
         Args:
-            kept: How many stay; at least the newest good one does.
+            keep: Which ones stay; at least the newest good one does.
             good: The id of one that was verified just now.
         """
         entries = [entry for entry in self.entries() if entry.kind != "unsaved"]
-        kept = max(kept, 1)
-        stay, excess = entries[:kept], entries[kept:]
+        excess = [
+            entries[place]
+            for place in dropped([time_of(entry.stamp) for entry in entries], keep)
+        ]
+        stay = [entry for entry in entries if entry not in excess]
         if excess and good not in {entry.id for entry in stay}:
             excess = self._without_newest_good(stay, excess)
         for entry in excess:
-            _disk.remove(self.file(entry.name))
-        corrupt = filter(CORRUPT.fullmatch, _disk.list_names(self.path))
-        for name in sorted(corrupt, reverse=True)[CORRUPT_KEPT:]:
+            self.remove(entry)
+        kept = {entry.id for entry in entries}
+        names = _disk.list_names(self.path)
+        for name in filter(JOURNAL.fullmatch, names):
+            if name.removesuffix(JOURNAL_SUFFIX) not in kept:
+                _disk.remove(self.file(name))
+        for name in sorted(filter(CORRUPT.fullmatch, names), reverse=True)[
+            CORRUPT_KEPT:
+        ]:
             # A folder that was set aside is nothing that grows.
             with contextlib.suppress(_disk.NotRegularFileError):
                 _disk.look(self.file(name))
                 _disk.remove(self.file(name))
+
+    def remove(self, entry: Entry) -> None:
+        """Delete a backup and what was committed on top of it."""
+        _disk.remove(self.journal(entry.id))
+        _disk.remove(self.file(entry.name))
 
     def _without_newest_good(
         self, stay: list[Entry], excess: list[Entry]
@@ -296,7 +326,7 @@ class BackupFolder:
     def erase(self) -> None:
         """Delete every backup and damaged file; strangers stay."""
         for name in _disk.list_names(self.path):
-            if _entry(name) or CORRUPT.fullmatch(name):
+            if _entry(name) or CORRUPT.fullmatch(name) or JOURNAL.fullmatch(name):
                 _disk.remove(self.file(name))
         if os.path.isdir(self.path):
             _disk.sync_directory(self.path)

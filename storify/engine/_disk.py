@@ -18,6 +18,8 @@ __all__ = [
     "Found",
     "NotRegularFileError",
     "append_bytes",
+    "append_frame",
+    "cut",
     "discard",
     "hard_link",
     "list_names",
@@ -30,6 +32,8 @@ __all__ = [
     "remove_directory",
     "replace_bytes",
     "sync_directory",
+    "sync_file",
+    "write_spare",
     "write_temporary",
 ]
 
@@ -39,6 +43,8 @@ NONBLOCK = getattr(os, "O_NONBLOCK", 0)
 CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+
+_APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
 CHUNK_BYTES = 1 << 24
 
@@ -102,31 +108,33 @@ def look(path: str) -> Found | None:
     return _require_regular(result, path)
 
 
-def read_bytes(path: str) -> tuple[bytes, Found]:
-    """Read a whole regular file, never waiting and never following a link.
+def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
+    """Read a regular file from *start* on, never waiting, never following a link.
 
     Raises:
         FileNotFoundError: Nothing is there.
         NotRegularFileError: It is no file. A FIFO does not hang the caller.
     """
     try:
-        return _read_once(path)
+        return _read_once(path, start)
     except OSError as err:
         if err.errno != errno.EIO or isinstance(err, NotRegularFileError):
             raise
     # A passing fault must not make a good file count as damaged.
-    return _read_once(path)
+    return _read_once(path, start)
 
 
-def _read_once(path: str) -> tuple[bytes, Found]:
+def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     # Looked at before it is opened: opening a device may act on it.
     _require_regular(os.lstat(path), path)
     fd = os.open(path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
     try:
         found = _require_regular(os.fstat(fd), path)
         parts: list[bytes] = []
+        if start:
+            os.lseek(fd, start, os.SEEK_SET)
         # Room for one byte more, so that a file that grows meanwhile is seen.
-        room = min(CHUNK_BYTES, found.size + 1)
+        room = min(CHUNK_BYTES, max(found.size - start, 0) + 1)
         while part := os.read(fd, room):
             parts.append(part)
     finally:
@@ -142,6 +150,14 @@ def _sync(fd: int) -> None:
         fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
     else:
         os.fsync(fd)
+
+
+def _sync_data(fd: int) -> None:
+    # The times of the file need not be durable; its size is data.
+    if sys.platform == "linux":
+        os.fdatasync(fd)
+    else:  # pragma: no cover - Linux only in our tests
+        _sync(fd)
 
 
 def sync_directory(path: str) -> None:
@@ -271,12 +287,76 @@ def replace_bytes(
         sync_directory(directory)
 
 
-def append_bytes(path: str, payload: bytes) -> None:
-    """Append to a file that exists; not synced, and torn by a crash perhaps."""
-    flags = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
-    fd = os.open(path, flags)
+def write_spare(path: str, payload: bytes) -> None:
+    """Write a file that carries checksums of its own and is only a help.
+
+    Nothing is synced, and a crash may leave anything. The old file is removed, not
+    replaced: ext4 writes out a file that takes the place of another.
+    """
+    remove(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
+    fd = os.open(path, flags, 0o600)
     try:
         _write_all(fd, payload)
+    finally:
+        os.close(fd)
+
+
+def append_bytes(path: str, payload: bytes) -> None:
+    """Append to a file that exists; not synced, and torn by a crash perhaps."""
+    fd = os.open(path, _APPENDING)
+    try:
+        _write_all(fd, payload)
+    finally:
+        os.close(fd)
+
+
+def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found | None:
+    """Append to a file of exactly *size* bytes; durable on return if *sync*.
+
+    Returns:
+        How the file looks now; None, and nothing was done, if it has another size.
+
+    Raises:
+        OSError: The file was cut back to *size*, as far as that went. Never append
+            to it again: after a failed sync the kernel calls lost pages clean.
+    """
+    fd = os.open(path, _APPENDING)
+    try:
+        before = _require_regular(os.fstat(fd), path)
+        if before.size != size:
+            return None
+        try:
+            _write_all(fd, payload)
+            if sync:
+                _sync_data(fd)
+            return Found(os.fstat(fd))
+        except BaseException:
+            # The first error is the one to raise; a tail that stays is torn.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)
+            raise
+    finally:
+        os.close(fd)
+
+
+def cut(path: str, size: int) -> Found:
+    """Drop what a file holds beyond *size* bytes, durable; give how it looks now."""
+    fd = os.open(path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    try:
+        _require_regular(os.fstat(fd), path)
+        os.ftruncate(fd, size)
+        _sync(fd)
+        return Found(os.fstat(fd))
+    finally:
+        os.close(fd)
+
+
+def sync_file(path: str) -> None:
+    """Make the bytes of a file durable."""
+    fd = os.open(path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    try:
+        _sync_data(fd)
     finally:
         os.close(fd)
 

@@ -2,20 +2,53 @@
 
 Writers meet by compare-and-swap: a commit names the state it was made from, and
 is refused if another is there now. Two things must not make it stale: our own
-commit that failed late, when the rename may or may not have happened; and damage
-to the very file that we have in memory.
+commit that failed late, when nobody can tell whether it happened; and damage to
+the very file that we have in memory.
 """
 
 from dataclasses import dataclass, field
 
-from storify.engine._disk import Found
+from storify.engine import _disk
 from storify.engine._place import Place
-from storify.engine._reading import Reading
+from storify.engine._reading import Reading, version_after
 from storify.engine._verdict import Verdict
 from storify.engine.protocol import StaleVersionError, Version
 from storify.logger import LoggerLike
 
-__all__ = ["Known"]
+__all__ = ["Known", "Tail"]
+
+
+@dataclass(slots=True)
+class Tail:
+    """Where the next frame goes.
+
+    Attributes:
+        found: How the journal looked; None if there is none.
+        size: Of the journal, in bytes; whole frames, nothing else.
+        seq: The number of the last frame.
+        time: When the state was committed, in microseconds since 1970.
+        all_synced: Whether every frame is durable.
+    """
+
+    found: _disk.Found | None = None
+    size: int = 0
+    seq: int = 0
+    time: int = 0
+    all_synced: bool = True
+
+    def is_still(self, found: _disk.Found | None) -> bool:
+        """Whether the journal looks as it did."""
+        if found is None or self.found is None:
+            return found is self.found
+        return found.signature() == self.found.signature()
+
+    def is_of(self, found: _disk.Found) -> bool:
+        """Whether it is the same file, perhaps longer."""
+        return (
+            self.found is not None
+            and found.inode == self.found.inode
+            and found.size >= self.size
+        )
 
 
 @dataclass(slots=True)
@@ -24,22 +57,50 @@ class Known:
 
     Attributes:
         version: The state it loaded or committed.
+        digest: The sha256 of its main file, in hex.
+        size_bytes: Of the main file.
         signature: How the main file looked then.
+        tail: Where its journal ends.
+        ours: Whether a frame of the journal is our own.
+        shunned: Whether the journal must not be appended to: a sync of it failed.
         base: The base of commits that failed late.
-        attempts: The states that those commits may have left on disk: when the
-            rename went well and the sync after it failed, nobody can tell. They
+        attempts: The states that those commits may have left on disk: when a
+            step went well and the sync after it failed, nobody can tell. They
             are our own, so they never make a commit stale.
     """
 
     version: Version | None = None
+    digest: str = ""
+    size_bytes: int = 0
     signature: object = None
+    tail: Tail = field(default_factory=Tail)
+    ours: bool = False
+    shunned: bool = False
     base: Version | None = None
     attempts: set[Version] = field(default_factory=set[Version])
 
-    def at(self, version: Version, found: Found | None) -> None:
+    def at(
+        self,
+        version: Version,
+        digest: str,
+        found: _disk.Found | None,
+        tail: Tail,
+        *,
+        ours: bool,
+    ) -> None:
         """Note a state that is known to be on disk."""
-        self.version = version
+        if digest != self.digest:
+            self.ours = self.shunned = False
+        self.version, self.digest = version, digest
+        self.size_bytes = 0 if found is None else found.size
         self.signature = None if found is None else found.signature()
+        self.tail = tail
+        self.ours = self.ours or ours
+        self.attempts.clear()
+
+    def appended(self, version: Version, tail: Tail) -> None:
+        """Note a frame of our own, which is on disk."""
+        self.version, self.tail, self.ours = version, tail, True
         self.attempts.clear()
 
     def attempt(self, base: Version | None, version: Version) -> None:
@@ -53,30 +114,38 @@ class Known:
         """Whether a state on disk is *base*, or came from it by ourselves."""
         return version == base or (base == self.base and version in self.attempts)
 
+    def is_still(self, place: Place) -> bool:
+        """Whether nobody has written since, going by two looks at the disk."""
+        found = _disk.look(place.main)
+        if found is None or found.signature() != self.signature:
+            return False
+        return self.tail.is_still(_disk.look(place.journal))
+
     def check_base(
         self, place: Place, now: Reading, base: Version | None, log: LoggerLike
-    ) -> bool:
-        """Raise unless the main file is at *base*; True if it is rotten since.
+    ) -> None:
+        """Raise unless the database is at *base*, be the main file damaged or not.
 
         Raises:
             StaleVersionError: Another state is there, or none.
         """
-        main = now.main
         if now.verdict is Verdict.ABSENT:
             if base is None:
-                return False
+                return
             msg = f"{place.link!r} was removed or renamed"
             raise StaleVersionError(msg)
-        if main is not None and self.counts_as(Version(main.digest), base):
-            return False
-        # What was acknowledged last, going by the record.
-        noted = [] if now.record is None else now.record.sums()
-        ours = any(self.counts_as(Version(known.sha256), base) for known in noted)
-        if ours and now.verdict is Verdict.LOST:
-            log.warning(f"{place.link!r} was missing; it is written anew")
-            return False
-        if ours and now.verdict is Verdict.ROTTEN:
-            log.warning(f"{place.link!r} is damaged ({now.wrong}); it is written anew")
-            return True
+        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+            if self.counts_as(now.version, base):
+                return
+        elif any(self.counts_as(each, base) for each in _noted(now)):
+            wrong = "missing" if now.main is None else f"damaged ({now.wrong})"
+            log.warning(f"{place.link!r} was {wrong}; it is written anew")
+            return
         msg = f"{place.link!r} was changed since version {base}"
         raise StaleVersionError(msg)
+
+
+def _noted(now: Reading) -> list[Version]:
+    """The states that were acknowledged last, going by the record."""
+    sums = [] if now.record is None else now.record.sums()
+    return [now.version, *(version_after(known.sha256, None) for known in sums)]

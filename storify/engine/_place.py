@@ -3,8 +3,11 @@
 ::
 
     data/users.mpack              the main file; a symbolic link is followed
+    data/users.mpack.journal      what was committed since, see `_journal`
     data/.backups/users/.lock     taken for every operation
     data/.backups/users/.sum      the checksum record, see `_record`
+    data/.backups/users/.mirror   the journal once more, see `_replay`
+    data/.backups/users/.entries  where its values lie, see `_entries`
     data/.backups/users/…         backups, see `_backups`
     data/.backups/.rename         a rename under way, see `_rename`
 
@@ -19,11 +22,14 @@ from typing import NamedTuple
 from storify.engine import _disk
 from storify.logger import LoggerLike
 
-__all__ = ["BACKUPS", "SUFFIX", "Place", "place_of", "stem_of"]
+__all__ = ["BACKUPS", "JOURNAL_SUFFIX", "SUFFIX", "Place", "place_of", "stem_of"]
 
 BACKUPS = ".backups"
 SUFFIX = ".mpack"
+JOURNAL_SUFFIX = ".journal"
 PREFIX_DIGITS = 12
+# File systems take names of 255 bytes.
+LONGEST_WITH_JOURNAL = 255 - len(JOURNAL_SUFFIX)
 
 
 def stem_of(path: str) -> str:
@@ -61,6 +67,23 @@ class Place(NamedTuple):
     def record(self) -> str:
         """The checksum record."""
         return os.path.join(self.backups, ".sum")
+
+    @property
+    def journal(self) -> str:
+        """The journal; under a short name where the long one has no room."""
+        if len(os.fsencode(os.path.basename(self.main))) > LONGEST_WITH_JOURNAL:
+            return os.path.join(self.directory, self.prefix + JOURNAL_SUFFIX)
+        return self.main + JOURNAL_SUFFIX
+
+    @property
+    def mirror(self) -> str:
+        """The second copy of the journal."""
+        return os.path.join(self.backups, ".mirror")
+
+    @property
+    def entries(self) -> str:
+        """The checksums of the entries of the main file."""
+        return os.path.join(self.backups, ".entries")
 
     @property
     def prefix(self) -> str:

@@ -1,17 +1,28 @@
-"""The main file and its checksum record, read together and judged."""
+"""The main file, its checksum record and its journal, read together and judged."""
 
 from typing import NamedTuple
 
 from storify.engine import _disk
+from storify.engine._backups import stamp_of
+from storify.engine._journal import Frame, time_of_frame
 from storify.engine._place import Place
 from storify.engine._record import DamagedRecordError, Record, Sum, read_record
+from storify.engine._replay import NO_JOURNAL, Journal, read_journal
 from storify.engine._verdict import Main, Verdict, judge, read_main
+from storify.engine.protocol import Version
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Reading", "read_state"]
+__all__ = ["Reading", "read_state", "version_after"]
 
 UNLOCKED_TRIES = 5
+
+
+def version_after(digest: str, last: Frame | None) -> Version:
+    """Name the state of a main file with the last frame of its journal."""
+    if last is None:
+        return Version(digest)
+    return Version(f"{digest}+{last.seq}.{last.crc:08x}")
 
 
 class Reading(NamedTuple):
@@ -23,6 +34,7 @@ class Reading(NamedTuple):
         verdict: How far the file can be trusted.
         known: The state that it is in, if it is TRUSTED.
         wrong: What is wrong with it otherwise, for messages.
+        journal: What was committed since it was written.
     """
 
     main: Main | None
@@ -30,6 +42,7 @@ class Reading(NamedTuple):
     verdict: Verdict
     known: Sum | None
     wrong: str
+    journal: Journal = NO_JOURNAL
 
     @property
     def found(self) -> _disk.Found | None:
@@ -46,13 +59,33 @@ class Reading(NamedTuple):
         """When the database was created, going by the record."""
         return None if self.record is None else self.record.since
 
+    @property
+    def digest(self) -> str:
+        """The sha256 of the main file, or what it was if the file is gone or rotten."""
+        if self.main is not None and self.verdict is not Verdict.ROTTEN:
+            return self.main.digest
+        return "" if self.current is None else self.current.sha256
+
+    @property
+    def version(self) -> Version:
+        """The state, frames included."""
+        return version_after(self.digest, self.journal.last)
+
+    @property
+    def stamp(self) -> str | None:
+        """When the state was committed, as in the names of backups."""
+        if self.journal.last is not None:
+            return stamp_of(time_of_frame(self.journal.last.time))
+        known = self.known or self.current
+        return None if known is None else known.time
+
 
 def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
-    """Read and judge the file; without the lock, a commit may run meanwhile.
+    """Read and judge the files; without the lock, a commit may run meanwhile.
 
     Raises:
-        DatabaseLoadError: Read without the lock, it never stands still.
-        OSError: The file or the record cannot be read now.
+        DatabaseLoadError: Read without the lock, they never stand still.
+        OSError: One of them cannot be read now.
     """
     for _ in range(UNLOCKED_TRIES):
         main = read_main(place.main)
@@ -65,9 +98,13 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         verdict, known, wrong = judge(main, record)
         if verdict is Verdict.ABSENT and damaged:
             verdict, wrong = Verdict.LOST, "the file is missing"
-        # Between the two reads there may have been a commit.
-        if locked or verdict is Verdict.TRUSTED or _unmoved(place, main):
-            return Reading(main, record, verdict, known, wrong)
+        reading = Reading(main, record, verdict, known, wrong)
+        if reading.digest:
+            journal = read_journal(place.journal, place.mirror, reading.digest)
+            reading = reading._replace(journal=journal)
+        # Between the reads there may have been a commit that wrote the file anew.
+        if locked or _unmoved(place, main):
+            return reading
     msg = f"cannot load {place.link!r}: it changes all the time; try again"
     raise DatabaseLoadError(msg)
 

@@ -7,14 +7,18 @@ whose ``check`` is right counts::
      "next":    SUM | null,     the state that a commit is about to install
      "since":   TIME | null,    when this database was created
      "check":   16 hex digits}  of the record itself
-    SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit}
+    SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit,
+           "follows": VERSION | null}
 
 ``next`` is written before the main file is renamed and becomes ``current``
 after, by a line that is appended and not synced: it saves a sync for each
-commit, and if it is torn or lost the first line still says enough. So a crash at any step leaves a main file that matches one of the two,
-and is neither rot nor a foreign write. ``since`` keeps a recovery from bringing
+commit, and if it is torn or lost the first line still says enough. So a crash at
+any step leaves a main file that matches one of the two, and is neither rot nor a
+foreign write. ``since`` keeps a recovery from bringing
 back a predecessor of the same name that was destroyed. The inode is never
-noted, so that a copied folder stays verified. A line with a wrong ``check``
+noted, so that a copied folder stays verified. ``follows`` names the state that
+this one was as the last frame of a journal, so that whoever is there need not
+read the file anew. A line with a wrong ``check``
 counts for nothing: else a rotten record would condemn a good file.
 """
 
@@ -51,12 +55,14 @@ class Sum:
         mtime_ns: Time of the file. Same size and time but another hash is rot.
         sha256: Hex digest of the whole file.
         time: When the state was committed, as in the names of backups.
+        follows: The version of the same content in the journal before.
     """
 
     size: int
     mtime_ns: int
     sha256: str
     time: str
+    follows: str | None = None
 
     def fits(self, found: _disk.Found) -> bool:
         """Whether nobody has written to the file since, going by size and time."""

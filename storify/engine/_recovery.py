@@ -1,93 +1,101 @@
-"""Loading, with what to do if the file is not what was committed last.
+"""Loading, with what to do if the files are not what was committed last.
 
 ::
 
-    verdict of `_verdict`        parses              does not parse
-    TRUSTED                      served              an error: it is undamaged
+    verdict of `_verdict`        whole               not whole
+    TRUSTED                      served              an error, where it is decoded
     FIRST_SEEN, FOREIGN          taken over          recovered
     ROTTEN, LOST                 -                   recovered
 
-Recovered means: the newest backup that is good takes the file's place, and the
-damaged file is kept as ``.corrupt``. Where nothing may be written the backup is
-served and the file stays.
+Recovered means: the main file is rebuilt from the backups, exactly as it was if
+the one before it and the journal beside that are whole, and the commits since then
+are in its own journal still. Else the newest good state takes its place. The
+damaged file is kept as ``.corrupt``. Where nothing may be written, what could be
+rebuilt is served and the files stay.
+
+A journal that is damaged while the main file is not is healed by its mirror; see
+`_replay`.
 """
 
-import errno
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Sequence
 
-from storify.engine._disk import Found
+from storify.engine import _disk
+from storify.engine._append import tail_of
+from storify.engine._backups import time_of
 from storify.engine._held import Held
-from storify.engine._reading import Reading
+from storify.engine._history import PASSING, Rebuilt, rebuilds
+from storify.engine._journal import Frame, microseconds
+from storify.engine._keep import Keep
+from storify.engine._known import Known
+from storify.engine._reading import Reading, version_after
 from storify.engine._record import Record, Sum
+from storify.engine._replay import Harm, Journal, read_journal, replay, rewritten
+from storify.engine._snapshot import install, next_root
+from storify.engine._splice import Splice
 from storify.engine._verdict import Main, Verdict
-from storify.engine.protocol import Loaded, version_of
+from storify.engine.protocol import Change, Loaded, apply
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
-__all__ = ["load"]
-
-T = TypeVar("T")
-
-# Errors of the process, not of the file: an older backup would be a needless loss.
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+__all__ = ["flat", "know", "load", "mend", "recover"]
 
 
-def load(
-    held: Held, parse: Callable[[bytes], T], kept: int
-) -> tuple[Loaded[T] | None, Found | None]:
-    """Read the state, or recover it; *kept* backups stay after a repair.
-
-    Returns:
-        The state and how the main file looks now; None for either if not there.
+def load(held: Held, known: Known, keep: Keep) -> Loaded | None:
+    """Read the state, or recover it; bring *known* up to it.
 
     Raises:
-        DatabaseLoadError: The state is intact but *parse* refuses it.
         CorruptionError: No backup is usable; the files are untouched.
         OSError: Something could not be read now.
     """
     now = held.read()
-    main, wrong = now.main, now.wrong
+    main = now.main
     if now.verdict is Verdict.ABSENT:
-        return None, None
+        return None
     if main is not None and main.payload is not None:
         if now.verdict is Verdict.TRUSTED:
-            return _trusted(held, now, main, main.payload, parse), main.found
+            _settle(held, now, main)
+            return _served(held, known, now, main.payload)
         if now.verdict is not Verdict.ROTTEN:
             try:
-                value = parse(main.payload)
+                held.root_format.check(main.payload)
             except ValueError as err:
-                wrong = f"{wrong}: {err}" if wrong else str(err)
+                wrong = f"{now.wrong}: {err}" if now.wrong else str(err)
+                now = now._replace(wrong=wrong)
             else:
                 _take_over(held, now, main)
-                return _loaded(main.payload, value), main.found
-    return _recover(held, now._replace(wrong=wrong), parse, kept)
+                return _served(held, known, now, main.payload)
+    return recover(held, known, now, keep)
 
 
-def _loaded(payload: bytes, value: T, recovered_from: str | None = None) -> Loaded[T]:
-    return Loaded(version_of(payload), payload, value, recovered_from)
+def know(known: Known, now: Reading) -> None:
+    """Note that a reading is what is on disk; its journal must be whole."""
+    stamp = now.current.time if now.current is not None else ""
+    time = time_of(stamp)
+    tail = tail_of(now, 0 if time is None else microseconds(time))
+    known.at(now.version, now.digest, now.found, tail, ours=False)
 
 
-def _trusted(
-    held: Held, now: Reading, main: Main, payload: bytes, parse: Callable[[bytes], T]
-) -> Loaded[T]:
-    try:
-        value = parse(payload)
-    except ValueError as err:
-        # The bytes are those that were committed: an older state would be a
-        # silent loss, and replacing the file a real one.
-        msg = (
-            f"cannot load {held.place.link!r}: the file is undamaged, "
-            f"but cannot be read here: {err}"
-        )
-        raise DatabaseLoadError(msg) from err
-    if now.record is not None and now.known is not None:
-        _settle(held, now.record, now.known, main.found)
-    return _loaded(payload, value)
+def flat(held: Held, payload: bytes, frames: Sequence[Frame]) -> list[Change]:
+    """The changes of *frames*, with whole values."""
+    ops = [op for frame in frames for op in frame.ops]
+    plain = [(key, value) for key, value in ops if not isinstance(value, Splice)]
+    if len(plain) == len(ops):
+        return plain
+    entries = held.root_format.split(payload)
+    changes: list[Change] = []
+    for frame in frames:
+        these = frame.changes(entries)
+        apply(entries, these)
+        changes += these
+    return changes
 
 
-def _settle(held: Held, record: Record, known: Sum, found: Found) -> None:
+def _settle(held: Held, now: Reading, main: Main) -> None:
     """Finish the note of a commit that was cut off, or of a copied folder."""
-    current = Sum(found.size, found.mtime_ns, known.sha256, known.time)
+    record, known = now.record, now.known
+    if record is None or known is None:
+        return
+    found = main.found
+    current = Sum(found.size, found.mtime_ns, known.sha256, known.time, known.follows)
     if record.current != current:
         held.note(Record(current, None, record.since))
 
@@ -104,56 +112,172 @@ def _take_over(held: Held, now: Reading, main: Main) -> None:
         held.note(Record(held.new_sum(main), None, now.since))
 
 
-def _recover(
-    held: Held, now: Reading, parse: Callable[[bytes], T], kept: int
-) -> tuple[Loaded[T], Found | None]:
+def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
+    """Give a whole main file with what counts of its journal."""
+    now = mend(held, now, payload)
+    if now.main is not None and now.main.payload is not None:
+        payload = now.main.payload
+    journal = now.journal
+    if journal.harm is Harm.HOLED:
+        entries, notes = replay(held.root_format.split(payload), journal.frames)
+        for note in notes:
+            held.log.warning(f"lost from {held.place.link!r}: {note}")
+        whole = held.root_format.join(entries)
+        return Loaded(now.version, whole)
+    try:
+        changes = flat(held, payload, journal.frames)
+    except ValueError as err:
+        msg = f"cannot load {held.place.link!r}: its journal does not fit it: {err}"
+        raise DatabaseLoadError(msg) from err
+    know(known, now)
+    return Loaded(now.version, payload, changes)
+
+
+def mend(held: Held, now: Reading, payload: bytes) -> Reading:
+    """Put a damaged journal right, if that may be written; else as it counts."""
+    journal, place = now.journal, held.place
+    if journal.harm is Harm.NONE:
+        return now
+    for note in journal.notes:
+        held.log.warning(f"journal {place.journal!r}: {note}")
+    if journal.harm is Harm.STALE and now.verdict is Verdict.FOREIGN:
+        held.log.warning(
+            f"journal {place.journal!r} belongs to the state before that and is "
+            f"put away"
+        )
+    if not held.writable:
+        return now
+    try:
+        _write_mended(held, now, payload)
+    except OSError as err:
+        held.log.warning(f"cannot repair {place.journal!r}: {err}; it stays damaged")
+        return now
+    return held.read()
+
+
+def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
+    journal, place = now.journal, held.place
+    if journal.harm is Harm.STALE:
+        if now.verdict is Verdict.FOREIGN:
+            held.keep_damaged_journal(_disk.read_bytes(place.journal)[0])
+        held.drop_journal()
+    elif journal.harm is Harm.TORN:
+        held.keep_damaged_journal(journal.raw[journal.end :])
+        if journal.frames:
+            _disk.cut(place.journal, journal.end)
+        else:
+            held.drop_journal()
+    elif journal.harm is Harm.HEALED:
+        held.keep_damaged_journal(journal.raw)
+        raw = rewritten(now.digest, journal.frames)
+        _disk.replace_bytes(place.journal, raw, place.prefix)
+        with held.or_warn("mirror the journal of"):
+            _disk.write_spare(place.mirror, raw)
+    else:
+        held.keep_damaged_journal(journal.raw)
+        # Written whole, so that the hole is told of once.
+        new = next_root(held, payload, journal.frames, ())
+        current = now.known or now.current
+        install(held, now, new.payload, new.digest, current, now.stamp)
+        held.drop_journal()
+
+
+def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
+    """Rebuild a main file that is damaged or gone from the backups.
+
+    Raises:
+        CorruptionError: No backup is usable; the files are untouched.
+        OSError: A backup could not be read now.
+    """
     link = held.place.link
     causes = [f"{link}: {now.wrong}"]
-    for entry in held.folder.candidates(now.since):
-        path = held.folder.file(entry.name)
-        try:
-            payload = held.folder.read(entry)
-            value = parse(payload)
-        except OSError as err:
-            if err.errno in PASSING:
-                raise
+    wanted = {known.sha256: known for known in now.record.sums()} if now.record else {}
+    newest: Rebuilt | None = None
+    for found in rebuilds(held, now.since):
+        if not isinstance(found, Rebuilt):
+            path, err = found
+            if isinstance(err, OSError) and err.errno in PASSING:
+                raise err
             causes.append(f"{path}: {err}")
             continue
-        except (ValueError, CorruptionError) as err:
-            causes.append(f"{path}: {err}")
-            continue
-        held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {path!r}")
-        for cause in causes[1:]:
-            held.log.warning(f"a newer backup was not usable: {cause}")
-        found = _repair(held, now, payload, entry.stamp or None, kept)
-        return _loaded(payload, value, recovered_from=path), found
-    msg = (
-        f"cannot load {link!r}: {now.wrong}; no backup is usable, "
-        f"{len(causes) - 1} tried; the files are left as they are"
-    )
-    raise CorruptionError(msg, causes)
+        newest = newest or found
+        if found.digest in wanted:
+            newest = found
+            break
+        if not wanted:
+            break
+    if newest is None:
+        msg = (
+            f"cannot load {link!r}: {now.wrong}; no backup is usable, "
+            f"{len(causes) - 1} tried; the files are left as they are; "
+            f"Storify.salvage() gives what is whole in them"
+        )
+        raise CorruptionError(msg, causes)
+    return _rebuilt(held, known, now, newest, wanted.get(newest.digest), causes, keep)
+
+
+def _rebuilt(
+    held: Held,
+    known: Known,
+    now: Reading,
+    state: Rebuilt,
+    exact: Sum | None,
+    causes: list[str],
+    keep: Keep,
+) -> Loaded:
+    link = held.place.link
+    held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {state.path!r}")
+    for cause in causes[1:]:
+        held.log.warning(f"a newer backup was not usable: {cause}")
+    journal = Journal()
+    if exact is not None:
+        place = held.place
+        journal = read_journal(place.journal, place.mirror, exact.sha256)
+        for note in journal.notes:
+            held.log.warning(f"journal {place.journal!r}: {note}")
+    elif now.journal.frames:
+        count = len(now.journal.frames)
+        held.log.warning(
+            f"{count} commits in {held.place.journal!r} belong to the damaged file "
+            f"and are lost; it is kept among the backups"
+        )
+    repaired = _repair(held, now, state, exact, keep)
+    changes = flat(held, state.payload, journal.frames)
+    version = version_after(state.digest, journal.last)
+    if repaired:
+        after = held.read()
+        if after.verdict is Verdict.TRUSTED and after.journal.harm is Harm.NONE:
+            know(known, after)
+    return Loaded(version, state.payload, changes, recovered_from=state.path)
 
 
 def _repair(
-    held: Held, now: Reading, payload: bytes, stamp: str | None, kept: int
-) -> Found | None:
+    held: Held, now: Reading, state: Rebuilt, exact: Sum | None, keep: Keep
+) -> bool:
     """Put a good state in place of a damaged one; a failure is only logged.
 
     The good state is in the backups anyway, and the next load repeats this. It
-    keeps its *stamp*: under a new one each commit after a recovery would back it
-    up once more, and push other states out.
+    keeps its time: under a new one each commit after a recovery would back it up
+    once more, and push other states out.
     """
     if not held.writable:
-        return now.found
-    # A file that does not parse must not pass for acknowledged after a crash.
+        return False
+    # A file that is not whole must not pass for acknowledged after a crash.
     noted = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    current = now.current if noted else None
+    stamp = state.stamp if exact is None else exact.time
+    follows = None if exact is None else exact.follows
     try:
         held.require_writable(now)
         if now.main is not None:
             held.keep_corrupt(now.main)
-        found = held.install(now, payload, now.current if noted else None, stamp)
+        if exact is None and now.journal.found is not None:
+            held.keep_damaged_journal(_disk.read_bytes(held.place.journal)[0])
+        install(held, now, state.payload, state.digest, current, stamp, follows)
+        if exact is None:
+            held.drop_journal()
     except OSError as err:
         held.log.warning(f"cannot repair {held.place.link!r}: {err}; it stays damaged")
-        return now.found
-    held.prune(kept, None)
-    return found
+        return False
+    held.prune(keep, None)
+    return True

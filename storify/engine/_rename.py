@@ -1,12 +1,13 @@
 """Renaming a database with its backups, so that a crash loses neither.
 
-Two things must move, the main file and the folder of backups, and no file
-system moves two at once. So the intent is written first, where every engine of
+Three things must move, the main file, its journal and the folder of backups, and
+no file system moves several at once. So the intent is written first, where every engine of
 the folder looks after it has its lock::
 
     .backups/<old>/.moving     marks the folder that is to move
     .backups/.rename           {"old", "new"}: from here on it can be finished
     old.mpack -> new.mpack     the point of no return
+    old.mpack.journal -> new.mpack.journal
     .backups/<old> -> <new>    together with the mark
     both notes removed
 
@@ -25,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 
 from storify.engine import _disk
 from storify.engine._lock import Lock
-from storify.engine._place import BACKUPS, SUFFIX, Place
+from storify.engine._place import BACKUPS, JOURNAL_SUFFIX, SUFFIX, Place
 from storify.logger import LoggerLike
 
 __all__ = ["finish_rename", "rename", "rename_pending"]
@@ -68,6 +69,10 @@ class _Move:
         """Complete or forget it, by what is there. Calling it again is fine."""
         moved = not os.path.lexists(self.old_main) and os.path.lexists(self.new_main)
         if moved and os.path.lexists(os.path.join(self.old_backups, MARK)):
+            if os.path.lexists(self.old_main + JOURNAL_SUFFIX):
+                _disk.move(
+                    self.old_main + JOURNAL_SUFFIX, self.new_main + JOURNAL_SUFFIX
+                )
             self._clear_new(log)
             _disk.move(self.old_backups, self.new_backups)
         _disk.remove(os.path.join(self.folder, INTENT))

@@ -4,13 +4,21 @@ import os
 from contextlib import suppress
 
 from storify.engine import _disk
+from storify.engine._keep import Keep
 from storify.engine._names import check_name, check_new_name
 from storify.engine._place import BACKUPS, SUFFIX, place_of, stem_of
 from storify.engine._record import DamagedRecordError, read_record
 from storify.engine._rename import finish_rename, rename, rename_pending
 from storify.engine.file import FileEngine
 from storify.engine.memory import MemoryCatalog
-from storify.engine.protocol import LOCK_TIMEOUT_S, Catalog, Clock, utc_now
+from storify.engine.protocol import (
+    LOCK_TIMEOUT_S,
+    Catalog,
+    Clock,
+    Format,
+    Sync,
+    utc_now,
+)
 from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
 
@@ -22,19 +30,31 @@ class FileCatalog:
 
     Args:
         directory: The folder; need not exist.
+        root_format: How a root parts into entries.
         log: Told of recoveries and settled renames.
         clock: Gives the times in backup names.
         lock_timeout_s: How long to wait for another writer.
+        keep: Which older states are kept.
+        sync: Whether each commit is durable when it returns.
+        journal: Whether changes may be kept apart from the main file.
     """
 
     def __init__(
         self,
         directory: str | os.PathLike[str],
         *,
+        root_format: Format,
         log: LoggerLike,
         clock: Clock = utc_now,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        journal: bool = True,
     ) -> None:
+        self._format = root_format
+        self._keep = Keep.of(keep)
+        self._sync: Sync = sync
+        self._journal = journal
         self._directory = os.path.abspath(directory)
         self._log = log
         self._clock = clock
@@ -62,10 +82,14 @@ class FileCatalog:
         """
         return FileEngine(
             self._path(self._resolve(name)),
+            root_format=self._format,
             log=self._log,
             clock=self._clock,
             lock_timeout_s=self._lock_timeout_s,
             readonly=readonly,
+            keep=self._keep,
+            sync=self._sync,
+            journal=self._journal,
         )
 
     def names(self) -> list[str]:
@@ -176,7 +200,15 @@ class FileCatalog:
                 finish_rename(place, self._log, self._lock_timeout_s)
 
 
-def open_catalog(root: str | os.PathLike[str], log: LoggerLike) -> Catalog:
+def open_catalog(
+    root: str | os.PathLike[str],
+    log: LoggerLike,
+    *,
+    root_format: Format,
+    keep: Keep | int | None = None,
+    sync: Sync = "commit",
+    journal: bool = True,
+) -> Catalog:
     """The catalog of a folder, or of memory for ``"memory://"``.
 
     ``"memory://"`` gives a new empty catalog each time, ``"memory://x"`` the
@@ -188,8 +220,17 @@ def open_catalog(root: str | os.PathLike[str], log: LoggerLike) -> Catalog:
     text = os.fspath(root)
     scheme, separator, rest = text.partition("://")
     if not separator:
-        return FileCatalog(text, log=log)
+        return FileCatalog(
+            text,
+            root_format=root_format,
+            log=log,
+            keep=keep,
+            sync=sync,
+            journal=journal,
+        )
     if scheme == "memory":
-        return MemoryCatalog.named(rest) if rest else MemoryCatalog()
+        if rest:
+            return MemoryCatalog.named(rest, root_format=root_format, keep=keep)
+        return MemoryCatalog(root_format=root_format, keep=keep)
     msg = f"no engine for {scheme!r} URLs; use a folder or 'memory://'"
     raise ValueError(msg)

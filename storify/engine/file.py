@@ -1,52 +1,72 @@
-"""The file engine: one snapshot file, replaced whole by each commit.
+"""The file engine: a main file, a journal of what changed since, older states.
 
-A commit, with what a crash after each step leaves::
+::
 
-    lock; check that the file is still at the base
-    link the old file into the backups                  old state
-    write and sync the new bytes under a random name    old state, a leftover
-    note old and new checksum in `.sum`, durable        old state
-    rename over the main file                           new state, or old after
-    sync the folder                                     ...a power cut; new state
-    note the new checksum alone; prune the backups      new state
+    commit ---- the file is under 1 MiB, the change is most of it,
+       |        the journal is half as large ------------------> main file anew
+       |                                                         (`_snapshot`)
+       `------- else ------------------------------------------> one more frame
+                                                                 (`_append`)
+    close ----- our own frames -------------------------------> main file anew
 
-So the main file is whole at every instant, each state that was acknowledged is
-either the main file or among the backups, and what is read can be verified.
+So a commit to a large database costs what it changes, a small one is one whole
+file after each commit, and the main file is at every instant a root that any
+MessagePack reader opens: the newest state, or the one before the journal.
+
+Every writer takes the lock, looks whether the files are as it knows them (two
+calls to the disk), and reads them only if they are not. What is read is verified:
+`_verdict`, `_replay`; what is damaged is rebuilt: `_recovery`.
 """
 
 import os
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TypeVar
+from datetime import datetime
 
-from storify.engine import _disk, _recovery
+from storify.engine import _disk, _history, _recovery, _retire
 from storify.engine._access import Access
-from storify.engine._backups import stamp_of
+from storify.engine._append import append, ops_of, second_copy
+from storify.engine._backups import stamp_of, time_of
 from storify.engine._held import Held
-from storify.engine._known import Known
+from storify.engine._journal import Op, microseconds
+from storify.engine._keep import Keep
+from storify.engine._known import Known, Tail
+from storify.engine._news import changes_since
 from storify.engine._place import stem_of
-from storify.engine._verdict import read_main
+from storify.engine._reading import Reading
+from storify.engine._replay import Harm
+from storify.engine._salvage import salvage
+from storify.engine._snapshot import Next, next_root, replace
+from storify.engine._splice import Splice
+from storify.engine._verdict import Verdict
+from storify.engine._verify import verify
 from storify.engine.protocol import (
-    DEFAULT_BACKUPS,
     LOCK_TIMEOUT_S,
     BackupInfo,
     Clock,
     Commit,
+    Format,
     Loaded,
+    News,
+    Problem,
+    Salvaged,
+    Sync,
     Version,
     utc_now,
     version_of,
 )
 from storify.exceptions import (
+    CorruptionError,
     DatabaseLoadError,
     DatabaseReadOnlyError,
 )
 from storify.logger import LoggerLike
 
-__all__ = ["FileEngine"]
+__all__ = ["JOURNALED_FROM_BYTES", "FileEngine"]
 
-T = TypeVar("T")
+JOURNALED_FROM_BYTES = 1 << 20
+"""Smaller files are written whole: that takes 1-5 ms, and then they are complete."""
 
 
 class FileEngine:
@@ -58,40 +78,52 @@ class FileEngine:
 
     Args:
         path: The main file; need not exist, nor its folder.
+        root_format: How a root parts into entries.
         backups_directory: The folder of backups, lock and checksums; by default
             ``.backups/<name>`` beside the file. All who open the file must agree.
         log: Told of recoveries and damaged files; never of stored values.
         clock: Gives the times in backup names.
         lock_timeout_s: How long to wait for another writer.
         readonly: Never write anything, not even a repair.
-        max_backups: How many snapshots are kept; 0 makes none at a commit.
+        keep: Which older states are kept.
+        sync: Whether each commit is durable when it returns.
+        journal: Whether changes may be kept apart from the main file; without
+            it, that is written whole at each commit.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
+        root_format: Format,
         backups_directory: str | os.PathLike[str] | None = None,
         log: LoggerLike,
         clock: Clock = utc_now,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         readonly: bool = False,
-        max_backups: int = DEFAULT_BACKUPS,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        journal: bool = True,
     ) -> None:
-        self.max_backups = max_backups
+        self.keep: Keep = Keep.of(keep)
         self.readonly = readonly
         self._path = os.path.abspath(path)
         if backups_directory is not None:
             backups_directory = os.path.abspath(backups_directory)
-        self._access = Access(self._path, backups_directory, log, clock, lock_timeout_s)
+        self._access = Access(
+            self._path, backups_directory, root_format, log, clock, lock_timeout_s
+        )
+        self._format = root_format
         self._log = log
         self._clock = clock
+        self._each_synced = sync == "commit"
+        self._journal = journal
         self._known = Known()
         self._swept = False
 
     @property
     def location(self) -> str:
-        """The absolute path of the main file, links not followed."""
+        """The absolute path, links not followed."""
         return self._path
 
     @property
@@ -106,15 +138,15 @@ class FileEngine:
 
     # Loading
 
-    def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
-        """Read the file, or the newest good backup if it is damaged or lost.
+    def load(self) -> Loaded | None:
+        """Read the file and its journal, or rebuild them if they are damaged.
 
         A repair is durable on return and logged with the backup that was used.
-        Where nothing may be written, the backup is served and the file stays.
+        Where nothing may be written, what was rebuilt is served and the files stay.
 
         Raises:
             DatabaseLoadError: As `Engine.load` says. A file that another program
-                wrote is taken over, with a warning, if it parses.
+                wrote is taken over, with a warning, if it is whole.
             CorruptionError: No backup is usable; the files are untouched.
             DatabaseLockedError: As `Engine.load` says.
             OSError: The file cannot be read, for want of permission perhaps.
@@ -124,54 +156,126 @@ class FileEngine:
                 if held.writable and not self._swept:
                     self._swept = True
                     held.sweep()
-                loaded, found = _recovery.load(held, parse, self.max_backups)
+                return _recovery.load(held, self._known, self.keep)
             except _disk.NotRegularFileError as err:
                 msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
                 raise DatabaseLoadError(msg) from err
-            if loaded is not None:
-                self._known.at(loaded.version, found)
-            return loaded
 
     # Committing
 
     def commit(self, commit: Commit) -> Version:
-        """Replace the file by ``commit.payload()``, durable on return.
+        """Bring in the changes, durable on return with ``sync="commit"``.
 
         Raises:
             StaleVersionError: As `Engine.commit` says; so do the others.
             DatabaseReadOnlyError: Opened with ``readonly=True``.
             DatabaseLockedError: Another writer held the lock for too long.
-            OSError: Disk full, not writable or broken. The old file and all
+            CorruptionError: The main file is damaged and cannot be rebuilt.
+            OSError: Disk full, not writable or broken. The old state and all
                 backups stand, and another try may succeed.
         """
         with self._writing("commit to") as held:
-            now = held.read()
-            rotten = self._known.check_base(held.place, now, commit.base, self._log)
-            payload = commit.payload()
-            version = version_of(payload)
-            self._known.attempt(commit.base, version)
-            found = held.replace(now, payload, self.max_backups, rotten=rotten)
-            self._known.at(version, found)
-            return version
+            known = self._known
+            ops = self._ops(commit)
+            if known.version == commit.base and ops and known.is_still(held.place):
+                version = self._append(held, None, commit.base, ops)
+                if version is not None:
+                    return version
+            now = self._read(held, commit.base)
+            if ops and known.version == now.version:
+                version = self._append(held, now, commit.base, ops)
+                if version is not None:
+                    return version
+            return self._replace(held, now, commit)
 
-    def changed_since(self, version: Version | None) -> bool:
-        """Whether the file holds another state; one stat if it was not touched.
+    def _ops(self, commit: Commit) -> list[Op]:
+        """The changes as a frame has them; none if there must be no frame."""
+        known = self._known
+        if (
+            not self._journal
+            or commit.compact
+            or commit.base is None
+            or known.shunned
+            or (self._each_synced and known.size_bytes < JOURNALED_FROM_BYTES)
+        ):
+            return []
+        ops = ops_of(commit)
+        room = max(JOURNALED_FROM_BYTES, known.size_bytes // 2) - known.tail.size
+        return ops if sum(map(_size, ops)) <= room else []
+
+    def _append(
+        self, held: Held, now: Reading | None, base: Version | None, ops: list[Op]
+    ) -> Version | None:
+        if not os.access(held.place.main, os.W_OK):
+            return None  # the error is told where the file is replaced
+        if not self._known.tail.seq:
+            now = now or held.read()
+            if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
+                return None  # it is written anew
+            second_copy(held, now, self.keep)
+        return append(held, self._known, base, ops, sync=self._each_synced)
+
+    def _read(self, held: Held, base: Version | None) -> Reading:
+        """Read the files, which are not as they were known, and judge the base."""
+        now = held.read()
+        main = now.main
+        self._known.check_base(held.place, now, base, self._log)
+        whole = main is not None and main.payload is not None
+        if whole and now.verdict not in {Verdict.ROTTEN, Verdict.ABSENT}:
+            now = _recovery.mend(held, now, (main and main.payload) or b"")
+            self._known.check_base(held.place, now, base, self._log)
+            if now.journal.harm is Harm.NONE:
+                _recovery.know(self._known, now)
+        return now
+
+    def _replace(self, held: Held, now: Reading, commit: Commit) -> Version:
+        new = self._next(held, now, commit)
+        self._known.attempt(commit.base, Version(new.digest))
+        found, stamp = replace(held, now, new, self.keep)
+        version = Version(new.digest)
+        time = time_of(stamp)
+        tail = Tail(time=0 if time is None else microseconds(time))
+        self._known.at(version, new.digest, found, tail, ours=False)
+        return version
+
+    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
+        main = now.main
+        if now.verdict is Verdict.ABSENT:
+            return next_root(held, None, (), commit.changes)
+        if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+            if commit.whole is None:
+                msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
+                raise CorruptionError(msg, [now.wrong])
+            payload = commit.whole()
+            entries = self._format.split(payload)
+            return Next(payload, str(version_of(payload)), entries, commit.changes)
+        return next_root(held, main.payload, now.journal.frames, commit.changes)
+
+    def changes_since(self, version: Version | None) -> News | None:
+        """What was committed since; two looks at the disk if nothing was.
 
         Takes no lock. A file that was only touched is read once.
         """
-        place = self._access.place()
-        found = _disk.look(place.main)
-        if found is None or version is None:
-            return found is not None or version is not None
+        return changes_since(self._access, self._known, version)
+
+    def sync(self) -> None:
+        """Make the frames durable that are not."""
         known = self._known
-        if known.version == version and found.signature() == known.signature:
-            return False
-        main = read_main(place.main)
-        if main is None or not known.counts_as(Version(main.digest), version):
-            return True
-        if main.digest == known.version:
-            known.signature = main.found.signature()
-        return False
+        if not self.unsynced():
+            return
+        place = self._access.place()
+        try:
+            _disk.sync_file(place.journal)
+        except FileNotFoundError:
+            return  # folded into the main file by somebody, durable with it
+        except OSError:
+            known.shunned = True
+            raise
+        known.tail.all_synced = True
+
+    def unsynced(self) -> bool:
+        """Whether a frame of ours is not synced yet."""
+        return self._known.ours and not self._known.tail.all_synced
 
     def writable(self) -> bool:
         """Whether a commit would find the permissions that it needs."""
@@ -195,34 +299,52 @@ class FileEngine:
             OSError: Nothing was added.
         """
         with self._writing("back up") as held:
-            return held.back_up(self.max_backups)
+            return _retire.back_up(held, self.keep)
 
     def backups(self) -> list[BackupInfo]:
-        """All backups, newest first; ``legacy`` ones last. Takes no lock."""
-        return self._access.folder(self._access.place()).infos()
+        """All older states, newest first; ``legacy`` ones last. Takes no lock."""
+        held = self._access.seen()
+        return _history.backups(held, held.read())
 
     def backup_path(self, backup_id: str) -> str:
-        """The file of a backup.
+        """The file of a backup, or of the journal that a commit is in.
 
         Raises:
             FileNotFoundError: There is no such backup.
         """
-        folder = self._access.folder(self._access.place())
-        path = folder.file(folder.find(backup_id).name)
-        if _disk.look(path) is None:
-            msg = "no such backup"
-            raise FileNotFoundError(2, msg, path)
-        return path
+        held = self._access.seen()
+        path = held.folder.own_file(backup_id)
+        return path or _history.path_of(held, held.read(), backup_id)
 
     def read_backup(self, backup_id: str) -> bytes:
-        """The bytes of a backup, verified by the hash in its name.
+        """The bytes of a backup, verified by checksum.
 
         Raises:
             FileNotFoundError: There is no such backup.
             CorruptionError: It is damaged.
         """
-        folder = self._access.folder(self._access.place())
-        return folder.read(folder.find(backup_id))
+        held = self._access.seen()
+        if held.folder.own_file(backup_id) is not None:
+            return held.folder.read(held.folder.find(backup_id))
+        return _history.state_of(held, held.read(), backup_id)
+
+    def state_at(self, time: datetime) -> bytes:
+        """The whole root that was committed last at or before *time*.
+
+        Raises:
+            FileNotFoundError: It is not kept: too old, or dropped by the policy.
+            CorruptionError: It is damaged.
+        """
+        held = self._access.seen()
+        return _history.state_at(held, held.read(), time)
+
+    def verify(self) -> list[Problem]:
+        """Read everything that is kept and give what is wrong; changes nothing."""
+        return verify(self._access.seen())
+
+    def salvage(self) -> Salvaged | None:
+        """Give what can be saved, entry by entry; changes nothing."""
+        return salvage(self._access.seen())
 
     def save_unsaved(self, payload: bytes) -> str:
         """Write a state that cannot be committed beside the backups.
@@ -257,24 +379,62 @@ class FileEngine:
         A crash on the way leaves the damaged file where it was.
         """
         with self._writing("set aside") as held:
-            kept = held.set_aside()
+            kept = _retire.set_aside(held)
             self._known = Known()
             return kept
 
     def destroy(self, *, backups: bool = False) -> None:
-        """Remove the file; its last state joins the backups, or all are erased.
+        """Remove the files; the last state joins the backups, or all are erased.
 
         A crash on the way leaves the whole database or its backup. A database
         that does not exist is no error.
         """
         with self._writing("destroy") as held:
-            held.destroy(backups=backups)
+            _retire.destroy(held, backups=backups)
             self._known = Known()
         if backups:
             held.place.clear()
 
+    def purge(self) -> None:
+        """Erase all backups, unsaved and damaged states too; the database stays.
+
+        Raises:
+            CorruptionError: The file is damaged, and may need them; load it first.
+            OSError: Some may be there still.
+        """
+        with self._writing("purge") as held:
+            now = held.read()
+            _retire.require_whole(held, now, "purge")
+            self._fold(held, now)
+            _retire.purge(held)
+
     def close(self) -> None:
-        """Nothing is held between calls; the engine may even be used again."""
+        """Fold our frames into the main file; the engine may even be used again.
+
+        Frames that others have appended meanwhile are folded too.
+
+        Raises:
+            OSError: They stay in the journal, which is durable all the same.
+        """
+        if not self._known.ours or self.readonly:
+            return
+        try:
+            with self._writing("fold") as held:
+                now = held.read()
+                if now.digest == self._known.digest:
+                    self._fold(held, now)
+        except OSError:
+            self.sync()
+            raise
+        self._known.ours = False
+
+    def _fold(self, held: Held, now: Reading) -> None:
+        main = now.main
+        if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
+            new = next_root(held, main.payload, now.journal.frames, ())
+            # It is the same state, so it makes no commit of ours stale.
+            self._known.attempt(self._known.version, Version(new.digest))
+            replace(held, now, new, self.keep)
 
     # Locking
 
@@ -291,6 +451,13 @@ class FileEngine:
             raise DatabaseReadOnlyError(msg)
         with self._access.held("write") as held:
             yield held
+
+
+def _size(op: Op) -> int:
+    key, value = op
+    if isinstance(value, Splice):
+        return len(key) + sum(len(edit.data) for edit in value.edits)
+    return len(key) + len(value or b"")
 
 
 def _nearest(directory: str) -> str:

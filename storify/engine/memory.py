@@ -1,84 +1,151 @@
 """The memory engine: the same promises without a disk, for tests and scratch data.
 
-States are bytes, as on a disk, so that what comes back is a copy and what
-cannot be stored is refused. They live as long as their catalog.
+Values are bytes, as on a disk, so that what comes back is a copy and what cannot
+be stored is refused. They live as long as their catalog. A commit costs what it
+changes: the past is kept as the oldest state and the steps from there::
+
+    oldest --step--> state --step--> state --step--> present
 """
 
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
+from storify.engine._keep import Keep, dropped
 from storify.engine._names import check_name, check_new_name
 from storify.engine.protocol import (
-    DEFAULT_BACKUPS,
     LOCK_TIMEOUT_S,
     BackupInfo,
-    BackupKind,
+    Changes,
     Clock,
     Commit,
+    Format,
     Loaded,
+    News,
+    Problem,
+    Salvaged,
     StaleVersionError,
     Version,
+    apply,
     utc_now,
-    version_of,
 )
-from storify.exceptions import (
-    DatabaseLoadError,
-    DatabaseLockedError,
-    DatabaseReadOnlyError,
-)
+from storify.exceptions import DatabaseLockedError, DatabaseReadOnlyError
 
 __all__ = ["MemoryCatalog", "MemoryEngine"]
 
-T = TypeVar("T")
-
 SCHEME = "memory://"
+TICK = timedelta(microseconds=1)
 
 
-class _State(NamedTuple):
-    """A state that is or was committed."""
+class _Step(NamedTuple):
+    """A state that is or was committed, by the changes that led to it.
 
-    payload: bytes
+    Attributes:
+        version: Of the state.
+        time: When it was committed.
+        changes: Since the step before.
+        anew: Whether the step before counts for nothing: a new database.
+    """
+
+    version: Version
     time: datetime
-    kind: BackupKind = "snapshot"
+    changes: Changes
+    anew: bool
 
     @property
     def id(self) -> str:
-        end = version_of(self.payload)[:16] if self.kind == "snapshot" else self.kind
-        return f"{self.time:%Y%m%dT%H%M%S.%fZ}-{end}"
+        return f"{self.time:%Y%m%dT%H%M%S.%fZ}-{self.version}"
+
+
+class _Unsaved(NamedTuple):
+    """A state that never was the present one, or that was put aside."""
+
+    time: datetime
+    payload: bytes
+
+    @property
+    def id(self) -> str:
+        return f"{self.time:%Y%m%dT%H%M%S.%fZ}.unsaved"
 
 
 @dataclass(slots=True)
 class _Store:
-    """One database, shared by all its engines."""
+    """One database, shared by all its engines.
 
-    present: _State | None = None
-    history: list[_State] = field(default_factory=list[_State])
+    Attributes:
+        entries: The present state; None if there is none.
+        oldest: The state before the first of the steps.
+        steps: What is kept of the past, and the present.
+        copied: The version of the present state if it is a backup already.
+        unsaved: What is kept beside the past.
+    """
+
+    entries: dict[bytes, bytes] | None = None
+    oldest: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
+    steps: list[_Step] = field(default_factory=list[_Step])
+    copied: Version | None = None
+    unsaved: list[_Unsaved] = field(default_factory=list[_Unsaved])
+    commits: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
+
+    @property
+    def version(self) -> Version | None:
+        """The present state."""
+        return None if self.entries is None else self.steps[-1].version
 
     def next_time(self, clock: Clock) -> datetime:
         """Now, but later than every state known."""
-        states = [*self.history, *([self.present] if self.present else [])]
-        now = clock().astimezone(UTC)
-        latest = max((state.time for state in states), default=None)
-        if latest is None or now > latest:
-            return now
-        return latest + timedelta(microseconds=1)
+        times = [step.time for step in self.steps[-1:]]
+        times += [each.time for each in self.unsaved]
+        return max([clock().astimezone(UTC), *(time + TICK for time in times)])
 
-    def keep(self, state: _State) -> str:
-        if state not in self.history:
-            self.history.append(state)
-            self.history.sort(key=lambda one: one.time)
-        return state.id
+    def past(self) -> list[_Step]:
+        """The steps that are backups, oldest first."""
+        present = self.version
+        if present is None or present == self.copied:
+            return list(self.steps)
+        return self.steps[:-1]
 
-    def prune(self, kept: int) -> None:
-        snapshots = [state for state in self.history if state.kind == "snapshot"]
-        for state in snapshots[: -max(kept, 1)]:
-            self.history.remove(state)
+    def state(self, step: _Step) -> dict[bytes, bytes]:
+        """The entries that a step led to."""
+        entries = dict(self.oldest)
+        for each in self.steps:
+            if each.anew:
+                entries.clear()
+            apply(entries, each.changes)
+            if each is step:
+                break
+        return entries
+
+    def prune(self, keep: Keep) -> None:
+        """Forget states, by joining the step to each with the one after it."""
+        past = self.past()[::-1]
+        times = [step.time for step in past]
+        gone = {past[place].version for place in dropped(times, keep)}
+        if not keep.last and past:
+            gone.add(past[0].version)  # 0 makes none at a commit
+        steps: list[_Step] = []
+        for step in self.steps:
+            joined = step
+            if steps and steps[-1].version in gone:
+                before = steps.pop()
+                if not step.anew:
+                    changes = (*before.changes, *step.changes)
+                    joined = step._replace(changes=changes, anew=before.anew)
+            steps.append(joined)
+        self.steps = steps
+        self._advance()
+
+    def _advance(self) -> None:
+        """Let the first step begin at nothing, so that joined steps stay short."""
+        first = self.steps[0]
+        if len(first.changes) > 2 * len(self.oldest) + 8:
+            self.oldest = self.state(first)
+            self.steps[0] = first._replace(changes=(), anew=False)
 
 
 class MemoryEngine:
@@ -86,34 +153,58 @@ class MemoryEngine:
 
     Args:
         name: For messages.
+        root_format: How a root parts into entries.
         clock: Gives the times of backups.
         lock_timeout_s: How long to wait for another thread.
         readonly: Refuse to commit.
-        max_backups: How many snapshots are kept; 0 makes none at a commit.
+        keep: Which older states are kept.
         store: The states, shared by the engines of one catalog and name.
+        location: What to show as the location.
     """
 
     def __init__(
         self,
         name: str = "",
         *,
+        root_format: Format,
         clock: Clock = utc_now,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
         readonly: bool = False,
-        max_backups: int = DEFAULT_BACKUPS,
+        keep: Keep | int | None = None,
         store: "_Store | None" = None,
+        location: str | None = None,
     ) -> None:
-        self.max_backups = max_backups
+        self.keep: Keep = Keep.of(keep)
         self.readonly = readonly
-        self._name = name
+        self._location = f"{SCHEME}{name}" if location is None else location
+        self._format = root_format
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
         self._store = _Store() if store is None else store
 
+    @classmethod
+    def holding(
+        cls,
+        payload: bytes,
+        *,
+        root_format: Format,
+        location: str,
+        time: datetime,
+    ) -> "MemoryEngine":
+        """A read-only database of one state, such as an older one.
+
+        Raises:
+            ValueError: The payload is no root.
+        """
+        engine = cls(root_format=root_format, clock=lambda: time, location=location)
+        engine.commit(Commit(None, list(root_format.split(payload).items())))
+        engine.readonly = True
+        return engine
+
     @property
     def location(self) -> str:
-        """``memory://`` and the name."""
-        return f"{SCHEME}{self._name}"
+        """``memory://`` and the name, unless another one was given."""
+        return self._location
 
     @property
     def identity(self) -> int:
@@ -125,46 +216,59 @@ class MemoryEngine:
         """Backups have no place of their own here."""
         return f"{self.location}/.backups"
 
-    def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
-        """Give the present state; None if nothing was committed.
-
-        Raises:
-            DatabaseLoadError: *parse* refuses it.
-        """
-        with self._held():
-            present = self._store.present
-        if present is None:
-            return None
-        try:
-            value = parse(present.payload)
-        except ValueError as err:
-            msg = f"cannot load {self.location!r}: it cannot be read here: {err}"
-            raise DatabaseLoadError(msg) from err
-        return Loaded(version_of(present.payload), present.payload, value)
+    def load(self) -> Loaded | None:
+        """Give the present state; None if nothing was committed."""
+        with self._held() as store:
+            if store.entries is None or store.version is None:
+                return None
+            return Loaded(store.version, self._format.join(store.entries))
 
     def commit(self, commit: Commit) -> Version:
-        """Make ``commit.payload()`` the present state.
+        """Bring the changes into the present state.
 
         Raises:
             StaleVersionError: It is no longer at ``commit.base``.
             DatabaseReadOnlyError: Opened with ``readonly=True``.
         """
         with self._writing("commit to") as store:
-            if self.changed_since(commit.base):
+            if store.version != commit.base:
                 msg = f"{self.location!r} was changed since version {commit.base}"
                 raise StaleVersionError(msg)
-            payload = commit.payload()
-            new = _State(payload, store.next_time(self._clock))
-            if store.present is not None and self.max_backups:
-                store.keep(store.present)
-            store.present = new
-            store.prune(self.max_backups)
-            return version_of(payload)
+            store.commits += 1
+            version = Version(f"{store.commits:08}")
+            anew = store.entries is None
+            time = store.next_time(self._clock)
+            changes = tuple(commit.changes)
+            store.entries = apply(
+                {} if store.entries is None else store.entries, changes
+            )
+            store.steps.append(_Step(version, time, changes, anew))
+            store.prune(self.keep)
+            return version
 
-    def changed_since(self, version: Version | None) -> bool:
-        """Whether the present state is another one."""
-        present = self._store.present
-        return version != (None if present is None else version_of(present.payload))
+    def changes_since(self, version: Version | None) -> News | None:
+        """What was committed since, as far back as the past is kept."""
+        with self._held() as store:
+            if store.version == version:
+                return None
+            if store.entries is None:
+                return News(None, None)
+            versions = [step.version for step in store.steps]
+            if version is None or version not in versions:
+                return News(store.version, None)
+            later = store.steps[versions.index(version) + 1 :]
+            if any(step.anew for step in later):
+                return News(store.version, None)
+            return News(
+                store.version, [each for step in later for each in step.changes]
+            )
+
+    def sync(self) -> None:
+        """There is nothing to make durable."""
+
+    def unsynced(self) -> bool:
+        """There is no disk that could lack a commit."""
+        return False
 
     def writable(self) -> bool:
         """Whether it was opened for writing."""
@@ -177,21 +281,27 @@ class MemoryEngine:
             yield
 
     def backup(self) -> str | None:
-        """Keep the present state in the history; give its id."""
+        """Count the present state as a backup from now on; give its id."""
         with self._writing("back up") as store:
-            if store.present is None:
+            if store.entries is None:
                 return None
-            kept = store.keep(store.present)
-            store.prune(self.max_backups)
+            store.copied = store.version
+            kept = store.steps[-1].id
+            store.prune(self.keep)
             return kept
 
     def backups(self) -> list[BackupInfo]:
-        """The history, newest first."""
-        with self._held():
-            return [
-                BackupInfo(state.id, state.time, len(state.payload), state.kind)
-                for state in reversed(self._store.history)
+        """The past, newest first."""
+        with self._held() as store:
+            infos = [
+                BackupInfo(step.id, step.time, _size(step.changes), "snapshot")
+                for step in store.past()
             ]
+            infos += [
+                BackupInfo(each.id, each.time, len(each.payload), "unsaved")
+                for each in store.unsaved
+            ]
+        return sorted(infos, key=lambda info: info.id, reverse=True)
 
     def backup_path(self, backup_id: str) -> str:
         """A URL of the backup, for messages only.
@@ -199,7 +309,8 @@ class MemoryEngine:
         Raises:
             FileNotFoundError: There is no such backup.
         """
-        return f"{self.location}#{self._find(backup_id).id}"
+        self.read_backup(backup_id)
+        return f"{self.location}#{backup_id}"
 
     def read_backup(self, backup_id: str) -> bytes:
         """The bytes of a backup.
@@ -207,42 +318,80 @@ class MemoryEngine:
         Raises:
             FileNotFoundError: There is no such backup.
         """
-        return self._find(backup_id).payload
+        with self._held() as store:
+            for each in store.unsaved:
+                if each.id == backup_id:
+                    return each.payload
+            for step in store.past():
+                if step.id == backup_id:
+                    return self._format.join(store.state(step))
+        msg = "no such backup"
+        raise FileNotFoundError(2, msg, backup_id)
+
+    def state_at(self, time: datetime) -> bytes:
+        """The state that was committed last at or before *time*.
+
+        Raises:
+            FileNotFoundError: No state that old is kept.
+        """
+        with self._held() as store:
+            for step in reversed(store.steps):
+                if step.time <= time:
+                    return self._format.join(store.state(step))
+        msg = f"no state of {time} is kept"
+        raise FileNotFoundError(2, msg, self.location)
+
+    def verify(self) -> list[Problem]:
+        """Nothing can be wrong with what is in memory."""
+        return []
+
+    def salvage(self) -> Salvaged | None:
+        """All of it."""
+        loaded = self.load()
+        return None if loaded is None else Salvaged(loaded.payload)
 
     def save_unsaved(self, payload: bytes) -> str:
-        """Keep a state that cannot be committed in the history."""
-        store = self._store
-        state = _State(payload, store.next_time(self._clock), "unsaved")
-        return f"{self.location}#{store.keep(state)}"
+        """Keep a state that cannot be committed beside the past."""
+        return self._put_aside(payload)
 
     def set_aside(self) -> str | None:
-        """Move the present state to the history as unsaved."""
+        """Move the present state beside the past as unsaved."""
         with self._writing("set aside") as store:
-            present, store.present = store.present, None
-            if present is None:
-                return None
-            state = _State(present.payload, present.time, "unsaved")
-            return f"{self.location}#{store.keep(state)}"
+            entries, store.entries = store.entries, None
+            return (
+                None if entries is None else self._put_aside(self._format.join(entries))
+            )
+
+    def _put_aside(self, payload: bytes) -> str:
+        store = self._store
+        aside = _Unsaved(store.next_time(self._clock), payload)
+        store.unsaved.append(aside)
+        return f"{self.location}#{aside.id}"
 
     def destroy(self, *, backups: bool = False) -> None:
-        """Forget the present state; it joins the history, or all are erased."""
+        """Forget the present state; it joins the past, or all is erased."""
         with self._writing("destroy") as store:
-            present, store.present = store.present, None
-            if backups:
-                store.history.clear()
-            elif present is not None:
-                store.keep(present)
+            store.entries = None
+        if backups:
+            self.purge()
+
+    def purge(self) -> None:
+        """Erase the past; the present state stays."""
+        with self._writing("purge") as store:
+            store.unsaved.clear()
+            store.copied = None
+            present = store.entries
+            last = store.steps[-1:]
+            store.oldest = {} if present is None else dict(present)
+            # It changes nothing of the oldest state, nor begins a new database.
+            store.steps = [
+                step._replace(changes=(), anew=False)
+                for step in last
+                if present is not None
+            ]
 
     def close(self) -> None:
         """Nothing is held."""
-
-    def _find(self, backup_id: str) -> _State:
-        with self._held():
-            for state in self._store.history:
-                if state.id == backup_id:
-                    return state
-        msg = "no such backup"
-        raise FileNotFoundError(2, msg, backup_id)
 
     @contextmanager
     def _held(self) -> Generator[_Store]:
@@ -264,35 +413,51 @@ class MemoryEngine:
             yield store
 
 
+def _size(changes: Changes) -> int:
+    return sum(len(key) + len(value or b"") for key, value in changes)
+
+
 class MemoryCatalog:
     """Databases in memory; each new catalog is empty.
 
     Args:
         name: For messages.
+        root_format: How a root parts into entries.
         clock: Gives the times of backups.
         lock_timeout_s: How long to wait for another thread.
+        keep: Which older states are kept.
     """
 
     def __init__(
         self,
         name: str = "",
         *,
+        root_format: Format,
         clock: Clock = utc_now,
         lock_timeout_s: float = LOCK_TIMEOUT_S,
+        keep: Keep | int | None = None,
     ) -> None:
         self._name = name
+        self._format = root_format
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
+        self._keep = Keep.of(keep)
         self._stores: dict[str, _Store] = {}
         self._lock = threading.RLock()
 
     @classmethod
-    def named(cls, name: str) -> "MemoryCatalog":
+    def named(
+        cls,
+        name: str,
+        *,
+        root_format: Format,
+        keep: Keep | int | None = None,
+    ) -> "MemoryCatalog":
         """The catalog that this process shares under a name while it is in use."""
         with _named_lock:
             catalog = _named.get(name)
             if catalog is None:
-                catalog = _named[name] = cls(name)
+                catalog = _named[name] = cls(name, root_format=root_format, keep=keep)
             return catalog
 
     @property
@@ -313,9 +478,11 @@ class MemoryCatalog:
             path = f"{self._name}/{normal}" if self._name else normal
             return MemoryEngine(
                 path,
+                root_format=self._format,
                 clock=self._clock,
                 lock_timeout_s=self._lock_timeout_s,
                 readonly=readonly,
+                keep=self._keep,
                 store=self._stores[normal],
             )
 
@@ -325,7 +492,7 @@ class MemoryCatalog:
             return sorted(
                 name
                 for name, store in self._stores.items()
-                if store.present is not None
+                if store.entries is not None
             )
 
     def exists(self, name: str) -> bool:
@@ -344,8 +511,11 @@ class MemoryCatalog:
             moved = self._stores[source]
             there = self._stores.setdefault(target, _Store())
             with moved.lock, there.lock:
-                there.present, there.history = moved.present, moved.history
-                moved.present, moved.history = None, []
+                for part in ("entries", "oldest", "steps", "copied", "unsaved"):
+                    setattr(there, part, getattr(moved, part))
+                there.commits = max(there.commits, moved.commits)
+                moved.entries, moved.oldest, moved.copied = None, {}, None
+                moved.steps, moved.unsaved = [], []
 
     def remove(self, name: str) -> None:
         """Destroy a database; its history stays."""

@@ -1,56 +1,78 @@
-"""What every engine does: bytes and versions in, durable state out.
+"""What every engine does: keys, bytes and versions in, durable state out.
 
 An engine keeps *one* database; a catalog keeps a folder of them. Neither knows
-models or MessagePack: keys and values are ``bytes``, and a caller passes the
-function that parses a whole root. Nothing here assumes files, so that an
-engine over a journal or another database can stand behind the same names.
+models or MessagePack: keys and values are ``bytes``, and a `Format` says how a
+whole root parts into them. Nothing here assumes files, so that an engine over
+another database can stand behind the same names.
 
 The cycle of a caller::
 
-    loaded = engine.load(parse)             # a version, its bytes, its value
-    engine.commit(Commit(loaded.version, changes, payload))
+    loaded = engine.load()              # a version, a whole root, changes to it
+    engine.commit(Commit(loaded.version, changes))
         -> the new version, durable
-        -> StaleVersionError: somebody committed since; load, merge, commit again
+        -> StaleVersionError: somebody committed since; catch up, commit again
         -> OSError: the old state stands; commit again when the cause is gone
+    engine.changes_since(version)       # what others committed, None if nothing
+
+Changes are ordered: a key that is set keeps its place or goes last, a key that is
+deleted and set in one commit goes last.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Generic, Literal, NamedTuple, NewType, Protocol, TypeVar
+from typing import Literal, NamedTuple, NewType, Protocol
+
+from storify.engine._keep import Keep
 
 __all__ = [
-    "DEFAULT_BACKUPS",
     "LOCK_TIMEOUT_S",
+    "SYNC_INTERVAL_S",
     "BackupInfo",
     "BackupKind",
     "Catalog",
+    "Change",
+    "Changes",
     "Clock",
     "Commit",
     "Engine",
+    "Format",
     "Loaded",
+    "News",
+    "Problem",
+    "Salvaged",
     "StaleVersionError",
+    "Sync",
     "Version",
+    "apply",
     "utc_now",
     "version_of",
 ]
 
-T = TypeVar("T")
-
-DEFAULT_BACKUPS = 5
-"""How many snapshots an engine keeps unless told otherwise, as in release 0.0.11."""
-
 LOCK_TIMEOUT_S = 30.0
 """How long an engine waits for another writer unless told otherwise."""
+
+SYNC_INTERVAL_S = 1.0
+"""How old an unsynced commit may become with ``sync="interval"``."""
+
+Sync = Literal["commit", "interval"]
+"""``commit``: durable when `Engine.commit` returns. ``interval``: whole at every
+instant, but a power cut may cost the commits since the last sync."""
 
 Version = NewType("Version", str)
 """An opaque name of a state; equal versions mean equal content."""
 
-BackupKind = Literal["snapshot", "unsaved", "legacy"]
+BackupKind = Literal["snapshot", "commit", "unsaved", "legacy"]
 
 Clock = Callable[[], datetime]
 """Gives the wall-clock time as an aware datetime."""
+
+Change = tuple[bytes, bytes | None]
+"""Encoded key and encoded value; None deletes the key."""
+
+Changes = Sequence[Change]
+"""Changes in the order in which they take place."""
 
 
 def utc_now() -> datetime:
@@ -63,6 +85,62 @@ def version_of(payload: bytes) -> Version:
     return Version(sha256(payload).hexdigest())
 
 
+def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes, bytes]:
+    """Bring *changes* into *entries*, in place, and give them.
+
+    A root without keys and one with keys exclude each other: the later one holds.
+    """
+    for key, value in changes:
+        if value is None:
+            entries.pop(key, None)
+        elif key:
+            entries[key] = value
+        else:
+            entries.clear()
+            entries[key] = value
+    if b"" in entries and len(entries) > 1:
+        del entries[b""]
+    return entries
+
+
+class Format(Protocol):
+    """How the bytes of a root are made; the codec is one."""
+
+    def split(self, payload: bytes) -> dict[bytes, bytes]:
+        """Part a root into key bytes and value bytes, in order.
+
+        A root that has no keys is one value under the key ``b""``.
+
+        Raises:
+            ValueError: The payload is no root.
+        """
+        ...
+
+    def join(self, entries: Mapping[bytes, bytes]) -> bytes:
+        """Give the root that `split` would part into *entries*."""
+        ...
+
+    def check(self, payload: bytes) -> None:
+        """Decode a root of unknown origin to its end.
+
+        Raises:
+            ValueError: It is not whole.
+        """
+        ...
+
+    def part(self, entry: bytes) -> tuple[bytes, bytes]:
+        """Part the bytes of one entry into key and value.
+
+        Raises:
+            ValueError: They are no entry.
+        """
+        ...
+
+    def salvage(self, payload: bytes) -> list[tuple[bytes, bytes] | None]:
+        """Give the entries of a damaged root, None for each damaged stretch."""
+        ...
+
+
 class StaleVersionError(Exception):
     """Somebody committed since the base of this commit; nothing was written.
 
@@ -71,21 +149,37 @@ class StaleVersionError(Exception):
     """
 
 
-class Loaded(NamedTuple, Generic[T]):
+class Loaded(NamedTuple):
     """A state as it was read.
 
     Attributes:
         version: Names the state; the base of the next commit.
-        payload: Its bytes, a whole root.
-        value: What the caller's parser made of them.
+        payload: A whole root.
+        changes: What was committed on top of it.
         recovered_from: The backup that was used because the state itself was
             lost or damaged; None in the normal case.
     """
 
     version: Version
     payload: bytes
-    value: T
+    changes: Changes = ()
     recovered_from: str | None = None
+
+
+class News(NamedTuple):
+    """That a state is no longer the present one.
+
+    Attributes:
+        version: The present state; None if the database is gone.
+        changes: What was committed since; None if only `Engine.load` tells.
+    """
+
+    version: Version | None
+    changes: Changes | None
+
+
+def _nothing(_: bytes) -> None:
+    return None
 
 
 class Commit(NamedTuple):
@@ -94,15 +188,47 @@ class Commit(NamedTuple):
     Attributes:
         base: The version that the change was made from; None says that the
             database does not exist yet.
-        changes: Encoded value by encoded key; None deletes the key. For engines
-            that append.
-        payload: Gives the whole new root. For engines that rewrite. Called at
-            most once, possibly under the lock, before anything is written.
+        changes: What is to change.
+        stored: Gives the durable value of a key, or None. An engine may write
+            the difference to it alone; it is asked for large values only.
+        compact: Leave one whole root, whatever it costs.
+        whole: Gives the whole root after the changes. Asked for only if the
+            present state turns out to be damaged and no backup replaces it.
     """
 
     base: Version | None
-    changes: Mapping[bytes, bytes | None]
-    payload: Callable[[], bytes]
+    changes: Changes
+    stored: Callable[[bytes], bytes | None] = _nothing
+    compact: bool = False
+    whole: Callable[[], bytes] | None = None
+
+
+class Problem(NamedTuple):
+    """Something that `Engine.verify` found.
+
+    Attributes:
+        place: The file or URL.
+        what: What is wrong with it.
+    """
+
+    place: str
+    what: str
+
+
+class Salvaged(NamedTuple):
+    """What could be saved of a damaged database.
+
+    Attributes:
+        payload: A whole root of all that is intact.
+        lost: The key bytes of entries that are damaged and in no backup.
+        older: The key bytes of entries that were taken from an older state.
+        notes: What is not known by key, such as a damaged stretch of bytes.
+    """
+
+    payload: bytes
+    lost: Sequence[bytes] = ()
+    older: Sequence[bytes] = ()
+    notes: Sequence[str] = ()
 
 
 class BackupInfo(NamedTuple):
@@ -111,9 +237,10 @@ class BackupInfo(NamedTuple):
     Attributes:
         id: Names it in `Engine.read_backup`.
         time: When the state inside was committed, in UTC; None if unknown.
-        size_bytes: Its size.
-        kind: ``snapshot`` was durable once; ``unsaved`` never became the state
-            of the database; ``legacy`` is a numbered backup of release 0.0.11.
+        size_bytes: What it takes: a whole root, or the change alone.
+        kind: ``snapshot`` and ``commit`` were durable once, the second is kept
+            as the change that led to it; ``unsaved`` never became the state of
+            the database; ``legacy`` is a numbered backup of release 0.0.11.
     """
 
     id: str
@@ -123,14 +250,14 @@ class BackupInfo(NamedTuple):
 
 
 class Engine(Protocol):
-    """One database: bytes and versions to durable state.
+    """One database: keys, bytes and versions to durable state.
 
-    Methods may be called from any thread. An engine holds no handle and no
-    lock between calls, except inside `locked`.
+    Methods may be called from any thread. An engine holds no lock between calls,
+    except inside `locked`.
     """
 
-    max_backups: int
-    """How many snapshots are kept. The newest good one is never pruned."""
+    keep: Keep
+    """Which older states are kept. The newest good one is never pruned."""
 
     @property
     def location(self) -> str:
@@ -147,19 +274,15 @@ class Engine(Protocol):
         """The path or URL of the backups, which need not exist."""
         ...
 
-    def load(self, parse: Callable[[bytes], T]) -> Loaded[T] | None:
-        """Read the present state, or the newest good backup if it is damaged.
-
-        Args:
-            parse: Makes the value; raises ValueError for bytes that are no
-                database. May be called once for each copy that is tried.
+    def load(self) -> Loaded | None:
+        """Read the present state, or recover it if it is damaged.
 
         Returns:
             The state; None if the database does not exist.
 
         Raises:
-            DatabaseLoadError: The state is intact but *parse* refuses it, or it
-                is no regular file. Nothing was changed.
+            DatabaseLoadError: The state is no root, or no regular file. Nothing
+                was changed.
             CorruptionError: The state is damaged and no backup can replace it.
                 Nothing was changed.
             DatabaseLockedError: Another writer held the lock for too long.
@@ -169,6 +292,8 @@ class Engine(Protocol):
 
     def commit(self, commit: Commit) -> Version:
         """Make a change durable, all of it or nothing.
+
+        With ``sync="interval"`` it is durable only after `sync`.
 
         Raises:
             StaleVersionError: The state is no longer at ``commit.base``.
@@ -181,14 +306,27 @@ class Engine(Protocol):
         """
         ...
 
-    def changed_since(self, version: Version | None) -> bool:
-        """Whether the state is another one than *version*; cheap if it is not.
+    def changes_since(self, version: Version | None) -> News | None:
+        """What was committed since *version*; None, and cheap, if nothing was.
 
-        A damaged state is another one.
+        None as a version stands for a database that does not exist. A damaged
+        state is news. Takes no lock.
 
         Raises:
             OSError: The state could not be read.
         """
+        ...
+
+    def sync(self) -> None:
+        """Make every commit durable that is not yet.
+
+        Raises:
+            OSError: They are not; the next call tries again.
+        """
+        ...
+
+    def unsynced(self) -> bool:
+        """Whether there are commits of this engine that a power cut may cost."""
         ...
 
     def writable(self) -> bool:
@@ -224,11 +362,11 @@ class Engine(Protocol):
         ...
 
     def backups(self) -> list[BackupInfo]:
-        """All backups, newest first."""
+        """All older states, newest first; those without a time last."""
         ...
 
     def backup_path(self, backup_id: str) -> str:
-        """Where a backup is.
+        """Where a backup is; for a ``commit`` the file that holds it.
 
         Raises:
             FileNotFoundError: There is no such backup.
@@ -241,6 +379,33 @@ class Engine(Protocol):
         Raises:
             FileNotFoundError: There is no such backup.
             CorruptionError: It is damaged.
+        """
+        ...
+
+    def state_at(self, time: datetime) -> bytes:
+        """The whole root that was committed last at or before *time*.
+
+        Raises:
+            FileNotFoundError: No state that old is kept.
+            CorruptionError: That state is damaged.
+        """
+        ...
+
+    def verify(self) -> list[Problem]:
+        """Read everything that is kept and give what is wrong; changes nothing.
+
+        Raises:
+            OSError: Something could not be read now.
+        """
+        ...
+
+    def salvage(self) -> Salvaged | None:
+        """Give what can be saved, entry by entry; changes nothing.
+
+        For a database that `load` cannot recover. None if there is none.
+
+        Raises:
+            OSError: Something could not be read now.
         """
         ...
 
@@ -284,8 +449,24 @@ class Engine(Protocol):
         """
         ...
 
+    def purge(self) -> None:
+        """Erase all backups, unsaved and damaged states too; the database stays.
+
+        Raises:
+            DatabaseReadOnlyError: The engine was opened for reading.
+            DatabaseLockedError: Another writer held the lock for too long.
+            OSError: Some may be there still.
+        """
+        ...
+
     def close(self) -> None:
-        """Release what is held; calling it twice is fine."""
+        """Make the state one whole root and release what is held.
+
+        Only what this engine committed is its to fold. Calling it twice is fine.
+
+        Raises:
+            OSError: The state is durable all the same, as changes to a root.
+        """
         ...
 
 

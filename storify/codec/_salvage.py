@@ -1,0 +1,229 @@
+"""What is whole in the bytes of a damaged root, found by their structure alone.
+
+A damaged stretch is skipped up to the next place from where entries follow one
+another. What tells such a place from one inside a value: its keys are texts, or
+of a kind that was there before, none is there twice, none is found inside the
+values beside it, as the fields of records are, and the number of entries fits.
+
+A change inside a text or a number that leaves the structure whole cannot be seen
+here; checksums are the engine's.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from itertools import chain
+from typing import Final
+
+from msgpack import Unpacker, unpackb
+from msgpack.exceptions import OutOfData
+
+from . import _frames
+from ._errors import DecodeError
+
+__all__ = ["part", "salvage"]
+
+_MOST_SEARCHED: Final = 1 << 20
+"""How far a damaged stretch may reach: each byte of it is tried."""
+_ENOUGH: Final = 3
+"""So many entries one after the other are no accident."""
+_WINDOW_BYTES: Final = 1 << 12
+"""What is looked at first; `_ends` copies it for each byte that is tried."""
+
+Entry = tuple[bytes, bytes]
+
+
+def _kinds() -> Iterator[str]:
+    names = {0xC4: "bin", 0xC7: "ext", 0xCA: "float", 0xCC: "int", 0xD4: "ext"}
+    names |= {0xD9: "str", 0xDC: "array", 0xDE: "map", 0xE0: "int", 0xC0: "other"}
+    names |= {0x00: "int", 0x80: "map", 0x90: "array", 0xA0: "str"}
+    name = ""
+    for byte in range(256):
+        name = names.get(byte, name)
+        yield name
+
+
+_KIND: Final = tuple(_kinds())
+"""By the first byte of a value; see the MessagePack specification."""
+_USUAL_KINDS: Final = frozenset({"str", "bin"})
+"""What keys may be though few of the kind were seen before."""
+_SEARCHED_ON: Final = 1 << 16
+"""How far a place is looked for that is better than one whose count is wrong."""
+
+
+def part(entry: bytes) -> Entry:
+    """Part the bytes of one entry into key and value.
+
+    Raises:
+        DecodeError: They are not exactly two values.
+    """
+    ends = _ends(entry, 2)
+    if len(ends) != 2 or ends[1] != len(entry):  # noqa: PLR2004 - key and value
+        msg = "the bytes are no entry"
+        raise DecodeError(msg)
+    return entry[: ends[0]], entry[ends[0] :]
+
+
+def _is_whole(*parts: bytes) -> bool:
+    """Tell whether bytes can be decoded, their texts too, by nobody's hooks."""
+    try:
+        for each in parts:
+            _frames.check(each)
+            # All as tuples, since any of them may be the key of a map.
+            unpackb(
+                each,
+                timestamp=0,
+                strict_map_key=False,
+                use_list=False,
+                object_pairs_hook=tuple,
+            )
+    except (ValueError, TypeError, OverflowError):
+        return False
+    return True
+
+
+def _is_entry(key: bytes, value: bytes) -> bool:
+    """Tell whether a pair is one of a root, going by what a key can be."""
+    kind = _KIND[key[0]]
+    # No dict and no list is a key; a tuple is an array with a marker.
+    if kind == "map" or (kind == "array" and _KIND[(key[1:2] or b"\0")[0]] != "ext"):
+        return False
+    return _is_whole(key, value)
+
+
+def _ends(payload: bytes, most: int | None = None) -> list[int]:
+    """Where up to *most* values one after the other end, until one is damaged."""
+    unpacker = Unpacker(max_buffer_size=len(payload) + 1)
+    unpacker.feed(payload)
+    ends: list[int] = []
+    try:
+        while most is None or len(ends) < most:
+            unpacker.skip()
+            end = unpacker.tell()
+            if end > len(payload):
+                break
+            ends.append(end)
+    except (OutOfData, ValueError):
+        pass  # what is whole before it counts
+    return ends
+
+
+def _pairs(payload: bytes, ends: list[int]) -> Iterator[Entry]:
+    starts = [0, *ends[1::2]]
+    for start, middle, end in zip(starts, ends[::2], ends[1::2], strict=False):
+        yield payload[start:middle], payload[middle:end]
+
+
+def salvage(payload: bytes) -> list[Entry | None]:
+    """Give the entries of a damaged root that are whole, None for what is not."""
+    if not _frames.is_map(payload):
+        return [None]
+    try:
+        at, count = _frames.read_map_header(payload)
+    except ValueError:
+        return [None]
+    found: list[Entry | None] = []
+    keys: set[bytes] = set()
+    while at < len(payload):
+        rest = payload[at:]
+        ends = _ends(rest)
+        whole = 0
+        for key, value in _pairs(rest, ends):
+            # Zeros are entries of zeros, by their structure.
+            if key in keys or not _is_entry(key, value):
+                break
+            keys.add(key)
+            found.append((key, value))
+            whole += 1
+            at += len(key) + len(value)
+        if at == len(payload):
+            break
+        found.append(None)
+        # A pair that can be parted but not decoded has an end.
+        ahead = ends[2 * whole + 1] - len(rest) if len(ends) > 2 * whole + 1 else 0
+        after = _next_entry(payload, at + 1, ahead, found, count)
+        if after is None:
+            return found
+        at = after
+    # Cut between two entries, so that all the others are whole.
+    return [*found, None] if None not in found and len(found) < count else found
+
+
+def _next_entry(
+    payload: bytes, start: int, ahead: int, found: list[Entry | None], count: int
+) -> int | None:
+    """Where entries follow one another again.
+
+    Args:
+        payload: The root.
+        start: Where to look from.
+        ahead: A place to try first, counted from the end; 0 for none.
+        found: What was found before.
+        count: How many entries there should be, if that can be believed.
+    """
+    known = [each for each in found if each is not None]
+    seen = Counter(_KIND[key[0]] for key, _ in known)
+    kinds = _USUAL_KINDS.union(kind for kind in seen if seen[kind] >= _ENOUGH)
+    last = min(len(payload), start + _MOST_SEARCHED)
+    most = count - len(known) - 1
+    second_best = None
+    for at in chain([len(payload) + ahead] if ahead else (), range(start, last)):
+        if second_best is not None and at > second_best + _SEARCHED_ON:
+            break
+        if _KIND[payload[at]] not in kinds:
+            continue
+        pairs = _first_pairs(payload, at)
+        if not _are_entries(pairs, kinds, known):
+            continue
+        if len(pairs) < _ENOUGH and not 0 <= most - len(pairs) < _ENOUGH:
+            continue
+        rest = _ends(payload[at:])
+        if at + rest[-1] != len(payload):
+            return at  # there is more damage, so the number tells nothing
+        if len(rest) % 2 == 0:
+            if len(rest) // 2 <= most:
+                return at
+            second_best = at if second_best is None else second_best
+    return second_best
+
+
+def _are_entries(pairs: list[Entry], kinds: frozenset[str], known: list[Entry]) -> bool:
+    """Tell whether *pairs* look like the first entries after a damaged stretch."""
+    if not pairs or not all(
+        _KIND[key[0]] in kinds and _is_entry(key, value) for key, value in pairs
+    ):
+        return False
+    beside = known[-_ENOUGH:]
+    keys = [key for key, _ in (*pairs, *beside)]
+    values = [value for _, value in (*pairs[1:], *beside)]
+    return len(set(keys)) == len(keys) and not any(keys[0] in each for each in values)
+
+
+def _first_pairs(payload: bytes, at: int) -> list[Entry]:
+    """Some entries from *at* on, all that there are to the end, or none."""
+    size = _WINDOW_BYTES
+    while True:
+        window = payload[at : at + size]
+        ends = _ends(window, 2 * _ENOUGH)
+        if len(ends) == 2 * _ENOUGH:
+            return list(_pairs(window, ends))
+        if not ends or not _is_whole(window[: ends[0]]):
+            return []
+        if at + size >= len(payload):
+            at_end = len(ends) % 2 == 0 and ends[-1] == len(window)
+            return list(_pairs(window, ends)) if at_end else []
+        if not _is_cut_short(window[ends[-1] :]):
+            return []
+        size *= 16
+
+
+def _is_cut_short(payload: bytes) -> bool:
+    """Tell whether the first value is larger than *payload*."""
+    unpacker = Unpacker(max_buffer_size=len(payload) + 1)
+    unpacker.feed(payload)
+    try:
+        unpacker.skip()
+    except OutOfData:
+        return True
+    except ValueError:
+        return False
+    return False

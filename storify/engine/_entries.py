@@ -1,0 +1,96 @@
+"""Where each entry of the main file lies, and its checksum: for salvage alone.
+
+::
+
+    .entries := "entries1" sha256-of-the-main-file[32] count[8]
+                size[4] * count  crc[4] * count  crc-of-all-before[4]
+
+One checksum over a file tells that it is damaged, not where. These tell which
+entries are whole when there is no backup to take the others from. Written after
+each commit that writes the main file, never synced; without it, or when it names
+another file, salvage goes by the bytes alone.
+"""
+
+import sys
+import zlib
+from array import array
+from collections.abc import Mapping
+from itertools import starmap
+from operator import add
+from typing import Final
+
+from storify.engine import _disk
+from storify.engine._held import Held
+
+__all__ = ["read_entries", "write_entries"]
+
+_MAGIC: Final = b"entries1"
+_HEAD_BYTES: Final = len(_MAGIC) + 32 + 8
+_NUMBER_BYTES: Final = 4
+_MOST: Final = 1 << 32
+
+
+def _numbers(payload: bytes = b"") -> "array[int]":
+    numbers = array("I")
+    numbers.frombytes(payload)
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers
+
+
+def _packed(numbers: "array[int]") -> bytes:
+    if sys.byteorder == "little":
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def write_entries(
+    held: Held, entries: Mapping[bytes, bytes], found: _disk.Found, digest: str
+) -> None:
+    """Note where the entries of a main file lie, if possible.
+
+    Args:
+        held: The files.
+        entries: What it holds, in order.
+        found: How it looks.
+        digest: Its sha256, in hex.
+    """
+    if found.size >= _MOST:
+        return
+    sizes = array("I", map(add, map(len, entries), map(len, entries.values())))
+    crcs = array(
+        "I",
+        starmap(
+            zlib.crc32, zip(entries.values(), map(zlib.crc32, entries), strict=True)
+        ),
+    )
+    body = b"".join(
+        (
+            _MAGIC,
+            bytes.fromhex(digest),
+            len(entries).to_bytes(8, "big"),
+            _packed(sizes),
+            _packed(crcs),
+        )
+    )
+    with held.or_warn("note the entries of"):
+        payload = body + zlib.crc32(body).to_bytes(_NUMBER_BYTES, "big")
+        _disk.write_spare(held.place.entries, payload)
+
+
+def read_entries(held: Held) -> tuple[str, list[int], list[int]] | None:
+    """The sha256 of the main file, the sizes and the checksums; None if not whole."""
+    try:
+        payload, _ = _disk.read_bytes(held.place.entries)
+    except OSError:
+        return None  # a help that is missing is no help
+    body, crc = payload[:-_NUMBER_BYTES], payload[-_NUMBER_BYTES:]
+    if not body.startswith(_MAGIC) or zlib.crc32(body).to_bytes(4, "big") != crc:
+        return None
+    digest = body[len(_MAGIC) : len(_MAGIC) + 32].hex()
+    count = int.from_bytes(body[_HEAD_BYTES - 8 : _HEAD_BYTES], "big")
+    middle = _HEAD_BYTES + _NUMBER_BYTES * count
+    sizes, crcs = _numbers(body[_HEAD_BYTES:middle]), _numbers(body[middle:])
+    if len(sizes) != count or len(crcs) != count:
+        return None
+    return digest, list(sizes), list(crcs)

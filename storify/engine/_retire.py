@@ -1,0 +1,103 @@
+"""Putting a database away: copied, set aside, destroyed, its past erased."""
+
+import os
+
+from storify.engine import _disk
+from storify.engine._held import Held
+from storify.engine._keep import Keep
+from storify.engine._reading import Reading
+from storify.engine._snapshot import keep_present, next_root
+from storify.engine._verdict import Verdict
+from storify.exceptions import CorruptionError
+
+__all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]
+
+
+def back_up(held: Held, keep: Keep) -> str | None:
+    """Copy the present state into the backups; see `Engine.backup`."""
+    now = held.read()
+    require_whole(held, now, "back up")
+    main = now.main
+    if main is None or main.payload is None:
+        return None
+    if now.journal.frames:
+        payload = next_root(held, main.payload, now.journal.frames, ()).payload
+        stamp = now.stamp or held.sum_of(now, main).time
+    else:
+        payload, stamp = main.payload, held.sum_of(now, main).time
+    backup, _ = held.folder.keep(held.place.main, payload, stamp, link=False)
+    held.prune(keep, backup)
+    return backup
+
+
+def require_whole(held: Held, now: Reading, doing: str) -> None:
+    """Refuse to work on a damaged file.
+
+    Raises:
+        CorruptionError: It is damaged or lost.
+    """
+    if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
+        msg = (
+            f"cannot {doing} {held.place.link!r}: {now.wrong}; "
+            f"load it, so that it is recovered"
+        )
+        raise CorruptionError(msg, [now.wrong])
+
+
+def set_aside(held: Held) -> str | None:
+    """Move the main file to ``<time>.corrupt``; see `Engine.set_aside`."""
+    main, kept = held.place.main, None
+    try:
+        if _disk.look(main) is not None:
+            kept = held.folder.keep_corrupt(main, None, held.clock)
+    except _disk.NotRegularFileError:
+        # A folder or FIFO can have no second name.
+        kept = held.folder.free_name(held.clock, ".corrupt")
+        _disk.move(main, kept)
+        _disk.sync_directory(held.place.directory)
+    if _disk.look(held.place.journal) is not None:
+        held.keep_damaged_journal(_disk.read_bytes(held.place.journal)[0])
+    _drop(held, damaged=True)
+    return kept
+
+
+def destroy(held: Held, *, backups: bool) -> None:
+    """Remove the files, and the *backups* or else not; see `Engine.destroy`."""
+    now = held.read()
+    main = now.main
+    if main is not None and not backups:
+        if main.payload is None or now.verdict is Verdict.ROTTEN:
+            held.keep_corrupt(main)
+            if now.journal.found is not None:
+                held.keep_damaged_journal(_disk.read_bytes(held.place.journal)[0])
+        else:
+            keep_present(held, now, main)
+            _disk.sync_directory(held.place.backups)
+    _drop(held, damaged=now.verdict in {Verdict.ROTTEN, Verdict.LOST})
+    if backups:
+        held.folder.erase()
+
+
+def purge(held: Held) -> None:
+    """Erase all backups; the main file, its record and its journal stay."""
+    held.folder.erase()
+
+
+def _drop(held: Held, *, damaged: bool) -> None:
+    """Remove the record, then the main file: never a loss in between.
+
+    A damaged file goes first: without the record it might pass for a good one.
+    The journal goes last: without it the file would be an older state.
+    """
+    place = held.place
+    if damaged and _disk.remove(place.main):
+        _disk.sync_directory(place.directory)
+    if _disk.remove(place.record):
+        _disk.sync_directory(place.backups)
+    if _disk.remove(place.main):
+        _disk.sync_directory(place.directory)
+    _disk.remove(place.entries)
+    held.forget_journal()
+    if place.link != place.main and os.path.islink(place.link):
+        _disk.remove(place.link)
+        _disk.sync_directory(os.path.dirname(place.link))

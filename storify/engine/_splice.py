@@ -1,0 +1,168 @@
+"""The difference between two versions of one large value.
+
+A value of megabytes in which little changed is committed as the parts that did:
+what stands before and after them is the same, and where nothing moved, so are
+most pages in between. Changes that move what follows at several places are kept
+as one stretch from the first to the last.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from typing import NamedTuple
+
+__all__ = ["SPLICED_FROM_BYTES", "Edit", "Splice", "splice"]
+
+SPLICED_FROM_BYTES = 1 << 16
+"""Smaller values are written whole: a frame of 64 KiB takes as long to sync."""
+
+_PAGE_BYTES = 1 << 12
+_SIZES = struct.Struct(">QQI")
+_EDIT = struct.Struct(">QII")
+_WORTH_IT = 2
+
+
+class Edit(NamedTuple):
+    """One stretch of bytes.
+
+    Attributes:
+        start: Where it begins in the old value.
+        removed: How many bytes go.
+        data: What takes their place.
+    """
+
+    start: int
+    removed: int
+    data: bytes
+
+
+class Splice(NamedTuple):
+    """What makes the new value of the old one.
+
+    Attributes:
+        old_size: Of the value that it applies to, in bytes.
+        new_size: Of the value that it gives.
+        old_crc: Of the value that it applies to, and to no other.
+        edits: In order, not overlapping.
+    """
+
+    old_size: int
+    new_size: int
+    old_crc: int
+    edits: tuple[Edit, ...]
+
+    def apply(self, old: bytes) -> bytes:
+        """Give the new value.
+
+        Raises:
+            ValueError: *old* is not the value that it was made from.
+        """
+        if len(old) != self.old_size or zlib.crc32(old) != self.old_crc:
+            msg = "a splice of another value"
+            raise ValueError(msg)
+        parts: list[bytes] = []
+        at = 0
+        for start, removed, data in self.edits:
+            parts += (old[at:start], data)
+            at = start + removed
+        parts.append(old[at:])
+        new = b"".join(parts)
+        if len(new) != self.new_size:
+            msg = "a splice does not fit its value"
+            raise ValueError(msg)
+        return new
+
+    def encode(self) -> bytes:
+        """Write it down; `decode` is the inverse."""
+        parts = [_SIZES.pack(self.old_size, self.new_size, self.old_crc)]
+        for start, removed, data in self.edits:
+            parts += (_EDIT.pack(start, removed, len(data)), data)
+        return b"".join(parts)
+
+    @classmethod
+    def decode(cls, payload: bytes) -> "Splice":
+        """Read what `encode` wrote.
+
+        Raises:
+            ValueError: It did not write this.
+        """
+        if len(payload) < _SIZES.size:
+            msg = "a splice is cut short"
+            raise ValueError(msg)
+        old_size, new_size, old_crc = _SIZES.unpack_from(payload)
+        edits: list[Edit] = []
+        at, reached = _SIZES.size, 0
+        while at < len(payload):
+            if len(payload) - at < _EDIT.size:
+                msg = "a splice is cut short"
+                raise ValueError(msg)
+            start, removed, size = _EDIT.unpack_from(payload, at)
+            at += _EDIT.size
+            if (
+                size > len(payload) - at
+                or start < reached
+                or start + removed > old_size
+            ):
+                msg = "a splice is damaged"
+                raise ValueError(msg)
+            edits.append(Edit(start, removed, payload[at : at + size]))
+            at, reached = at + size, start + removed
+        return cls(old_size, new_size, old_crc, tuple(edits))
+
+
+def splice(old: bytes, new: bytes) -> Splice | None:
+    """Give the difference; None if it is not worth it."""
+    prefix = _same_until(old, new, min(len(old), len(new)))
+    left = min(len(old), len(new)) - prefix
+    suffix = _same_from_end(old, new, left)
+    if len(old) == len(new):
+        edits = tuple(_pages(old, new, prefix, len(new) - suffix))
+    else:
+        removed = len(old) - suffix - prefix
+        edits = (Edit(prefix, removed, new[prefix : len(new) - suffix]),)
+    made = Splice(len(old), len(new), zlib.crc32(old), edits)
+    size = sum(len(edit.data) + _EDIT.size for edit in edits)
+    limit = (1 << 32) - 1
+    fits = all(max(edit.removed, len(edit.data)) <= limit for edit in edits)
+    return made if fits and size * _WORTH_IT < len(new) else None
+
+
+def _same_until(old: bytes, new: bytes, most: int) -> int:
+    """How many first bytes are the same; by halves, each compared in C."""
+    low, high = 0, most
+    while low < high:
+        middle = (low + high + 1) // 2
+        if old[low:middle] == new[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _same_from_end(old: bytes, new: bytes, most: int) -> int:
+    """How many last bytes are the same."""
+    low, high = 0, most
+    old_end, new_end = len(old), len(new)
+    while low < high:
+        middle = (low + high + 1) // 2
+        one = old[old_end - middle : old_end - low]
+        if one == new[new_end - middle : new_end - low]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def _pages(old: bytes, new: bytes, start: int, end: int) -> Iterator[Edit]:
+    """The pages that differ, neighbours joined."""
+    first: int | None = None
+    for at in range(start, end, _PAGE_BYTES):
+        stop = min(at + _PAGE_BYTES, end)
+        if old[at:stop] == new[at:stop]:
+            if first is not None:
+                yield Edit(first, at - first, new[first:at])
+                first = None
+        elif first is None:
+            first = at
+    if first is not None:
+        yield Edit(first, end - first, new[first:end])
