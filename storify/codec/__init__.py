@@ -49,8 +49,16 @@ This package is the only one that imports msgpack.
 
 from ._classes import CustomType
 from ._codec import Codec
+from ._collector import collector_paused
 from ._errors import DecodeError
 from ._frames import MAX_DEPTH
 from ._reader import KeptKey
 
-__all__ = ["MAX_DEPTH", "Codec", "CustomType", "DecodeError", "KeptKey"]
+__all__ = [
+    "MAX_DEPTH",
+    "Codec",
+    "CustomType",
+    "DecodeError",
+    "KeptKey",
+    "collector_paused",
+]

@@ -5,9 +5,12 @@ can be parted and joined as bytes. `skip` runs at 2 GB/s, a fortieth of the time
 of decoding, and needs no memory, whatever a header claims.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import accumulate, chain, repeat, starmap
-from typing import Final
+from array import array
+from collections.abc import Callable, Mapping, Sequence
+from io import BytesIO
+from itertools import accumulate, chain, count, repeat, starmap
+from types import NoneType
+from typing import Any, Final, Generic, NamedTuple, TypeVar
 
 from msgpack import Unpacker
 from msgpack.exceptions import OutOfData, StackError
@@ -17,17 +20,23 @@ from ._reader import Reader
 
 __all__ = [
     "MAX_DEPTH",
+    "Index",
     "array_header",
     "check",
     "check_joined",
+    "find",
+    "index",
     "is_array",
     "is_deep",
     "is_map",
     "join",
     "map_header",
     "read_map_header",
+    "spans",
     "split",
 ]
+
+T = TypeVar("T")
 
 MAX_DEPTH: Final = 500
 """How many containers may lie in one another on the wire, the root included."""
@@ -41,8 +50,45 @@ _ONE: Final = b"\x91"
 # then takes it for an empty one (seen in 1.2.4). Only the reader sees through it.
 _OVERFLOWING: Final = b"\xc9\xff\xff\xff\xff"
 
+# What the scanner reads of a payload at once: the bytes are looked at while they
+# are in the cache, and the payload is not copied as a whole.
+_READ_BYTES: Final = 1 << 16
+
+# Keys of these types are what the scanner gives; all others pass hooks first.
+_PLAIN_KEYS: Final = frozenset({str, int, bytes, float, bool, NoneType})
+
 _MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 _ARRAYS: Final = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
+
+
+class Index(NamedTuple, Generic[T]):
+    """Where the values of a map root are.
+
+    Attributes:
+        slots: The decoded keys, with what was made for the number of each value.
+        starts: Where each value begins, by its number.
+        ends: Where each value ends, by its number.
+    """
+
+    slots: dict[Any, T]
+    starts: "array[int]"
+    ends: "array[int]"
+
+
+def find(payload: bytes, mark: bytes) -> int:
+    """Find *mark* as ``payload.find`` does, ten times faster where it is rare.
+
+    One byte is looked for by ``memchr``, several are not. Where the first byte is
+    not rare after all, the rest is searched in the common way.
+    """
+    head = mark[:1]
+    at = 0
+    for _ in range(len(payload) >> 10):
+        at = payload.find(head, at)
+        if at < 0 or payload.startswith(mark, at):
+            return at
+        at += 1
+    return payload.find(mark, at)
 
 
 def is_map(payload: bytes) -> bool:
@@ -148,27 +194,71 @@ def split(payload: bytes) -> dict[bytes, bytes]:
             msg = "the data are neither a map nor an array"
             raise DecodeError(msg)
         return {b"": payload}
-    if _OVERFLOWING in payload:
+    bounds = spans(payload)
+    pairs = zip(bounds[:-1:2], bounds[1::2], bounds[2::2], strict=True)
+    return {payload[start:middle]: payload[middle:end] for start, middle, end in pairs}
+
+
+def spans(payload: bytes) -> list[int]:
+    """Give where each key and value of a map root begins, and where the last ends.
+
+    Raises:
+        DecodeError: *payload* is not exactly one map.
+    """
+    if find(payload, _OVERFLOWING) >= 0:
         check(payload)
     scanner = _scanner(payload)
-    skip, tell = scanner.skip, scanner.tell
-    entries: dict[bytes, bytes] = {}
     try:
-        count = scanner.read_map_header()
-        start = tell()
-        for _ in range(count):
-            skip()
-            middle = tell()
-            skip()
-            end = tell()
-            entries[payload[start:middle]] = payload[middle:end]
-            start = end
+        parts = 2 * scanner.read_map_header()
+        bounds = [scanner.tell()]
+        # The C way to call skip(), tell(), skip(), tell(), ..., as above.
+        skips = starmap(scanner.skip, repeat((), parts))
+        tells = starmap(scanner.tell, repeat((), parts))
+        bounds += [end for _, end in zip(skips, tells, strict=True)]
     except (OutOfData, ValueError) as error:
         raise _explain(error) from None
-    if start != len(payload):
+    if bounds[-1] != len(payload):
         msg = "there is more after the end of the data"
         raise DecodeError(msg)
-    return entries
+    return bounds
+
+
+def index(payload: bytes, slot: Callable[[int], T]) -> Index[T] | None:
+    """Give the keys of a map root and where its values are, at the speed of C.
+
+    Args:
+        payload: The root.
+        slot: Makes what stands for a value of its number.
+
+    Returns:
+        None if there is anything about it that needs a second look: a key that is
+        no plain value or there twice, or bytes that are no root.
+    """
+    if find(payload, _OVERFLOWING) >= 0:
+        return None
+    size = len(payload)
+    # The limit also keeps what a header claims within what there is.
+    limit = size + _READ_BYTES
+    scanner = Unpacker(BytesIO(payload), read_size=_READ_BYTES, max_buffer_size=limit)
+    starts, ends = array("Q"), array("Q")
+    try:
+        pairs = scanner.read_map_header()
+        calls = repeat((), pairs)
+        entries = zip(
+            starmap(scanner.unpack, calls),
+            map(starts.append, starmap(scanner.tell, repeat((), pairs))),
+            starmap(scanner.skip, repeat((), pairs)),
+            map(ends.append, starmap(scanner.tell, repeat((), pairs))),
+            map(slot, count()),
+            strict=False,
+        )
+        slots = {key: made for key, _, _, _, made in entries}
+    except (OutOfData, ValueError, TypeError, OverflowError):
+        return None
+    is_exact = len(slots) == pairs and scanner.tell() == size
+    if is_exact and _PLAIN_KEYS.issuperset(map(type, slots)):
+        return Index(slots, starts, ends)
+    return None
 
 
 def join(entries: Mapping[bytes, bytes]) -> bytes:

@@ -9,7 +9,7 @@ import enum
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from msgpack import ExtType
 
@@ -41,11 +41,15 @@ class TypeTable:
 
     Attributes:
         encoders: Exact class to shallow encoder; what it gives is packed further.
+        singles: The same for those that give one extension value each time; what
+            the user registered otherwise raises a KeyError.
         keys: Registered class to the key that files hold.
     """
 
     def __init__(self) -> None:
         self.encoders: dict[type, Encoder] = {**SCALAR_ENCODERS, **CONTAINER_ENCODERS}
+        self.singles: dict[type, Encoder] = {**SCALAR_ENCODERS}
+        del self.singles[int]  # which the packer writes by itself, mostly
         self.keys: dict[type, str] = {}
         self.encoders[defaultdict] = partial(encode_defaultdict, keys=self.keys)
         self._classes: dict[str, type] = {}
@@ -134,7 +138,8 @@ class TypeTable:
     def _add_enum(self, cls: type[enum.Enum], key: str) -> None:
         tag = key.encode() + b"\0"
         if issubclass(cls, enum.Flag):
-            self.encoders[cls] = partial(_encode_flag, tag + b"=")
+            encode = self.encoders[cls] = partial(_encode_flag, tag + b"=")
+            self.singles[cls] = encode
             return
         written = {
             name: ext(Ext.ENUM, tag + b"." + name.encode("utf-8", "surrogatepass"))
@@ -143,9 +148,10 @@ class TypeTable:
         self._members |= {
             written[name].data: member for name, member in cls.__members__.items()
         }
-        self.encoders[cls] = lambda member: written[
+        encode_member: Encoder = lambda member: written[  # noqa: E731 - typed
             member._name_
         ]  # five times as fast as .name
+        self.encoders[cls] = self.singles[cls] = encode_member
 
     def _decode_enum(self, data: bytes) -> enum.Enum:
         key, _, rest = data.partition(b"\0")
@@ -179,6 +185,7 @@ class TypeTable:
 
     def _add_custom(self, custom: CustomType[Any]) -> None:
         key, inner = custom.key, custom.encode
+        self.singles[custom.cls] = _refuse
         self.encoders[custom.cls] = lambda value: [_CUSTOM, key, inner(value)]
         self._named[key] = custom.decode
 
@@ -188,6 +195,10 @@ class TypeTable:
 
     def _decode_defaultdict(self, items: list[Any]) -> object:
         return decode_defaultdict(items, self._classes.__getitem__)
+
+
+def _refuse(_: object) -> NoReturn:
+    raise KeyError
 
 
 def _is_namedtuple(cls: Any) -> bool:

@@ -158,11 +158,19 @@ class Writer:
         self._lower = default
         # Without strict_types, a subclass would silently become its base.
         self.pack = Packer(strict_types=True, default=default).pack
+        # For trees all of whose datetimes are in UTC: it would shift any other.
+        native = Packer(strict_types=True, default=default, datetime=True)
+        self.pack_lowered = native.pack
 
     def reset(self) -> None:
         """Forget what was packed, before the next call."""
         self._records = 0
         self._asked = False
+
+    @property
+    def was_asked(self) -> bool:
+        """Whether the packer met anything that it does not write by itself."""
+        return self._asked or self._records > 0
 
     def looks_plain(self, blob: bytes) -> bool:
         """Tell at once that one small value needs none of the checks of `doubt`."""
