@@ -9,7 +9,6 @@ Two kinds, told apart when the class is made:
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -110,7 +109,7 @@ class Model:
         )
         if "__replace__" in vars(cls) and own_replace is None:
             del cls.__replace__  # attrs' own forgets what is kept beside the fields
-        made = replace(cls.__storify__, attributes=vars(cls)["__attrs_attrs__"])
+        made = cls.__storify__._replace(attributes=vars(cls)["__attrs_attrs__"])
         cls.__storify__ = made
         check_names(cls, made)
 

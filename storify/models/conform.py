@@ -6,8 +6,7 @@ field, a bool in an int field and an object of a subclass all do.
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from .hints import (
     Anything,
@@ -41,8 +40,7 @@ Check = Callable[[Any], bool]
 LISTED = (list, tuple, set, frozenset, deque)
 
 
-@dataclass(frozen=True)
-class Misfit:
+class Misfit(NamedTuple):
     """A value that does not conform to its annotation.
 
     Attributes:

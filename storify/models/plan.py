@@ -13,7 +13,7 @@ A hand-written class gets the same pair of hooks around its own methods.
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import CodeType
 from typing import Any, NoReturn, cast
 
@@ -27,6 +27,7 @@ from .converter import CannotConvert, Hook, StorifyConverter
 from .evolution import VERSION_KEY, History
 from .fields import FieldOptions, default_of, options_of
 from .hints import Anything, Shape, describe
+from .lower import Found, Layout, Lower, LoweredField, Lowering
 from .options import class_options
 from .state import (
     UNKNOWN,
@@ -55,6 +56,8 @@ class Hooks:
         structure: The cattrs hook: such fields to an object.
         wrap: Object to ``{keyname: fields}``, for the codec: in one call, and with
             fields that may be the live ``__dict__``, only to be read.
+        lower: Makes what gives the same all the way down (see `lower`), with what
+            knows the nested classes. It gives None where no code is written for it.
         to_dict: The same as ``unstructure`` without overrides and version.
         from_dict: The same as ``structure`` without overrides and migrations.
         revive: ``from_dict`` that honours an overridden ``_from_dict``.
@@ -63,6 +66,7 @@ class Hooks:
     unstructure: Unstructure
     structure: Hook
     wrap: Unstructure
+    lower: Callable[[Callable[[type], Found]], Found]
     to_dict: Unstructure
     from_dict: Callable[[dict[str, Any]], Any]
     revive: Callable[[dict[str, Any]], Any]
@@ -90,19 +94,21 @@ def make_hooks(
     options = class_options(cls)
     history = History(cls.__qualname__, options.version, options.migrations)
     wrap: Unstructure | None = None
+    layout: Layout | None = None
     if options.declared:
         reader = _Reader(cls, shapes, history, converter, report)
         writer = _Writer(cls, reader.fields)
         to_dict, from_dict = writer.to_dict, reader.build
         unstructure, structure = writer.unstructure, reader.structure
         wrap = writer.wrapper(keyname)
+        layout = writer.layout(keyname)
     else:
         to_dict, from_dict = public, _HandWritten(cls).build
         unstructure, structure = _versioned(public, options.version), None
     revive = _reviver(cls, base, from_dict)
     if _overrides(cls, base, "_to_dict"):
         unstructure = _versioned(_called(cls), options.version)
-        wrap = None
+        wrap = layout = None
     if _overrides(cls, base, "_deserialize"):
         revive_fully: Callable[[dict[str, Any]], Any] = _checked(cls, "_deserialize")
     else:
@@ -112,7 +118,8 @@ def make_hooks(
         plain = not options.version and revive_fully is not from_dict
         structure = _around(revive_fully, None if plain else history, options.dropped)
     wrap = wrap or (lambda obj: {keyname: unstructure(obj)})
-    return Hooks(unstructure, structure, wrap, to_dict, from_dict, revive)
+    lower = partial(_lower, layout)
+    return Hooks(unstructure, structure, wrap, lower, to_dict, from_dict, revive)
 
 
 def _overrides(cls: type, base: type, name: str) -> bool:
@@ -283,16 +290,30 @@ class _Writer:
             f"{{{keyname!r}: d}}", shortcut if self._mirrors_attributes() else []
         )
 
+    def layout(self, keyname: str) -> Layout | None:
+        """Give what lowering an object whole needs to know; None if it cannot be."""
+        if not self._has_plain_attributes() or not self._stored:
+            return None
+        fields = [LoweredField(f.name, f.key, f.shape) for f in self._stored]
+        version = class_options(self._cls).version
+        constants = {VERSION_KEY: version} if version else {}
+        return Layout(self._cls, keyname, fields, constants, len(self._names))
+
+    def _has_plain_attributes(self) -> bool:
+        """Tell whether reading ``__dict__`` reads the attributes."""
+        reading: object = self._cls.__getattribute__
+        return reading is object.__getattribute__ and not any(
+            _is_property(self._cls, f.name) for f in self._stored
+        )
+
     def _mirrors_attributes(self) -> bool:
         """Tell whether the fields stored are the attributes, by name and by value."""
         names = [f.name for f in self._stored]
-        reading: object = self._cls.__getattribute__
         return (
             [f.key for f in self._stored] == names
             and len(names) == len(self._names)
             and not class_options(self._cls).version
-            and reading is object.__getattribute__
-            and not any(_is_property(self._cls, name) for name in names)
+            and self._has_plain_attributes()
         )
 
     def _compile(self, result: str, shortcut: Sequence[str] = ()) -> Unstructure:
@@ -343,6 +364,17 @@ class _Writer:
             fields[name] = value
         for name, value in extras(obj).items():
             fields.setdefault(name, value)
+
+
+def _lower(layout: Layout | None, find: Callable[[type], Found]) -> Found:
+    """Compile what lowers the objects of a class whole."""
+    if layout is None:
+        return None
+    code = Lowering(layout, find)
+    if not code.lines:
+        return None
+    made: Lower = _run(layout.cls, code.lines, code.names)["lower"]
+    return made, layout
 
 
 class _Reader:

@@ -15,6 +15,7 @@ from storify.exceptions import (
     DuplicateKeynameError,
     ModelError,
     ModelLoadError,
+    StorifyError,
     UnstorableError,
 )
 
@@ -38,11 +39,13 @@ from .state import UNKNOWN, Unloaded, public
 
 if TYPE_CHECKING:
     from .converter import Hook, StorifyConverter
+    from .lower import Found, Lower
     from .plan import Hooks
 
 __all__ = ["Entry", "Registry", "own_hooks"]
 
 _MISSES_KEPT = 10_000
+_LOWERED_LEVELS = 16
 _ANYTHING = Anything()
 
 
@@ -110,6 +113,9 @@ class Registry:
         self._entries: dict[str, Entry | None] = {}  # None: learned, no class
         self._by_class: dict[type, Entry] = {}
         self._wraps: dict[type, Callable[[Any], dict[str, Any]]] = {}
+        self._lowers: dict[type, Lower] = {}
+        # with how many records may lie in one another
+        self._found_lowers: dict[type, tuple[Found, int]] = {}
         self._misses: set[str] = set()
         self._misses_at = -1
         self._made_converter: StorifyConverter | None = None
@@ -133,6 +139,16 @@ class Registry:
         the live ``__dict__`` of the object, so they are only to be read.
         """
         return self._wraps
+
+    @property
+    def lowers(self) -> "Mapping[type, Lower]":
+        """Classes that were stored before, to what lowers their objects whole. Live.
+
+        Called with an object and the codec's encoders of single values, it gives the
+        same wrapper as `unstructure` would, copied and lowered all the way down; or
+        None for an object that holds anything unexpected.
+        """
+        return self._lowers
 
     @property
     def converter(self) -> "StorifyConverter":
@@ -171,7 +187,7 @@ class Registry:
                     del self._entries[name]
                 self._entries.update(entries)
                 self._by_class = by_class
-                self._wraps.clear()
+                self._forget_wraps()
                 # it remembers recursive types whose models were just taken back
                 self._finder = Parser(self._found.append, self._register_type)
                 raise
@@ -217,7 +233,7 @@ class Registry:
         entry = self._by_class.get(cls)
         if entry is None or entry.keyname != keyname:
             entry = Entry(cast("type[Model]", cls), keyname, self._plan)
-            self._wraps.pop(cls, None)  # which has the former keyname
+            self._forget_wraps()  # which may have a former keyname
         for name in (keyname, *options.was):
             other = self._entries.get(name)
             if other is not None and other.cls is not cls:
@@ -371,6 +387,41 @@ class Registry:
             wrap = entry.planned().wrap
             if self._by_class.get(entry.cls) is entry:  # it was not taken back
                 self._wraps[entry.cls] = wrap
+                self._find_lower(entry.cls)
+
+    def _find_lower(self, cls: type, above: tuple[type, ...] = ()) -> "Found":
+        """Give what lowers objects of *cls*, or None, as for a class within itself.
+
+        How deep its trees may be is bounded, because nobody checks their depth again.
+        """
+        entry = self._by_class.get(cls)
+        if entry is None or cls in above or len(above) > _LOWERED_LEVELS:
+            return None
+        if cls in self._found_lowers:
+            return self._found_lowers[cls][0]
+        try:
+            hooks = entry.planned()
+        except StorifyError:
+            return None  # a nested class, and perhaps no object of it is ever stored
+        levels = [0]
+
+        def find(nested: type) -> "Found":
+            found = self._find_lower(nested, (*above, cls))
+            if found is not None:
+                levels.append(self._found_lowers[nested][1])
+            return found
+
+        found = hooks.lower(find)
+        if found is None or max(levels) >= _LOWERED_LEVELS:
+            return None
+        self._lowers[cls] = found[0]
+        self._found_lowers[cls] = found, max(levels) + 1
+        return found
+
+    def _forget_wraps(self) -> None:
+        self._wraps.clear()
+        self._lowers.clear()
+        self._found_lowers.clear()
 
     # Trees to objects
 
