@@ -19,7 +19,8 @@ The public names are those of ``__all__`` and of the modules `storify.model`,
 
 from storify._manager import Storify
 from storify.codec import CustomType
-from storify.database import Backups, Database
+from storify.database import Backups, Database, Diff, Salvage
+from storify.engine import Keep, Problem
 from storify.exceptions import (
     CheckError,
     ConflictError,
@@ -36,6 +37,7 @@ from storify.exceptions import (
     ModelLoadError,
     NewerVersionError,
     StorifyError,
+    TransactionError,
     UnstorableError,
 )
 from storify.logger import Logger
@@ -54,15 +56,20 @@ __all__ = [
     "DatabaseNameError",
     "DatabaseOpenError",
     "DatabaseReadOnlyError",
+    "Diff",
     "DuplicateKeynameError",
+    "Keep",
     "Logger",
     "MigrationError",
     "Model",
     "ModelError",
     "ModelLoadError",
     "NewerVersionError",
+    "Problem",
+    "Salvage",
     "Storify",
     "StorifyError",
+    "TransactionError",
     "Unloaded",
     "UnstorableError",
     "asdict",

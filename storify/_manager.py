@@ -16,11 +16,14 @@ from typing_extensions import TypeVar
 
 from storify._autosave import autosaver
 from storify.codec import CustomType
-from storify.database import Database
+from storify.database import Database, Salvage
 from storify.database._farewell import is_open
+from storify.database._salvage import salvage
+from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._use import Use
-from storify.engine import Catalog, FileEngine, open_catalog
+from storify.engine import Catalog, Keep, Sync
+from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import DatabaseLoadError, DatabaseOpenError
 from storify.logger import BasicLogger, LoggerLike, adapt
 
@@ -48,7 +51,9 @@ class Storify:
         root: The folder, made if it is missing; or ``"memory://"`` for
             databases that live and die with this object.
         save_interval: Seconds between automatic saves; None or 0 for none.
-            What is unsaved at the end of the program is saved then, always.
+            What is unsaved at the end of the program is saved then. A signal that
+            ends a process at once runs no end, as SIGTERM does unless it is
+            handled: ``signal.signal(SIGTERM, lambda *_: sys.exit(143))``.
         log: A logger with the guide's methods (``debug``, ``info``,
             ``warning``, ``error``, ``traceback``) or a ``logging.Logger``.
         verbose: Log at ``DEBUG`` instead of ``INFO``, if no logger is given.
@@ -58,7 +63,18 @@ class Storify:
             `CustomType` objects; see `register_type`.
         strict: Refuse values that do not fit their declared types when they
             are set, in every database.
-        clock: Seconds that only grow, for the save interval.
+        keep: How many older states of each database are kept: a number, or a
+            `Keep` that names hours and days as well; the last 5 unless given.
+        sync: ``"commit"``: what `Database.flush` has saved survives a power cut
+            when it returns. ``"interval"``: a flush survives the end of the
+            process at once, a power cut after *sync_interval*; a state is whole
+            in each case.
+        sync_interval: Seconds after which commits are synced in the background,
+            with ``sync="interval"``.
+        journal: Save a change of a large database beside its file, at the cost of
+            the change; closing folds it in. False: each flush leaves one whole
+            file, for other programs that read it meanwhile.
+        clock: Seconds that only grow, for the intervals.
 
     Attributes:
         root: The folder, as it was given.
@@ -68,7 +84,7 @@ class Storify:
     Raises:
         ModelError: A class in *models* cannot be a model.
         OSError: The folder cannot be made.
-        ValueError: *save_interval* is negative.
+        ValueError: An interval is negative, *keep* or *sync* is no such thing.
     """
 
     def __init__(
@@ -81,11 +97,22 @@ class Storify:
         *,
         types: Iterable[type[Any] | CustomType[Any]] = (),
         strict: bool = False,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        sync_interval: float = SYNC_INTERVAL_S,
+        journal: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
             raise ValueError(msg)
+        self._saving = Saving.of(
+            keep=keep,
+            sync=sync,
+            journal=journal,
+            sync_interval_s=sync_interval,
+            clock=clock,
+        )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
         self.models: list[type[Any]] = self._schema.models
@@ -98,7 +125,9 @@ class Storify:
         self._strict = strict
         self._clock = clock
         self.root: str = os.fspath(root)
-        self._catalog: Catalog = open_catalog(root, self.log)
+        self._catalog: Catalog = self._saving.open_catalog(
+            root, self._schema.codec, self.log
+        )
         self._catalog.create()
         #: Names whose loading failed here: only these may be started afresh.
         self._damaged: set[str] = set()
@@ -236,7 +265,7 @@ class Storify:
             )
         try:
             db: Database[Any, Any] = Database._over(
-                name, engine, self._schema, self.models, root, use, self._clock
+                name, engine, self._schema, self.models, root, use, self._saving
             )
         except DatabaseLoadError:
             self._damaged.add(name)
@@ -273,11 +302,11 @@ class Storify:
             DatabaseLoadError: Neither the file nor a backup could be read.
         """
         self._schema.registry.register(*self.models)
-        engine = FileEngine(path, log=self.log)
+        engine = self._saving.file(path, self._schema.codec, self.log)
         name = PurePath(engine.location).stem
         use = Use(strict=self._strict)
         return Database._over(
-            name, engine, self._schema, self.models, None, use, self._clock
+            name, engine, self._schema, self.models, None, use, self._saving
         )
 
     def __getitem__(self, name: str) -> Database[Any, Any]:
@@ -349,6 +378,28 @@ class Storify:
             )
             raise DatabaseOpenError(msg)
 
+    def salvage(self, name: str) -> Salvage:
+        """Save what is intact of a database that cannot be opened any more.
+
+        For one that raises `DatabaseLoadError`: its file is damaged and no backup
+        can replace it. Each record that is whole is kept, a record that is not is
+        taken from the newest backup that has it. The damaged file stays beside
+        the backups. When it returns, the database can be opened, and what was
+        saved is durable.
+
+        Raises:
+            DatabaseOpenError: It is open in this process.
+            FileNotFoundError: There is no such database.
+            ValueError: It can be opened: there is nothing to salvage.
+            DatabaseNameError: The name is not allowed.
+            OSError: Nothing was lost; try again when the cause is gone.
+        """
+        self._refuse_open(name, "salvage")
+        engine = self._catalog.engine(name)
+        saved = salvage(name, engine, self._schema.codec, self.log)
+        self._damaged.discard(name)
+        return saved
+
     # -- types -----------------------------------------------------------------
 
     def register_type(
@@ -415,7 +466,9 @@ class Storify:
         self.tick(force=True)
 
     def autosave(self) -> float:
-        """Flush what is due and give the seconds until more is; never raises.
+        """Flush and sync what is due and give the seconds until more is.
+
+        It never raises.
 
         The background thread's entry. Errors are logged, kept as
         `Database.last_error`, and raised by the next `flush` or `close` if
@@ -427,7 +480,7 @@ class Storify:
                 continue
             if self._due_in_s(db) <= 0:
                 db._autosave()
-            delays_s.append(self._due_in_s(db))
+            delays_s += self._due_in_s(db), db._autosync()
         return min(delays_s, default=self.save_interval or _NEVER_S)
 
     def _due_in_s(self, db: Database[Any, Any]) -> float:

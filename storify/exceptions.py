@@ -11,6 +11,7 @@
     ├── DatabaseLockedError          also TimeoutError
     ├── DatabaseReadOnlyError        also PermissionError
     ├── DatabaseOpenError            also RuntimeError: an open database is in the way
+    ├── TransactionError             also RuntimeError: not inside a transaction
     ├── CheckError                   also TypeError: a value of another type than declared
     ├── UnstorableError              also TypeError
     ├── ModelError                   also TypeError: a class that cannot be a model
@@ -44,6 +45,7 @@ __all__ = [
     "ModelLoadError",
     "NewerVersionError",
     "StorifyError",
+    "TransactionError",
     "UnstorableError",
 ]
 
@@ -93,6 +95,7 @@ class ConflictError(StorifyError):
     """Another writer changed the same keys to other values since the last load.
 
     Nothing was written; memory keeps your values and stays dirty.
+    `Database.reload` resolves it, with ``keep="mine"`` or ``keep="theirs"``.
 
     Attributes:
         keys: The keys on both sides; empty when a whole list root conflicts.
@@ -124,6 +127,13 @@ class DatabaseReadOnlyError(StorifyError, PermissionError):
 
 class DatabaseOpenError(StorifyError, RuntimeError):
     """The database is open in this process, so its files cannot be moved."""
+
+
+class TransactionError(StorifyError, RuntimeError):
+    """A step that a transaction does at its end, or that would end it, inside one.
+
+    Nothing was done; the transaction goes on.
+    """
 
 
 class CheckError(LocatedError, TypeError):

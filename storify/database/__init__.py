@@ -3,12 +3,19 @@
 - `Database`: what the user holds (``_database``); as a dict (``_mapping``)
 - `Backups`: what can be restored (``backups``)
 - ``_session``: live data, the durable state they came from, flush
+- ``_roots``: what a dict root and a list root have to save; ``_data`` is the dict
+- ``_spelling``, ``_same_value``: what foreign programs write in other bytes than we
 - ``_merge``, ``_refresh``: what another writer committed, brought into live objects
+- ``_transaction``: several changes that are saved together or not at all
+- ``_background``: saving that nobody asked for
 - ``_farewell``: the last flush, when nobody holds a database any more
+- ``_salvage``: what can be saved of a damaged one
 - ``_schema``: the models and types that a database knows
+- ``_saving``: what was chosen about saving, and the engines for that
 """
 
 from storify.database._database import Database
-from storify.database.backups import Backups
+from storify.database._salvage import Salvage
+from storify.database.backups import Backups, Diff
 
-__all__ = ["Backups", "Database"]
+__all__ = ["Backups", "Database", "Diff", "Salvage"]

@@ -9,24 +9,35 @@ import copy
 import os
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Generic, Self, cast
+from typing import Any, Generic, Literal, Self, cast
 
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
+from storify.database._background import try_flush, try_sync
+from storify.database._data import Data
+from storify.database._entries import whole
 from storify.database._farewell import finalize
+from storify.database._history import state_at
 from storify.database._mapping import RootMapping
+from storify.database._saving import Saving
 from storify.database._schema import Schema
-from storify.database._session import Root, Session
+from storify.database._session import Session
+from storify.database._transaction import transaction
 from storify.database._use import Use
 from storify.database.backups import Backups
-from storify.engine import Engine, FileCatalog, FileEngine
-from storify.exceptions import DatabaseClosedError, DatabaseReadOnlyError
+from storify.engine import Engine, Keep, MemoryEngine, Sync
+from storify.exceptions import (
+    DatabaseClosedError,
+    DatabaseLoadError,
+    DatabaseReadOnlyError,
+)
 from storify.logger import BasicLogger, LoggerLike, adapt
 
 __all__ = ["Database"]
@@ -39,12 +50,12 @@ def _is_dict(tree: object) -> bool:
     return type(tree) is dict
 
 
-def _checked_root(root: object, name: str) -> Root:
+def _checked_root(root: object, name: str) -> dict[Any, Any] | list[Any]:
     """Give a root that can be stored as one; None is an empty dict."""
     if root is None:
         return {}
-    if type(root) in (dict, list):
-        return cast("Root", root)
+    if type(root) in (dict, list, Data):
+        return cast("dict[Any, Any] | list[Any]", root)
     msg = (
         f"cannot use a {type(root).__qualname__} as the root of database {name!r}: "
         f"it is a dict or a list"
@@ -69,7 +80,8 @@ class Database(RootMapping[V, K], Generic[V, K]):
     Two databases are equal only if they are the same object.
 
     Threads: reading takes no lock. Hold ``with db.lock:`` while several
-    records change together; a flush waits for it.
+    records change together; a flush waits for it. What must change together also
+    on disk, or depends on what other programs wrote, goes into `transaction`.
 
     Args:
         name: The name; with *root*, the file is ``<root>/<name>.mpack``.
@@ -84,6 +96,10 @@ class Database(RootMapping[V, K], Generic[V, K]):
         key: The type of the keys.
         readonly: The database must exist and is never written.
         strict: Values that do not fit *model* are refused when they are set.
+        keep: How many older states are kept: a number, or a `Keep`.
+        sync: ``"interval"``: a flush does not wait for the disk. What it saved is
+            synced by the first flush after a second, by `sync` and by `close`.
+        journal: Save a change of a large file beside it; see `Storify`.
 
     Raises:
         DatabaseLoadError: Neither the file nor a backup could be read.
@@ -115,18 +131,23 @@ class Database(RootMapping[V, K], Generic[V, K]):
         key: object = None,
         readonly: bool = False,
         strict: bool = False,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        journal: bool = True,
     ) -> None:
         logger = adapt(log)
+        schema = Schema(models, types, logger)
+        saving = Saving.of(keep=keep, sync=sync, journal=journal)
         engine: Engine
         if path is not None:
-            engine = FileEngine(path, log=logger, readonly=readonly)
+            engine = saving.file(path, schema.codec, logger, readonly=readonly)
             name = name or PurePath(engine.location).stem
         elif name is not None and root is not None:
-            engine = FileCatalog(root, log=logger).engine(name, readonly=readonly)
+            folder = saving.folder(root, schema.codec, logger)
+            engine = folder.engine(name, readonly=readonly)
         else:
             msg = "no database given: pass path=, or name= and root="
             raise ValueError(msg)
-        schema = Schema(models, types, logger)
         self._open(
             name,
             engine,
@@ -134,6 +155,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
             schema.models,
             rootdata,
             Use.of(model, key, readonly=readonly, strict=strict),
+            saving,
         )
 
     def _open(
@@ -144,7 +166,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
         models: list[type[Any]],
         initial: dict[Any, Any] | list[Any] | None,
         use: Use,
-        clock: Callable[[], float] = time.monotonic,
+        saving: Saving,
     ) -> None:
         self.name = name
         self.models = models
@@ -154,6 +176,8 @@ class Database(RootMapping[V, K], Generic[V, K]):
         self.last_flush = time.time()
         self._schema = schema
         self._use = use
+        self._typed = use.hint is not None
+        self._saving = saving
         schema.register_hint(use.hint)
         schema.register_hint(use.key)
         root = copy.deepcopy(_checked_root(initial, name))
@@ -164,7 +188,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
             schema.log,
             root,
             readonly=use.readonly,
-            clock=clock,
+            saving=saving,
         )
         # A Database that nobody holds, and every one at exit, is flushed.
         self._finalizer = weakref.finalize(self, finalize, self._session)
@@ -178,11 +202,11 @@ class Database(RootMapping[V, K], Generic[V, K]):
         models: list[type[Any]],
         initial: dict[Any, Any] | list[Any] | None,
         use: Use,
-        clock: Callable[[], float],
+        saving: Saving,
     ) -> Self:
         """Make a database over an engine and a schema that exist already."""
         self = cls.__new__(cls)
-        self._open(name, engine, schema, models, initial, use, clock)
+        self._open(name, engine, schema, models, initial, use, saving)
         return self
 
     def _reuse(self, use: Use) -> Self:
@@ -203,6 +227,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
         self._use = replace(mine, hint=hint, key=key)
+        self._typed = hint is not None
         return self
 
     # -- what it is ------------------------------------------------------------
@@ -249,9 +274,15 @@ class Database(RootMapping[V, K], Generic[V, K]):
     def data(self) -> dict[K, V]:
         """The root itself: a real dict (or list) of live objects, no copy.
 
+        The dict is of a class of its own: a value in it is decoded when it is
+        first read. ``dict(db.data)`` is a plain copy with the live values.
+
         A record that did not fit its class is in it as the `Unloaded` dict it
-        was read as. Assigning replaces the whole content. It is saved as long
-        as somebody holds the database: keep that, not only its data.
+        was read as. It is saved as long as somebody holds the database: keep
+        that, not only its data.
+
+        Assigning replaces the whole content. A dict is copied into the root that
+        is there, its values become the live ones; a list becomes the root itself.
 
         Raises:
             DatabaseClosedError: The database was closed.
@@ -261,9 +292,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
     @data.setter
     def data(self, root: dict[K, V] | list[V]) -> None:
         self._writable()
-        checked = _checked_root(root, self.name)
-        with self.lock:
-            self._session.data = checked
+        self._session.replace(_checked_root(root, self.name))
 
     def _root(self) -> dict[Any, Any] | list[Any]:
         if self.defunct:
@@ -280,6 +309,8 @@ class Database(RootMapping[V, K], Generic[V, K]):
                 f"open it without readonly=True"
             )
             raise DatabaseReadOnlyError(msg)
+        if self._session.wait_for_transaction():
+            return self._root()  # it may be another one now, or closed
         return root
 
     def __eq__(self, other: object) -> bool:
@@ -302,8 +333,8 @@ class Database(RootMapping[V, K], Generic[V, K]):
     def dirty(self) -> set[K]:
         """Give the keys that differ from the durable state, as a new set.
 
-        Every value is encoded to find out, so it costs as much as a flush
-        without the writing.
+        What was read, set or deleted since is encoded to find out; a list root
+        is encoded as a whole and gives ``{None}`` if it differs.
 
         Raises:
             UnstorableError: A value could not be saved.
@@ -311,36 +342,148 @@ class Database(RootMapping[V, K], Generic[V, K]):
         self._root()
         return self._session.dirty()
 
-    def flush(self) -> None:
+    def flush(self, *, compact: bool = False) -> None:
         """Make all changes durable; when it returns, they survive a power cut.
 
-        The state that is replaced becomes a backup. Without changes nothing is
-        written. Keys that another writer committed meanwhile are adopted: live
+        (With ``sync="interval"`` the end of the process at once, and a power cut
+        after the interval or after `sync`.)
+
+        It costs what was read and changed since, not what is in the database. The
+        state that is replaced can be restored (`backups`). Without changes nothing
+        is written. Keys that another writer committed meanwhile are adopted: live
         lists, dicts, sets and models take the new content in place. After
         `close` or `destroy` it does nothing.
 
+        Args:
+            compact: Leave one whole file, also of a large database.
+
         Raises:
             UnstorableError: A value that could not be read back equal.
-            ConflictError: Another writer changed the same key.
+            ConflictError: Another writer changed the same key; see `reload`.
             OSError: Disk full, not writable, …
             DatabaseReadOnlyError: The database was opened read-only and changed.
             DatabaseLockedError: Another process kept the lock.
+            TransactionError: Inside a transaction, whose end it would be.
 
         After each of them the file holds what it held, memory what it holds,
         and the next flush can succeed.
         """
         if self.defunct:
             return
-        if self._use.readonly:
-            if self._session.dirty():
-                self._writable()
-            return
-        self._session.flush()
+        with self._session.outside_transaction("flush"):
+            if self._use.readonly:
+                if self._session.dirty():
+                    self._writable()
+                return
+            self._session.flush(compact=compact)
         self.last_flush = time.time()
 
+    def sync(self) -> None:
+        """Make durable what was flushed with ``sync="interval"``.
+
+        Changes that are not flushed stay in memory. It does nothing otherwise.
+
+        Raises:
+            OSError: The next call, or the background, tries again.
+        """
+        if not self.defunct:
+            self._session.sync()
+
+    def transaction(self) -> "AbstractContextManager[Database[V, K]]":
+        """Change several records together, in memory, on disk and among writers.
+
+        ::
+
+            with db.transaction():
+                db["counter"] += 1
+
+        At the start other writers are locked out, in this process and in others;
+        pending changes are flushed, and what others committed is adopted: what
+        the block reads is the present state. At the end all its changes are
+        committed at once and are durable. An exception, also one from the commit,
+        undoes them: memory is as it was at the start, and objects that you hold
+        have their content of then. What the program keeps outside of the
+        database, and underscored fields of models, stay as they are.
+
+        A block inside a block is a savepoint: an exception that leaves it undoes
+        the inner changes alone, and the outer block may go on if it catches it.
+
+        Other threads that write through the database or its `data` wait for the
+        end; they may read, and see changes that are not committed. A list or
+        model that another thread holds already can be changed by it meanwhile:
+        such changes are the transaction's. The autosave waits too.
+
+        Gives the database itself.
+
+        Raises:
+            ConflictError: A pending change and another writer's are of one key;
+                the block was not run, see `reload`.
+            DatabaseReadOnlyError: The database was opened read-only.
+            DatabaseLockedError: Another writer held the lock for too long.
+            The errors of `flush`: at the start the block was not run, at the end
+            it was undone.
+        """
+        return transaction(self, self._session, self._writable)
+
+    def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
+        """Bring in what other writers committed; my unsaved changes stay unsaved.
+
+        Nothing is written. Keys that were not changed here are adopted as by
+        `flush`. (`load` drops the unsaved changes instead.)
+
+        Args:
+            keep: Which value a key gets that was changed on both sides, to
+                different values. ``"mine"``: the one in memory, which the next
+                flush writes over the other. ``"theirs"``: the other writer's, mine
+                is lost. A list root is one value.
+
+        Raises:
+            ConflictError: There is such a key and *keep* was not given; memory
+                is as it was.
+            TransactionError: Inside a transaction, which sees no other writers.
+            UnstorableError: A changed value could not be saved.
+            OSError: The state could not be read; memory is as it was.
+        """
+        self._root()
+        if keep not in ("mine", "theirs", None):
+            msg = f'keep must be "mine", "theirs" or None: {keep!r}'
+            raise ValueError(msg)
+        with self._session.outside_transaction("reload"):
+            self._session.reload(keep)
+
+    def at(self, time: datetime) -> "Database[V, K]":
+        """Open the state that was committed last at or before *time*, to read.
+
+        It is a database of its own, in memory and read-only, with the classes of
+        this one. What is not flushed here is in none. How far back it goes is
+        `Backups.keep`'s to say.
+
+        Args:
+            time: With a time zone, as ``datetime.now(UTC)``.
+
+        Raises:
+            FileNotFoundError: No state that old is kept.
+            CorruptionError: That state is damaged.
+            ValueError: *time* has no time zone.
+        """
+        self._root()
+        payload = state_at(self._session, time)
+        location = f"{self.path}@{time.isoformat()}"
+        codec = self._schema.codec
+        engine = MemoryEngine.holding(
+            payload, root_format=codec, location=location, time=time
+        )
+        use = replace(self._use, readonly=True)
+        return self._over(
+            self.name, engine, self._schema, self.models, None, use, self._saving
+        )
+
     def _autosave(self) -> None:
-        if self._session.try_flush():
+        if try_flush(self._session):
             self.last_flush = time.time()
+
+    def _autosync(self) -> float:
+        return try_sync(self._session)
 
     @property
     def _flushed_at_s(self) -> float:
@@ -355,16 +498,28 @@ class Database(RootMapping[V, K], Generic[V, K]):
                 parameter of release 0.0.11.
 
         Raises:
-            DatabaseLoadError: The file cannot be read as a database.
+            DatabaseLoadError: The file cannot be read as a database; a journal
+                never can.
             FileNotFoundError: There is no such file.
         """
         del raw
-        engine = FileEngine(path, log=self.log, readonly=True)
-        loaded = engine.load(self._schema.codec.decode_root)
+        codec = self._schema.codec
+        engine = self._saving.file(path, codec, self.log, readonly=True)
+        try:
+            loaded = engine.load()
+        except DatabaseLoadError as error:
+            if not engine.location.endswith(".journal"):
+                raise
+            msg = (
+                f"cannot read {engine.location} for database {self.name!r}: a journal "
+                f"holds changes, no whole state; db.backups.restore(id) goes back to "
+                f"one of them"
+            )
+            raise DatabaseLoadError(msg) from error
         if loaded is None:
             msg = f"cannot read {engine.location} for database {self.name!r}: no file"
             raise FileNotFoundError(msg)
-        return loaded.value
+        return codec.decode_root(whole(loaded, codec))
 
     def encode_type(self, data: Any) -> Any:
         """Give a model as the dict it is stored as, anything else as it is."""
@@ -389,15 +544,15 @@ class Database(RootMapping[V, K], Generic[V, K]):
         Raises:
             DatabaseLoadError: No usable copy; the content stays as it is.
             FileNotFoundError: There is no file *path*.
+            TransactionError: Inside a transaction.
         """
         self._root()
-        if path is None:
-            self._session.load()
-            return
-        self._writable()
-        root = self.unpack(path)
-        with self.lock:
-            self._session.data = root
+        with self._session.outside_transaction("load"):
+            if path is None:
+                self._session.load()
+                return
+            self._writable()
+            self._session.replace(self.unpack(path))
 
     def close(self, *, discard: bool = False) -> None:
         """Flush, then make the object unusable; the file stays.
@@ -407,10 +562,14 @@ class Database(RootMapping[V, K], Generic[V, K]):
         Args:
             discard: Drop unsaved changes instead of flushing them.
 
+        A journal is folded into the file, which is one whole map then.
+
         Raises:
             The errors of `flush`: the database stays open and dirty.
+            OSError: Also if all is durable but the journal could not be folded in;
+                the database is closed then, and the next opening reads both.
         """
-        with self.lock:
+        with self._session.outside_transaction("close"):
             if self.defunct:
                 return
             if not discard:
@@ -432,7 +591,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
         Raises:
             The errors of `flush`: nothing is deleted, the database stays open.
         """
-        with self.lock:
+        with self._session.outside_transaction("destroy"):
             if self.destroyed:
                 return
             if self._use.readonly:

@@ -30,7 +30,7 @@ _thread = threading.local()
 def _free_locks() -> None:
     """Free the locks in a forked child: a thread of the parent may hold them."""
     for session in list(_open_sessions):
-        session.lock = threading.RLock()
+        session.after_fork()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
@@ -96,19 +96,54 @@ def _abandon(session: "Session") -> None:
         return
     with occupied():
         try:
-            if session.is_worth_a_flush():
+            session.roll_back_all()
+            if _is_worth_a_flush(session):
                 session.flush()
         except Exception:  # noqa: BLE001 - there is no next call to raise it in
             session.log.traceback(f"last flush of database {session.name!r} failed")
             _put_aside(session)
         finally:
-            session.close()
+            _close(session)
+
+
+def _is_worth_a_flush(session: "Session") -> bool:
+    """Whether a flush that nobody asked for should write.
+
+    Not a read-only database, nor an empty one that was never saved, nor
+    one that was removed meanwhile.
+    """
+    if session.readonly:
+        return False
+    if session.version is None:
+        return bool(session.data)
+    news = session.engine.changes_since(session.version)
+    if news is None or news.version is not None or session.engine.load() is not None:
+        return True
+    session.log.warning(f"database {session.name!r} was removed while it was open")
+    return False
+
+
+def _close(session: "Session") -> None:
+    try:
+        session.close()
+    except OSError:
+        # All is durable; the next opening folds the journal in.
+        session.log.traceback(f"closing database {session.name!r} failed")
 
 
 def _put_aside(session: "Session") -> None:
     try:
-        where = session.engine.save_unsaved(session.encode_storable())
+        where = session.engine.save_unsaved(_encode_storable(session))
     except Exception:  # noqa: BLE001 - the other databases are to be saved still
         session.log.traceback(f"unsaved data of database {session.name!r} are lost")
     else:
         session.log.error(f"unsaved data of database {session.name!r} are in {where}")
+
+
+def _encode_storable(session: "Session") -> bytes:
+    """Encode all that can be; what cannot is named in the log."""
+
+    def report(error: Exception) -> None:
+        session.log.error(f"lost from database {session.name!r}: {error}")
+
+    return session.codec.join(session.root.storable(report))

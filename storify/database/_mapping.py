@@ -7,6 +7,7 @@ error when it is read, never silently a dict.
 
 from abc import abstractmethod
 from collections.abc import (
+    Callable,
     ItemsView,
     Iterable,
     Iterator,
@@ -18,8 +19,9 @@ from typing import Any, Generic, Literal, cast, overload
 
 from typing_extensions import TypeVar
 
+from storify.database._data import Stored
 from storify.database._schema import Schema
-from storify.database._session import Root
+from storify.database._session import Session
 from storify.database._use import Use
 from storify.exceptions import ModelLoadError
 from storify.models import Unloaded
@@ -29,6 +31,10 @@ __all__ = ["RootMapping"]
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
 T = TypeVar("T")
+
+
+#: Reads what lies in a dict, decoded or not.
+_read: Callable[[Any, Any], Any] = dict[Any, Any].__getitem__
 
 
 class Missing(Enum):
@@ -68,15 +74,19 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
     """
 
     name: str
+    defunct: bool
+    _session: Session
     _schema: Schema
     _use: Use
+    #: Whether values have a declared type.
+    _typed: bool
 
     @abstractmethod
-    def _root(self) -> Root:
+    def _root(self) -> dict[Any, Any] | list[Any]:
         """Give the live root; raises if the database is closed."""
 
     @abstractmethod
-    def _writable(self) -> Root:
+    def _writable(self) -> dict[Any, Any] | list[Any]:
         """Give the live root; raises if it must not be changed."""
 
     def __getitem__(self, key: K) -> V:
@@ -87,11 +97,17 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             ModelLoadError: In a typed database, the record does not fit its
                 class; ``db.data[key]`` is the record as it was read.
         """
-        root: Any = self._root()
-        value: V = root[key]
-        if type(value) is Unloaded and self._use.hint is not None:
+        # One call for a live value: this is the way of every read.
+        root: Any = self._root() if self.defunct else self._session.data
+        try:
+            value = _read(root, key)
+            if type(value) is Stored:
+                value = root[key]
+        except TypeError:  # a list, or a key that cannot be hashed
+            value = root[key]
+        if self._typed and type(value) is Unloaded:
             raise self._load_error(key, value)
-        return value
+        return value  # type: ignore[no-any-return] # what was stored as V
 
     def _load_error(self, key: object, value: object) -> ModelLoadError:
         record = cast("Unloaded", value)
@@ -129,7 +145,7 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         pairs: Iterable[tuple[Any, Any]] = (
             enumerate(root) if isinstance(root, list) else root.items()
         )
-        typed = self._use.hint is not None
+        typed = self._typed
         for key, value in pairs:
             if type(value) is Unloaded and typed:
                 raise self._load_error(key, value)

@@ -52,6 +52,7 @@ class Schema:
         self.codec = Codec(
             unstructure=self.registry.unstructure,
             wraps=self.registry.wraps,
+            lowers=self.registry.lowers,
             structure=self.registry.structure,
             keynames=self.registry.keynames,
             learn=self.registry.learn,

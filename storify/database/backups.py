@@ -1,21 +1,31 @@
-"""The backups of one database, as the guide describes them (section 9.2).
+"""The older states of one database, as the guide describes them (section 9.2).
 
-Before a flush replaces a database its durable state is kept in
-``.backups/<name>/``, under the UTC time at which that state was saved. Only
-states that were verified count, and only after the new state is durable are
-old ones pruned. This class is a view: the engine keeps and finds the backups.
+Each flush that replaces a state keeps it: as a whole root in ``.backups/<name>/``
+or, for a large database, as the change that led away from it. Only states that
+were verified count, and only after the new state is durable are old ones pruned.
+This class is a view: the engine keeps and finds the states.
 """
 
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from storify.database import _history
+from storify.database._history import Diff
+from storify.engine import Keep, Problem
 
 if TYPE_CHECKING:
     from storify.database._database import Database
 
-__all__ = ["Backups"]
+__all__ = ["Backups", "Diff"]
 
 
 class Backups:
     """What can be restored of one database; got as ``db.backups``.
+
+    Where a method takes *which* state: the id of a backup (`list`), the number of
+    one of release 0.0.11, or an aware datetime for the state that was committed
+    last at or before it.
 
     Attributes:
         db: The database.
@@ -23,7 +33,8 @@ class Backups:
 
     def __init__(self, db: "Database[Any, Any]") -> None:
         self.db = db
-        self._engine = db._session.engine  # noqa: SLF001 - two halves of one class
+        self._session = db._session  # noqa: SLF001 - two halves of one class
+        self._engine = self._session.engine
 
     @property
     def name(self) -> str:
@@ -46,16 +57,32 @@ class Backups:
         return self._engine.backup_location
 
     @property
+    def keep(self) -> Keep:
+        """How many older states are kept, as long as the database is open.
+
+        Set it to a number or a `Keep`; the next flush prunes by it. The newest
+        good state is always kept.
+        """
+        return self._engine.keep
+
+    @keep.setter
+    def keep(self, keep: Keep | int) -> None:
+        self._engine.keep = Keep.of(keep)
+
+    @property
     def max_backups(self) -> int:
-        """How many backups are kept, at least 1; 5 unless set."""
-        return self._engine.max_backups
+        """How many of the newest states are kept, at least 1; 5 unless set.
+
+        It is ``keep.last``, under its name in release 0.0.11.
+        """
+        return self.keep.last
 
     @max_backups.setter
     def max_backups(self, count: int) -> None:
         if count < 1:
             msg = f"max_backups must be at least 1, got {count}"
             raise ValueError(msg)
-        self._engine.max_backups = count
+        self.keep = self.keep._replace(last=count)
 
     @property
     def list(self) -> "list[str]":
@@ -89,8 +116,85 @@ class Backups:
         return self._engine.backup()
 
     def get_path_of_backup(self, backup_id: str | int) -> str:
-        """Give the path of a backup; `Database.load` takes it."""
+        """Give the path of a backup; `Database.load` takes that of a whole state.
+
+        In a large database a backup may be one commit in a journal (``….journal``):
+        the path is the journal's then, which cannot be loaded. `restore` takes
+        every id.
+
+        Raises:
+            FileNotFoundError: There is no such backup.
+        """
         return self._engine.backup_path(str(backup_id))
+
+    def restore(
+        self, which: str | int | datetime, keys: Iterable[Any] | None = None
+    ) -> set[Any]:
+        """Make an older state the present one, or some keys of it.
+
+        Unsaved changes are flushed first, so that the state before can be
+        restored in turn. The restored state is durable on return. Objects that
+        you hold stay live: lists, dicts, sets and models take the old content in
+        place.
+
+        Args:
+            which: The state.
+            keys: What to restore, all of it unless given. A key that was not
+                there then is deleted.
+
+        Returns:
+            The keys that changed; ``{None}`` for a list root.
+
+        Raises:
+            FileNotFoundError: There is no such backup, no state that old.
+            CorruptionError: That state is damaged; others may be good.
+            KeyError: One of *keys* is neither in that state nor in the present.
+            TypeError: *keys* were given, and a root is a list.
+            ValueError: A datetime without a time zone.
+            TransactionError: Inside a transaction.
+            DatabaseReadOnlyError: The database was opened read-only.
+            The errors of `Database.flush`: nothing was restored.
+        """
+        self.db._writable()  # noqa: SLF001 - as above
+        session = self._session
+        with session.outside_transaction("restore a backup of"):
+            return _history.restore(session, self._read(which), keys)
+
+    def diff(self, which: str | int | datetime) -> Diff:
+        """Compare an older state with the live content, unsaved changes included.
+
+        Raises:
+            FileNotFoundError: There is no such backup, no state that old.
+            CorruptionError: That state is damaged.
+            UnstorableError: A live value could not be saved.
+            ValueError: A datetime without a time zone.
+        """
+        return _history.compare(self._session, self._read(which))
+
+    def _read(self, which: str | int | datetime) -> bytes:
+        if isinstance(which, datetime):
+            return _history.state_at(self._session, which)
+        return self._engine.read_backup(str(which))
+
+    def verify(self) -> Sequence[Problem]:
+        """Read everything that is kept and give what is wrong; changes nothing.
+
+        The file, its journal and all backups are compared with their checksums.
+
+        Raises:
+            OSError: Something could not be read now.
+        """
+        return self._engine.verify()
+
+    def purge(self) -> None:
+        """Erase all backups, unsaved and damaged states too; the database stays.
+
+        Raises:
+            DatabaseReadOnlyError: The database was opened read-only.
+            DatabaseLockedError: Another process kept the lock.
+            OSError: Some may be there still.
+        """
+        self._engine.purge()
 
     def __repr__(self) -> str:
         return f"<Backups of {self.name!r} ({len(self.list)} kept)>"

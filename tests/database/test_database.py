@@ -93,7 +93,7 @@ def test_data_is_a_real_dict_of_live_objects(sf):
     db.data["a"].append(2)
     db.data["b"] = 3
 
-    assert type(db.data) is dict
+    assert isinstance(db.data, dict)
     assert db["a"] is db.data["a"]
     assert (db["a"], db["b"]) == ([1, 2], 3)
 

@@ -18,17 +18,24 @@ def log():
     return Log()
 
 
+CODEC = Storify("memory://", save_interval=None)._schema.codec
+
+
+def memory(name="d", kind=MemoryEngine):
+    """An engine in memory."""
+    return kind(name, root_format=CODEC)
+
+
 def session_over(engine, log, initial=None):
     """Open a session with the codec of a Storify."""
-    codec = Storify("memory://", save_interval=None)._schema.codec
-    return Session("d", engine, codec, log, {} if initial is None else initial)
+    return Session("d", engine, CODEC, log, {} if initial is None else initial)
 
 
 def test_a_flush_starts_anew_when_a_dict_changes_meanwhile(log, monkeypatch):
     """It succeeds once the other thread is done."""
-    session = session_over(MemoryEngine("d"), log)
+    session = session_over(memory("d"), log)
     session.data["a"] = 1
-    encode = session._codec.encode_items
+    encode = session.codec.encode_items
     races = iter([True, True, False])
 
     def disturbed(data):
@@ -37,7 +44,7 @@ def test_a_flush_starts_anew_when_a_dict_changes_meanwhile(log, monkeypatch):
             raise RuntimeError(msg)
         return encode(data)
 
-    monkeypatch.setattr(session._codec, "encode_items", disturbed)
+    monkeypatch.setattr(session.codec, "encode_items", disturbed)
 
     assert session.flush() is True
     monkeypatch.undo()
@@ -46,7 +53,7 @@ def test_a_flush_starts_anew_when_a_dict_changes_meanwhile(log, monkeypatch):
 
 def test_a_flush_gives_up_when_the_data_never_rest(log, monkeypatch):
     """The error is raised; nothing was written."""
-    engine = MemoryEngine("d")
+    engine = memory("d")
     session = session_over(engine, log)
     session.data["a"] = 1
 
@@ -54,11 +61,11 @@ def test_a_flush_gives_up_when_the_data_never_rest(log, monkeypatch):
         msg = "dictionary changed size during iteration"
         raise RuntimeError(msg)
 
-    monkeypatch.setattr(session._codec, "encode_items", disturbed)
+    monkeypatch.setattr(session.codec, "encode_items", disturbed)
 
     with pytest.raises(RuntimeError):
         session.flush()
-    assert engine.load(bytes) is None
+    assert engine.load() is None
 
 
 class Overtaken(MemoryEngine):
@@ -71,7 +78,7 @@ class Overtaken(MemoryEngine):
 
 def test_a_flush_that_is_always_overtaken_ends(log):
     """It says so instead of trying for ever."""
-    session = session_over(Overtaken("d"), log, {"a": 1})
+    session = session_over(memory(kind=Overtaken), log, {"a": 1})
 
     with pytest.raises(ConflictError, match="try again"):
         session.flush()
@@ -98,7 +105,7 @@ class Failing(MemoryEngine):
 
 def test_after_a_failed_commit_the_next_one_can_succeed(log):
     """Memory stays as it is, and dirty."""
-    engine = Failing("d")
+    engine = memory(kind=Failing)
     session = session_over(engine, log, {"a": 1})
 
     with pytest.raises(OSError, match="No space"):
@@ -112,7 +119,7 @@ def test_after_a_failed_commit_the_next_one_can_succeed(log):
 
 def test_data_that_can_be_saved_nowhere_are_logged(log):
     """At the end of the program there is nobody to raise to."""
-    session = session_over(Failing("d"), log, {"a": 1})
+    session = session_over(memory(kind=Failing), log, {"a": 1})
 
     _farewell.finalize(session)
 
@@ -121,42 +128,42 @@ def test_data_that_can_be_saved_nowhere_are_logged(log):
 
 def test_a_database_collected_inside_a_flush_waits_for_its_end(log):
     """Its flush would wait for the lock that its own thread holds."""
-    inner_engine = MemoryEngine("inner")
+    inner_engine = memory("inner")
     inner = session_over(inner_engine, log, {"a": 1})
 
     class Collecting(MemoryEngine):
         def commit(self, commit):
             _farewell.finalize(inner)  # as the collector would
-            during.append(inner_engine.load(bytes))
+            during.append(inner_engine.load())
             return super().commit(commit)
 
     during = []
-    outer = session_over(Collecting("outer"), log, {"b": 2})
+    outer = session_over(memory(kind=Collecting), log, {"b": 2})
 
     outer.flush()
 
     assert during == [None]
-    assert inner_engine.load(bytes) is not None
+    assert inner_engine.load() is not None
 
 
 def test_a_closed_session_is_not_flushed_at_the_end(log):
     """What was discarded stays discarded."""
-    engine = MemoryEngine("d")
+    engine = memory("d")
     session = session_over(engine, log, {"a": 1})
     session.close()
 
     _farewell.finalize(session)
 
-    assert engine.load(bytes) is None
+    assert engine.load() is None
 
 
 def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
     """Looking is not making."""
-    engine = MemoryEngine("d")
+    engine = memory("d")
 
     _farewell.finalize(session_over(engine, log))
 
-    assert engine.load(bytes) is None
+    assert engine.load() is None
 
 
 def test_a_merge_sees_a_key_in_another_spelling(root):
@@ -223,3 +230,45 @@ def test_a_key_that_python_cannot_hash_is_dirty_and_deleted_like_others(root):
     assert clean == set()
     assert kept == blob[:-1] + b"\x02"
     assert db.dirty() == {odd}
+
+
+def odd(entries):
+    """A map whose integer keys and short texts take more bytes than needed."""
+    blob = b"\xde" + len(entries).to_bytes(2, "big")
+    for key, value in entries:
+        if type(key) is int:
+            blob += b"\xd3" + key.to_bytes(8, "big")
+        else:
+            blob += b"\xd9" + bytes([len(key)]) + key.encode()
+        blob += CODEC.encode(value)
+    return blob
+
+
+@pytest.mark.parametrize("news", [False, True], ids=["opened", "adopted"])
+def test_keys_in_another_spelling_are_changed_where_they_stand(root, news):
+    """They are never there twice, whatever is done with them."""
+    root.mkdir()
+    path = root / "d.mpack"
+    sf = Storify(root, save_interval=None)
+    if news:
+        sf.get_db("d").flush()
+    path.write_bytes(odd([("a", 1), (5, [2]), ("c", 3), (7, 4)]))
+    db = sf.get_db("d")
+    db.flush()
+
+    db[5].append(0)
+    del db["a"]
+    db["c"] = db.pop("c")
+    db.flush()
+    first = CODEC.split(path.read_bytes())
+    del db[5]
+    db["c"] = 0
+    db[7] = 9
+    db["a"] = "new"
+    db.flush()
+
+    assert len(first) == 3
+    assert len(CODEC.split(path.read_bytes())) == 3
+    again = Storify(root, save_interval=None).get_db("d")
+    assert list(again.items()) == [(7, 9), ("c", 0), ("a", "new")]
+    assert list(db.items()) == list(again.items())

@@ -362,6 +362,88 @@ def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
     assert saved(root) == {"child": 1}
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_is_not_in_its_parents_transaction(root):
+    """What another thread had not committed is undone in the child, which can write."""
+    run(
+        """
+        import os, threading, warnings
+        from storify import Storify
+        warnings.simplefilter("ignore", DeprecationWarning)  # fork with threads
+        db = Storify(root, save_interval=None).get_db("d")
+        db["a"] = [1]
+        db.flush()
+        held, done = threading.Event(), threading.Event()
+
+        def change():
+            with db.transaction():
+                db["a"].append(2)
+                db["half"] = 1
+                held.set()
+                done.wait()
+
+        thread = threading.Thread(target=change)
+        thread.start()
+        held.wait()
+        child = os.fork()
+        if child == 0:
+            assert dict(db.data) == {"a": [1]}
+            db.data["child"] = 1
+            with db.transaction():
+                pass  # the file is the parent's still: its lock was not inherited
+            os._exit(0)
+        done.set()
+        thread.join()
+        assert os.waitpid(child, 0)[1] == 0
+        db.flush()
+        """,
+        root,
+    )
+
+    assert saved(root) == {"a": [1, 2], "half": 1, "child": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_sigterm_ends_without_saving(root):
+    """Python runs nothing at its end then: what was flushed is in the file."""
+    run(
+        """
+        import os, signal
+        from storify import Storify
+        db = Storify(root, save_interval=None).get_db("d")
+        db["a"] = 1
+        db.flush()
+        db["b"] = 2
+        os.kill(os.getpid(), signal.SIGTERM)
+        """,
+        root,
+        expect=-15,
+    )
+
+    assert saved(root) == {"a": 1}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+def test_sigterm_turned_into_an_exit_saves_all(root):
+    """``signal.signal(SIGTERM, lambda *_: sys.exit(143))`` is all it takes."""
+    run(
+        """
+        import os, signal, sys
+        from storify import Storify
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        db = Storify(root, save_interval=None).get_db("d")
+        db["a"] = 1
+        with db.transaction():
+            db["b"] = 2
+            os.kill(os.getpid(), signal.SIGTERM)
+        """,
+        root,
+        expect=143,
+    )
+
+    assert saved(root) == {"a": 1}
+
+
 def test_a_deleted_folder_is_not_made_again_at_exit(root):
     """Who removes the data of a program that still runs wants them gone."""
     run(

@@ -5,10 +5,11 @@ an ignore that is not needed, so a missing error fails.
 """
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
 
-from storify import Backups, Database, Model, Storify, Unloaded
+from storify import Backups, Database, Diff, Keep, Model, Storify, Unloaded
 
 
 class User(Model):
@@ -52,6 +53,26 @@ users["u1"].name = 5  # type: ignore[assignment]  # pyright: ignore[reportAttrib
 users.update({"u3": Order(1)})  # type: ignore[dict-item]  # pyright: ignore[reportArgumentType, reportCallIssue]
 users.append("u")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
+# Transactions, other writers, older states.
+with users.transaction() as inside:
+    assert_type(inside, Database[User, str])
+    inside["u1"].age += 1
+assert_type(users.reload(), None)
+users.reload(keep="mine")
+users.reload(keep="theirs")
+users.reload(keep="ours")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+now = datetime.now(UTC)
+assert_type(users.at(now), Database[User, str])
+assert_type(users.at(now)["u1"], User)
+users.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(users.backups.diff(now), Diff)
+assert_type(users.backups.diff("7").changed, set[Any])
+assert_type(users.backups.restore(now, keys=["u1"]), set[Any])
+assert_type(users.backups.keep, Keep)
+users.backups.keep = Keep(last=5, daily=30)
+users.flush(compact=True)
+assert_type(users.sync(), None)
+
 # Keys, unions, builtins, generics.
 numbers = sf.get_db("numbers", model=str, key=int)
 assert_type(numbers, Database[str, int])
@@ -82,6 +103,10 @@ assert_type(list(sf), list[str])
 assert_type("users" in sf, bool)
 sf.get_db(5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 Storify(models=User)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Storify("memory://", keep=Keep(5, hourly=24, daily=30), sync="interval")
+Storify("memory://", keep=3, sync_interval=0.5, journal=False)
+Storify(sync="never")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Storify(keep="all")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Storify(save_interval="60")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 
 

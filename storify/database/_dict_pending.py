@@ -1,0 +1,151 @@
+"""What of a dict is to be saved: what was touched, compared with what is durable."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from storify.codec import Codec, collector_paused
+from storify.database._data import Frozen
+from storify.database._keys import encode_keys
+from storify.database._pending import Pending, encode_quietly
+from storify.database._same_value import respell_all
+from storify.engine import Change
+
+if TYPE_CHECKING:
+    from storify.database._dict_root import DictRoot
+
+__all__ = ["CleanDict", "PendingDict", "compare"]
+
+
+class CleanDict(Pending):
+    """Nothing to save."""
+
+    def __init__(self, root: "DictRoot") -> None:
+        super().__init__([], {}, {})
+        self._root = root
+
+    def entries(self) -> dict[bytes, bytes]:
+        return self._root.durable()
+
+    def done(self) -> None:
+        pass
+
+    def undo(self) -> None:
+        pass
+
+
+class PendingDict(Pending):
+    """What was touched, as placeholders until it is done or undone."""
+
+    def __init__(
+        self,
+        root: "DictRoot",
+        frozen: Frozen,
+        durable: dict[Any, bytes],
+        changes: list[Change],
+        contents: Mapping[bytes, bytes | None],
+        keys: dict[bytes, Any],
+    ) -> None:
+        super().__init__(changes, contents, keys)
+        self._root = root
+        self._frozen = frozen
+        self._durable = durable
+
+    def stored(self, key: bytes) -> bytes | None:
+        return self._root.live.durable(self.keys[self._root.spelling.own_key(key)])
+
+    def entries(self) -> dict[bytes, bytes]:
+        return self._root.entries(self.changes)
+
+    def done(self) -> None:
+        with collector_paused():
+            self._root.live.thaw(self._frozen, self._durable)
+        self._root.committed(self.changes)
+
+    def undo(self) -> None:
+        self._root.live.thaw(self._frozen, None)
+
+
+def compare(root: "DictRoot", frozen: Frozen) -> PendingDict:
+    """Encode what was touched and compare it with what is durable.
+
+    Raises:
+        UnstorableError: A value that could not be read back equal.
+        RuntimeError: Another thread kept changing the data.
+    """
+    touched = frozen.touched
+    blobs = encode_quietly(lambda: root.codec.encode_items(touched))
+    if not frozen.gone and not any(map(_is_durable, frozen.bases.values())):
+        return _compare_new(root, frozen, blobs)
+    return _compare_all(root, frozen, blobs)
+
+
+def _compare_new(
+    root: "DictRoot", frozen: Frozen, blobs: dict[bytes, bytes]
+) -> PendingDict:
+    """All of it is new: no look at each, there may be very many."""
+    changes: list[Change] = list(blobs.items())
+    keys: dict[bytes, Any] = dict(zip(blobs, frozen.touched, strict=True))
+    durable = dict(zip(frozen.touched, blobs.values(), strict=True))
+    if root.over:
+        changes[:0] = [(key, None) for key in root.over]
+        keys.update(dict.fromkeys(root.over))
+    return PendingDict(root, frozen, durable, changes, blobs, keys)
+
+
+def _compare_all(
+    root: "DictRoot", frozen: Frozen, blobs: dict[bytes, bytes]
+) -> PendingDict:
+    touched, bases = frozen.touched, frozen.bases
+    gone = encode_keys(root.codec, frozen.gone)
+    for key_bytes, key in gone.items():
+        _note_spelling(root, key_bytes, frozen.was_gone[key])
+    set_again = touched.keys() & gone.values()
+    changes: list[Change] = [(key, None) for key in root.over]
+    changes += [(key, None) for key in gone]
+    held: dict[bytes, bytes | None] = {key: None for key in gone if key not in blobs}
+    keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
+    durable: dict[Any, bytes] = {}
+    other = _other_values(root.codec, frozen, blobs)
+    for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
+        if key_bytes not in other and key not in set_again:
+            continue
+        _note_spelling(root, key_bytes, bases[key])
+        changes.append((key_bytes, blob))
+        keys[key_bytes] = key
+        durable[key] = blob
+        # 1 and True are one key for a dict, but two for the file.
+        if key_bytes in other or key_bytes not in gone:
+            held[key_bytes] = blob
+    pending = PendingDict(root, frozen, durable, changes, held, keys)
+    pending.deleted = set(gone.values())
+    pending.moved = len(set_again)
+    return pending
+
+
+def _other_values(
+    codec: Codec, frozen: Frozen, blobs: dict[bytes, bytes]
+) -> set[bytes]:
+    """Give the keys whose values are not the durable ones."""
+    base = frozen.base
+    differ = [
+        (key_bytes, blob, stored)
+        for (key_bytes, blob), key in zip(blobs.items(), frozen.touched, strict=True)
+        if (stored := base(key)) != blob
+    ]
+    stored_blobs = [stored for _, _, stored in differ if stored is not None]
+    respelled = respell_all(codec, stored_blobs)
+    return {
+        key_bytes
+        for key_bytes, blob, stored in differ
+        if stored is None or respelled[stored] != blob
+    }
+
+
+def _note_spelling(root: "DictRoot", key_bytes: bytes, base: object) -> None:
+    """Look how the file spells a key, at the place of its value."""
+    if isinstance(base, int):
+        root.spelling.note(key_bytes, root.live.bytes_before(base))
+
+
+def _is_durable(base: object) -> bool:
+    return base is not None

@@ -1,0 +1,60 @@
+"""Roots as bytes: key bytes to value bytes, in order.
+
+Everything is compared as bytes: a value is what its encoding is, so 1 is not
+True and a NaN equals itself.
+"""
+
+from collections.abc import Iterable, Mapping
+
+from storify.engine import Change, Format, Loaded, apply
+
+__all__ = ["LIST", "contents", "difference", "entries_of", "whole"]
+
+#: The key of a list root, which is one value.
+LIST = b""
+
+
+def entries_of(loaded: Loaded, root_format: Format) -> dict[bytes, bytes]:
+    """Give the entries of a state as it was read."""
+    return apply(root_format.split(loaded.payload), loaded.changes)
+
+
+def whole(loaded: Loaded, root_format: Format) -> bytes:
+    """Give a state as it was read as one root."""
+    if not loaded.changes:
+        return loaded.payload
+    return root_format.join(entries_of(loaded, root_format))
+
+
+def contents(changes: Iterable[Change]) -> dict[bytes, bytes | None]:
+    """Give what each key has after *changes*; new keys in the order of the root."""
+    found: dict[bytes, bytes | None] = {}
+    for key, value in changes:
+        if found.get(key, b"") is None:
+            del found[key]  # set again: it goes last
+        found[key] = value
+    return found
+
+
+def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
+    """Give the fewest changes that make *new* of *old*, its order included.
+
+    A set key keeps its place and a key that is deleted and set goes last, so
+    what stays in its place is what *new* begins with.
+    """
+    changes: list[Change] = [(key, None) for key in old if key not in new]
+    place = {key: index for index, key in enumerate(old)}
+    reached = -1
+    moving = False
+    for key, value in new.items():
+        at = place.get(key, -1)
+        moving = moving or at < reached or at < 0
+        if not moving:
+            reached = at
+            if old[key] != value:
+                changes.append((key, value))
+            continue
+        if at >= 0:
+            changes.append((key, None))
+        changes.append((key, value))
+    return changes

@@ -1,0 +1,181 @@
+"""A list as the root: eager, compared and saved as one value."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from storify.codec import Codec
+from storify.database._entries import LIST, contents
+from storify.database._pending import Pending, Side, encode_quietly
+from storify.database._refresh import refresh
+from storify.database._same_value import same_value
+from storify.engine import Change
+from storify.exceptions import UnstorableError
+
+__all__ = ["ListRoot"]
+
+
+class ListRoot:
+    """A live list and the bytes that it was last saved as.
+
+    Attributes:
+        live: The list.
+
+    Args:
+        live: The list, used as it is.
+        codec: Values to bytes and back.
+        stored: Its durable bytes; None if there are none.
+        over: The durable entries of a dict root that this one replaces.
+    """
+
+    def __init__(
+        self,
+        live: list[Any],
+        codec: Codec,
+        stored: bytes | None = None,
+        over: Mapping[bytes, bytes] | None = None,
+    ) -> None:
+        self.live = live
+        self._codec = codec
+        self._stored = stored
+        self._over = dict(over or {})
+        self._savepoints: list[tuple[list[Any], bytes]] = []
+
+    def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
+        """Take another list in its place; False for a dict."""
+        if not isinstance(root, list):
+            return False
+        self.live = root
+        return True
+
+    def freeze(self) -> Pending:
+        """Give what is to be saved."""
+        return _PendingList(self, self._encode())
+
+    def _encode(self) -> bytes:
+        encoded = encode_quietly(lambda: {LIST: self._codec.encode(self.live)})
+        return encoded[LIST]
+
+    def changes(self, blob: bytes) -> list[Change]:
+        """What makes the durable state of *blob*."""
+        if self._over:
+            return [*((key, None) for key in self._over), (LIST, blob)]
+        same = same_value(self._codec, self._stored, blob)
+        return [] if same else [(LIST, blob)]
+
+    def committed(self, blob: bytes) -> None:
+        """Take *blob* for durable."""
+        self._stored = blob
+        self._over = {}
+
+    def durable(self) -> dict[bytes, bytes]:
+        """The durable entries."""
+        if self._over:
+            return self._over
+        return {} if self._stored is None else {LIST: self._stored}
+
+    def forget(self) -> None:
+        """Nothing of it is durable any more."""
+        self._stored = None
+        self._over = {}
+
+    def moved_much(self, pending: Pending) -> bool:
+        """Nothing moves: there are no keys."""
+        del pending
+        return False
+
+    def for_file(self, changes: list[Change]) -> list[Change]:
+        """There are no keys to spell."""
+        return changes
+
+    def note_file(self, entries: Iterable[bytes]) -> None:
+        """There are no keys to spell."""
+
+    def spell(self, changes: list[Change]) -> list[Change]:
+        """There are no keys to spell."""
+        return changes
+
+    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """There are no keys to spell."""
+        return dict(entries)
+
+    def conflicts(self, theirs: list[Change], pending: Pending) -> list[Any] | None:
+        """``[]`` if both sides changed it, to different lists; else None."""
+        if not pending.changes or not theirs:
+            return None
+        stored = contents(theirs).get(LIST)
+        mine = pending.contents.get(LIST)
+        return None if same_value(self._codec, stored, mine) else []
+
+    def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
+        """There are no keys to arrange."""
+
+    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> None:
+        """Take what another writer committed, or only note that it is durable."""
+        if not theirs:
+            return
+        stored = contents(theirs)[LIST]
+        if stored is not None and (not pending.changes or side == "theirs"):
+            refresh(self.live, self._codec.decode_root(stored))
+        self._stored = stored
+        self._over = {}
+
+    def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
+        """Encode the items that can be."""
+
+        def can_be_stored(item: Any) -> bool:
+            try:
+                self._codec.encode_items({None: item})
+            except (UnstorableError, RuntimeError) as error:
+                report(error)
+                return False
+            return True
+
+        items = [each for each in list(self.live) if can_be_stored(each)]
+        return {LIST: self._codec.encode(items)}
+
+    # -- transactions ----------------------------------------------------------
+
+    def after_fork(self) -> None:
+        """There is no lock in a list."""
+
+    def begin(self) -> None:
+        """Make a savepoint."""
+        self._savepoints.append((self.live, self._encode()))
+
+    def release(self) -> None:
+        """Forget the last savepoint."""
+        self._savepoints.pop()
+
+    def roll_back(self) -> None:
+        """Return to the last savepoint, in the list object of then."""
+        self.live, blob = self._savepoints.pop()
+        if self._encode_or_none() != blob:
+            refresh(self.live, self._codec.decode_root(blob))
+
+    def _encode_or_none(self) -> bytes | None:
+        try:
+            return self._encode()
+        except (UnstorableError, RuntimeError):
+            return None
+
+
+class _PendingList(Pending):
+    def __init__(self, root: ListRoot, blob: bytes) -> None:
+        changes = root.changes(blob)
+        held = {LIST: blob} if changes else {}
+        super().__init__(changes, dict(held), dict.fromkeys(key for key, _ in changes))
+        self._root = root
+        self._blob = blob
+
+    def stored(self, key: bytes) -> bytes | None:
+        return self._root.durable().get(key)
+
+    def entries(self) -> dict[bytes, bytes]:
+        return {LIST: self._blob}
+
+    def done(self) -> None:
+        if self.changes:
+            self._root.committed(self._blob)
+
+    def undo(self) -> None:
+        """Nothing was taken out of the list."""

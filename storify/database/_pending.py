@@ -1,0 +1,71 @@
+"""What a root has to save at one moment, and what becomes of it."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+from storify.engine import Change
+
+__all__ = ["Pending", "Side", "encode_quietly"]
+
+#: Whose value a key has that was changed on both sides.
+Side = Literal["mine", "theirs"]
+
+#: How often encoding starts anew because another thread changed a value meanwhile.
+_RACES = 5
+
+
+class Pending:
+    """The changes of a root; ended by exactly one of `done` and `undo`.
+
+    Attributes:
+        changes: For the engine, in order.
+        contents: Key bytes to what they hold, for keys that hold something else
+            than the durable state; a key that only moved is not among them.
+        keys: The keys for the bytes of `changes`; None for a list root.
+        deleted: The durable keys that were deleted, and perhaps set again.
+        moved: How many of them were set again.
+    """
+
+    def __init__(
+        self,
+        changes: list[Change],
+        contents: Mapping[bytes, bytes | None],
+        keys: dict[bytes, Any],
+    ) -> None:
+        self.changes = changes
+        self.contents = contents
+        self.keys = keys
+        self.deleted: set[Any] = set()
+        self.moved = 0
+
+    def stored(self, key: bytes) -> bytes | None:
+        """The durable value under the bytes of a key that is to change."""
+        raise NotImplementedError
+
+    def entries(self) -> dict[bytes, bytes]:
+        """The whole root, in order."""
+        raise NotImplementedError
+
+    def done(self) -> None:
+        """The changes were committed: they are the durable state now."""
+        raise NotImplementedError
+
+    def undo(self) -> None:
+        """Nothing was committed: all is pending still."""
+        raise NotImplementedError
+
+
+def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Encode what other threads may be changing.
+
+    Raises:
+        UnstorableError: A value that could not be read back equal.
+        RuntimeError: Another thread kept changing the data.
+    """
+    for attempt in range(_RACES):
+        try:
+            return encode()
+        except RuntimeError:
+            if attempt == _RACES - 1:
+                raise
+    raise AssertionError  # pragma: no cover - the loop returns or raises

@@ -1,0 +1,78 @@
+"""What can be saved of a database that neither its file nor a backup can give."""
+
+from typing import Any, NamedTuple
+
+from storify.codec import Codec
+from storify.database._keys import decode_keys
+from storify.engine import Commit, Engine
+from storify.exceptions import DatabaseLoadError
+from storify.logger import LoggerLike
+
+__all__ = ["Salvage", "salvage"]
+
+
+class Salvage(NamedTuple):
+    """What `Storify.salvage` saved, and what is lost.
+
+    Attributes:
+        recovered: How many records the database has again.
+        lost: The keys of the records that are damaged and in no backup. A key
+            that cannot be read any more is given as the bytes that it was.
+        older: The keys of the records that were taken from an older state.
+        notes: What is known about damage that no key can be given for.
+    """
+
+    recovered: int
+    lost: tuple[Any, ...] = ()
+    older: tuple[Any, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def salvage(name: str, engine: Engine, codec: Codec, log: LoggerLike) -> Salvage:
+    """Commit what is intact of a damaged database, and keep the damaged file.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        ValueError: It can be loaded.
+    """
+    with engine.locked():
+        if _loads(name, engine, codec):
+            msg = f"cannot salvage database {name!r}: it is intact; open it as always"
+            raise ValueError(msg)
+        saved = engine.salvage()
+        if saved is None:
+            msg = f"cannot salvage database {name!r}: {engine.location} does not exist"
+            raise FileNotFoundError(msg)
+        root = codec.decode_root(saved.payload)
+        kept = engine.set_aside()
+        entries = codec.split(saved.payload)
+        try:
+            engine.commit(Commit(None, list(entries.items())))
+        except BaseException:
+            where = engine.save_unsaved(saved.payload)
+            log.error(f"what was saved of database {name!r} is in {where}")
+            raise
+    log.warning(
+        f"database {name!r} was salvaged: {len(root)} records are there, "
+        f"{len(saved.lost)} lost, {len(saved.older)} from an older state; "
+        f"the damaged file was moved to {kept}"
+    )
+    return Salvage(
+        len(root),
+        tuple(decode_keys(codec, saved.lost)),
+        tuple(decode_keys(codec, saved.older)),
+        tuple(saved.notes),
+    )
+
+
+def _loads(name: str, engine: Engine, codec: Codec) -> bool:
+    """Whether the engine has it, and it can be read here."""
+    try:
+        loaded = engine.load()
+        if loaded is None:
+            msg = f"cannot salvage database {name!r}: {engine.location} does not exist"
+            raise FileNotFoundError(msg)
+        codec.decode_root(loaded.payload)
+    except (DatabaseLoadError, ValueError):
+        return False
+    return True

@@ -1,0 +1,114 @@
+"""How databases are saved: what the owner of a folder chose, and its engines."""
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Self, get_args
+
+from storify.codec import Codec
+from storify.engine import (
+    Catalog,
+    FileCatalog,
+    FileEngine,
+    Keep,
+    Sync,
+    open_catalog,
+)
+from storify.engine.protocol import SYNC_INTERVAL_S
+from storify.logger import LoggerLike
+
+__all__ = ["Saving"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saving:
+    """The choices about saving that all databases of a folder share.
+
+    Attributes:
+        keep: Which older states are kept.
+        sync: When a commit is synced.
+        sync_interval_s: How old an unsynced commit may become.
+        journal: Whether a large database is saved at the cost of the change.
+        clock: Seconds that only grow.
+    """
+
+    keep: Keep = field(default_factory=Keep)
+    sync: Sync = "commit"
+    sync_interval_s: float = SYNC_INTERVAL_S
+    journal: bool = True
+    clock: Callable[[], float] = time.monotonic
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        keep: Keep | int | None,
+        sync: Sync,
+        journal: bool,
+        sync_interval_s: float = SYNC_INTERVAL_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Self:
+        """Make one of what a user passed in.
+
+        Raises:
+            ValueError: A number or word that cannot be.
+        """
+        if sync not in get_args(Sync):
+            msg = f"sync must be one of {get_args(Sync)}: {sync!r}"
+            raise ValueError(msg)
+        if not sync_interval_s > 0:
+            msg = f"sync_interval must be seconds, more than 0: {sync_interval_s}"
+            raise ValueError(msg)
+        return cls(
+            keep=Keep.of(keep),
+            sync=sync,
+            sync_interval_s=sync_interval_s,
+            journal=journal,
+            clock=clock,
+        )
+
+    def open_catalog(
+        self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
+    ) -> Catalog:
+        """Give the databases of a folder or of memory."""
+        return open_catalog(
+            root,
+            log,
+            root_format=codec,
+            keep=self.keep,
+            sync=self.sync,
+            journal=self.journal,
+        )
+
+    def folder(
+        self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
+    ) -> FileCatalog:
+        """Give the databases of a folder."""
+        return FileCatalog(
+            root,
+            root_format=codec,
+            log=log,
+            keep=self.keep,
+            sync=self.sync,
+            journal=self.journal,
+        )
+
+    def file(
+        self,
+        path: str | os.PathLike[str],
+        codec: Codec,
+        log: LoggerLike,
+        *,
+        readonly: bool = False,
+    ) -> FileEngine:
+        """Give the engine of one file."""
+        return FileEngine(
+            path,
+            root_format=codec,
+            log=log,
+            readonly=readonly,
+            keep=self.keep,
+            sync=self.sync,
+            journal=self.journal,
+        )
