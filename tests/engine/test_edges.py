@@ -8,21 +8,24 @@ from pathlib import Path
 import pytest
 
 from faults.database import (
+    FORMAT,
+    TICKS,
     commit,
     flip,
+    found,
+    generations,
     grow,
     make_catalog,
     make_engine,
     parse,
-    state,
+    whole,
 )
 from stand_ins import Log
-from storify.engine import FileEngine, MemoryCatalog, _disk, _rename
+from storify.engine import Keep, MemoryCatalog, _disk, _rename
 from storify.engine._backups import stamp_of, time_of
 from storify.engine._record import DamagedRecordError, read_record
 from storify.engine._rename import finish_rename, rename
 from storify.exceptions import (
-    DatabaseLoadError,
     DatabaseLockedError,
     DatabaseNameError,
 )
@@ -64,10 +67,11 @@ def test_a_name_with_an_impossible_time_is_a_strangers(tmp_path):
     stranger = tmp_path / ".backups/users" / f"20261399T000000.000000Z-{'a' * 32}.mpack"
     stranger.write_bytes(b"")
 
-    engine.max_backups = 0
+    engine.keep = Keep(0)
     commit(engine, 3)
 
-    assert len(engine.backups()) == 1
+    # The last one stays, with the commit that led to the one after it.
+    assert generations(engine) == [2, 1]
     assert stranger.exists()
 
 
@@ -80,7 +84,7 @@ def test_a_backup_at_the_end_of_time_stops_nothing(tmp_path):
     commit(engine, 2)
     commit(engine, 3)
 
-    assert engine.load(parse).value == 3
+    assert found(engine) == 3
 
 
 def test_a_file_time_beyond_the_calendar_stops_nothing(tmp_path, monkeypatch):
@@ -95,7 +99,7 @@ def test_a_file_time_beyond_the_calendar_stops_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_disk, "os", Os(fstat=late))
 
-    assert engine.load(parse).value == 1
+    assert found(engine) == 1
     assert engine.backup() is not None
 
 
@@ -174,8 +178,9 @@ def test_a_record_that_cannot_be_read_now_is_no_damaged_one(tmp_path, monkeypatc
         read_record(path)
 
 
+@pytest.mark.parametrize("suffix", [".mpack", ".journal"])
 def test_a_process_out_of_files_does_not_fall_back_to_older_backups(
-    tmp_path, monkeypatch
+    tmp_path, monkeypatch, suffix
 ):
     """The newest good one may be the one that could not be opened."""
     grow(tmp_path, 3)
@@ -184,16 +189,16 @@ def test_a_process_out_of_files_does_not_fall_back_to_older_backups(
     real = os.open
 
     def out_of_files(path, *arguments):
-        if str(path).endswith(".mpack"):
+        if str(path).endswith(suffix):
             raise OSError(errno.EMFILE, "too many open files")
         return real(path, *arguments)
 
     monkeypatch.setattr(_disk, "os", Os(open=out_of_files))
     with pytest.raises(OSError, match="too many"):
-        engine.load(parse)
+        engine.load()
     monkeypatch.undo()
 
-    assert engine.load(parse).value == 2
+    assert found(engine) == 3
 
 
 def test_an_unsaved_state_finds_a_place(tmp_path, monkeypatch):
@@ -211,11 +216,7 @@ def test_an_unsaved_state_finds_a_place(tmp_path, monkeypatch):
 
 def test_unsaved_states_of_one_moment_get_different_names(tmp_path):
     """The clock may stand still."""
-    engine = FileEngine(
-        tmp_path / "users.mpack",
-        log=Log(),
-        clock=lambda: datetime(2026, 11, 23, tzinfo=UTC),
-    )
+    engine = make_engine(tmp_path, clock=lambda: datetime(2026, 11, 23, tzinfo=UTC))
 
     assert engine.save_unsaved(b"x") != engine.save_unsaved(b"x")
     assert len(engine.backups()) == 2
@@ -227,8 +228,8 @@ def test_a_rotten_unlinked_file_is_judged_by_content(tmp_path):
     flip(tmp_path / "users.mpack")
     one, other = make_engine(tmp_path), make_engine(tmp_path)
 
-    assert one.load(parse).version == other.load(parse).version
-    assert not one.changed_since(other.load(parse).version)
+    assert one.load().version == other.load().version
+    assert not one.changes_since(other.load().version)
 
 
 def test_a_name_never_leads_out_of_the_folder(tmp_path):
@@ -291,7 +292,7 @@ def test_a_damaged_intent_is_dropped(tmp_path, intent):
     (tmp_path / ".backups/.rename").write_bytes(intent)
     log = Log()
 
-    assert make_engine(tmp_path, log=log).load(parse).value == 2
+    assert found(make_engine(tmp_path, log=log)) == 2
     assert "intent" in log.warnings[0]
     assert not (tmp_path / ".backups/.rename").exists()
 
@@ -327,23 +328,22 @@ def test_a_commit_onto_a_cut_rename_finds_the_database_removed(tmp_path, monkeyp
         with pytest.raises(OSError, match="Input/output"):
             make_catalog(tmp_path).rename("users", "people")
 
-    assert engine.load(parse) is None
+    assert engine.load() is None
     assert make_catalog(tmp_path).names() == ["people"]
 
 
-def test_memory_states_that_do_not_parse_are_an_error():
-    """As with files; and two engines in one thread share the lock."""
-    catalog = MemoryCatalog(lock_timeout_s=0.01)
+def test_two_memory_engines_in_one_thread_share_the_lock():
+    """As nobody waits for anybody, neither is told to."""
+    catalog = MemoryCatalog(root_format=FORMAT, clock=TICKS, lock_timeout_s=0.01)
     one, other = catalog.engine("a"), catalog.engine("a")
 
     with one.locked(), other.locked():
         commit(one, 1)
     commit(other, 2)
 
-    with pytest.raises(DatabaseLoadError):
-        one.load(int)
     assert issubclass(DatabaseLockedError, TimeoutError)
-    assert one.load(parse).payload == state(2)
+    assert found(one) == 2
+    assert parse(whole(other.load())) == 2
 
 
 def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeypatch):
@@ -362,7 +362,7 @@ def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeyp
     monkeypatch.undo()
     (tmp_path / "file").write_bytes(b"mine")
 
-    assert make_engine(tmp_path / "a" / "b").load(parse).value == 1
+    assert found(make_engine(tmp_path / "a" / "b")) == 1
     with pytest.raises(NotADirectoryError) as caught:
         make_catalog(tmp_path / "file").create()
     assert caught.value.filename == str(tmp_path / "file")

@@ -8,14 +8,16 @@ from faults.database import (
     backups,
     commit,
     flip,
+    found,
+    generation_of,
     generations,
     main,
     make_engine,
-    parse,
     state,
+    step,
 )
 from stand_ins import Log
-from storify.engine import Commit, FileEngine, StaleVersionError, _reading, version_of
+from storify.engine import StaleVersionError, _reading, version_of
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 
@@ -24,14 +26,14 @@ def test_a_foreign_change_is_taken_over_if_it_parses(folder):
     main(folder).write_bytes(state(8))
     log = Log()
 
-    loaded = make_engine(folder, log=log).load(parse)
+    loaded = make_engine(folder, log=log).load()
 
-    assert (loaded.value, loaded.recovered_from) == (8, None)
+    assert (generation_of(loaded), loaded.recovered_from) == (8, None)
     assert "another program" in log.warnings[0]
     later = Log()
     commit(make_engine(folder, log=later), 9)
     assert later.warnings == []
-    assert generations(make_engine(folder)) == [8, 2, 1]
+    assert generations(make_engine(folder)) == [8, 3, 2, 1]
 
 
 def test_a_touched_or_copied_folder_is_no_foreign_change(folder):
@@ -39,10 +41,10 @@ def test_a_touched_or_copied_folder_is_no_foreign_change(folder):
     os.utime(main(folder), ns=(1, 1))
     log = Log()
 
-    assert make_engine(folder, log=log).load(parse).value == 3
+    assert found(make_engine(folder, log=log)) == 3
     assert log.warnings == []
     flip(main(folder))
-    assert make_engine(folder, log=log).load(parse).value == 2
+    assert found(make_engine(folder, log=log)) == 3
 
 
 def test_a_file_of_unknown_origin_is_taken_over_silently(tmp_path):
@@ -50,11 +52,11 @@ def test_a_file_of_unknown_origin_is_taken_over_silently(tmp_path):
     main(tmp_path).write_bytes(state(4))
     log = Log()
 
-    assert make_engine(tmp_path, log=log).load(parse).value == 4
+    assert found(make_engine(tmp_path, log=log)) == 4
     assert log.lines == []
     flip(main(tmp_path))
     with pytest.raises(CorruptionError):
-        make_engine(tmp_path).load(parse)
+        make_engine(tmp_path).load()
 
 
 @pytest.mark.parametrize("mtime_ns", [-(10**18), 0, 10**19])
@@ -76,64 +78,64 @@ def test_rot_between_load_and_commit_is_healed(folder):
     """The caller has the whole state; the rotten file does not become a backup."""
     log = Log()
     engine = make_engine(folder, log=log)
-    version = engine.load(parse).version
+    version = engine.load().version
     flip(main(folder))
 
-    engine.commit(Commit(version, {}, lambda: state(4)))
+    engine.commit(step(version, 3, 4))
 
     assert "written anew" in log.warnings[0]
-    assert generations(engine) == [2, 1]
+    assert generations(engine) == [3, 2, 1]
     assert list(backups(folder).glob("*.corrupt"))
-    assert make_engine(folder).load(parse).value == 4
+    assert found(make_engine(folder)) == 4
 
 
 def test_a_loss_between_load_and_commit_is_healed(folder):
     """If nobody else committed in between."""
     log = Log()
     engine = make_engine(folder, log=log)
-    version = engine.load(parse).version
+    version = engine.load().version
     main(folder).unlink()
 
-    assert engine.changed_since(version)
+    assert engine.changes_since(version)
     with pytest.raises(StaleVersionError):
-        engine.commit(Commit(None, {}, lambda: state(4)))
+        engine.commit(step(None, None, 4))
     with pytest.raises(StaleVersionError):
-        engine.commit(Commit(version_of(b"other"), {}, lambda: state(4)))
-    engine.commit(Commit(version, {}, lambda: state(4)))
+        engine.commit(step(version_of(b"other"), 3, 4))
+    engine.commit(step(version, 3, 4))
 
     assert "missing" in log.warnings[0]
-    assert make_engine(folder).load(parse).value == 4
+    assert found(make_engine(folder)) == 4
 
 
 def test_a_foreign_change_between_load_and_commit_is_stale(folder):
     """The caller must merge, also if the other program wrote the same length."""
     engine = make_engine(folder)
-    version = engine.load(parse).version
+    version = engine.load().version
     main(folder).write_bytes(state(8))
 
     with pytest.raises(StaleVersionError):
-        engine.commit(Commit(version, {}, lambda: state(4)))
+        engine.commit(step(version, 3, 4))
 
-    assert engine.changed_since(version)
-    assert engine.load(parse).value == 8
+    assert engine.changes_since(version)
+    assert found(engine) == 8
 
 
 def test_a_touched_file_has_not_changed(folder):
     """It is read once and then known."""
     engine = make_engine(folder)
-    version = engine.load(parse).version
+    version = engine.load().version
     os.utime(main(folder), ns=(1, 1))
 
-    assert not engine.changed_since(version)
-    assert not engine.changed_since(version)
-    assert engine.commit(Commit(version, {}, lambda: state(4)))
+    assert not engine.changes_since(version)
+    assert not engine.changes_since(version)
+    assert engine.commit(step(version, 3, 4))
 
 
 def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
     """Reading without a lock gives up in the end."""
     monkeypatch.setattr(_reading, "_unmoved", lambda _place, _main: False)
-    engine = FileEngine(main(folder), log=Log(), readonly=True)
+    engine = make_engine(folder, readonly=True)
     main(folder).write_bytes(state(8))
 
     with pytest.raises(DatabaseLoadError, match="changes all the time"):
-        engine.load(parse)
+        engine.load()

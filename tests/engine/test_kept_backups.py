@@ -9,6 +9,7 @@ from faults.database import (
     backups,
     commit,
     flip,
+    generation_of,
     generations,
     grow,
     main,
@@ -16,6 +17,7 @@ from faults.database import (
     parse,
     state,
 )
+from storify.engine import Keep
 from storify.exceptions import CorruptionError
 
 
@@ -40,9 +42,9 @@ def test_numbered_backups_are_listed_last_and_used_last(tmp_path):
     assert [backup.id for backup in engine.backups()] == ["10", "7", "3"]
     assert {(b.kind, b.time) for b in engine.backups()} == {("legacy", None)}
     (backups(tmp_path) / "10").write_bytes(b"bad too")
-    loaded = engine.load(parse)
+    loaded = engine.load()
 
-    assert loaded.value == 7
+    assert generation_of(loaded) == 7
     (backups(tmp_path) / "5").rmdir()
     for generation in range(20, 30):
         commit(engine, generation)
@@ -56,11 +58,11 @@ def test_the_newest_good_backup_is_never_pruned(folder):
     commit(engine, 4)
     for backup in engine.backups()[:-1]:
         Path(engine.backup_path(backup.id)).write_bytes(b"rot")
-    engine.max_backups = 0
+    engine.keep = Keep(0)
 
     commit(engine, 5)
 
-    ids = [backup.id for backup in engine.backups()]
+    ids = [backup.id for backup in engine.backups() if backup.kind == "snapshot"]
     assert parse(engine.read_backup(ids[-1])) == 1
     assert len(ids) == 2
 
@@ -70,7 +72,7 @@ def test_without_a_verified_backup_none_is_pruned(tmp_path):
     engine = grow(tmp_path, 1)
     for number in (1, 2, 3):
         (backups(tmp_path) / str(number)).write_bytes(state(number))
-    engine.max_backups = 0
+    engine.keep = Keep(0)
 
     commit(engine, 5)
 
@@ -106,5 +108,6 @@ def test_destroy_keeps_a_damaged_file_apart(folder):
 
     make_engine(folder).destroy()
 
-    assert generations(make_engine(folder)) == [2, 1]
+    # The state itself is known from the commit that led to it.
+    assert generations(make_engine(folder)) == [3, 2, 1]
     assert list(backups(folder).glob("*.corrupt"))

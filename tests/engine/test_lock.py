@@ -3,14 +3,23 @@
 import fcntl
 import os
 import threading
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
-from faults.database import commit, grow, make_engine, parse, state
+from faults.database import (
+    FORMAT,
+    commit,
+    entries_of,
+    found,
+    grow,
+    make_engine,
+    step,
+    whole,
+)
 from faults.process import finish, start
-from stand_ins import Log
-from storify.engine import Commit, FileEngine, StaleVersionError
+from storify.engine import Commit, StaleVersionError, _disk
 from storify.engine._lock import Lock
 from storify.exceptions import DatabaseLockedError
 
@@ -20,15 +29,15 @@ def test_another_process_that_holds_the_lock_is_waited_for(tmp_path):
     grow(tmp_path, 1)
     fd = os.open(tmp_path / ".backups/users/.lock", os.O_RDWR)
     fcntl.flock(fd, fcntl.LOCK_EX)
-    engine = FileEngine(tmp_path / "users.mpack", log=Log(), lock_timeout_s=0.02)
+    engine = make_engine(tmp_path, lock_timeout_s=0.02)
 
     with pytest.raises(DatabaseLockedError, match="another process"):
-        engine.load(parse)
+        engine.load()
     with pytest.raises(DatabaseLockedError, match="another process"):
-        engine.commit(Commit(None, {}, bytes))
+        engine.commit(step(None, None, 2))
     os.close(fd)
 
-    assert engine.load(parse).value == 1
+    assert found(engine) == 1
 
 
 def test_a_lock_file_that_was_replaced_is_locked_anew(tmp_path, monkeypatch):
@@ -58,7 +67,7 @@ def test_a_second_instance_in_the_same_thread_is_told_at_once(tmp_path):
     one, other = grow(tmp_path, 1), make_engine(tmp_path)
 
     with one.locked():
-        assert other.load(parse).value == 1
+        assert found(other) == 1
         with pytest.raises(DatabaseLockedError, match="this thread"):
             commit(other, 2)
 
@@ -68,47 +77,53 @@ def test_a_second_instance_in_the_same_thread_is_told_at_once(tmp_path):
 def test_instances_of_one_process_see_each_others_commits(tmp_path):
     """As in the guide: the later one has to merge first."""
     one, other = grow(tmp_path, 1), make_engine(tmp_path)
-    base = other.load(parse).version
+    base = other.load().version
     commit(one, 2)
 
     with pytest.raises(StaleVersionError):
-        other.commit(Commit(base, {}, lambda: state(3)))
+        other.commit(step(base, 1, 3))
 
-    assert other.load(parse).value == 2
+    assert found(other) == 2
     commit(other, 3)
-    assert one.load(parse).value == 3
+    assert found(one) == 3
 
 
 CHILD = """
 import sys
 from pathlib import Path
-from faults.database import make_engine
+from faults.database import FORMAT, entries_of, make_engine
 from storify.engine import Commit
-engine = make_engine(Path(sys.argv[1]))
+engine = make_engine(Path(sys.argv[1]), sync=sys.argv[2])
+key = FORMAT.encode("count")
 for _ in range(25):
     with engine.locked():
-        loaded = engine.load(int)
-        engine.commit(Commit(loaded.version, {}, lambda: b"%d" % (loaded.value + 1)))
+        loaded = engine.load()
+        count = FORMAT.decode(entries_of(loaded)[key]) + 1
+        engine.commit(Commit(loaded.version, [(key, FORMAT.encode(count))]))
+engine.close()
 """
 
 
-def test_processes_lose_no_update(tmp_path):
-    """Three processes count together."""
-    engine = make_engine(tmp_path)
-    engine.commit(Commit(None, {}, lambda: b"0"))
+@pytest.mark.parametrize("sync", ["commit", "interval"])
+def test_processes_lose_no_update(tmp_path, sync):
+    """Three processes count together, in the file or in its journal."""
+    key = FORMAT.encode("count")
+    make_engine(tmp_path).commit(Commit(None, [(key, FORMAT.encode(0))]))
 
-    children = [start(CHILD, tmp_path) for _ in range(3)]
+    children = [start(CHILD, tmp_path, sync) for _ in range(3)]
     ends = [finish(child) for child in children]
 
     assert [code for code, _, _ in ends] == [0, 0, 0], ends
-    assert make_engine(tmp_path).load(int).value == 75
+    root = FORMAT.decode_root(whole(make_engine(tmp_path).load()))
+    assert root == {"count": 75}
+    assert make_engine(tmp_path).verify() == []
 
 
 FORK = """
 import os, sys, threading, warnings
 warnings.simplefilter("ignore")  # newer Pythons warn of forks beside threads
 from pathlib import Path
-from faults.database import commit, make_engine, parse
+from faults.database import commit, found, make_engine
 
 folder = Path(sys.argv[1])
 engine = make_engine(folder)
@@ -142,7 +157,7 @@ assert in_child(blocked) == 0
 done.set()
 thread.join()
 assert in_child(lambda: commit(engine, 2)) == 0
-assert engine.load(parse).value == 2
+assert found(engine) == 2
 
 # A child that was forked inside the block leaves it without freeing the lock.
 with engine.locked():
@@ -153,7 +168,7 @@ with engine.locked():
 if not pid:
     sys.exit()
 commit(engine, 3)
-print(engine.load(parse).value)
+print(found(engine))
 """
 
 
@@ -174,7 +189,7 @@ def test_a_thread_that_waits_longer_than_the_timeout_gives_up(tmp_path):
 
     def work():
         try:
-            other.load(parse)
+            other.load()
         except DatabaseLockedError as err:
             errors.append(str(err))
 
@@ -184,3 +199,53 @@ def test_a_thread_that_waits_longer_than_the_timeout_gives_up(tmp_path):
         thread.join()
 
     assert "users.mpack" in errors[0]
+
+
+# Mutants: what these tests must catch
+
+
+def updates_lost(folder: Path) -> int:
+    """Let one engine commit in the middle of another's commit; count what is lost."""
+    one, other = grow(folder, 1), make_engine(folder, lock_timeout_s=0.02)
+    key = FORMAT.encode("other")
+    acknowledged: list[object] = []
+    real = _disk.put_in_place
+
+    loaded = other.load()
+
+    def intrude() -> None:
+        with suppress(DatabaseLockedError):
+            acknowledged.append(other.commit(Commit(loaded.version, [(key, b"\x07")])))
+
+    def put(temporary, path):
+        if not acknowledged and path.endswith("users.mpack"):
+            thread = threading.Thread(target=intrude)
+            _disk.put_in_place = real
+            thread.start()
+            thread.join()
+        real(temporary, path)
+
+    _disk.put_in_place = put
+    try:
+        commit(one, 2)
+    finally:
+        _disk.put_in_place = real
+    there = key in entries_of(make_engine(folder).load())
+    return len(acknowledged) - there
+
+
+def test_an_update_in_the_middle_of_another_is_not_lost(tmp_path):
+    """It waits, and says so if that takes too long."""
+    assert updates_lost(tmp_path) == 0
+
+
+def test_a_missing_lock_is_caught(tmp_path, monkeypatch):
+    """Mutant: nobody waits, and the test above fails."""
+
+    @contextmanager
+    def held(_self, _holder, _mode="write"):
+        yield True
+
+    monkeypatch.setattr(Lock, "held", held)
+
+    assert updates_lost(tmp_path)

@@ -9,29 +9,37 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import grow, make_engine, parse, state
+from faults.database import (
+    commit,
+    found,
+    generation_of,
+    grow,
+    make_engine,
+    parse,
+    state,
+    step,
+)
 from faults.process import run
 from faults.surroundings import as_root, mode, mounts, small_disk
 from stand_ins import Log
-from storify.engine import Commit, FileEngine
 
 READONLY = """
 import os, sys
 from pathlib import Path
 from stand_ins import Log
-from faults.database import commit, make_catalog, make_engine, parse, flip
+from faults.database import commit, found, generation_of, make_catalog, make_engine
 from storify.exceptions import StorifyError
 folder = Path(sys.argv[1])
 os.setgid(65534); os.setuid(65534)
 log = Log()
 engine = make_engine(folder, log=log)
-loaded = engine.load(parse)
-print(loaded.value, engine.writable(), bool(loaded.recovered_from))
+loaded = engine.load()
+print(generation_of(loaded), engine.writable(), bool(loaded.recovered_from))
 try:
     commit(engine, 9)
 except PermissionError as err:
     print("refused")
-print(make_catalog(folder).names(), make_engine(folder, "nothing").load(parse))
+print(make_catalog(folder).names(), make_engine(folder, "nothing").load())
 """
 
 
@@ -63,7 +71,7 @@ def test_a_folder_that_may_only_be_read_can_be_loaded(case):
         printed = run(READONLY, folder).split("\n")
 
         damaged = case == "damaged"
-        assert printed[0] == ("2 False True" if damaged else "3 False False")
+        assert printed[0] == ("3 False True" if damaged else "3 False False")
         assert printed[1] == "refused"
         assert printed[2] == "['users'] None"
         assert sorted(folder.rglob("*")) == before
@@ -91,9 +99,9 @@ def test_an_unsaved_state_goes_to_the_temporary_folder_if_need_be():
 def test_a_readonly_engine_creates_nothing(tmp_path):
     """Not even a lock; an unsaved state goes elsewhere."""
     (tmp_path / "users.mpack").write_bytes(state(1))
-    engine = FileEngine(tmp_path / "users.mpack", log=Log(), readonly=True)
+    engine = make_engine(tmp_path, readonly=True)
 
-    assert engine.load(parse).value == 1
+    assert found(engine) == 1
     where = Path(engine.save_unsaved(b"x"))
 
     assert [path.name for path in tmp_path.iterdir()] == ["users.mpack"]
@@ -106,24 +114,24 @@ def test_a_full_disk_raises_and_keeps_the_old_state(tmp_path):
     """At any size that does not fit; with space, the same commit succeeds."""
     with small_disk(tmp_path):
         engine = grow(tmp_path, 4)
-        version = engine.load(parse).version
+        version = engine.load().version
         filler = tmp_path / "filler"
         with pytest.raises(OSError, match="No space"):
             filler.write_bytes(bytes(2 << 20))
         for _ in range(8):
             with pytest.raises(OSError, match="No space"):
-                engine.commit(Commit(version, {}, lambda: state(5)))
-            assert make_engine(tmp_path).load(parse).value == 4
+                engine.commit(step(version, 4, 5))
+            assert found(make_engine(tmp_path)) == 4
         filler.unlink()
         for spare in range(0, 40_000, 4096):
             filler.write_bytes(bytes(max(0, free(tmp_path) - spare)))
             with suppress(OSError):
-                version = engine.commit(Commit(version, {}, lambda: state(5)))
-            assert make_engine(tmp_path).load(parse).value in {4, 5}
+                version = engine.commit(step(version, 4, 5))
+            assert found(make_engine(tmp_path)) in {4, 5}
             filler.unlink()
-        engine.commit(Commit(version, {}, lambda: state(6)))
+        commit(engine, 6)
 
-        assert make_engine(tmp_path).load(parse).value == 6
+        assert found(make_engine(tmp_path)) == 6
         for backup in engine.backups():
             parse(engine.read_backup(backup.id))
 
@@ -137,19 +145,18 @@ def free(path: Path) -> int:
 LIMITED = """
 import resource, signal, sys
 from pathlib import Path
-from storify.engine import Commit
-from faults.database import make_engine, parse, state
+from faults.database import make_engine, step
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 engine = make_engine(Path(sys.argv[1]))
-version = engine.load(parse).version
+version = engine.load().version
 resource.setrlimit(resource.RLIMIT_FSIZE, (100, resource.RLIM_INFINITY))
 for _ in range(8):
     try:
-        engine.commit(Commit(version, {}, lambda: state(4)))
+        engine.commit(step(version, 3, 4))
     except OSError as err:
         print(err.errno)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10**9, resource.RLIM_INFINITY))
-engine.commit(Commit(version, {}, lambda: state(4)))
+engine.commit(step(version, 3, 4))
 """
 
 
@@ -161,7 +168,7 @@ def test_a_limit_of_the_file_size_raises_and_keeps_the_old_state(tmp_path):
     printed = run(LIMITED, tmp_path).split()
 
     assert printed == [str(errno.EFBIG)] * 8
-    assert make_engine(tmp_path).load(parse).value == 4
+    assert found(make_engine(tmp_path)) == 4
     assert len(make_engine(tmp_path).backups()) == 3
     assert not list(tmp_path.glob(".storify*"))
 
@@ -177,15 +184,15 @@ def test_a_file_that_may_not_be_written_is_neither_replaced_nor_repaired(
     log = Log()
     engine = make_engine(folder, log=log)
 
-    loaded = engine.load(parse)
+    loaded = engine.load()
 
-    assert loaded.value == 2
+    assert generation_of(loaded) == 3
     assert any("cannot repair" in line for line in log.warnings)
     assert not engine.writable()
     path.write_bytes(state(3))
-    loaded = engine.load(parse)
+    loaded = engine.load()
     with pytest.raises(PermissionError, match="read-only") as caught:
-        engine.commit(Commit(loaded.version, {}, lambda: state(4)))
+        engine.commit(step(loaded.version, 3, 4))
     assert caught.value.filename == str(path)
     assert path.read_bytes() == state(3)
     assert len(engine.backups()) == 2

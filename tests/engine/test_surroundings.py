@@ -7,10 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from faults.database import commit, grow, make_catalog, make_engine, parse, state
+from faults.database import (
+    FORMAT,
+    commit,
+    found,
+    generation_of,
+    generations,
+    grow,
+    make_catalog,
+    make_engine,
+    state,
+    step,
+)
 from faults.surroundings import NOBODY, as_root, mode
 from stand_ins import Log
-from storify.engine import Commit, FileCatalog, FileEngine, _disk
+from storify.engine import FileEngine, _disk
 from storify.exceptions import DatabaseLoadError
 
 
@@ -19,8 +30,8 @@ def test_nothing_is_created_before_the_first_commit(tmp_path):
     catalog = make_catalog(tmp_path / "a" / "b")
     engine = catalog.engine("users")
 
-    assert engine.load(parse) is None
-    assert not engine.changed_since(None)
+    assert engine.load() is None
+    assert not engine.changes_since(None)
     assert catalog.names() == []
     assert not catalog.exists("users")
     assert engine.backups() == []
@@ -80,14 +91,14 @@ def test_a_symbolic_link_stays_and_its_target_is_replaced(tmp_path):
     commit(engine, 2)
 
     assert link.is_symlink()
-    assert make_engine(tmp_path / "real").load(parse).value == 2
+    assert found(make_engine(tmp_path / "real")) == 2
     assert len(make_engine(tmp_path / "real").backups()) == 1
     assert not (tmp_path / "root" / ".backups").exists()
     make_catalog(tmp_path / "root").rename("alias", "other")
-    assert make_catalog(tmp_path / "root").engine("other").load(parse).value == 2
+    assert found(make_catalog(tmp_path / "root").engine("other")) == 2
     make_catalog(tmp_path / "root").remove("other")
     assert not (tmp_path / "root" / "other.mpack").is_symlink()
-    assert make_engine(tmp_path / "real").load(parse) is None
+    assert make_engine(tmp_path / "real").load() is None
 
 
 def test_planted_links_are_not_followed(tmp_path):
@@ -102,7 +113,7 @@ def test_planted_links_are_not_followed(tmp_path):
         (folder / name).symlink_to(victim)
 
     with pytest.raises((DatabaseLoadError, OSError)):
-        make_engine(tmp_path / "data").load(parse)
+        make_engine(tmp_path / "data").load()
     (folder / ".sum").unlink()
     commit(make_engine(tmp_path / "data"), 3)
     assert [b.id for b in make_engine(tmp_path / "data").backups()] != [newest.id]
@@ -150,15 +161,15 @@ def test_something_else_in_place_of_the_file_is_an_error_at_once(tmp_path, plant
     engine = make_engine(tmp_path)
 
     with pytest.raises(DatabaseLoadError, match="not a regular file"):
-        engine.load(parse)
+        engine.load()
     with pytest.raises(OSError, match="not a regular file"):
-        engine.commit(Commit(None, {}, lambda: state(1)))
+        engine.commit(step(None, None, 1))
     with pytest.raises(OSError, match="not a regular file"):
         engine.destroy()
     assert os.path.lexists(path)
     assert engine.set_aside()
     assert not os.path.lexists(path)
-    assert engine.load(parse) is None
+    assert engine.load() is None
     for generation in range(1, 9):
         commit(engine, generation)
 
@@ -171,7 +182,7 @@ def test_a_fifo_as_lock_or_record_does_not_hang(tmp_path):
         (folder / name).unlink()
         os.mkfifo(folder / name)
         with pytest.raises((DatabaseLoadError, OSError)):
-            make_engine(tmp_path).load(parse)
+            make_engine(tmp_path).load()
         (folder / name).unlink()
 
 
@@ -180,9 +191,9 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
     (tmp_path / "data").write_bytes(b"")
     engine = make_engine(tmp_path / "data")
 
-    assert engine.load(parse) is None
+    assert engine.load() is None
     with pytest.raises(OSError, match="Not a directory"):
-        engine.commit(Commit(None, {}, lambda: state(1)))
+        engine.commit(step(None, None, 1))
 
 
 @pytest.mark.parametrize("code", sorted(_disk.NO_LINKS))
@@ -199,12 +210,11 @@ def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch, code):
     monkeypatch.setattr(_disk, "os", NoLinks())
     engine = grow(tmp_path, 3)
     (tmp_path / "users.mpack").write_bytes(b"bad")
-    loaded = engine.load(parse)
+    loaded = engine.load()
     engine.destroy()
 
-    assert loaded.value == 2
-    kept = [parse(engine.read_backup(b.id)) for b in engine.backups()]
-    assert kept == [2, 1]
+    assert generation_of(loaded) == 3
+    assert generations(engine) == [3, 2, 1]
     assert len(list((tmp_path / ".backups/users").glob("*.corrupt"))) == 1
 
 
@@ -239,7 +249,7 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
     monkeypatch.undo()
 
     assert calls
-    assert make_engine(tmp_path).load(parse).value == 2
+    assert found(make_engine(tmp_path)) == 2
 
 
 def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
@@ -258,7 +268,7 @@ def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
     for path in [*ours, *others]:
         path.write_bytes(b"")
 
-    make_engine(tmp_path).load(parse)
+    make_engine(tmp_path).load()
 
     assert not any(path.exists() for path in ours)
     assert all(path.exists() for path in others)
@@ -275,7 +285,7 @@ def test_a_failed_cleanup_does_not_stop_the_load(tmp_path, monkeypatch):
 
     monkeypatch.setattr(_disk, "remove", refuse)
 
-    assert make_engine(tmp_path, log=log).load(parse).value == 1
+    assert found(make_engine(tmp_path, log=log)) == 1
     assert "clean up" in log.warnings[0]
 
 
@@ -286,7 +296,7 @@ def test_the_longest_names_have_room_for_everything(tmp_path):
     for generation in (1, 2, 3):
         commit(engine, generation)
     catalog.rename("x" * 200, "y" * 200)
-    by_path = FileEngine(tmp_path / ("z" * 255), log=Log())
+    by_path = FileEngine(tmp_path / ("z" * 255), root_format=FORMAT, log=Log())
     for generation in (1, 2):
         commit(by_path, generation)
 
@@ -297,20 +307,18 @@ def test_the_longest_names_have_room_for_everything(tmp_path):
 def test_a_path_of_another_suffix_has_backups_of_its_own(tmp_path):
     """``users.mpack`` and ``users.bin`` do not mix."""
     grow(tmp_path, 2)
-    other = FileEngine(tmp_path / "users.bin", log=Log())
+    other = FileEngine(tmp_path / "users.bin", root_format=FORMAT, log=Log())
     commit(other, 7)
     commit(other, 8)
 
-    assert [parse(other.read_backup(b.id)) for b in other.backups()] == [7]
+    assert generations(other) == [7]
     assert len(make_engine(tmp_path).backups()) == 1
 
 
 def test_backups_can_stand_elsewhere(tmp_path):
     """With lock and record; erasing them leaves strangers alone."""
     elsewhere = tmp_path / "elsewhere"
-    engine = FileEngine(
-        tmp_path / "a" / "users.mpack", backups_directory=elsewhere, log=Log()
-    )
+    engine = make_engine(tmp_path / "a", backups_directory=elsewhere)
     commit(engine, 1)
     commit(engine, 2)
 
@@ -337,10 +345,10 @@ def test_names_that_storify_would_not_open_are_not_listed(tmp_path):
     """Hidden files, files of other kinds, and unsafe names."""
     for name in ("a.mpack", ".b.mpack", "c.txt", "d:.mpack", "e?.mpack"):
         (tmp_path / name).write_bytes(state(1))
-    catalog = FileCatalog(tmp_path, log=Log())
+    catalog = make_catalog(tmp_path)
 
     assert catalog.names() == ["a", "e?"]
-    assert catalog.engine("e?").load(parse).value == 1
+    assert found(catalog.engine("e?")) == 1
 
 
 def test_an_older_file_in_another_normal_form_can_be_opened(tmp_path):
@@ -351,6 +359,6 @@ def test_an_older_file_in_another_normal_form_can_be_opened(tmp_path):
     catalog = make_catalog(tmp_path)
 
     assert catalog.exists("cafe\u0301")
-    assert catalog.engine("cafe\u0301").load(parse).value == 1
-    assert catalog.engine("Users").load(parse).value == 2
-    assert catalog.engine("users").load(parse).value == 3
+    assert found(catalog.engine("cafe\u0301")) == 1
+    assert found(catalog.engine("Users")) == 2
+    assert found(catalog.engine("users")) == 3

@@ -1,17 +1,39 @@
 """A small database to break: its states, its engine, its files.
 
-A state is a number, its generation; a payload that is torn or a mix of two does
-not parse.
+A state is a number, its generation, which each of its keys carries; a root that is
+torn or a mix of two does not parse. One key moves from generation to generation,
+one is long and changes at its end alone, one never changes.
 """
 
 import os
-import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 from stand_ins import Log
-from storify.engine import Commit, FileCatalog, FileEngine
+from storify.codec import Codec
+from storify.engine import (
+    Change,
+    Commit,
+    Engine,
+    FileCatalog,
+    FileEngine,
+    Loaded,
+    Version,
+    _append,
+    apply,
+    file,
+)
+
+FORMAT = Codec()
+
+#: Of the value that never changes; it makes a commit small beside the file.
+BULK = 900
+#: The sizes from which a file is journaled and a value spliced, in these tests.
+JOURNALED_FROM = 1000
+SPLICED_FROM = 100
 
 
 def clock() -> Callable[[], datetime]:
@@ -29,46 +51,150 @@ def clock() -> Callable[[], datetime]:
 TICKS = clock()
 
 
+def content(generation: int) -> dict[str, Any]:
+    """The data of a generation."""
+    text = f"{generation:06}:"
+    return {
+        "generation": generation,
+        "text": text * 3,
+        "bulk": "".join(map("{:04}".format, range(BULK // 4))),
+        "long": "x" * 2 * SPLICED_FROM + text,
+        f"turn {generation % 3}": generation,
+    }
+
+
+def encoded(data: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    """The entries of a dict root."""
+    return FORMAT.encode_items(data)
+
+
 def state(generation: int) -> bytes:
-    """A payload that cannot be mistaken for a part or a mix of others."""
-    body = b"%06d:" % generation * 40
-    return b"%06d %08x " % (generation, zlib.crc32(body)) + body
+    """A root that cannot be mistaken for a part or a mix of others."""
+    return FORMAT.join(encoded(content(generation)))
 
 
 def parse(payload: bytes) -> int:
-    """The generation of a whole payload."""
-    try:
-        generation = int(payload[:6])
-    except ValueError:
-        generation = -1
-    if generation < 0 or payload != state(generation):
+    """The generation of a whole root."""
+    root = FORMAT.decode_root(payload)
+    generation = root.get("generation") if isinstance(root, dict) else None
+    if type(generation) is not int or payload != state(generation):
         message = "torn"
         raise ValueError(message)
     return generation
 
 
-def make_engine(folder: Path, name: str = "users", log: Log | None = None):
-    """An engine as a new program would open it."""
-    return FileEngine(
-        folder / f"{name}.mpack", log=log or Log(), clock=TICKS, lock_timeout_s=20
+def entries_of(loaded: Loaded | None) -> dict[bytes, bytes]:
+    """What was loaded, with the changes brought in."""
+    if loaded is None:
+        return {}
+    return apply(FORMAT.split(loaded.payload), loaded.changes)
+
+
+def whole(loaded: Loaded) -> bytes:
+    """The same as a root."""
+    return FORMAT.join(entries_of(loaded))
+
+
+def generation_of(loaded: Loaded | None) -> int | None:
+    """The generation that was loaded; None if there is no database."""
+    return None if loaded is None else parse(whole(loaded))
+
+
+def found(engine: Engine) -> int | None:
+    """Load, and give the generation."""
+    return generation_of(engine.load())
+
+
+def changes(before: Mapping[bytes, bytes], generation: int) -> list[Change]:
+    """What leads to a generation; each of its keys is set, but the bulk."""
+    new = encoded(content(generation))
+    bulk = FORMAT.encode("bulk")
+    gone: list[Change] = [(key, None) for key in before if key not in new]
+    moved: list[Change] = [
+        (key, value)
+        for key, value in new.items()
+        if key != bulk or before.get(key) != value
+    ]
+    return gone + moved
+
+
+def step(
+    base: Version | None,
+    before: Loaded | int | None,
+    generation: int,
+    *,
+    compact: bool = False,
+) -> Commit:
+    """A commit to a generation.
+
+    Args:
+        base: The version it goes on top of.
+        before: What was loaded, or which generation that is.
+        generation: The new one.
+        compact: As in `Commit`.
+    """
+    if isinstance(before, int):
+        entries = encoded(content(before))
+    else:
+        entries = entries_of(before)
+    return Commit(
+        base,
+        changes(entries, generation),
+        stored=entries.get,
+        compact=compact,
+        whole=lambda: state(generation),
     )
 
 
-def make_catalog(folder: Path, log: Log | None = None) -> FileCatalog:
-    """A catalog as a new program would open it."""
-    return FileCatalog(folder, log=log or Log(), clock=TICKS, lock_timeout_s=20)
-
-
-def commit(engine: FileEngine, generation: int):
+def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version:
     """Load and commit a generation."""
-    loaded = engine.load(parse)
+    loaded = engine.load()
     base = None if loaded is None else loaded.version
-    return engine.commit(Commit(base, {}, lambda: state(generation)))
+    return engine.commit(step(base, loaded, generation, compact=compact))
 
 
-def grow(folder: Path, generations: int) -> FileEngine:
+@contextmanager
+def journaling(on: bool = True) -> Iterator[None]:
+    """Let files of this size have a journal, or leave all as it is."""
+    before = file.JOURNALED_FROM_BYTES, _append.SPLICED_FROM_BYTES
+    if on:
+        file.JOURNALED_FROM_BYTES = JOURNALED_FROM
+        _append.SPLICED_FROM_BYTES = SPLICED_FROM
+    try:
+        yield
+    finally:
+        file.JOURNALED_FROM_BYTES, _append.SPLICED_FROM_BYTES = before
+
+
+@contextmanager
+def without_syncs() -> Iterator[None]:
+    """Let ``os`` do everything but wait for the disk."""
+    before = os.fsync, os.fdatasync
+    os.fsync = os.fdatasync = lambda _fd: None
+    try:
+        yield
+    finally:
+        os.fsync, os.fdatasync = before
+
+
+def make_engine(
+    folder: Path, name: str = "users", log: Log | None = None, **options: Any
+) -> FileEngine:
+    """An engine as a new program would open it."""
+    options = {"clock": TICKS, "lock_timeout_s": 20, **options}
+    path = folder / f"{name}.mpack"
+    return FileEngine(path, root_format=FORMAT, log=log or Log(), **options)
+
+
+def make_catalog(folder: Path, log: Log | None = None, **options: Any) -> FileCatalog:
+    """A catalog as a new program would open it."""
+    options = {"clock": TICKS, "lock_timeout_s": 20, **options}
+    return FileCatalog(folder, root_format=FORMAT, log=log or Log(), **options)
+
+
+def grow(folder: Path, generations: int, **options: Any) -> FileEngine:
     """A database that was committed a number of times."""
-    engine = make_engine(folder)
+    engine = make_engine(folder, **options)
     for generation in range(1, generations + 1):
         commit(engine, generation)
     return engine
@@ -76,11 +202,9 @@ def grow(folder: Path, generations: int) -> FileEngine:
 
 def flip(path: Path, at: int = 30) -> None:
     """Change one byte as rot does: size and times stay."""
-    before = path.stat()
     payload = bytearray(path.read_bytes())
     payload[at] ^= 1
-    path.write_bytes(payload)
-    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    keep_times(path, bytes(payload))
 
 
 def main(folder: Path) -> Path:
@@ -88,12 +212,17 @@ def main(folder: Path) -> Path:
     return folder / "users.mpack"
 
 
+def journal(folder: Path) -> Path:
+    """Its journal."""
+    return folder / "users.mpack.journal"
+
+
 def backups(folder: Path) -> Path:
     """The folder of backups."""
     return folder / ".backups" / "users"
 
 
-def generations(engine: FileEngine) -> list[int]:
+def generations(engine: Engine) -> list[int]:
     """What the backups hold, newest first."""
     return [parse(engine.read_backup(backup.id)) for backup in engine.backups()]
 

@@ -2,8 +2,9 @@
 
 `Recorder` stands in for ``os`` and writes down each change, and `Model` plays
 the changes up to a point and says what a disk may then hold: file bytes since
-the last sync are there, missing or half there; of the changes of a folder since
-its last sync, none, all, some first ones or any subset took place.
+the last sync are there, missing, half there, or zeros in part or all; of the
+changes of a folder since its last sync, none, all, some first ones or any subset
+took place.
 """
 
 import copy
@@ -24,6 +25,29 @@ class File:
     data: bytes = b""
     synced: bytes = b""
     mtime_ns: int = 0
+
+    def after(self, how: str) -> bytes:
+        """The bytes that may be there after a power cut, in one of `WAYS`."""
+        if how == "synced":
+            return self.synced
+        pairs = zip(self.synced, self.data, strict=False)
+        same = next((at for at, (a, b) in enumerate(pairs) if a != b), None)
+        kept = (
+            min(self.synced, self.data, key=len) if same is None else self.data[:same]
+        )
+        new = self.data[len(kept) :]
+        half = len(new) // 2
+        return kept + {
+            "all": new,
+            "half": new[:half],
+            # The size is on disk, the pages are not, or only the later ones.
+            "zeros": bytes(len(new)),
+            "late": bytes(half) + new[half:],
+        }.get(how, new)
+
+
+#: What a power cut may do to bytes that are not synced.
+WAYS = ("synced", "all", "half", "zeros", "late")
 
 
 @dataclass(eq=False)
@@ -102,6 +126,15 @@ class Recorder:
         if not self.lies:
             self.log.append(("fsync", self.fds[fd]))
 
+    def fdatasync(self, fd):
+        """As `fsync`: the size is data, and times are not looked at."""
+        self.fsync(fd)
+
+    def ftruncate(self, fd, size):
+        """Cut; note it."""
+        os.ftruncate(fd, size)
+        self.log.append(("cut", self.fds[fd], size, os.fstat(fd).st_mtime_ns))
+
     def replace(self, old, new):
         """Rename; note it."""
         Path(old).replace(new)
@@ -163,7 +196,7 @@ class Model:
     def play(self, entry) -> None:
         """Apply one entry of the log."""
         kind, path, *rest = entry
-        if kind == "ack":
+        if kind in {"ack", "sync"}:
             return
         path = Path(path)
         folder = None if path == self.root else self._find(path.parent)
@@ -175,6 +208,10 @@ class Model:
         elif kind == "write":
             node = folder.names[name]
             node.data += rest[0]
+            node.mtime_ns = rest[1]
+        elif kind == "cut":
+            node = folder.names[name]
+            node.data = node.data[: rest[0]]
             node.mtime_ns = rest[1]
         elif kind == "fsync":
             node = self._find(path)
@@ -194,7 +231,7 @@ class Model:
 
     def outcomes(self, seed: int, samples: int = 6) -> Iterator["Folder"]:
         """What the disk may hold now."""
-        for files in ("synced", "all", "half"):
+        for files in WAYS:
             for names in ("none", "all"):
                 yield self._cut(self.top, files, names, _chance(seed))
         for sample in range(samples):
@@ -218,15 +255,8 @@ class Model:
             if isinstance(node, Folder):
                 left.names[name] = self._cut(node, files, names, chance)
             else:
-                how = files
-                if how == "chance":
-                    how = chance.choice(["synced", "all", "half"])
-                data = {
-                    "synced": node.synced,
-                    "all": node.data,
-                    "half": node.synced
-                    + node.data[len(node.synced) :][: len(node.data) // 2],
-                }[how]
+                how = chance.choice(WAYS) if files == "chance" else files
+                data = node.after(how)
                 left.names[name] = File(data, data, node.mtime_ns)
         left.sync()
         return copy.copy(left)

@@ -19,9 +19,11 @@ def start(script: str, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+def finish(
+    process: subprocess.Popen[str], timeout_s: float = 60
+) -> tuple[int, str, str]:
     """Wait for its end; give the exit code, output and errors."""
-    output, errors = process.communicate(timeout=60)
+    output, errors = process.communicate(timeout=timeout_s)
     return process.returncode, output, errors
 
 
