@@ -1,6 +1,8 @@
 # Two commands need nothing but Python 3.11+, pip and make:
 #   make demo   the main job on real data, and what it left on disk
-#   make test   everything that must hold
+#   make test   everything that must hold, the fault suites as a sample
+#   make soak   the fault suites whole, and the laws with many more examples
+#   make bench  against peers and the limit, into docs/benchmarks.md
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
@@ -24,10 +26,11 @@ lint: $(READY)
 
 bench: $(READY)
 	$(BIN)/pip install --quiet --group bench
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(BENCH)
 
 soak: $(READY)
-	$(BIN)/python -m pytest -n auto --hypothesis-profile=soak
+	$(BIN)/pip install --quiet --group faults
+	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --hypothesis-profile=soak
 
 # pip reads dependency groups since 25.1, so it comes first.
 $(READY): pyproject.toml

@@ -1,7 +1,5 @@
 """Objects <-> bytes: storify's codec beside its peers, one record in one run.
 
-    python benchmarks/codec.py [count]
-
 The record is that of ``records.py``. The base is raw ``msgpack`` on the plain form:
 no classes, no checks, an enum as its value. storify's own rows are the codec as a
 database calls it, typed through a schema and, for data without models, plain. Peers
@@ -18,12 +16,14 @@ from collections.abc import Callable
 from typing import Any
 
 import msgpack
-from timing import measure, print_table
+from report import Report, arguments
+from timing import compared, measure
 
 from records import User, plain, users
 from storify.database._schema import Schema
 
-COUNT = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
+COUNT = 5_000
+QUICK_COUNT = 1_000
 BASE = "msgpack, plain"
 ADDRESS = {"street": str, "city": str, "zip_code": str}
 
@@ -130,8 +130,10 @@ def cattrs_peer(records: list[User]) -> Peer:
 
 
 def main() -> None:
-    """Print both ways, every peer against raw msgpack."""
-    records = users(COUNT)
+    """Measure both ways, every peer against raw msgpack."""
+    chosen = arguments(__doc__)
+    count = QUICK_COUNT if chosen.quick else COUNT
+    records = users(count)
     trees = list(map(plain, records))
     peers: dict[str, Callable[[], Peer]] = {
         BASE: lambda: msgpack_peer(records),
@@ -148,12 +150,16 @@ def main() -> None:
         try:
             made = make()
         except ImportError:
-            print(f"{name}: not installed, left out")
+            print(f"{name}: not installed, left out", file=sys.stderr)
             continue
         for way, action in zip(ways, made, strict=True):
             way[name] = action
-    for title, way in zip(("encode", "decode"), ways, strict=True):
-        print_table(f"{title} one record", measure(way), base=BASE, count=COUNT)
+    Report(
+        [
+            compared(f"{title} one record", measure(way), base=BASE, count=count)
+            for title, way in zip(("Encode", "Decode"), ways, strict=True)
+        ]
+    ).publish(chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,15 @@
 """Objects <-> plain dicts: storify's model layer beside its peers, in one run.
 
-    python benchmarks/model_layer.py
-
 One record of ten fields (str, int, float, bool, optional str, datetime, list, dict,
-nested record, enum). Times are the best of many; the ratios mean more than they do.
-Peers that are not installed are left out and named.
+nested record, enum). Ratios are against the quicker setting of cattrs in the same
+round. Peers that are not installed are left out and named.
 
 "in" checks all types in storify, msgspec and pydantic. storify's "out" is shallow,
 as a flush uses it, for the record and its nested record.
 """
 
 import importlib
-import time
+import sys
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -19,11 +17,13 @@ from typing import Any
 
 import attrs
 from cattrs.preconf.msgpack import make_converter
+from report import Report, Target, arguments
+from timing import Measured, compared, measure
 
 from storify.models import Model, Registry
 
-RUNS = 15
-CALLS = 20_000
+ROUNDS, CALLS = 9, 10_000
+QUICK_ROUNDS, QUICK_CALLS = 3, 2_000
 TARGETS = {"out": 0.6, "in": 1.0}
 
 Operation = Callable[[Any], object]
@@ -138,19 +138,28 @@ def pydantic_peer() -> Peer:
     return user.model_dump, obj, user.model_validate, obj.model_dump()
 
 
-def best(call: Operation, argument: Any) -> float:
-    """Give the microseconds of one call, the best of `RUNS` rounds."""
-    rounds: list[float] = []
-    for _ in range(RUNS):
-        start = time.perf_counter()
-        for _ in range(CALLS):
+def repeated(call: Operation, argument: Any, calls: int) -> Callable[[], None]:
+    """Give an action of many calls: one alone is too short to be timed."""
+
+    def action() -> None:
+        for _ in range(calls):
             call(argument)
-        rounds.append((time.perf_counter() - start) / CALLS * 1e6)
-    return min(rounds)
+
+    return action
+
+
+def quicker(one: Measured, other: Measured) -> Measured:
+    """Give the lesser time of each round: the harder of two to beat."""
+    best = Measured(one.name)
+    best.times_s = list(map(min, one.times_s, other.times_s))
+    return best
 
 
 def main() -> None:
-    """Measure all peers and print times and ratios to cattrs."""
+    """Measure all peers, both ways."""
+    chosen = arguments(__doc__)
+    rounds = QUICK_ROUNDS if chosen.quick else ROUNDS
+    calls = QUICK_CALLS if chosen.quick else CALLS
     peers: dict[str, Callable[[], Peer]] = {
         "cattrs preconf": lambda: cattrs_peer(detailed=True),
         "cattrs preconf, not detailed": lambda: cattrs_peer(detailed=False),
@@ -158,23 +167,27 @@ def main() -> None:
         "msgspec": msgspec_peer,
         "pydantic": pydantic_peer,
     }
-    figures: dict[str, tuple[float, float]] = {}
+    ways: dict[str, dict[str, Callable[[], object]]] = {way: {} for way in TARGETS}
     for name, make in peers.items():
         try:
             out, obj, into, tree = make()
         except ImportError:
-            print(f"{name}: not installed, left out")
+            print(f"{name}: not installed, left out", file=sys.stderr)
             continue
-        figures[name] = best(out, obj), best(into, tree)
-    # the harder of the two settings of cattrs
-    base = [min(figures[n][i] for n in figures if "cattrs" in n) for i in (0, 1)]
-    print(f"{'one record, us (x cattrs)':32}{'out':>16}{'in':>16}")
-    for name, pair in figures.items():
-        cells = (f"{t:8.2f} ({t / b:4.2f})" for t, b in zip(pair, base, strict=True))
-        print(f"{name:32}{''.join(f'{cell:>16}' for cell in cells)}")
-    for i, (way, limit) in enumerate(TARGETS.items()):
-        ratio = figures["storify"][i] / base[i]
-        print(f"{way}: {ratio:.2f} of cattrs, target {limit}")
+        ways["out"][name] = repeated(out, obj, calls)
+        ways["in"][name] = repeated(into, tree, calls)
+    found = Report()
+    for way, actions in ways.items():
+        results = measure(actions, rounds=rounds)
+        base = quicker(*(results[name] for name in results if "cattrs" in name))
+        title = f"Model layer alone, {way}: one record"
+        results = {"the quicker cattrs": base, **results}
+        base.name = "the quicker cattrs"
+        found.tables.append(compared(title, results, base=base.name, count=calls))
+        ratios = results["storify"].over(base)
+        what = f"model layer alone, {way} / cattrs' msgpack preconf"
+        found.targets.append(Target(what, ratios, TARGETS[way]))
+    found.publish(chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,16 @@
-"""The record that every benchmark uses: a user with an address and a role.
+"""The benchmarks' record as a Storify model, and as plain dicts.
 
-Ten fields, one of them a nested model: what people store. The plain form is
-what a program without Storify would hand to MessagePack.
+The plain form is what a program without Storify would hand to MessagePack.
 """
 
-import random
-from datetime import UTC, datetime, timedelta
-from enum import Enum
+from datetime import datetime
 from typing import Any
+
+from contents import Role, contents
 
 from storify import Model
 
-
-class Role(Enum):
-    """A small enum."""
-
-    READER = "reader"
-    EDITOR = "editor"
+__all__ = ["Address", "User", "plain", "user", "users"]
 
 
 class Address(Model):
@@ -43,28 +37,16 @@ class User(Model):
     nickname: str | None = None
 
 
-START = datetime(2020, 1, 1, tzinfo=UTC)
+def user(number: int) -> User:
+    """Make record *number*, the same one every time."""
+    fields = contents(number)
+    fields["address"] = Address(**fields["address"])
+    return User(**fields)
 
 
 def users(count: int) -> list[User]:
     """Make *count* records, the same ones every time."""
-    rng = random.Random(7)  # noqa: S311 - no secret
-    return [
-        User(
-            name=f"User {number}",
-            email=f"user{number}@example.com",
-            age=rng.randrange(18, 90),
-            score=rng.random(),
-            active=number % 3 > 0,
-            joined=START + timedelta(seconds=rng.randrange(10**8)),
-            role=rng.choice(list(Role)),
-            tags=[f"tag{rng.randrange(50)}" for _ in range(3)],
-            counts={"logins": rng.randrange(1000), "posts": rng.randrange(100)},
-            address=Address(f"{number} Main Street", "Springfield", f"{number:05}"),
-            nickname=None if number % 2 else f"nick{number}",
-        )
-        for number in range(count)
-    ]
+    return [user(number) for number in range(count)]
 
 
 def plain(user: User) -> dict[str, Any]:

@@ -5,7 +5,9 @@ import statistics
 import time
 from collections.abc import Callable
 
-__all__ = ["Measured", "measure", "print_table"]
+from report import Table, duration, factor
+
+__all__ = ["Measured", "compared", "measure"]
 
 
 class Measured:
@@ -25,14 +27,23 @@ class Measured:
         """The middle time."""
         return statistics.median(self.times_s)
 
+    def over(self, base: "Measured") -> list[float]:
+        """Give the ratio to *base* in each round."""
+        pairs = zip(self.times_s, base.times_s, strict=True)
+        return [mine / theirs for mine, theirs in pairs]
+
 
 def measure(
-    actions: dict[str, Callable[[], object]], *, rounds: int = 7
+    actions: dict[str, Callable[[], object]],
+    *,
+    rounds: int = 7,
+    after: Callable[[object], object] | None = None,
 ) -> dict[str, Measured]:
     """Run all *actions* in turn, *rounds* times, after one warm-up.
 
     Taking turns lets a slow moment of the machine hit all of them alike. The
-    collector is off while an action runs, for all alike.
+    collector is off while an action runs, for all alike. What an action gives is
+    dropped untimed, through *after* if given.
     """
     results = {name: Measured(name) for name in actions}
     for counted in [False, *[True] * rounds]:
@@ -43,29 +54,27 @@ def measure(
             kept = action()
             elapsed_s = time.perf_counter() - start
             gc.enable()
+            if after:
+                after(kept)
             del kept
             if counted:
                 results[name].times_s.append(elapsed_s)
     return results
 
 
-def print_table(
+def compared(
     title: str, results: dict[str, Measured], *, base: str, count: int = 1
-) -> None:
-    """Print medians and ratios against *base*, with their spread over the rounds."""
-    print(f"\n{title}")
-    print(f"  {'':34} {'median':>10} {'x base':>8}   spread")
+) -> Table:
+    """Give medians, each divided by *count*, and ratios against *base*."""
+    rows = []
     for result in results.values():
-        ratios = [
-            mine / theirs
-            for mine, theirs in zip(result.times_s, results[base].times_s, strict=True)
-        ]
-        unit = (
-            f"{result.median_s / count * 1e6:8.2f}us"
-            if count > 1
-            else f"{result.median_s * 1e3:8.2f}ms"
+        ratios = sorted(result.over(results[base]))
+        rows.append(
+            [
+                result.name,
+                duration(result.median_s / count),
+                f"{factor(statistics.median(ratios))}×",  # noqa: RUF001 - times
+                f"{factor(ratios[0])}–{factor(ratios[-1])}",  # noqa: RUF001 - range
+            ]
         )
-        print(
-            f"  {result.name:34} {unit:>10} {statistics.median(ratios):8.2f}"
-            f"   {min(ratios):.2f}-{max(ratios):.2f}"
-        )
+    return Table(title, ["", "median", "ratio", "spread"], rows)
