@@ -57,6 +57,8 @@ _READ_BYTES: Final = 1 << 16
 # Keys of these types are what the scanner gives; all others pass hooks first.
 _PLAIN_KEYS: Final = frozenset({str, int, bytes, float, bool, NoneType})
 
+_SAMPLE_BYTES: Final = 1 << 16
+
 _MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 _ARRAYS: Final = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
 
@@ -78,17 +80,20 @@ class Index(NamedTuple, Generic[T]):
 def find(payload: bytes, mark: bytes) -> int:
     """Find *mark* as ``payload.find`` does, ten times faster where it is rare.
 
-    One byte is looked for by ``memchr``, several are not. Where the first byte is
-    not rare after all, the rest is searched in the common way.
+    One byte is looked for by ``memchr``, several are not: so the first or the last of
+    it, whichever a sample has less of. Where that is not rare after all, the rest is
+    searched in the common way.
     """
-    head = mark[:1]
-    at = 0
+    sample = payload[:_SAMPLE_BYTES]
+    back = len(mark) - 1 if sample.count(mark[-1]) < sample.count(mark[0]) else 0
+    rare = mark[back]
+    at = back
     for _ in range(len(payload) >> 10):
-        at = payload.find(head, at)
-        if at < 0 or payload.startswith(mark, at):
-            return at
+        at = payload.find(rare, at)
+        if at < 0 or payload.startswith(mark, at - back):
+            return at if at < 0 else at - back
         at += 1
-    return payload.find(mark, at)
+    return payload.find(mark, at - back)
 
 
 def is_map(payload: bytes) -> bool:

@@ -198,12 +198,15 @@ def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
 def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None:
     """Keep what led from the old file to the new one beside the old one's backup.
 
-    Not synced: it carries checksums, and only a second fault makes it needed.
+    Commits that were durable one by one stay so, as restore points. The change that
+    made the new file is in that as well: alone it is not synced, since only a second
+    fault makes it needed.
     """
     frames = [*now.journal.frames, *([delta] if delta is not None else [])]
-    if frames:
-        raw = rewritten(now.digest, frames)
-        path = held.folder.journal(backup)
+    raw, path = rewritten(now.digest, frames), held.folder.journal(backup)
+    if now.journal.frames:
+        _disk.replace_bytes(path, raw, held.place.prefix)
+    elif frames:
         _disk.write_spare(path, raw)
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from faults import requires
 from faults.fuse_disk import FuseDisk, fuse_disk
-from faults.generations import NAME, SHAPES, Shape, open_db, saved
+from faults.generations import NAME, SHAPES, Shape, backups_of, open_db, saved
 from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, StorifyError
@@ -140,3 +140,14 @@ def test_a_writer_that_repeats_a_failed_sync_is_caught(disk):
     disk.order("cut")
 
     assert path.read_bytes() == b""
+
+
+def test_restore_points_survive_a_fold(disk):
+    """Commits that were durable one by one stay restorable after a close."""
+    form, data = SHAPES["medium"], disk.root / "data"
+    grown(data, form, 5)  # closing folds the journal
+    disk.order("cut")
+
+    sf, db = open_db(data)
+    with sf:
+        assert backups_of(db, form) == [4, 3, 2, 1]

@@ -149,7 +149,7 @@ def test_a_power_cut_loses_nothing_acknowledged(tmp_path, kind, shape):
 @pytest.mark.parametrize("shape", ["small", "large"])
 def test_a_power_cut_between_syncs_loses_only_the_last_moments(tmp_path, kind, shape):
     """With ``sync="interval"`` whole generations go, the latest, of an interval."""
-    bad = violations(tmp_path, kind, "interval", shape, runs(1, 20))
+    bad = violations(tmp_path, kind, "interval", shape, runs(1, 8))
 
     assert list(bad) == []
 
