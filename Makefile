@@ -12,9 +12,10 @@ READY := .venv/.ready
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-# The summary of pytest comes last, with the coverage above it.
+# The summary of pytest comes last, with the coverage above it. By file: the examples
+# of a page are one program.
 test: lint
-	$(BIN)/pytest -n auto --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
@@ -30,7 +31,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/pip install --quiet --group faults
-	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --hypothesis-profile=soak
+	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=soak
 
 # pip reads dependency groups since 25.1, so it comes first.
 $(READY): pyproject.toml

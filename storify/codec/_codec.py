@@ -220,6 +220,10 @@ class Codec:
             UnstorableError: A key or value would not come back equal.
             RuntimeError: Another thread changed *data* meanwhile; try again.
         """
+        if len(data) == 1:
+            for key, value in data.items():  # half the work of a batch of one
+                path = f"${key_step(key)}"
+                return {self.encode(key, path): self.encode(value, path)}
         if len(data) <= _BATCH:
             return self._encode_items(data)
         with collector_paused():

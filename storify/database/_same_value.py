@@ -13,6 +13,10 @@ from storify.exceptions import UnstorableError
 __all__ = ["respell_all", "same_value"]
 
 
+#: So many are faster one by one.
+_FEW = 2
+
+
 def same_value(codec: Codec, stored: bytes | None, value: bytes | None) -> bool:
     """Whether *stored*, of unknown origin, means the same as our *value*."""
     if stored == value:
@@ -22,6 +26,8 @@ def same_value(codec: Codec, stored: bytes | None, value: bytes | None) -> bool:
 
 def respell_all(codec: Codec, stored: list[bytes]) -> dict[bytes, bytes | None]:
     """Give values as we would write them; None for one that cannot be read."""
+    if len(stored) <= _FEW:
+        return {blob: _respell(codec, blob) for blob in stored}
     try:
         values = codec.decode_all(stored)
         blobs = codec.encode_items(dict(enumerate(values)))

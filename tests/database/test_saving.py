@@ -31,6 +31,11 @@ class Counting(Codec):
         self.encoded += len(data)
         return super().encode_items(data)
 
+    def encode(self, value, path="$"):
+        """Count what stands for itself: a durable value that is spelled as ours."""
+        self.encoded += path == "$"
+        return super().encode(value, path)
+
 
 class Listening(MemoryEngine):
     """An engine that keeps the commits."""
