@@ -47,6 +47,7 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
 CHUNK_BYTES = 1 << 24
+READ_BYTES = 1 << 30
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -133,10 +134,12 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
         parts: list[bytes] = []
         if start:
             os.lseek(fd, start, os.SEEK_SET)
-        # Room for one byte more, so that a file that grows meanwhile is seen.
-        room = min(CHUNK_BYTES, max(found.size - start, 0) + 1)
-        while part := os.read(fd, room):
+        # Room for one byte more, so that a file that grows meanwhile is seen. In one
+        # piece as a rule: joining costs as much as reading.
+        room = max(found.size - start, 0) + 1
+        while part := os.read(fd, min(room, READ_BYTES)):
             parts.append(part)
+            room = max(room - len(part), CHUNK_BYTES >> 8)
     finally:
         os.close(fd)
     return b"".join(parts), found
