@@ -1,5 +1,6 @@
 """What a root has to save at one moment, and what becomes of it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ Side = Literal["mine", "theirs"]
 _RACES = 5
 
 
-class Pending:
+class Pending(ABC):
     """The changes of a root; ended by exactly one of `done` and `undo`.
 
     Attributes:
@@ -38,21 +39,21 @@ class Pending:
         self.deleted: set[Any] = set()
         self.moved = 0
 
+    @abstractmethod
     def stored(self, key: bytes) -> bytes | None:
         """The durable value under the bytes of a key that is to change."""
-        raise NotImplementedError
 
+    @abstractmethod
     def entries(self) -> dict[bytes, bytes]:
         """The whole root, in order."""
-        raise NotImplementedError
 
+    @abstractmethod
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""
-        raise NotImplementedError
 
+    @abstractmethod
     def undo(self) -> None:
         """Nothing was committed: all is pending still."""
-        raise NotImplementedError
 
 
 def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, bytes]:
