@@ -184,7 +184,12 @@ def _state(held: Held, epoch: _Epoch, count: int) -> bytes:
     return held.root_format.join(entries)
 
 
-def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int] | None:
+def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int]:
+    """The epoch of a restore point, and how many of its commits lead there.
+
+    Raises:
+        FileNotFoundError: There is no such backup.
+    """
     for epoch in _epochs(held, now):
         if epoch.main is not None:
             own = f"{epoch.stamp}-{epoch.main.digest[:SHORT_DIGITS]}"
@@ -193,7 +198,8 @@ def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int] | None
         for count, frame in enumerate(epoch.frames, 1):
             if frame_id(frame) == backup_id:
                 return epoch, count
-    return None
+    msg = "no such backup"
+    raise FileNotFoundError(2, msg, backup_id)
 
 
 def path_of(held: Held, now: Reading, backup_id: str) -> str:
@@ -202,11 +208,7 @@ def path_of(held: Held, now: Reading, backup_id: str) -> str:
     Raises:
         FileNotFoundError: There is no such backup.
     """
-    found = _find(held, now, backup_id)
-    if found is None:
-        msg = "no such backup"
-        raise FileNotFoundError(2, msg, backup_id)
-    epoch, count = found
+    epoch, count = _find(held, now, backup_id)
     if epoch.entry is None:
         return held.place.journal if count else held.place.main
     return held.folder.journal(epoch.entry.id)
@@ -219,11 +221,7 @@ def state_of(held: Held, now: Reading, backup_id: str) -> bytes:
         FileNotFoundError: There is no such backup.
         CorruptionError: It is damaged.
     """
-    found = _find(held, now, backup_id)
-    if found is None:
-        msg = "no such backup"
-        raise FileNotFoundError(2, msg, backup_id)
-    return _state(held, *found)
+    return _state(held, *_find(held, now, backup_id))
 
 
 def state_at(held: Held, now: Reading, time: datetime) -> bytes:
@@ -305,7 +303,7 @@ def news_of(held: Held, version: Version, follows: str) -> list[Frame] | None:
         if entry.digest and digest.startswith(entry.digest):
             frames = frames_of(held, entry)
             end = int(follows.partition("+")[2].partition(".")[0])
-            known = {f"{digest}+{f.seq}.{f.crc:08x}" for f in frames} | {digest}
+            known = {version_after(digest, frame) for frame in (None, *frames)}
             if len(frames) >= end and follows in known and version in known:
                 return list(frames[seq:end])
     return None

@@ -182,7 +182,9 @@ class FileEngine:
                 if version is not None:
                     return version
             now = self._read(held, commit.base)
-            if ops and known.version == now.version:
+            # Not on top of an attempt of ours that came through: differences are
+            # to the base.
+            if ops and known.version == now.version == commit.base:
                 version = self._append(held, now, commit.base, ops)
                 if version is not None:
                     return version

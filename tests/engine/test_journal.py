@@ -1,5 +1,6 @@
 """The journal's bytes: frames, what is found of them after damage, splices."""
 
+import errno
 import zlib
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -9,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faults.sampling import sample
-from storify.engine import _splice
+from stand_ins import Log
+from storify.codec import Codec
+from storify.engine import Commit, FileEngine, _disk, _splice, apply
 from storify.engine._journal import (
     Frame,
     commit_frame,
@@ -489,3 +492,31 @@ def test_a_splice_cut_short_is_refused(size):
 
     with pytest.raises(ValueError, match="splice"):
         Splice.decode(made.encode()[:size])
+
+
+def test_a_retry_after_a_late_failure_splices_nothing_that_is_not_there(
+    tmp_path, monkeypatch
+):
+    """The main file may hold the new value already: it is not the one spliced."""
+    path, codec = tmp_path / "users.mpack", Codec()
+    monkeypatch.setattr("storify.engine.file.JOURNALED_FROM_BYTES", 1)
+    values = [codec.encode(bytes([n]) + bytes(200_000)) for n in range(3)]
+    key = codec.encode_key("k")
+    engine = FileEngine(path, root_format=codec, log=Log())
+    base = engine.commit(Commit(None, [(key, values[0])]))
+    real, failures = _disk.sync_directory, [OSError(errno.EIO, "late")]
+
+    def sync_directory(folder):
+        if failures and folder == str(tmp_path):
+            raise failures.pop()
+        real(folder)
+
+    monkeypatch.setattr(_disk, "sync_directory", sync_directory)
+    with pytest.raises(OSError, match="late"):
+        engine.commit(Commit(base, [(key, values[1])], compact=True))
+    stored = {key: values[0]}.get
+    engine.commit(Commit(base, [(key, values[2])], stored=stored))
+
+    loaded = FileEngine(path, root_format=codec, log=Log()).load()
+
+    assert apply(codec.split(loaded.payload), loaded.changes) == {key: values[2]}
