@@ -129,6 +129,8 @@ def main() -> None:
             run_script("model_layer.py", folder, quick),
             run_script("imports.py", folder, [*quick, *old]),
             run_script("codec.py", folder, quick),
+            run_script("check.py", folder, [*quick, *data]),
+            run_script("queries.py", folder, quick),
         ]
         facts_ = machine_table(folder)
     targets = Report(targets=[each for one in reports for each in one.targets])

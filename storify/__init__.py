@@ -13,35 +13,38 @@
 User(name='Ann', age=31)
 
 The public names are those of ``__all__`` and of the modules `storify.model`,
-`storify.database`, `storify.database.backups`, `storify.logger` and
-`storify.exceptions`; everything else may change.
+`storify.database`, `storify.database.backups`, `storify.importers`,
+`storify.logger` and `storify.exceptions`; everything else may change.
 """
 
 from storify._manager import Storify
 from storify.codec import CustomType
-from storify.database import Backups, Database, Diff, Salvage
+from storify.database import Backups, Database, Diff, Index, Query, Salvage
 from storify.engine import Keep, Problem
 from storify.exceptions import (
     CheckError,
     ConflictError,
     CorruptionError,
+    DanglingRefError,
     DatabaseClosedError,
     DatabaseLoadError,
     DatabaseLockedError,
     DatabaseNameError,
     DatabaseOpenError,
     DatabaseReadOnlyError,
+    DuplicateKeyError,
     DuplicateKeynameError,
     MigrationError,
     ModelError,
     ModelLoadError,
     NewerVersionError,
+    QueryError,
     StorifyError,
     TransactionError,
     UnstorableError,
 )
 from storify.logger import Logger
-from storify.models import Model, Unloaded, asdict, extras, field, migration
+from storify.models import Misfit, Model, Ref, Unloaded, asdict, extras, field, migration
 
 __all__ = [
     "Backups",
@@ -49,6 +52,7 @@ __all__ = [
     "ConflictError",
     "CorruptionError",
     "CustomType",
+    "DanglingRefError",
     "Database",
     "DatabaseClosedError",
     "DatabaseLoadError",
@@ -57,15 +61,21 @@ __all__ = [
     "DatabaseOpenError",
     "DatabaseReadOnlyError",
     "Diff",
+    "DuplicateKeyError",
     "DuplicateKeynameError",
+    "Index",
     "Keep",
     "Logger",
     "MigrationError",
+    "Misfit",
     "Model",
     "ModelError",
     "ModelLoadError",
     "NewerVersionError",
     "Problem",
+    "Query",
+    "QueryError",
+    "Ref",
     "Salvage",
     "Storify",
     "StorifyError",

@@ -5,10 +5,12 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 """
 
 import os
+import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import PurePath
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any, Self, overload
 from weakref import WeakValueDictionary
 
@@ -17,15 +19,22 @@ from typing_extensions import TypeVar
 from storify._autosave import autosaver
 from storify.codec import CustomType
 from storify.database import Database, Salvage
+from storify.database._check import Progress, check
 from storify.database._farewell import is_open
+from storify.database._home import StorifyHome
 from storify.database._salvage import salvage
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._use import Use
 from storify.engine import Catalog, Keep, Sync
 from storify.engine.protocol import SYNC_INTERVAL_S
-from storify.exceptions import DatabaseLoadError, DatabaseOpenError
+from storify.exceptions import (
+    DatabaseLoadError,
+    DatabaseNameError,
+    DatabaseOpenError,
+)
 from storify.logger import BasicLogger, LoggerLike, adapt
+from storify.models import Misfit
 
 __all__ = ["Storify"]
 
@@ -115,6 +124,8 @@ class Storify:
         )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
+        self._schema.home = StorifyHome(self)
+        self._finding = threading.RLock()
         self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
@@ -212,6 +223,39 @@ class Storify:
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> Database[A | B | C | D]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: dict[Any, Any] | list[Any] | None = ...,
+        *,
+        model: tuple[type[A], type[B]],
+        key: type[K],
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> Database[A | B, K]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: dict[Any, Any] | list[Any] | None = ...,
+        *,
+        model: tuple[type[A], type[B], type[C]],
+        key: type[K],
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> Database[A | B | C, K]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: dict[Any, Any] | list[Any] | None = ...,
+        *,
+        model: tuple[type[A], type[B], type[C], type[D]],
+        key: type[K],
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> Database[A | B | C | D, K]: ...
     def get_db(
         self,
         name: str,
@@ -231,8 +275,8 @@ class Storify:
                 an empty dict unless given. After this `Storify` has raised
                 `DatabaseLoadError` for *name*, giving a root starts the
                 database afresh, and the damaged file is kept as ``.corrupt``.
-            model: The type of the values, or a tuple of types: type checkers
-                see ``Database[User]``, the classes are registered, and a
+            model: The type of the values, or a tuple of two to four types: type
+                checkers see ``Database[User]``, the classes are registered, and a
                 record that does not fit its class raises `ModelLoadError` when
                 it is read.
             key: The type of the keys; str unless given.
@@ -399,6 +443,127 @@ class Storify:
         saved = salvage(name, engine, self._schema.codec, self.log)
         self._damaged.discard(name)
         return saved
+
+    # -- checking --------------------------------------------------------------
+
+    def check(
+        self,
+        progress: Progress | None = None,
+        *,
+        types: Mapping[str, Any] = MappingProxyType({}),
+    ) -> list[Misfit]:
+        """List where the records of all databases in the folder do not fit their types.
+
+        As `Database.check`, of which it is told in `Misfit.database`. What is not
+        open is opened for that, read-only: unless *types* says more, its records are
+        judged by the classes of their keynames. One that cannot be loaded is a misfit
+        at ``$``. Nothing is changed.
+
+        Args:
+            progress: Called now and then with the numbers of records that were
+                checked and of all in the database at hand.
+            types: The types of the values by the names of the databases, as *model*
+                of `get_db`, for those that are not open with one.
+
+        Raises:
+            FileNotFoundError: There is no database of a name in *types*.
+            ModelError: A type in *types* cannot be stored.
+            UnstorableError: An unsaved value could not be saved.
+        """
+        names = list(self)
+        for name in types:
+            if name not in names:
+                msg = f"cannot check database {name!r}: there is none in {self.root!r}"
+                raise FileNotFoundError(msg)
+        found: list[Misfit] = []
+        for name in names:
+            try:
+                with self._peek(name) as db:
+                    if db is not None:
+                        hint = Use.hint_of(types.get(name))
+                        found += check(db, progress, hint=hint)
+            except DatabaseLoadError as error:
+                kind = type(error).__name__
+                found.append(Misfit("$", "unreadable", "a database", kind, name))
+        return found
+
+    @contextmanager
+    def _peek(self, name: str) -> Generator[Database[Any, Any] | None]:
+        """Give the database *name*, or a read-only one that is not kept open.
+
+        None if there is no such database.
+
+        Raises:
+            DatabaseLoadError: Neither the file nor a backup could be read.
+        """
+        db = self._known(name)
+        if db is not None:
+            yield db
+            return
+        if not self._is_saved(name):
+            yield None
+            return
+        self._schema.registry.register(*self.models)
+        engine = self._catalog.engine(name, readonly=True)
+        use = Use(readonly=True)
+        given = self._schema, self.models, None, use, self._saving
+        db = Database._over(name, engine, *given)
+        try:
+            yield db
+        finally:
+            db.close(discard=True)
+
+    def _find_db(self, name: str) -> Database[Any, Any] | None:
+        """Give the database *name*, opened if it is not; None if there is none."""
+        with self._finding:  # two references must not open it twice
+            db = self._known(name)
+            if db is None and self._is_saved(name):
+                db = self.get_db(name)
+            return db
+
+    def _known(self, name: str) -> Database[Any, Any] | None:
+        try:
+            return self.get_loaded_db(name)
+        except DatabaseNameError:
+            return None
+
+    def _is_saved(self, name: str) -> bool:
+        try:
+            return self.db_exists(name)
+        except DatabaseNameError:
+            return False
+
+    def migrate(
+        self, progress: Progress | None = None, *, dry_run: bool = False
+    ) -> dict[str, int]:
+        """Rewrite what is stored in an older form, in all databases of the folder.
+
+        As `Database.migrate`, one database after the other; each is rewritten whole
+        or not at all, so what was interrupted is finished by calling it again. What
+        is not open is opened for that.
+
+        Args:
+            progress: As of `check`.
+            dry_run: Only count; nothing is flushed or written.
+
+        Returns:
+            The number of records rewritten, by the names of the databases.
+
+        Raises:
+            DatabaseLoadError: A database could not be read.
+            The errors of `Database.flush`; databases before that one are rewritten.
+        """
+        done: dict[str, int] = {}
+        for name in self:
+            opened = self.get_loaded_db(name)
+            # not `or`: an empty database is false
+            db = self.get_db(name, readonly=dry_run) if opened is None else opened
+            try:
+                done[name] = db.migrate(progress, dry_run=dry_run)
+            finally:
+                if opened is None:
+                    db.close()
+        return done
 
     # -- types -----------------------------------------------------------------
 

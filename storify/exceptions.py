@@ -13,6 +13,9 @@
     ├── DatabaseOpenError            also RuntimeError: an open database is in the way
     ├── TransactionError             also RuntimeError: not inside a transaction
     ├── CheckError                   also TypeError: a value of another type than declared
+    ├── DuplicateKeyError            also ValueError: two keys in a unique index
+    ├── QueryError                   also LookupError: not exactly one match
+    ├── DanglingRefError             also LookupError: a reference to nothing
     ├── UnstorableError              also TypeError
     ├── ModelError                   also TypeError: a class that cannot be a model
     │   └── DuplicateKeynameError
@@ -32,18 +35,21 @@ __all__ = [
     "CheckError",
     "ConflictError",
     "CorruptionError",
+    "DanglingRefError",
     "DatabaseClosedError",
     "DatabaseLoadError",
     "DatabaseLockedError",
     "DatabaseNameError",
     "DatabaseOpenError",
     "DatabaseReadOnlyError",
+    "DuplicateKeyError",
     "DuplicateKeynameError",
     "LocatedError",
     "MigrationError",
     "ModelError",
     "ModelLoadError",
     "NewerVersionError",
+    "QueryError",
     "StorifyError",
     "TransactionError",
     "UnstorableError",
@@ -141,6 +147,31 @@ class CheckError(LocatedError, TypeError):
 
     The database keeps what it had under the key.
     """
+
+
+class DuplicateKeyError(StorifyError, ValueError):
+    """Two records have one value in a unique index.
+
+    Nothing was written; memory keeps both.
+
+    Attributes:
+        keys: The keys of the two records.
+    """
+
+    def __init__(self, message: str, keys: Iterable[object] = ()) -> None:
+        self.keys: tuple[object, ...] = tuple(keys)
+        super().__init__(message, self.keys)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class QueryError(StorifyError, LookupError):
+    """A query that was to give exactly one record gave none or several."""
+
+
+class DanglingRefError(StorifyError, LookupError):
+    """A reference to a record that is not there, or that nobody can look up."""
 
 
 class UnstorableError(LocatedError, TypeError):

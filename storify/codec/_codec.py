@@ -326,6 +326,23 @@ class Codec:
         return pattern
 
     # --- in ---------------------------------------------------------------------
+    def count_kept(self) -> int:
+        """Give a number that grows by 1 if nothing was kept since the last call.
+
+        By more, if a value was decoded of which a part could not be read, or only by
+        the careful way.
+        """
+        return self._types.count_kept()
+
+    def kept(self, value: object) -> str | None:
+        """Tell why a decoded *value* could not be built here and stayed as it is.
+
+        Returns:
+            The key of its class, if that is not registered; "" for another reason;
+            None for any other value.
+        """
+        return self._types.kept(value)
+
     def decode(self, payload: bytes) -> Any:
         """Decode one value.
 
@@ -505,13 +522,14 @@ class Codec:
         try:
             if _find_odd_stamps(payload):
                 hooks = self._types.decode_ext, decode_list, structure
-                return _unpack_exactly(payload, *hooks)
+                return _unpack_exactly(payload, *hooks, self._types.count_kept)
             return self._unpack(payload, decode_list, structure)
         except (ValueError, TypeError, OverflowError):
             # Which of two it is, broken bytes or what only msgpack refuses, is
             # found out below. What a hook raised is raised again there.
             pass
         _frames.check(payload)
+        self._types.count_kept()
         return Reader(self._types.decode_ext, decode_list, structure).read(payload)
 
     def _unpack(
@@ -561,6 +579,7 @@ class Codec:
             if few:
                 hooks = decode_list, structure
                 return self._read_root(payload, *hooks, may_be_sparse=False)
+        self._types.count_kept()
         reader = Reader(self._types.decode_ext, decode_list, structure)
         return reader.read(payload, is_root=True)
 
@@ -670,11 +689,17 @@ def _unpack_exactly(
     decode_ext: ExtHook,
     decode_list: ListHook | None,
     structure: DictHook | None,
+    count_kept: Callable[[], object],
 ) -> Any:
     """Decode by the C reader, but make the datetimes here, where they are exact."""
 
     def exact(value: object) -> object:
-        return timestamp_to_datetime(value) if type(value) is Timestamp else value
+        if type(value) is not Timestamp:
+            return value
+        made = timestamp_to_datetime(value)
+        if made is value:
+            count_kept()
+        return made
 
     def list_hook(items: list[Any]) -> object:
         if Timestamp in set(map(type, items)):

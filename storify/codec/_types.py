@@ -6,12 +6,13 @@ stays the extension value or the list that it is in the file.
 """
 
 import enum
+import itertools
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NoReturn
 
-from msgpack import ExtType
+from msgpack import ExtType, Timestamp
 
 from storify.exceptions import DuplicateKeynameError, ModelError
 
@@ -24,6 +25,7 @@ from ._containers import (
     encode_defaultdict,
 )
 from ._ext import MARKERS, Ext, ext, new_tuple
+from ._reader import KeptKey
 from ._scalars import SCALAR_DECODERS, SCALAR_ENCODERS
 
 __all__ = ["TypeTable"]
@@ -55,6 +57,8 @@ class TypeTable:
         self._classes: dict[str, type] = {}
         self._members: dict[bytes, enum.Enum] = {}
         self._named: dict[str, Callable[[Any], object]] = {}
+        #: Counts what is kept because it cannot be read here; atomic.
+        self.count_kept: Callable[[], int] = itertools.count().__next__
         self._scalars = {**SCALAR_DECODERS, Ext.ENUM: self._decode_enum}
         self._containers = {
             **CONTAINER_DECODERS,
@@ -112,12 +116,14 @@ class TypeTable:
             return marker
         decoder = self._scalars.get(code)
         if decoder is None:
+            self.count_kept()
             return ext(code, data)
         try:
             return decoder(data)
         except (MemoryError, RecursionError):
             raise
         except Exception:  # noqa: BLE001 - whatever is wrong with it, it is kept
+            self.count_kept()
             return ext(code, data)
 
     def decode_list(self, items: list[Any]) -> object:
@@ -126,13 +132,37 @@ class TypeTable:
             return items
         decoder = self._containers.get(first[0])
         if decoder is None:
+            self.count_kept()
             return items
         try:
             return decoder(items)
         except (MemoryError, RecursionError):
             raise
         except Exception:  # noqa: BLE001 - whatever is wrong with it, it is kept
+            self.count_kept()
             return items
+
+    def kept(self, value: object) -> str | None:
+        """Tell what kept *value* from being read.
+
+        Returns:
+            The key of its class, if that is not registered; "" for another reason;
+            None for a value that was read.
+        """
+        if isinstance(value, KeptKey):
+            return self.kept(value.tree) or ""
+        if isinstance(value, Timestamp):
+            return ""
+        items: list[Any] = value if type(value) is list else [value]  # pyright: ignore[reportUnknownVariableType] # of any
+        first = items[0] if items else None
+        if type(first) is not ExtType or (items is value and first.data):
+            return None
+        key: object = ""
+        if items is not value and first.code == Ext.ENUM:
+            key = first.data.partition(b"\0")[0].decode("utf-8", "replace")
+        elif len(items) > 1 and first.code in {Ext.NAMEDTUPLE, Ext.CUSTOM}:
+            key = items[1]
+        return key if isinstance(key, str) and key not in self._classes else ""
 
     # --- enums -----------------------------------------------------------------
     def _add_enum(self, cls: type[enum.Enum], key: str) -> None:

@@ -2,6 +2,8 @@
 
 - `Database`: what the user holds (``_database``); as a dict (``_mapping``)
 - `Backups`: what can be restored (``backups``)
+- ``_records``: what it knows of its records (``_query``, ``_index``, ``_check``,
+  ``_migrate``)
 - ``_session``: live data, the durable state they came from, flush
 - ``_roots``: what a dict root and a list root have to save; ``_data`` is the dict
 - ``_spelling``, ``_same_value``: what foreign programs write in other bytes than we
@@ -15,7 +17,9 @@
 """
 
 from storify.database._database import Database
+from storify.database._index import Index
+from storify.database._query import Query
 from storify.database._salvage import Salvage
 from storify.database.backups import Backups, Diff
 
-__all__ = ["Backups", "Database", "Diff", "Salvage"]
+__all__ = ["Backups", "Database", "Diff", "Index", "Query", "Salvage"]

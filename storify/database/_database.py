@@ -1,8 +1,8 @@
 """`Database`: a persistent dict (or list) over a session.
 
 This class is what the user holds: the life of a database, from opening to
-destroying. What it does as a dict is in `_mapping`, all rules of saving are the
-session's, all rules of files the engine's.
+destroying. What it does as a dict is in `_mapping`, what it knows of its records in
+`_records`; all rules of saving are the session's, all rules of files the engine's.
 """
 
 import copy
@@ -25,7 +25,7 @@ from storify.database._data import Data
 from storify.database._entries import whole
 from storify.database._farewell import finalize
 from storify.database._history import state_at
-from storify.database._mapping import RootMapping
+from storify.database._records import Records
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._session import Session
@@ -63,7 +63,7 @@ def _checked_root(root: object, name: str) -> dict[Any, Any] | list[Any]:
     raise TypeError(msg)
 
 
-class Database(RootMapping[V, K], Generic[V, K]):
+class Database(Records[V, K], Generic[V, K]):
     """A persistent dict of live objects, kept in one MessagePack file.
 
     Get one from `Storify.get_db`, or open a file directly with ``path=``.
@@ -181,6 +181,10 @@ class Database(RootMapping[V, K], Generic[V, K]):
         schema.register_hint(use.hint)
         schema.register_hint(use.key)
         root = copy.deepcopy(_checked_root(initial, name))
+        if use.strict:
+            content = enumerate(root) if isinstance(root, list) else root.items()
+            for key, value in content:
+                self._check(key, value)
         self._session = Session(
             name,
             engine,
@@ -360,6 +364,7 @@ class Database(RootMapping[V, K], Generic[V, K]):
         Raises:
             UnstorableError: A value that could not be read back equal.
             ConflictError: Another writer changed the same key; see `reload`.
+            DuplicateKeyError: Two records have one value in a unique index.
             OSError: Disk full, not writable, …
             DatabaseReadOnlyError: The database was opened read-only and changed.
             DatabaseLockedError: Another process kept the lock.

@@ -19,14 +19,28 @@ def refresh(old: object, new: object) -> object:
     """Give *old* the content of *new* and return it, or *new* if that cannot be.
 
     Only mutable containers and models of one exact type are refreshed;
-    everything else is replaced, which nobody who holds it could have changed.
+    everything else is replaced, which nobody who holds it could have changed. So are
+    frozen models that can be hashed, as references: one of them may be in other
+    records as well, or in a set.
     """
-    if old is new or type(old) is not type(new):
+    if old is new or type(old) is not type(new) or _is_constant(old):
         return new
     for base, way in _WAYS.items():
         if isinstance(old, base):
             return old if way(old, new) else new
     return new
+
+
+def _is_constant(value: object) -> bool:
+    """Whether it is a frozen model, all the way down."""
+    made = getattr(type(value), "__attrs_props__", None)
+    if made is None or not made.is_frozen:
+        return False
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return isinstance(value, Model)
 
 
 def _model(old: Model, new: Model) -> bool:

@@ -7,14 +7,15 @@ and named tuples it found in annotations. One schema serves all databases of a
 `Storify`, so a class registered late is known to each of them.
 """
 
-import typing
-from collections.abc import Callable, Iterable, Iterator
+import threading
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from storify.codec import Codec, CustomType
 from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
 from storify.logger import LoggerLike
-from storify.models import Model, Registry
+from storify.models import Home, Misfit, Model, Ref, Registry
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -27,6 +28,8 @@ class Schema:
 
     Attributes:
         models: The model classes that were given, as a list.
+        types: What was registered with the codec, as it was given.
+        home: Looks up what references refer to; None if there is no `Storify`.
 
     Args:
         models: Model classes to register.
@@ -47,8 +50,16 @@ class Schema:
         log: LoggerLike,
     ) -> None:
         self.log = log
+        self.home: Home | None = None
         self.models = _several(models, "models")
-        self.registry = Registry(warn=log.warning, register_type=self._register)
+        #: Told of each reference that is loaded.
+        self._watchers: tuple[Callable[[Ref[Any]], object], ...] = ()
+        self._watching = threading.Lock()
+        self.registry = Registry(
+            warn=log.warning,
+            register_type=self._register,
+            supply={Ref: {"_home": self._home_of}},
+        )
         self.codec = Codec(
             unstructure=self.registry.unstructure,
             wraps=self.registry.wraps,
@@ -57,6 +68,7 @@ class Schema:
             keynames=self.registry.keynames,
             learn=self.registry.learn,
         )
+        self.types: list[type[Any] | CustomType[Any]] = []
         for type_ in _several(types, "types"):
             self._register_given(type_)
         self.registry.register(*self.models)
@@ -69,6 +81,7 @@ class Schema:
             )
             raise TypeError(msg)
         self.codec.register(type_)
+        self.types.append(type_)
 
     def _register(self, type_: type[Any]) -> None:
         self.codec.register(type_)  # which is made after the registry
@@ -82,7 +95,7 @@ class Schema:
     ) -> None:
         """Register a class with the codec, with hooks of its own or without."""
         if encode is None and decode is None and key is None:
-            self.codec.register(type_)
+            self._register_given(type_)
         elif encode is None or decode is None:
             msg = (
                 f"cannot register {type_.__qualname__}: encode and decode go "
@@ -91,28 +104,77 @@ class Schema:
             )
             raise TypeError(msg)
         else:
-            self.codec.register(CustomType(type_, encode, decode, key or ""))
+            self._register_given(CustomType(type_, encode, decode, key or ""))
 
     def register_hint(self, hint: object) -> None:
-        """Register every model and type that the value type *hint* names."""
-        for leaf in _classes(hint):
-            if issubclass(leaf, Model):
-                self.registry.register(leaf)
-            else:
-                self._register_leaf(leaf)
+        """Register every model and type that the value type *hint* names.
 
-    def _register_leaf(self, leaf: type[Any]) -> None:
+        Raises:
+            ModelError: A class that it names cannot be stored, or it is no type.
+            DuplicateKeynameError: Two classes claim one name in the file.
+        """
         try:
-            self.codec.register(leaf)
+            self.registry.register_hint(hint)
         except DuplicateKeynameError:
             raise
         except ModelError as error:
-            # An abstract class, or a base whose subclasses are stored.
+            if not isinstance(hint, type) or issubclass(hint, Model):
+                raise
+            # A base whose subclasses are stored, or a class that is registered later.
             self.log.debug(f"not registered by itself: {error}")
 
+    # -- references ------------------------------------------------------------
+
+    def _home_of(self, ref: Ref[Any]) -> Home | None:
+        """Tell where a reference that is being loaded is looked up."""
+        for note in self._watchers:
+            note(ref)
+        return self.home
+
+    @contextmanager
+    def watch_refs(self, note: Callable[[Ref[Any]], object]) -> Generator[None]:
+        """Have *note* called with each reference that any thread loads meanwhile."""
+        with self._watching:
+            self._watchers = (*self._watchers, note)
+        try:
+            yield
+        finally:
+            with self._watching:
+                self._watchers = tuple(w for w in self._watchers if w is not note)
+
+    # -- checking --------------------------------------------------------------
+
+    def misfits(
+        self,
+        value: object,
+        hint: object,
+        path: str,
+        dangles: Callable[[Ref[Any]], bool],
+    ) -> Iterator[Misfit]:
+        """List what is wrong inside a decoded *value* that stands at *path*.
+
+        Args:
+            value: The value.
+            hint: Its annotation.
+            path: Where it stands.
+            dangles: Tells whether a reference leads to nothing.
+        """
+        kept = self.codec.kept
+        for misfit in self.registry.misfits(value, hint, kept=kept, dangles=dangles):
+            yield misfit._replace(path=path + misfit.path.removeprefix("$"))
+
+    def count_odd(self) -> tuple[int, int]:
+        """Give two numbers that grow by 1 each if nothing odd was decoded since."""
+        return self.registry.count_odd(), self.codec.count_kept()
+
     def check(self, value: object, hint: object, path: str) -> None:
-        """Raise `CheckError` for the first place where *value* misfits *hint*."""
+        """Raise `CheckError` for the first place where *value* misfits *hint*.
+
+        Names that its class does not know are kept, so they are no reason.
+        """
         for misfit in self.registry.misfits(value, hint):
+            if misfit.kind == "unknown":
+                continue
             where = path + misfit.path.removeprefix("$")
             msg = (
                 f"cannot store {where}: expected {misfit.expected}, "
@@ -134,13 +196,3 @@ def _several(classes: Iterable[C], argument: str) -> list[C]:
         msg = f"{argument}={classes.__qualname__} is one class: pass a list of classes"
         raise TypeError(msg)
     return list(classes)
-
-
-def _classes(hint: object) -> Iterator[type[Any]]:
-    origin = typing.get_origin(hint)
-    if isinstance(origin, type):
-        yield origin
-    elif isinstance(hint, type):
-        yield hint
-    for argument in typing.get_args(hint):
-        yield from _classes(argument)

@@ -50,7 +50,8 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from storify.models import Model
+from storify.database._home import StorifyHome
+from storify.models import Model, Ref
 
 __all__ = ["RELIABLE", "held_elsewhere"]
 
@@ -74,6 +75,7 @@ _LEAVES: Final = (
     *(PosixPath, WindowsPath, PurePosixPath, PureWindowsPath),
     *(IPv4Address, IPv4Interface, IPv4Network),
     *(IPv6Address, IPv6Interface, IPv6Network),
+    StorifyHome,  # which all references of a database share, and none stores
 )
 _CONTAINERS: Final = frozenset(
     {
@@ -188,6 +190,8 @@ def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
 
 def _is_constant(value: object, kinds: _Kinds) -> bool:
     """Whether nobody can change this, as the one empty tuple of the whole program."""
+    if type(value) is Ref:  # one of them may be in many records
+        return kinds[type(value.key)] == _LEAF
     if type(value) not in _IMMUTABLE:
         return False
     parts = cast("tuple[Any, ...]", value)

@@ -25,7 +25,13 @@ class Use:
     @classmethod
     def of(cls, model: Any, key: Any, *, readonly: bool, strict: bool) -> "Use":
         """Make one from `Storify.get_db`'s arguments; a tuple is a union."""
+        hint = cls.hint_of(model)
+        return cls(hint=hint, key=key, readonly=readonly, strict=strict)
+
+    @staticmethod
+    def hint_of(model: Any) -> Any:
+        """Give the type that *model* stands for; a tuple is a union."""
         hint: Any = model
         if isinstance(hint, tuple):
             hint = Union[model]  # noqa: UP007 - the members are in a tuple
-        return cls(hint=hint, key=key, readonly=readonly, strict=strict)
+        return hint

@@ -8,19 +8,24 @@ values in the fields stay live: nothing is walked here.
 * `hints`, `conform`: what an annotation admits, and whether a value conforms.
 * `plan`, `converter`: generated code, registered as cattrs hooks.
 * `registry`: from keyname to class and back.
+* `ref`: references from record to record.
 * `evolution`: records written by older and newer classes.
+* `schema_lock`, `schema_changes`, `type_text`: a schema as data, to be compared.
 """
 
 from .base import Model
 from .conform import Misfit
 from .evolution import migration
 from .fields import field
+from .ref import Home, Ref
 from .registry import Registry
 from .state import Unloaded, asdict, extras
 
 __all__ = [
+    "Home",
     "Misfit",
     "Model",
+    "Ref",
     "Registry",
     "Unloaded",
     "asdict",

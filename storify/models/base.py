@@ -8,6 +8,7 @@ Two kinds, told apart when the class is made:
   attributes are what is stored.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import (
     TYPE_CHECKING,
@@ -89,6 +90,11 @@ class Model:
             cls, keyname=keyname, was=was, version=version, extra=extra, dropped=dropped
         )
         definitions.count += 1
+        if "hypothesis" in sys.modules:
+            # a module of its own: Hypothesis loads it too, and without storify
+            from _storify_hypothesis import register  # noqa: PLC0415 -- tests only
+
+            register(cls)
         if not cls.__storify__.declared:
             return
         own_replace = vars(cls).get("__replace__")
@@ -155,6 +161,10 @@ class Model:
 
         The copy is shallow. Converters run for the changed fields, validators for
         all; then ``__attrs_post_init__``. Unknown stored names come along.
+
+        Type checkers know the result, not the changes. From Python 3.13 on they know
+        those of ``user.__replace__(age=3)``, and mypy those of
+        ``copy.replace(user, age=3)``; both do the same as this.
 
         Raises:
             TypeError: A name that is no parameter of ``__init__``.

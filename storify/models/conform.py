@@ -5,8 +5,8 @@ field, a bool in an int field and an object of a subclass all do.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
 
 from .hints import (
     Anything,
@@ -22,14 +22,22 @@ from .hints import (
     describe,
 )
 from .options import class_of
-from .state import items_of, pairs
+from .ref import Ref
+from .state import Unloaded, items_of, pairs
 
 __all__ = [
     "Check",
+    "Findings",
+    "Inspect",
     "Misfit",
+    "MisfitKind",
+    "Part",
     "accepted_classes",
     "checker",
     "conforms",
+    "field_step",
+    "is_told_by_class",
+    "key_step",
     "misfits",
 ]
 
@@ -40,18 +48,50 @@ Check = Callable[[Any], bool]
 LISTED = (list, tuple, set, frozenset, deque)
 
 
+MisfitKind = Literal[
+    "missing",
+    "unknown",
+    "wrong type",
+    "unregistered class",
+    "newer version",
+    "dangling ref",
+    "unreadable",
+    "unloadable",
+]
+"""What is wrong with a value.
+
+* ``"missing"``: a field that has no default is not there.
+* ``"unknown"``: a stored name that the class does not know.
+* ``"wrong type"``: a value does not conform to its annotation.
+* ``"unregistered class"``: a record or value of a class that is not known here.
+* ``"newer version"``: a record of a newer version than the class.
+* ``"dangling ref"``: a reference to a record that is not there.
+* ``"unreadable"``: bytes that stand for nothing here.
+* ``"unloadable"``: code of the class, or a migration, failed.
+"""
+
+
 class Misfit(NamedTuple):
-    """A value that does not conform to its annotation.
+    """A place where stored data do not fit their types.
 
     Attributes:
-        path: Where, relative to what was checked: ``$.address.city``.
-        expected: The annotation.
-        found: The type of the value; never the value.
+        path: Where: ``$['u1'].address.city``. ``*`` is an item of a set.
+        kind: What is wrong.
+        expected: The annotation, or what else should be there.
+        found: A type, a keyname or a version; never the value.
+        database: The name of the database, if one was checked.
     """
 
     path: str
+    kind: MisfitKind
     expected: str
     found: str
+    database: str = ""
+
+    def __str__(self) -> str:
+        """Give one line for people, as ``storify check`` prints it."""
+        where = f"{self.database} {self.path}".lstrip()
+        return f"{where}: {self.kind}: expected {self.expected}, found {self.found}"
 
 
 def accepted_classes(cls: type) -> tuple[type, ...]:
@@ -165,18 +205,39 @@ def _record_checker(shape: Record) -> Check:
 
 # --- where it does not conform ----------------------------------------------------
 
-_Part = tuple[str, Any, Shape]
-Fields = Callable[[object, tuple[Any, ...]], Iterable[tuple[str, Any, Shape]] | None]
-"""Gives (name, value, shape) of the fields of a model object, None for others."""
+
+class Part(NamedTuple):
+    """Something in a value: the step that leads to it, and what it should be."""
+
+    step: str
+    value: Any
+    shape: Shape
+
+
+class Findings(NamedTuple):
+    """What somebody who knows classes finds out about one value.
+
+    Attributes:
+        misfits: With paths that start at the value.
+        parts: What is in it.
+        is_object: Whether it is what it should be an object of; else its own type
+            says nothing, as that of a record that could not be loaded.
+    """
+
+    misfits: Sequence[Misfit]
+    parts: Sequence[Part]
+    is_object: bool = True
+
+
+Inspect = Callable[[Any, Shape], Findings | None]
+"""Tells about a value and what it should be; None for plain data."""
 
 _ANYTHING = Anything()
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
 
-def misfits(
-    value: object, shape: Shape, fields: Fields, is_raw: Callable[[object], bool]
-) -> Iterator[Misfit]:
-    """Find all values inside *value* that do not conform, in order.
+def misfits(value: object, shape: Shape, inspect: Inspect) -> Iterator[Misfit]:
+    """Find all that is wrong inside *value*, in order.
 
     Models are looked into wherever they stand, also where the annotation says
     ``Any``. It works a list off instead of calling itself: data may be deeper
@@ -185,29 +246,52 @@ def misfits(
     Args:
         value: What to check.
         shape: What it should be.
-        fields: Tells the fields of model objects.
-        is_raw: Tells records that could not be loaded.
+        inspect: Knows models.
     """
-    todo: list[_Part] = [("$", value, shape)]
-    seen: set[tuple[int, int]] = set()
+    todo = [Part("$", value, shape)]
+    seen: dict[tuple[int, int], Part] = {}
     while todo:
-        path, item, expected = todo.pop()
+        part = todo.pop()
+        path, item, expected = part
         while isinstance(expected, Later):
             expected = expected.get()
-        if is_raw(item):
-            yield Misfit(path, describe(expected), type(item).__name__)
-            continue
+        findings = None
         if type(item) not in _LEAVES:
             visit = (id(item), id(expected))
             if visit in seen:
                 continue
-            seen.add(visit)
-        if isinstance(expected, Union):
+            seen[visit] = part  # it lives on, so that nothing else gets its id
+            if isinstance(expected, Union) and not isinstance(item, Unloaded):
+                expected = _arm(item, expected)
+            findings = inspect(item, expected)
+        elif isinstance(expected, Union):
             expected = _arm(item, expected)
-        if not _fits_outside(item, expected):
-            yield Misfit(path, describe(expected), type(item).__name__)
+        if (findings is None or findings.is_object) and not _fits_outside(
+            item, expected
+        ):
+            found = type(item).__name__
+            yield Misfit(path, "wrong type", describe(expected), found)
             expected = _ANYTHING  # look for models inside all the same
-        todo.extend(reversed(list(_parts(path, item, expected, fields))))
+        if findings is None:
+            inside: Sequence[Part] = list(_parts(item, expected))
+        else:
+            inside = findings.parts
+            for misfit in findings.misfits:
+                yield misfit._replace(path=path + misfit.path)
+        todo.extend(
+            Part(path + step, inner, shape)
+            for step, inner, shape in reversed(inside)
+            if not _is_settled(inner, shape)
+        )
+
+
+def _is_settled(value: Any, shape: Shape) -> bool:
+    """Tell of a leaf at once that it conforms, as most do."""
+    kind = class_of(value)
+    return kind in _LEAVES and (
+        shape.__class__ is Anything
+        or (isinstance(shape, Instance) and shape.cls is kind)
+    )
 
 
 def _arm(value: Any, union: Union) -> Shape:
@@ -242,18 +326,16 @@ def _keys(value: Any) -> set[Any]:
     return set(value)
 
 
-def _parts(path: str, value: Any, shape: Shape, fields: Fields) -> Iterator[_Part]:
+def _parts(value: Any, shape: Shape) -> Iterator[Part]:
     """List what is inside *value* and what each part should be."""
-    args = shape.args if isinstance(shape, Instance) else ()
-    inner = fields(value, args)
-    if inner is not None:
-        for name, item, expected in inner:
-            yield f"{path}.{name}", item, expected
-    elif isinstance(value, dict):
+    if isinstance(value, dict):
         for key, item in pairs(value):
             expected_key, expected = _pair(key, shape)
-            yield f"{path}[{key!r}] (key)", key, expected_key
-            yield f"{path}[{key!r}]", item, expected
+            if _is_settled(key, expected_key) and _is_settled(item, expected):
+                continue
+            step = key_step(key)
+            yield Part(f"{step} (key)", key, expected_key)
+            yield Part(step, item, expected)
     elif isinstance(value, LISTED):
         is_set = isinstance(value, (set, frozenset))
         for index, item in enumerate(items_of(value)):
@@ -263,7 +345,7 @@ def _parts(path: str, value: Any, shape: Shape, fields: Fields) -> Iterator[_Par
                 expected = shape.item if isinstance(shape, Items) else _ANYTHING
             # the items of a set have no place, and a value is never named
             where = "*" if is_set else index
-            yield f"{path}[{where}]", item, expected
+            yield Part(f"[{where}]", item, expected)
 
 
 def _pair(key: Any, shape: Shape) -> tuple[Shape, Shape]:
@@ -276,3 +358,49 @@ def _pair(key: Any, shape: Shape) -> tuple[Shape, Shape]:
             return item, _ANYTHING
         case _:
             return _ANYTHING, _ANYTHING
+
+
+def key_step(key: object) -> str:
+    """Write the step to the value of *key*: a key is part of a place, no secret."""
+    try:
+        return f"[{key!r}]"
+    except Exception:  # noqa: BLE001 -- a repr may fail, as that of a huge int does
+        return f"[<{type(key).__qualname__}>]"
+
+
+def field_step(name: object) -> str:
+    """Write the step to a field, whose stored name may be anything."""
+    if isinstance(name, str) and name.isidentifier():
+        return f".{name}"
+    return key_step(name)
+
+
+# --- what needs no walk -----------------------------------------------------------
+
+
+def is_told_by_class(shape: Shape) -> bool:
+    """Tell whether `checker` and the classes of models say all about *shape*.
+
+    It is not so where a generic model is parametrised: its class does not know what
+    the items of ``Box[int]`` are. What a `Ref` refers to is not in it.
+    """
+    todo: list[Shape] = [shape]
+    seen: set[int] = set()
+    while todo:
+        match todo.pop():
+            case Instance(cls, args) if args and cls is not Ref:
+                return False
+            case Union(arms) | Tuple(arms):
+                todo += arms
+            case Items(_, item):
+                todo.append(item)
+            case Pairs(_, key, value):
+                todo += key, value
+            case Record(_, keys):
+                todo += keys.values()
+            case Later() as later if id(later.memo) not in seen:
+                seen.add(id(later.memo))
+                todo.append(later.get())
+            case _:
+                pass
+    return True

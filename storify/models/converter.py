@@ -39,7 +39,10 @@ from .state import items_of, pairs
 __all__ = ["CannotConvert", "Hook", "StorifyConverter"]
 
 Hook = Callable[[Any, Any], Any]
-"""A structure hook, as cattrs calls it: ``(value, annotation)``."""
+"""A structure hook, as cattrs calls it: ``(value, annotation)``.
+
+The annotation is None for the fields of a record whose keyname told the class.
+"""
 
 # What holds items in an order, and may become another of its kind.
 _ORDERED = (list, tuple, collections.deque)
@@ -150,7 +153,7 @@ def _refuse(value: Any) -> Any:
 
 def _fit(value: Any, part: _Part) -> Any:
     check, hook = part
-    return value if check(value) else hook(value, None)
+    return value if check(value) else hook(value, Any)
 
 
 def _union_hook(arms: list[_Part]) -> Hook:

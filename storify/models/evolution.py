@@ -16,7 +16,14 @@ from storify.exceptions import (
     NewerVersionError,
 )
 
-__all__ = ["VERSION_KEY", "History", "Migration", "migration", "migrations_in"]
+__all__ = [
+    "VERSION_KEY",
+    "History",
+    "Migration",
+    "copy_plain",
+    "migration",
+    "migrations_in",
+]
 
 VERSION_KEY = "_v"
 
@@ -57,20 +64,32 @@ def _function(value: Any) -> Any:
 
 
 def migrations_in(cls: type) -> dict[int, Migration]:
-    """Give the steps that *cls* and its bases define, a subclass's own first."""
-    steps: dict[int, Migration] = {}
+    """Give the steps of *cls*, also inherited ones.
+
+    A subclass replaces a step of its base as it would any attribute, by the name.
+
+    Raises:
+        ModelError: There are two steps from one version. Of a class and its base,
+            either would be left out, and with it what changed in some records.
+    """
+    named: dict[str, Any] = {}
     for base in reversed(cls.__mro__):
-        own: dict[int, Migration] = {}
-        for value in vars(base).values():
-            plain = _function(value)
-            version = getattr(plain, _MARK, None)
-            if not isinstance(version, int):
-                continue
-            if version in own:
-                msg = f"{cls.__qualname__} has two migrations from version {version}"
-                raise ModelError(msg)
-            own[version] = plain
-        steps |= own
+        named |= vars(base)
+    steps: dict[int, Migration] = {}
+    names: dict[int, str] = {}
+    for name, value in named.items():
+        plain = _function(value)
+        version = getattr(plain, _MARK, None)
+        if not isinstance(version, int):
+            continue
+        if version in steps:
+            msg = (
+                f"{cls.__qualname__} has two migrations from version {version}: "
+                f"{names[version]} and {name}; make one of them, which replaces an "
+                "inherited one by having its name"
+            )
+            raise ModelError(msg)
+        steps[version], names[version] = plain, name
     return steps
 
 
@@ -118,14 +137,14 @@ class History:
         if stored > self.version:
             msg = (
                 f"a stored {self.name} has version {stored}, this class knows "
-                f"version {self.version}; kept as it is; update the program"
+                f"version {self.version}; update the program"
             )
             raise NewerVersionError(msg)
         if VERSION_KEY not in fields and (stored == self.version or not self.steps):
             return fields
         fields = {k: v for k, v in fields.items() if k != VERSION_KEY}
         if stored < self.version and self.steps:
-            fields = _copy(fields)  # a failing step must not spoil the raw record
+            fields = copy_plain(fields)  # a failing step must not spoil the raw record
             for version in range(stored, self.version):
                 fields = self._step(version, fields)
         return fields
@@ -147,7 +166,7 @@ class History:
         return cast("Fields", result)
 
 
-def _copy(value: Any) -> Any:
+def copy_plain(value: Any) -> Any:
     """Copy plain containers all the way down, and nothing else.
 
     Nested models are shared: copying them at each level of a deep record would
@@ -155,7 +174,7 @@ def _copy(value: Any) -> Any:
     """
     kind = cast("object", type(value))
     if kind is dict:
-        return {key: _copy(item) for key, item in value.items()}
+        return {key: copy_plain(item) for key, item in value.items()}
     if kind is list:
-        return [_copy(item) for item in value]
+        return [copy_plain(item) for item in value]
     return set(value) if kind is set else value

@@ -12,6 +12,7 @@ A hand-written class gets the same pair of hooks around its own methods.
 
 import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import CodeType
@@ -22,11 +23,12 @@ import attrs
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .checks import Checks
-from .conform import Check, checker, misfits
+from .conform import Check, checker, is_told_by_class, misfits
 from .converter import CannotConvert, Hook, StorifyConverter
-from .evolution import VERSION_KEY, History
+from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
 from .hints import Anything, Shape, describe
+from .inspection import Examined
 from .lower import Found, Layout, Lower, LoweredField, Lowering
 from .options import class_options
 from .state import (
@@ -37,14 +39,17 @@ from .state import (
     blank,
     computed_names,
     extras,
+    holds_unloaded,
+    is_lone_dict,
     pairs,
     public,
 )
 
-__all__ = ["Hooks", "make_hooks"]
+__all__ = ["Hooks", "Supply", "Surroundings", "make_hooks"]
 
 Report = Callable[[str], object]
 Unstructure = Callable[[Any], dict[str, Any]]
+Supply = Mapping[str, Callable[[Any], Any]]
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,8 @@ class Hooks:
         to_dict: The same as ``unstructure`` without overrides and version.
         from_dict: The same as ``structure`` without overrides and migrations.
         revive: ``from_dict`` that honours an overridden ``_from_dict``.
+        examine: Tells what the class makes of stored fields that it could not load.
+            It raises what their migration raises.
     """
 
     unstructure: Unstructure
@@ -70,6 +77,27 @@ class Hooks:
     to_dict: Unstructure
     from_dict: Callable[[dict[str, Any]], Any]
     revive: Callable[[dict[str, Any]], Any]
+    examine: Callable[[dict[str, Any]], Examined]
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What the hooks of one registry have to do with the rest of it.
+
+    Attributes:
+        converter: Where hooks for values that do not conform come from; asked only
+            when such a value appears.
+        report: Told once about each field and kind of misfit.
+        note_odd: Called for each object of which it is not proven that all in it
+            conforms: it took the slow path, or the generated checks do not say all.
+        supply: Makes the values of unstored fields of loaded objects, by class and
+            name, in place of their defaults; called with the object.
+    """
+
+    converter: StorifyConverter
+    report: Report
+    note_odd: Callable[[], object]
+    supply: Mapping[type, Supply]
 
 
 def make_hooks(
@@ -77,8 +105,7 @@ def make_hooks(
     keyname: str,
     base: type,
     shapes: Mapping[str, Shape],
-    converter: StorifyConverter,
-    report: Report,
+    around: Surroundings,
 ) -> Hooks:
     """Write the hooks of *cls*.
 
@@ -86,24 +113,26 @@ def make_hooks(
         cls: A model class.
         keyname: Its tag in files.
         base: Model, to tell which of its methods *cls* overrides.
-        shapes: What the fields of a declared class admit.
-        converter: Where hooks for values that do not conform come from; asked
-            only when such a value appears.
-        report: Told once about each field and kind of misfit.
+        shapes: What the fields of the class admit.
+        around: The rest of its registry.
     """
     options = class_options(cls)
     history = History(cls.__qualname__, options.version, options.migrations)
     wrap: Unstructure | None = None
+    examine: Callable[[dict[str, Any]], Examined]
     layout: Layout | None = None
     if options.declared:
-        reader = _Reader(cls, shapes, history, converter, report)
+        reader = _Reader(cls, shapes, history, around)
         writer = _Writer(cls, reader.fields)
         to_dict, from_dict = writer.to_dict, reader.build
+        examine = reader.examine
         unstructure, structure = writer.unstructure, reader.structure
         wrap = writer.wrapper(keyname)
         layout = writer.layout(keyname)
     else:
-        to_dict, from_dict = public, _HandWritten(cls).build
+        by_hand = _HandWritten(cls, history, shapes)
+        to_dict, from_dict = public, by_hand.build
+        examine = by_hand.examine
         unstructure, structure = _versioned(public, options.version), None
     revive = _reviver(cls, base, from_dict)
     if _overrides(cls, base, "_to_dict"):
@@ -116,10 +145,14 @@ def make_hooks(
     if structure is None or revive_fully is not from_dict:
         # a class without versions and with methods of its own may use "_v" itself
         plain = not options.version and revive_fully is not from_dict
-        structure = _around(revive_fully, None if plain else history, options.dropped)
+        known = None if plain else history
+        structure = _around(cls, revive_fully, known, around.note_odd)
+    if revive_fully is not from_dict:
+        examine = _take_all  # only the class's own method knows
     wrap = wrap or (lambda obj: {keyname: unstructure(obj)})
     lower = partial(_lower, layout)
-    return Hooks(unstructure, structure, wrap, lower, to_dict, from_dict, revive)
+    out = unstructure, structure, wrap, lower, to_dict
+    return Hooks(*out, from_dict, revive, examine)
 
 
 def _overrides(cls: type, base: type, name: str) -> bool:
@@ -184,14 +217,26 @@ def _checked(cls: type, method: str) -> Callable[[dict[str, Any]], Any]:
 
 
 def _around(
+    cls: type,
     revive: Callable[[dict[str, Any]], Any],
     history: History | None,
-    dropped: frozenset[str],
+    note_odd: Callable[[], object],
 ) -> Hook:
-    def structure(stored: Any, _: Any = None) -> Any:
+    tags = _tags(cls)
+    # a subclass may have a field again that its base dropped
+    dropped = class_options(cls).dropped - _names_on_disk(cls)
+
+    def structure(stored: Any, hint: Any = None) -> Any:
+        note_odd()
         if type(stored) is not dict:
             raise CannotConvert(type(stored).__name__)
         fields = cast("dict[str, Any]", stored)
+        if hint is not None and is_lone_dict(fields):
+            ((tag, inner),) = fields.items()
+            if tag not in tags or type(inner) is not dict:
+                raise CannotConvert(dict.__name__)
+            # still wrapped, as a migration may give it
+            fields = cast("dict[str, Any]", inner)
         if history is not None:
             fields = history.upgrade(fields)
         # a copy: the class's own method may take it apart, and if it fails the
@@ -201,11 +246,35 @@ def _around(
     return structure
 
 
+def _tags(cls: type) -> set[str]:
+    """Give the keynames under which objects of *cls* are or were stored."""
+    return {cast("Any", cls)._keyname(), *class_options(cls).was}
+
+
+def _names_on_disk(cls: type) -> set[str]:
+    """Give the names under which the fields of a declared *cls* are or were stored."""
+    all_options = [(a, options_of(a)) for a in class_options(cls).attributes]
+    return {
+        name
+        for attribute, options in all_options
+        if options.stored
+        for name in (options.key or attribute.name, *options.was)
+    }
+
+
+def _take_all(fields: dict[str, Any]) -> Examined:
+    return Examined([(*pair, Anything()) for pair in fields.items()], (), {})
+
+
 class _HandWritten:
     """Loads classes whose public attributes are what is stored."""
 
-    def __init__(self, cls: type) -> None:
+    def __init__(
+        self, cls: type, history: History, shapes: Mapping[str, Shape]
+    ) -> None:
         self._cls = cls
+        self._history = history
+        self._shapes = shapes
         self._forbid = class_options(cls).extra == "forbid"
 
     def build(self, data: dict[str, Any]) -> Any:
@@ -215,6 +284,20 @@ class _HandWritten:
         if self._forbid and unknown:
             _refuse_unknown(self._cls, next(iter(unknown)))
         return obj
+
+    def examine(self, stored: dict[str, Any]) -> Examined:
+        """Tell which names the class takes."""
+        obj = blank(self._cls)
+        fields = self._history.upgrade(stored)
+        dropped = class_options(self._cls).dropped
+        assign(obj, {k: v for k, v in fields.items() if k not in dropped})
+        unknown = extras(obj)
+        taken = [
+            (name, value, self._shapes.get(name, Anything()))
+            for name, value in public(obj).items()
+            if name not in unknown
+        ]
+        return Examined(taken, (), unknown)
 
 
 def _refuse_unknown(cls: type, name: Any) -> NoReturn:
@@ -385,18 +468,18 @@ class _Reader:
         cls: type,
         shapes: Mapping[str, Shape],
         history: History,
-        converter: StorifyConverter,
-        report: Report,
+        around: Surroundings,
     ) -> None:
         self.fields = _fields(cls, shapes)
         self._cls = cls
         self._history = history
-        self._converter = converter
-        self._report = report
+        self._converter = around.converter
+        self._report = around.report
+        self._note_odd = around.note_odd
+        self._supply = around.supply.get(cls, {})
         self._options = class_options(cls)
-        self._keys = {f.key for f in self.fields if f.options.stored}
-        tags = {cast("Any", cls)._keyname(), *self._options.was}
-        self._tags = tags - self._keys
+        self._tags = _tags(cls) - {f.key for f in self.fields if f.options.stored}
+        self._known = self._tags | _names_on_disk(cls) | self._options.dropped
         self._post_init = getattr(cls, "__attrs_post_init__", None)
         self.structure: Hook = self._compile()
 
@@ -412,18 +495,31 @@ class _Reader:
         conditions = [f"len(o) == {count}", *code.conditions]
         if version:
             conditions.insert(1, f"o.get({VERSION_KEY!r}) == {version}")
-        lines = ["def structure(o, _=None):", "    if o.__class__ is not dict:"]
-        lines += ["        return slow(o)", "    try:"]
+        lines = ["def structure(o, hint=None):", "    if o.__class__ is not dict:"]
+        lines += ["        return slow(o, hint)", "    try:"]
         lines += [f"        v{i} = o[{f.key!r}]" for i, f in stored] or ["        pass"]
-        lines += ["    except KeyError:", "        return slow(o)"]
-        lines += [f"    if not ({' and '.join(conditions)}):", "        return slow(o)"]
+        lines += ["    except KeyError:", "        return slow(o, hint)"]
+        lines += [f"    if not ({' and '.join(conditions)}):"]
+        lines += ["        return slow(o, hint)"]
         lines += [f"    {line}" for line in code.loops]
+        if not self._checks_all():
+            lines += ["    note_odd()"]
         lines += ["    n = new(cls)"]
         lines += [f"    {line}" for line in self._assignments(code.names)]
         lines += ["    return n"]
-        names = {"slow": self.structure_slowly, "new": object.__new__, "cls": self._cls}
+        names = {
+            "slow": self.structure_slowly,
+            "new": object.__new__,
+            "cls": self._cls,
+            "note_odd": self._note_odd,
+        }
         made: Hook = _run(self._cls, lines, names | code.names)["structure"]
         return made
+
+    def _checks_all(self) -> bool:
+        """Tell whether the generated code proves that all in an object conforms."""
+        shapes = [f.shape for f in self.fields if f.options.stored]
+        return self._post_init is None and all(map(is_told_by_class, shapes))
 
     def _assignments(self, names: dict[str, Any]) -> Iterator[str]:
         # Without hooks on assignment, plain attributes: touching __dict__ makes
@@ -435,7 +531,10 @@ class _Reader:
             yield "d = n.__dict__"
         for i, f in enumerate(self.fields):
             value = f"v{i}"
-            if not f.options.stored:
+            if f.name in self._supply:
+                names[f"a{i}"] = self._supply[f.name]
+                value = f"a{i}(n)"
+            elif not f.options.stored:
                 names[f"a{i}"] = f.attribute
                 names["default_of"] = default_of
                 value = f"default_of(a{i}, n)"
@@ -449,7 +548,7 @@ class _Reader:
     # The slow path: everything that may be odd about a record
 
     def structure_slowly(  # noqa: C901 -- as the docstring says
-        self, stored: Any, _: Any = None, *, history: bool = True
+        self, stored: Any, hint: Any = None, *, history: bool = True
     ) -> Any:
         """Make an object from fields that are not just as the class says.
 
@@ -459,11 +558,15 @@ class _Reader:
         Raises:
             ModelLoadError: A required field is missing, an unknown one forbidden,
                 a migration failed, or the record is newer than the class.
-            CannotConvert: *stored* is no dict.
+            CannotConvert: *stored* is no dict, or a record of another class.
         """
         if type(stored) is not dict:
             raise CannotConvert(type(stored).__name__)
-        data = self._present_form(cast("dict[str, Any]", stored), history=history)
+        self._note_odd()
+        data = cast("dict[str, Any]", stored)
+        if hint is not None and is_lone_dict(data) and not self._known & data.keys():
+            raise CannotConvert(dict.__name__)
+        data = self._present_form(data, history=history)
         obj, state = bare(self._cls)
         values: dict[str, Any] = {}
         used: set[str] = set()
@@ -489,6 +592,8 @@ class _Reader:
         if self._post_init is not None:
             obj.__attrs_post_init__()
             state.update(values)  # what it computed anew must not change data
+        for name, make in self._supply.items():
+            state[name] = make(obj)
         if len(used) != len(data):
             self._keep_unknown(state, data, used)
         return obj
@@ -496,6 +601,27 @@ class _Reader:
     def build(self, data: dict[str, Any]) -> Any:
         """Make an object from fields of the present version."""
         return self.structure_slowly(data, history=False)
+
+    def examine(self, stored: dict[str, Any]) -> Examined:
+        """Tell what `structure_slowly` makes of each field, without an object."""
+        data = self._present_form(stored, history=True)
+        fields: list[tuple[Any, Any, Shape]] = []
+        missing: list[tuple[str, Shape]] = []
+        used: set[str] = set()
+        for f in self.fields:
+            key = self._key_in(data, f)
+            if key is not None:
+                used.add(key)
+                fields.append((f.name, self._converted(f, data[key]), f.shape))
+            elif f.options.stored and f.attribute.init and not f.has_default:
+                missing.append((f.name, f.shape))
+        return Examined(fields, missing, self._unknown(data, used))
+
+    def _converted(self, f: _Field, value: Any) -> Any:
+        if not f.check(value):
+            with suppress(Exception):  # it stays as it is, as in a load
+                return (f.convert or self._hook_of(f))(value, f.attribute.type)
+        return value
 
     def _present_form(self, data: dict[str, Any], *, history: bool) -> dict[str, Any]:
         """Give the fields without wrapper and as of the present version."""
@@ -513,7 +639,10 @@ class _Reader:
         hook = self._converter.hook_for(f.shape)
 
         def upgraded(value: Any, hint: Any) -> Any:
-            return hook(value if upgrade is None else upgrade(value), hint)
+            if upgrade is None or holds_unloaded(value):  # a newer one, not an older
+                return hook(value, hint)
+            # a copy: it may fail half-way, and then the value stays as it was
+            return hook(upgrade(copy_plain(value)), hint)
 
         f.convert = hook if upgrade is None else upgraded
         return f.convert
@@ -534,12 +663,19 @@ class _Reader:
     def _keep_unknown(
         self, state: dict[str, Any], data: dict[str, Any], used: set[str]
     ) -> None:
-        known = used | self._options.dropped
-        unknown = {name: value for name, value in data.items() if name not in known}
-        if unknown and self._options.extra == "forbid":
-            _refuse_unknown(self._cls, next(iter(unknown)))
+        unknown = self._unknown(data, used)
+        if self._options.extra == "forbid":
+            # an old name beside the new one: an older program saved the record too
+            former = {old for f in self.fields for old in f.options.was}
+            for name in unknown:
+                if name not in former:
+                    _refuse_unknown(self._cls, name)
         if unknown:
             state[UNKNOWN] = unknown
+
+    def _unknown(self, data: dict[str, Any], used: set[str]) -> dict[str, Any]:
+        known = used | self._options.dropped
+        return {name: value for name, value in data.items() if name not in known}
 
 
 def _reason(value: Any, shape: Shape) -> str:
@@ -547,7 +683,7 @@ def _reason(value: Any, shape: Shape) -> str:
 
     Not the path either: its keys are data, and each would be another message.
     """
-    found = next(misfits(value, shape, lambda _, __: None, lambda _: False), None)
+    found = next(misfits(value, shape, lambda _, __: None), None)
     if found is None:
         return f"expected {describe(shape)}, found {type(value).__name__}"
     inside = "" if found.path == "$" else " inside"

@@ -6,9 +6,19 @@ resolved and checked, the models and enums in them join), and planned when its f
 record is stored or loaded.
 """
 
+import itertools
 import logging
 import threading
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import (
+    Callable,
+    Collection,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
+from contextlib import contextmanager
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
 from storify.exceptions import (
@@ -20,11 +30,10 @@ from storify.exceptions import (
 )
 
 from .base import Model
-from .conform import Misfit, misfits
+from .conform import Check, Misfit, checker, is_told_by_class, misfits
 from .evolution import History
 from .fields import options_of
 from .hints import (
-    Anything,
     Parser,
     Shape,
     UnresolvedError,
@@ -34,19 +43,31 @@ from .hints import (
     subclasses,
     text_of,
 )
+from .inspection import Dangles, Inspection, Kept, unstored
 from .options import class_options, definitions, is_model, is_model_class
-from .state import UNKNOWN, Unloaded, public
+from .ref import Ref
+from .state import Unloaded
 
 if TYPE_CHECKING:
     from .converter import Hook, StorifyConverter
     from .lower import Found, Lower
-    from .plan import Hooks
+    from .plan import Hooks, Supply, Surroundings
 
 __all__ = ["Entry", "Registry", "own_hooks"]
 
 _MISSES_KEPT = 10_000
 _LOWERED_LEVELS = 16
-_ANYTHING = Anything()
+# Found in files and objects without being registered, and without a warning.
+_OWN: tuple[type, ...] = (Ref,)
+
+
+def _know_none(_: object) -> None:
+    """Take each value for one that the codec could read."""
+
+
+def _trust(_: object) -> bool:
+    """Take each reference for one that leads somewhere."""
+    return False
 
 
 class Entry:
@@ -94,6 +115,8 @@ class Registry:
         warn: Called with one finished sentence, once for each class and reason.
         register_type: Called with each enum, dataclass, namedtuple and the like
             found in annotations; it raises for what cannot be stored.
+        supply: Makes the values of unstored fields of the objects that are loaded,
+            by class and name, in place of their defaults.
 
     Raises:
         ModelError: As `register`.
@@ -106,10 +129,12 @@ class Registry:
         *,
         warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
         register_type: Callable[[type], object] = refuse_unstorable,
+        supply: "Mapping[type, Supply]" = MappingProxyType({}),
     ) -> None:
         self._lock = threading.RLock()
         self._warn = warn
         self._warned: set[str] = set()
+        self._quiet = threading.local()
         self._entries: dict[str, Entry | None] = {}  # None: learned, no class
         self._by_class: dict[type, Entry] = {}
         self._wraps: dict[type, Callable[[Any], dict[str, Any]]] = {}
@@ -124,6 +149,8 @@ class Registry:
         self._finder = Parser(self._found.append, register_type)
         self._parser = Parser(_ignore, _ignore)
         self._shapes: dict[Any, dict[str, Shape]] = {}
+        self._supply = supply
+        self.count_odd: Callable[[], int] = itertools.count().__next__
         self.register(*models)
 
     @property
@@ -191,6 +218,21 @@ class Registry:
                 # it remembers recursive types whose models were just taken back
                 self._finder = Parser(self._found.append, self._register_type)
                 raise
+
+    def register_hint(self, hint: object) -> None:
+        """Register the models, enums and the like that *hint* names, at any depth.
+
+        Raises:
+            ModelError: As `register`; or no value of *hint* can be stored.
+            DuplicateKeynameError: As `register`.
+        """
+        with self._lock:
+            del self._found[:]
+            try:
+                self._finder.parse(hint)
+            except Unsupported as err:
+                raise _not_stored(hint, err) from err
+            self.register(*(cast("type[Model]", cls) for cls in tuple(self._found)))
 
     def learn(self, keyname: str) -> None:
         """Note that *keyname* tags models in some file, though none is known."""
@@ -331,7 +373,14 @@ class Registry:
         from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
 
         names = entry.cls, entry.keyname
-        return make_hooks(*names, Model, shapes, self.converter, self._warn_once)
+        return make_hooks(*names, Model, shapes, self._surroundings())
+
+    def _surroundings(self) -> "Surroundings":
+        from .plan import Surroundings  # noqa: PLC0415 -- it imports cattrs
+
+        return Surroundings(
+            self.converter, self._warn_once, self.count_odd, self._supply
+        )
 
     def _hook(self, hint: Any) -> "Hook":
         """Plan the structure hook of a model class or of a parametrised one."""
@@ -373,10 +422,11 @@ class Registry:
                 return None
             cls = cast("type[Model]", type(obj))
             self.register(cls)
-            self._warn_once(
-                f"{_name(cls)} was not registered; its objects are stored all the "
-                "same, but pass it in models=[...] so that they load as objects"
-            )
+            if cls not in _OWN:
+                self._warn_once(
+                    f"{_name(cls)} was not registered; its objects are stored all the "
+                    "same, but pass it in models=[...] so that they load as objects"
+                )
             entry = self._by_class[cls]
         if cls not in self._wraps:
             self._add_wrap(entry)
@@ -459,6 +509,7 @@ class Registry:
             except Exception as err:  # noqa: BLE001 -- the class's own code ran
                 return self._unloaded(tree, entry, err)
         if keyname.startswith("__") or keyname in self._entries:
+            self.count_odd()
             return Unloaded(tree)
         return tree
 
@@ -477,6 +528,7 @@ class Registry:
         return record
 
     def _unloaded(self, tree: dict[Any, Any], entry: Entry, err: Exception) -> Unloaded:
+        self.count_odd()
         if isinstance(err, ModelLoadError):
             error = err
         else:
@@ -493,18 +545,17 @@ class Registry:
         return Unloaded(tree, error)
 
     def _discover(self, keyname: str) -> Entry | None:
-        """Look for a subclass of a registered model that has *keyname*."""
+        """Look for a subclass of a registered model, or our own, with *keyname*."""
         with self._lock:
             if self._misses_at != definitions.count or len(self._misses) > _MISSES_KEPT:
                 self._misses.clear()
                 self._misses_at = definitions.count
             if keyname in self._misses or keyname in self._entries:
                 return self._entries.get(keyname)
+            below = (sub for cls in list(self._by_class) for sub in subclasses(cls))
             found = [
                 cls
-                for cls in dict.fromkeys(
-                    sub for cls in list(self._by_class) for sub in subclasses(cls)
-                )
+                for cls in dict.fromkeys((*_OWN, *below))
                 if cls not in self._by_class and keyname in _tags(cls)
             ]
             try:
@@ -520,42 +571,50 @@ class Registry:
 
     # Checking
 
-    def misfits(self, value: object, hint: object) -> Iterator[Misfit]:
+    def misfits(
+        self,
+        value: object,
+        hint: object,
+        *,
+        kept: Kept = _know_none,
+        dangles: Dangles = _trust,
+    ) -> Iterator[Misfit]:
         """List what inside *value* does not conform to *hint* or its own class.
 
         Model objects are looked into wherever they stand. Nothing is changed.
 
+        Args:
+            value: What to check.
+            hint: The annotation.
+            kept: Knows what the codec could not read.
+            dangles: Knows where references lead.
+
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        try:
-            shape = self._parse(hint)
-        except Unsupported as err:
-            msg = f"the annotation {text_of(hint)} cannot be stored: {err}"
-            raise ModelError(msg) from err
-        return misfits(value, shape, self._fields_of, _is_unloaded)
+        inspect = Inspection(self._entries, self._shapes_of, kept, dangles)
+        return misfits(value, self._shape_of(hint), inspect)
 
-    def _fields_of(
-        self, obj: object, args: tuple[Any, ...]
-    ) -> Iterable[tuple[str, Any, Shape]] | None:
-        if not is_model(obj):
-            return None
-        shapes = self._shapes_of(type(obj), args)
-        state = vars(obj)
-        if not class_options(type(obj)).declared:
-            values = public(obj)
-        else:
-            # declared fields first, then what the user or the file added
-            values = {name: state[name] for name in shapes if name in state}
-            values |= {
-                name: item
-                for name, item in (
-                    *public(obj).items(),
-                    *state.get(UNKNOWN, {}).items(),
-                )
-                if name not in values and name not in _unstored(type(obj))
-            }
-        return [(n, item, shapes.get(n, _ANYTHING)) for n, item in values.items()]
+    def quick_check(self, hint: object) -> Check | None:
+        """Give a check of values that were structured without any oddity.
+
+        If `count_odd` counted none while a value was structured, and this check is
+        true for it, `misfits` would find nothing but dangling references.
+
+        Returns:
+            The check; None if there is none that short.
+
+        Raises:
+            ModelError: No value of *hint* can be stored.
+        """
+        shape = self._shape_of(hint)
+        return checker(shape) if is_told_by_class(shape) else None
+
+    def _shape_of(self, hint: object) -> Shape:
+        try:
+            return self._parse(hint)
+        except Unsupported as err:
+            raise _not_stored(hint, err) from err
 
     def _shapes_of(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
         """Give what the fields of *cls* admit, registered or not."""
@@ -569,16 +628,28 @@ class Registry:
 
     def _resolved_shapes(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
         shapes: dict[str, Shape] = {}
-        unstored = _unstored(cls)
+        not_stored = unstored(cls)
         for name, hint in resolve(cls, self._named, args).items():
             try:
-                if name not in unstored:
+                if name not in not_stored:
                     shapes[name] = self._parser.parse(hint, cls)
             except Unsupported:
                 continue  # a hand-written class: its annotations are only hints
         return shapes
 
+    @contextmanager
+    def quietly(self) -> Generator[None]:
+        """Warn of nothing that this thread meets in the block."""
+        outer = getattr(self._quiet, "on", False)
+        self._quiet.on = True
+        try:
+            yield
+        finally:
+            self._quiet.on = outer
+
     def _warn_once(self, message: str) -> None:
+        if getattr(self._quiet, "on", False):
+            return
         with self._lock:
             if message in self._warned:
                 return
@@ -586,17 +657,12 @@ class Registry:
         self._warn(message)
 
 
+def _not_stored(hint: object, cause: Unsupported) -> ModelError:
+    return ModelError(f"the annotation {text_of(hint)} cannot be stored: {cause}")
+
+
 def _ignore(_: object) -> None:
     """Take a class that a parser met, and do nothing."""
-
-
-def _is_unloaded(value: object) -> bool:
-    return isinstance(value, Unloaded)
-
-
-def _unstored(cls: type) -> set[str]:
-    attributes = class_options(cls).attributes
-    return {a.name for a in attributes if not options_of(a).stored}
 
 
 def _wrapper(record: Unloaded) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What an object of a model holds: its public state, unknown names, plain copies."""
 
+import collections
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -22,6 +23,8 @@ __all__ = [
     "blank",
     "computed_names",
     "extras",
+    "holds_unloaded",
+    "is_lone_dict",
     "items_of",
     "pairs",
     "public",
@@ -220,6 +223,33 @@ def _plain_model(obj: object) -> dict[str, Any]:
 def pairs(mapping: Any) -> Iterable[tuple[Any, Any]]:
     """Give the items of a dict of which nothing else is known."""
     return cast("Iterable[tuple[Any, Any]]", mapping.items())
+
+
+def holds_unloaded(value: Any) -> bool:
+    """Tell whether *value*, of plain containers, is or holds an unloaded record."""
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        if isinstance(item, Unloaded):
+            return True
+        if isinstance(item, dict):
+            pending += (each for _, each in pairs(item))
+        elif type(item) in {list, tuple, collections.deque}:
+            pending += items_of(item)
+    return False
+
+
+def is_lone_dict(data: Mapping[Any, Any]) -> bool:
+    """Tell whether *data*, that no keyname introduced, may be a record itself.
+
+    A dict in the place of an object is taken for its fields. But if all it holds is
+    one dict, under a name that the class does not know, it may be a record of a
+    newer class, whose keyname is not known here: it is not ours to take apart.
+    """
+    if len(data) != 1:
+        return False
+    (fields,) = data.values()
+    return isinstance(fields, dict) or is_model(fields)
 
 
 def items_of(collection: Any) -> Iterable[Any]:

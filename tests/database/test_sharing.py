@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 
 import pytest
 
-from storify import ConflictError, Model, Storify
+from storify import ConflictError, Model, Ref, Storify
 from storify.database._refresh import refresh
 
 
@@ -24,9 +24,9 @@ class Session(Model):
 
 
 class Point(Model, frozen=True):
-    """A frozen model."""
+    """A frozen model; with a list in it, it can still be changed."""
 
-    x: int
+    x: object
 
 
 @pytest.fixture
@@ -295,7 +295,7 @@ def test_many_writers_lose_nothing(root):
         (OrderedDict(a=1, b=2), OrderedDict(b=2, a=1)),
         (Counter("aab"), Counter("abc")),
         (User("A", ["x"]), User("B", ["y", "z"])),
-        (Point(1), Point(2)),
+        (Point([1]), Point([2])),
     ],
 )
 def test_refresh_gives_the_new_content_to_the_old_object(old, new):
@@ -316,11 +316,24 @@ def test_refresh_gives_the_new_content_to_the_old_object(old, new):
         ((1,), (2,)),
         (deque([1], maxlen=3), deque([1], maxlen=4)),
         (User("A"), Point(1)),
+        (Point(1), Point(2)),
+        (Ref("users", "a"), Ref("users", "b")),
     ],
 )
 def test_refresh_replaces_what_cannot_be_changed(old, new):
     """An immutable value or another type is replaced."""
     assert refresh(old, new) is new
+
+
+def test_refresh_fills_a_frozen_model_that_holds_a_list():
+    """Somebody may hold that list, and change it."""
+    mine = [1]
+    old = Point(mine)
+
+    refresh(old, Point([2]))
+
+    assert old.x is mine
+    assert mine == [2]
 
 
 def test_refresh_leaves_what_is_never_stored():

@@ -231,7 +231,7 @@ def test_misfits_are_listed_with_path_and_types(hint, value, path, expected, fou
     misfits = list(Registry().misfits(value, hint))
 
     if "Json" not in expected:
-        assert misfits[0] == Misfit(path, expected, found)
+        assert misfits[0] == Misfit(path, "wrong type", expected, found)
     assert len(misfits) == 1
 
 
@@ -252,12 +252,17 @@ def test_all_misfits_are_listed_in_order():
 
 
 def test_unloaded_records_are_misfits():
-    """Wherever they stand, also where anything may."""
+    """Wherever they stand, also where anything may; they say what is wrong."""
     registry = Registry([Address], warn=lambda _: None)
     record = registry.structure({"__Address__": {}})
+    unknown = registry.structure({"__Elsewhere__": {}})
 
-    assert list(registry.misfits([record], Any)) == [Misfit("$[0]", "Any", "Unloaded")]
-    assert [m.expected for m in registry.misfits(record, Address)] == ["Address"]
+    assert list(registry.misfits([record], Any)) == [
+        Misfit("$[0].city", "missing", "str", "nothing")
+    ]
+    assert list(registry.misfits(unknown, Address)) == [
+        Misfit("$", "unregistered class", "Address", "__Elsewhere__")
+    ]
 
 
 def test_cycles_and_shared_values_end():
@@ -665,3 +670,11 @@ type Plain = int | None
         assert list(registry.misfits({"a": [1]}, Alias[int])) == []
         assert list(registry.misfits({"a": ["x"]}, Alias[int]))
         assert list(registry.misfits(1, Plain)) == []
+
+
+def test_a_misfit_reads_as_one_line():
+    """With the database in front, if there is one."""
+    misfit = Misfit("$['a'].age", "wrong type", "int", "str")
+
+    assert str(misfit) == "$['a'].age: wrong type: expected int, found str"
+    assert str(misfit._replace(database="users")).startswith("users $['a'].age: ")

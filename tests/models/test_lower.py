@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_strategies import Leaf, Other, Plain, SubLeaf, made_classes, objects
+from model_strategies import Leaf, Other, Plain, SubLeaf, made_classes
 from storify.codec import Codec, CustomType
 from storify.database._schema import Schema
 from storify.exceptions import StorifyError
 from storify.logger import Logger
 from storify.models import Model, field
-from strategies import storable
+from storify.testing import models, storable
 
 UTC_TIME = dt.datetime(2020, 1, 2, 3, 4, 5, 6, dt.UTC)
 
@@ -208,13 +208,13 @@ def test_other_attributes_are_written_as_ever() -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.data(), storable())
+@given(st.data(), storable(adversarial=True))
 def test_records_of_any_class_are_written_as_ever(
     data: st.DataObject, value: Any
 ) -> None:
     """For any class and object, also with any storable value in a field."""
     made = data.draw(made_classes())
-    objs = [data.draw(objects(made)) for _ in range(2)]
+    objs = [data.draw(models(made.cls)) for _ in range(2)]
     name = data.draw(st.sampled_from(sorted(vars(objs[0]))))
     with contextlib.suppress(AttributeError):
         setattr(objs[0], name, value)

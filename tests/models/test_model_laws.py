@@ -6,8 +6,9 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model_strategies import Leaf, Other, Plain, SubLeaf, made_classes, objects
+from model_strategies import Leaf, Other, Plain, SubLeaf, made_classes
 from storify.models import Model, Registry, Unloaded, asdict, extras
+from storify.testing import models
 
 
 def lower(registry: Registry, value: Any) -> Any:
@@ -53,7 +54,7 @@ def registry_for(made):
 def test_a_round_trip_gives_an_equal_object(data):
     """structure(unstructure(x)) == x, of the same class, stored the same again."""
     made = data.draw(made_classes())
-    obj = data.draw(objects(made))
+    obj = data.draw(models(made.cls))
     registry, warnings = registry_for(made)
     tree = lower(registry, obj)
 
@@ -71,7 +72,7 @@ def test_a_round_trip_gives_an_equal_object(data):
 def test_unknown_names_survive(data):
     """Whatever else is in a record comes back at the next save, in order."""
     made = data.draw(made_classes())
-    obj = data.draw(objects(made))
+    obj = data.draw(models(made.cls))
     more = data.draw(st.dictionaries(st.text(min_size=1), st.integers(), max_size=4))
     registry, _ = registry_for(made)
     ((keyname, fields),) = lower(registry, obj).items()
@@ -111,7 +112,7 @@ def test_no_record_raises_or_is_lost(data):
 def test_copies_are_equal(data):
     """copy, deepcopy, evolve without changes, and asdict twice."""
     made = data.draw(made_classes())
-    obj = data.draw(objects(made))
+    obj = data.draw(models(made.cls))
 
     for twin in (copy.copy(obj), copy.deepcopy(obj), obj.evolve()):
         assert twin == obj

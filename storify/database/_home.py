@@ -1,0 +1,89 @@
+"""Where references lead: from the name of a database and a key to a record.
+
+References hold this object, and it holds the `Storify` only weakly: a record that
+somebody keeps does not keep databases open.
+"""
+
+import weakref
+from collections.abc import Container
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
+
+from storify.exceptions import DanglingRefError, DatabaseLoadError
+from storify.models import Unloaded
+
+if TYPE_CHECKING:
+    from storify.database._mapping import RootMapping
+
+__all__ = ["Folder", "StorifyHome", "holds"]
+
+
+class Folder(Protocol):
+    """What is needed of a `Storify`."""
+
+    def _find_db(self, name: str) -> "RootMapping[Any, Any] | None":
+        """Give the database *name*, opened if it is not; None if there is none."""
+        ...
+
+    def _peek(
+        self, name: str
+    ) -> "AbstractContextManager[RootMapping[Any, Any] | None]":
+        """Give the database *name* to look at; None if there is none."""
+        ...
+
+
+class StorifyHome:
+    """The `Home` of the references that the databases of one `Storify` hold."""
+
+    __slots__ = ("_folder",)
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = weakref.ref(folder)
+
+    def _here(self, db: str) -> Folder:
+        folder = self._folder()
+        if folder is None:
+            msg = (
+                f"cannot follow a reference into database {db!r}: its Storify is gone; "
+                f"keep the Storify as long as references are followed"
+            )
+            raise DanglingRefError(msg)
+        return folder
+
+    def look_up(self, db: str, key: Any) -> Any:
+        """Give the live record; see `Home`."""
+        found = self._here(db)._find_db(db)  # noqa: SLF001 - a part of the class
+        if found is None or not holds(_keys_of(found), key):
+            raise LookupError(db)
+        value = found[key]
+        if type(value) is Unloaded:  # of a database that has no type
+            raise found._load_error(key, value)  # noqa: SLF001 - as it would itself
+        return value
+
+    def keys(self, db: str) -> Container[Any] | None:
+        """Give the keys of a database; see `Home`."""
+        try:
+            with self._here(db)._peek(db) as found:  # noqa: SLF001 - as above
+                keys = None if found is None else _keys_of(found)
+        except DatabaseLoadError:
+            return None
+        if found is not None and found.defunct:
+            return _copied(keys)  # without what they were read from
+        return keys
+
+
+def _keys_of(db: "RootMapping[Any, Any]") -> Container[Any]:
+    root = db._root()  # noqa: SLF001 - one package
+    return range(len(root)) if isinstance(root, list) else root
+
+
+def _copied(keys: Any) -> Container[Any]:
+    return keys if isinstance(keys, range) else frozenset[Any](keys)
+
+
+def holds(keys: Container[Any] | None, key: object) -> bool:
+    """Tell whether *key* is among *keys*; what cannot be hashed is not."""
+    try:
+        return keys is not None and key in keys
+    except TypeError:
+        return False

@@ -1,0 +1,141 @@
+"""What a `Database` knows of its records, beyond a dict: queries, indexes, checks.
+
+Each is a module of its own: a lazy pipeline over the records (`_query`), a look-up
+by a computed value (`_index`), a reference to a record (`storify.models.ref`), the
+comparison of what is stored with the types (`_check`), and its rewriting in the
+present form (`_migrate`).
+"""
+
+from collections.abc import Callable
+from typing import Any, Generic, get_origin, overload
+
+from typing_extensions import TypeIs, TypeVar
+
+from storify.database._check import Progress, check
+from storify.database._index import Index
+from storify.database._mapping import RootMapping
+from storify.database._migrate import migrate
+from storify.database._query import Query
+from storify.models import Misfit, Ref
+
+__all__ = ["Records"]
+
+V = TypeVar("V", default=Any)
+K = TypeVar("K", default=str)
+T = TypeVar("T")
+I = TypeVar("I")  # noqa: E741 - the type of an index's values
+
+
+class Records(RootMapping[V, K], Generic[V, K]):
+    """A mapping whose values can be searched and checked."""
+
+    # -- searching -------------------------------------------------------------
+
+    def where(self, /, *tests: Callable[[V], object]) -> Query[V, K]:
+        """Give the records that pass all *tests*, as a lazy `Query`.
+
+        Nothing runs before the query is iterated over or asked; each time it runs
+        anew over the records of then. Without tests it gives all records.
+
+        A test sees records that nobody else has: it must not keep or change them.
+        What the query gives are the live records.
+        """
+        return Query(self).where(*tests)
+
+    # A `TypeIs` overload of `where` would make mypy hide what is wrong in a lambda.
+    @overload
+    def of(self, model: type[T], /) -> Query[T, K]: ...
+    @overload
+    def of(self, model: Callable[[V], TypeIs[T]], /) -> Query[T, K]: ...
+    def of(self, model: Any, /) -> Query[Any, K]:
+        """Give the records that are objects of *model*, as a lazy `Query`.
+
+        A typed view of a database of several types. *model* is a class, which is
+        registered; or a test as of `where` that tells the type of what passes, by
+        ``-> TypeIs[Admin]``.
+
+        Raises:
+            ModelError: *model* cannot be stored.
+            TypeError: *model* is neither a class nor a function.
+        """
+        query: Query[Any, K] = Query(self).of(model)
+        if isinstance(get_origin(model) or model, type):
+            self._schema.register_hint(model)
+        return query
+
+    def index(
+        self, key: Callable[[V], I | None], *, unique: bool = False
+    ) -> Index[I, V, K]:
+        """Make an index: records by what *key* gives for them.
+
+        It lives in memory, as long as somebody holds it, and is built here by one
+        pass over the records. Afterwards a look-up costs what is live (it may have
+        been changed in place) and what was committed since, not what is stored.
+
+        Args:
+            key: Gives the value of a record, hashable; None leaves it out. It sees
+                records as a test of `where` does.
+            unique: No two records have one value: what would break that is refused
+                by ``db[k] = v`` as far as it can be known there, and by every
+                `flush`, also if a record was changed in place.
+
+        Raises:
+            DuplicateKeyError: Two records have one value, and it is to be unique.
+            ModelLoadError: In a typed database, a record does not fit its class.
+            TypeError: A value cannot be hashed.
+        """
+        return Index(self, key, unique=unique)
+
+    def ref(self, key: K) -> Ref[V]:
+        """Give a reference to the record under *key*, to be stored anywhere.
+
+        It is stored as the name of this database and the key. The record need not
+        be there yet.
+        """
+        home = self._schema.home
+        return Ref[V]._to(self.name, key, home)  # noqa: SLF001 - one stack
+
+    # -- checking --------------------------------------------------------------
+
+    def check(self, progress: Progress | None = None) -> list[Misfit]:
+        """List where the records do not fit their types; nothing is changed.
+
+        Records are judged as they would be read after a flush now: by the class of
+        their keyname and, in a typed database, by its *model* and *key*. What
+        follows its class by `was`, ``upgrade``, a migration or a default is none.
+        References are followed within one `Storify`; a database that was opened by
+        itself cannot judge them.
+
+        Args:
+            progress: Called now and then with the number of records that were
+                checked and the number of all.
+
+        Raises:
+            UnstorableError: An unsaved value could not be saved.
+        """
+        self._root()
+        return check(self, progress)
+
+    def migrate(
+        self, progress: Progress | None = None, *, dry_run: bool = False
+    ) -> int:
+        """Rewrite the records that are stored in an older form; give how many.
+
+        Each record is stored as it would be if it were changed now: at the present
+        version of its class, with the present names. What does not fit its class
+        stays as it is. All is one commit, durable when it returns, and the state
+        before it joins the backups. Unsaved changes are flushed first. A list root
+        is one record.
+
+        Args:
+            progress: As of `check`.
+            dry_run: Only count; nothing is flushed or written.
+
+        Raises:
+            The errors of `flush`: nothing was rewritten.
+        """
+        if dry_run:
+            self._root()
+        else:
+            self._writable()
+        return migrate(self, progress, dry_run=dry_run)

@@ -1,0 +1,224 @@
+"""What is wrong with one record: what its class does not take, or does not find.
+
+`conform` walks through values and knows annotations; here it is told about objects
+of models, records that could not be loaded, and what the codec could not read.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from storify.exceptions import ModelLoadError, NewerVersionError
+
+from .conform import Findings, Misfit, Part, field_step
+from .evolution import VERSION_KEY
+from .fields import options_of
+from .hints import Anything, Instance, Shape, describe
+from .options import class_of, class_options, is_model
+from .ref import Ref
+from .state import UNKNOWN, Unloaded, pairs, public, state_of
+
+if TYPE_CHECKING:
+    from .registry import Entry
+
+__all__ = ["Dangles", "Examined", "Inspection", "Kept", "unstored"]
+
+Kept = Callable[[object], str | None]
+"""Tells of a value that the codec could not read: the key of the class that is not
+registered, or "" for another reason; None for any other value."""
+
+Dangles = Callable[[Ref[Any]], bool]
+"""Tells whether a reference leads to nothing."""
+
+
+class Examined(NamedTuple):
+    """What a class makes of stored fields, without an object.
+
+    Attributes:
+        fields: What it takes, as (name, value, shape); values are converted.
+        missing: The names and shapes of required fields that are not there.
+        unknown: The stored names that it does not know, with their values.
+    """
+
+    fields: Sequence[tuple[Any, Any, Shape]]
+    missing: Sequence[tuple[str, Shape]]
+    unknown: Mapping[Any, Any]
+
+
+_ANYTHING = Anything()
+_NOTHING = "nothing"
+
+
+class Inspection:
+    """Tells `conform.misfits` about values, as its ``Inspect``.
+
+    Args:
+        entries: The registered classes by their keynames.
+        shapes_of: Gives what the fields of a class admit.
+        kept: Knows what the codec could not read.
+        dangles: Knows where references lead.
+    """
+
+    def __init__(
+        self,
+        entries: "Mapping[str, Entry | None]",
+        shapes_of: Callable[[type, tuple[Any, ...]], Mapping[str, Shape]],
+        kept: Kept,
+        dangles: Dangles,
+    ) -> None:
+        self._entries = entries
+        self._shapes_of = shapes_of
+        self._kept = kept
+        self._dangles = dangles
+
+    def __call__(self, value: Any, shape: Shape) -> Findings | None:
+        """Tell about *value*; None for plain data."""
+        if isinstance(value, Unloaded):
+            return self._record(value, shape)
+        if is_model(value):
+            return self._object(value, shape)
+        key = self._kept(value)
+        if key is not None:
+            kind = type(value).__name__
+            misfit = (
+                Misfit("", "unregistered class", describe(shape), key)
+                if key
+                else Misfit("", "unreadable", describe(shape), kind)
+            )
+            return Findings([misfit], [], is_object=False)
+        return _holder(value)
+
+    # Objects
+
+    def _object(self, obj: Any, shape: Shape) -> Findings:
+        cls: type = class_of(obj)
+        shapes = self._shapes_of(cls, _arguments(cls, shape))
+        state = state_of(obj)
+        unknown = _not_former(cls, state.get(UNKNOWN, {}))
+        misfits = [
+            _unknown(cls, name, item) for name, item in unknown if name not in state
+        ]
+        if issubclass(cls, Ref):
+            misfits += self._lead(obj)
+        parts = [
+            Part(field_step(name), item, shapes.get(name, _ANYTHING))
+            for name, item in _fields_of(obj, shapes).items()
+        ]
+        return Findings(misfits, parts)
+
+    def _lead(self, ref: Ref[Any]) -> Iterable[Misfit]:
+        if self._dangles(ref):
+            expected = f"a record of database {ref.db!r}"
+            yield Misfit("", "dangling ref", expected, _NOTHING)
+
+    # Records
+
+    def _record(self, record: Unloaded, shape: Shape) -> Findings | None:
+        fields: Any = record.get(next(iter(record), ""))
+        if len(record) != 1 or class_of(fields) is not dict:
+            return None  # it was changed since, and is a dict like others
+        keyname = next(iter(record))
+        entry = self._entries.get(keyname)
+        if record.error is None or entry is None:
+            misfit = Misfit("", "unregistered class", describe(shape), keyname)
+            return Findings([misfit], _raw_parts(fields), is_object=False)
+        name = entry.cls.__qualname__
+        if isinstance(record.error, NewerVersionError):
+            known = f"{name} of version {class_options(entry.cls).version}"
+            found = f"version {fields.get(VERSION_KEY)}"
+            misfit = Misfit("", "newer version", known, found)
+            return Findings([misfit], _raw_parts(fields), is_object=False)
+        return _examine(entry, fields, record.error)
+
+
+def _arguments(cls: type, shape: Shape) -> tuple[Any, ...]:
+    """Give what *shape* puts in the place of the type variables of *cls*."""
+    if isinstance(shape, Instance) and issubclass(cls, shape.cls):
+        return shape.args
+    return ()
+
+
+def _examine(entry: "Entry", fields: Any, error: ModelLoadError) -> Findings:
+    """Tell what keeps *fields* from being an object, as far as it can be told."""
+    cls = entry.cls
+    try:
+        found = entry.planned().examine(fields)
+    except Exception:  # noqa: BLE001 -- code of the user's, as at load
+        found = Examined(_raw_fields(fields), (), {})
+    misfits = [
+        Misfit(field_step(name), "missing", describe(shape), _NOTHING)
+        for name, shape in found.missing
+    ]
+    unknown = [_unknown(cls, *pair) for pair in _not_former(cls, found.unknown)]
+    misfits += unknown
+    forbidden = unknown and class_options(cls).extra == "forbid"
+    if not found.missing and not forbidden:
+        cause = type(error.__cause__ or error).__name__
+        path = error.path.removeprefix("$")
+        misfits.insert(0, Misfit(path, "unloadable", cls.__qualname__, cause))
+    inside = (*found.fields, *_raw_fields(found.unknown))
+    parts = [Part(field_step(name), *rest) for name, *rest in inside]
+    return Findings(misfits, parts, is_object=False)
+
+
+def _not_former(cls: type, names: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """List stored names and values, without earlier names of fields of *cls*.
+
+    One of those stands beside the new name when an older program saved the record.
+    """
+    if not names:
+        return []
+    former = {old for a in class_options(cls).attributes for old in options_of(a).was}
+    return [(name, item) for name, item in pairs(names) if name not in former]
+
+
+def _unknown(cls: type, name: object, value: object) -> Misfit:
+    found = "record" if isinstance(value, Unloaded) else type(value).__name__
+    expected = f"no such field of {cls.__qualname__}"
+    return Misfit(field_step(name), "unknown", expected, found)
+
+
+def _raw_fields(fields: Any) -> list[tuple[Any, Any, Shape]]:
+    return [(name, item, _ANYTHING) for name, item in pairs(fields)]
+
+
+def _raw_parts(fields: Any) -> list[Part]:
+    return [Part(field_step(name), *rest) for name, *rest in _raw_fields(fields)]
+
+
+def _holder(value: Any) -> Findings | None:
+    """Tell of the parts of an object of a dataclass or attrs class, if it is one."""
+    cls: Any = class_of(value)
+    if dataclasses.is_dataclass(cls):
+        names = [each.name for each in dataclasses.fields(cls)]
+    else:
+        names = [each.name for each in getattr(cls, "__attrs_attrs__", ())]
+    if not names:
+        return None
+    parts = [
+        Part(field_step(name), getattr(value, name), _ANYTHING)
+        for name in names
+        if hasattr(value, name)
+    ]
+    return Findings([], parts)
+
+
+def _fields_of(obj: object, shapes: Mapping[str, Shape]) -> dict[Any, Any]:
+    """Give the stored fields of *obj*: declared ones first, then what was added."""
+    if not class_options(type(obj)).declared:
+        return public(obj)
+    state = state_of(obj)
+    values: dict[Any, Any] = {name: state[name] for name in shapes if name in state}
+    if len(values) == len(state):
+        return values
+    not_stored = unstored(type(obj))
+    for name, item in public(obj).items():
+        if name not in values and name not in not_stored:
+            values[name] = item
+    return values
+
+
+def unstored(cls: type) -> set[str]:
+    """Give the names of the fields of *cls* that are not stored."""
+    attributes = class_options(cls).attributes
+    return {a.name for a in attributes if not options_of(a).stored}

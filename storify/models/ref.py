@@ -1,0 +1,132 @@
+"""`Ref`: a typed reference to a record of the same or another database."""
+
+from collections.abc import Container
+from typing import Any, Generic, Protocol, Self, TypeVar, cast
+
+from storify.exceptions import DanglingRefError
+
+from .base import Model
+from .fields import field
+from .state import state_of
+
+__all__ = ["Home", "Ref"]
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Home(Protocol):
+    """Where references are looked up: the databases of one `Storify`."""
+
+    def look_up(self, db: str, key: Any) -> Any:
+        """Give the live record; opens its database if need be, never makes one.
+
+        Raises:
+            DanglingRefError: The databases are gone themselves.
+            LookupError: There is no such database or key.
+            ModelLoadError: The record does not fit its class.
+        """
+        ...
+
+    def keys(self, db: str) -> Container[Any] | None:
+        """Give the keys of a database, None if it cannot be opened.
+
+        Raises:
+            DanglingRefError: The databases are gone themselves.
+        """
+        ...
+
+
+class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
+    """A reference to a record, stored as the name of its database and its key.
+
+    ::
+
+        class Order(Model):
+            customer: Ref[User]
+
+        orders["o1"] = Order(users.ref("u1"))
+        orders["o1"].customer().name
+
+    A record that is put into another one by value is a part of it: two records that
+    share one object come back with a copy each. Where both are to see one record,
+    and its changes, they hold a reference to it.
+
+    Get one by ``db.ref(key)``, or from a record that was loaded: these know the
+    `Storify` that they are looked up in, and do not keep it alive. One that was made
+    by hand, as ``Ref("users", "u1")``, or unpickled, can be stored but not followed;
+    it can be once its record was loaded by a `Storify`. A database that was opened
+    by its path alone has no others to look in.
+
+    Two references to one record are equal, and have one hash. A record that is
+    deleted, or a database that is renamed, leaves its references dangling.
+
+    Attributes:
+        db: The name of the database.
+        key: The key of the record, of any hashable storable type; an index of a list
+            database.
+    """
+
+    db: str
+    key: Any
+    _home: Home | None = field(default=None, init=False)
+
+    @classmethod
+    def _to(cls, db: str, key: Any, home: Home | None) -> Self:
+        """Make a reference that is looked up in *home*."""
+        made = cls(db, key)
+        state_of(made)["_home"] = home
+        return made
+
+    def __call__(self) -> T_co:
+        """Give the live record.
+
+        Raises:
+            DanglingRefError: There is none, or nobody knows where to look.
+            ModelLoadError: The record does not fit its class.
+        """
+        try:
+            return self._look_up()
+        except DanglingRefError:
+            raise
+        except LookupError as err:
+            msg = (
+                f"cannot follow the reference to key {self.key!r} of database "
+                f"{self.db!r}: there is no such record; use get() where it may be gone"
+            )
+            raise DanglingRefError(msg) from err
+
+    def get(self) -> T_co | None:
+        """Give the live record, None if there is none.
+
+        Raises:
+            DanglingRefError: Nobody knows where to look.
+            ModelLoadError: The record does not fit its class.
+        """
+        try:
+            return self._look_up()
+        except DanglingRefError:
+            raise
+        except LookupError:
+            return None
+
+    def _look_up(self) -> T_co:
+        if self._home is None:
+            msg = (
+                f"cannot follow the reference to key {self.key!r} of database "
+                f"{self.db!r}: it was made by hand, or loaded without a Storify; get "
+                f"it from db.ref(key)"
+            )
+            raise DanglingRefError(msg)
+        return cast("T_co", self._home.look_up(self.db, self.key))
+
+    def __copy__(self) -> Self:
+        """Give the reference itself: it never changes."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """Give the reference itself: it never changes."""
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Give what is pickled; where to look is known in this process alone."""
+        return {**state_of(self), "_home": None}
