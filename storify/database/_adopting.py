@@ -38,6 +38,7 @@ class Adopting(Undoable):
                 self._expect_nothing_under_way()
                 slot = storage.get(self, key, MISSING)
                 if value is None or key not in self._live:
+                    self._watchers.note((key,))
                     self._gone.pop(key, None)
                     if value is not None:
                         self._store(key, value)
@@ -62,6 +63,7 @@ class Adopting(Undoable):
             if storage.get(self, key, MISSING) is not slot or key not in self._live:
                 return False
             if fresh is MISSING:
+                self._watchers.note((key,))
                 del self._live[key]
                 self._gone.pop(key, None)
                 self._store(key, value)
@@ -112,6 +114,7 @@ class Adopting(Undoable):
             with self._lock:
                 self._expect_nothing_under_way()
                 base = self._base(key)
+                self._watchers.note((key,))
                 if key in self._gone:
                     key = self._come_back(key)
                 slot = storage.get(self, key, MISSING)

@@ -26,7 +26,7 @@ from types import MappingProxyType
 from typing import Any, Final, NoReturn, Self, cast
 
 from storify.codec import Codec, DecodeError
-from storify.database._adopting import Adopting
+from storify.database._peeking import Peeking
 from storify.database._slots import MISSING, Frozen, Stored, storage
 from storify.database._undo import Encode
 from storify.exceptions import UnstorableError
@@ -44,7 +44,7 @@ _MOST: Final = 1024
 _Pairs = Iterator[tuple[Any, Any]]
 
 
-class Data(Adopting):
+class Data(Peeking):
     """A dict root.
 
     Threads: as for a dict, each operation is one step for other threads, except

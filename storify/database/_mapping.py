@@ -156,11 +156,14 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
 
         Raises:
             CheckError: The database is strict and the value misfits its type.
+            DuplicateKeyError: Another record has its value in a unique index.
             DatabaseReadOnlyError: The database was opened read-only.
         """
         root = self._writable()
         if self._use.strict:
             self._check(key, value)
+        if self._session.guards.held:
+            self._session.guards.admit(key, value)
         cast("Any", root)[key] = value
 
     def _check(self, key: object, value: object) -> None:

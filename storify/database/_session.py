@@ -21,6 +21,7 @@ from typing import Any
 from storify.codec import Codec
 from storify.database import _farewell
 from storify.database._entries import difference, entries_of
+from storify.database._guards import Guards
 from storify.database._merge import catch_up
 from storify.database._pending import Pending, Side
 from storify.database._roots import Root, make_root, open_root
@@ -31,6 +32,7 @@ from storify.engine import Commit, Engine, Loaded, StaleVersionError, Version
 from storify.exceptions import (
     ConflictError,
     DatabaseLoadError,
+    DuplicateKeyError,
     UnstorableError,
 )
 from storify.logger import LoggerLike
@@ -55,6 +57,7 @@ class Session(Transactional):
         last_error: Why the last autosave failed, None if it did not.
         flushed_at_s: When flush was last tried, on the clock.
         pid: The process it was opened in.
+        guards: Asked before something is saved.
 
     Args:
         name: For messages.
@@ -87,6 +90,7 @@ class Session(Transactional):
         self.flushed_at_s = self.saving.clock()
         self.syncing = Syncing(engine, self.saving)
         self.codec = codec
+        self.guards = Guards()
         self.pid = os.getpid()
         self.version: Version | None = None
         self.load()
@@ -162,8 +166,9 @@ class Session(Transactional):
             compact: Leave one whole root.
 
         Raises:
-            ConflictError, UnstorableError, OSError, DatabaseLockedError,
-            RuntimeError: Nothing was written; memory is as it was, and dirty.
+            ConflictError, DuplicateKeyError, UnstorableError, OSError,
+            DatabaseLockedError, RuntimeError: Nothing was written; memory is as it
+            was, and dirty.
         """
         with self.lock, _farewell.occupied():
             for _ in range(_MERGES):
@@ -227,6 +232,11 @@ class Session(Transactional):
         except StaleVersionError:
             catch_up(self, "flush")
             return False
+        except DuplicateKeyError:
+            # Another writer may have mended it.
+            if not catch_up(self, "flush"):
+                raise
+            return False
         return True
 
     def write(self, pending: Pending, *, compact: bool = False) -> None:
@@ -234,7 +244,7 @@ class Session(Transactional):
 
         Raises:
             StaleVersionError: Another writer was faster.
-            OSError, DatabaseLockedError: Nothing was written.
+            OSError, DatabaseLockedError, DuplicateKeyError: Nothing was written.
         """
         commit = Commit(
             self.version,
@@ -244,6 +254,7 @@ class Session(Transactional):
             whole=lambda: self.codec.join(pending.entries()),
         )
         try:
+            self.guards.check(pending)
             version = self.engine.commit(commit)
         except BaseException:
             pending.undo()

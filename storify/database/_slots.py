@@ -31,6 +31,7 @@ from typing import Any, Final, Literal, cast
 from storify.codec import Codec, collector_paused
 from storify.codec._frames import read_map_header
 from storify.database._settling import held_elsewhere
+from storify.database._watching import Watchers
 from storify.exceptions import DatabaseLoadError
 
 __all__ = [
@@ -216,6 +217,7 @@ class Slots(dict[Any, Any]):
         "_payload",
         "_points",
         "_starts",
+        "_watchers",
     )
 
     def __init__(self, codec: Codec) -> None:
@@ -232,6 +234,8 @@ class Slots(dict[Any, Any]):
         self._frozen: Frozen | None = None
         #: The savepoints of the transactions that run, outer ones first.
         self._points: list[Savepoint] = []
+        #: They are told of each key that stops being LIVE, or changes without.
+        self._watchers = Watchers()
         #: Whether all keys are exactly str: then equal keys are the same key.
         self._only_str = True
 
@@ -426,6 +430,7 @@ class Slots(dict[Any, Any]):
         if base is not None or flies:
             self._gone.setdefault(key, base)
         _pop(self, key)
+        self._watchers.note((key,))
 
     def _note_order(self) -> None:
         """Keep the order of the keys, before the first that is deleted is."""
@@ -488,6 +493,7 @@ class Slots(dict[Any, Any]):
             live.update(self._live)
             self._live = live
             if durable is not None:
+                self._watchers.note(frozen.cells)
                 for point in self._points:
                     point.is_spent = True
             else:

@@ -162,6 +162,7 @@ class Undoable(Slots):
         self._live, self._gone = live, dict(point.gone)
         if point.order is not None:
             self._arrange(key for key in point.order if storage.__contains__(self, key))
+        self._watchers.note(point.before)
 
     def _give_back(self, key: Any, slot: Any) -> None:
         own = self.own_key(key)

@@ -1,0 +1,94 @@
+"""Looking at values without handing them out.
+
+Who only looks neither keeps nor changes what is seen, so it need not be looked at by
+the next flush. What is not decoded yet is decoded for that one look; what was wanted
+after all is put into its slot as it is, not decoded again.
+"""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from storify.database._adopting import Adopting
+from storify.database._slots import MISSING, Base, Stored, storage
+from storify.database._watching import Changed
+
+__all__ = ["Peeking"]
+
+_get = storage.get
+
+
+class Peeking(Adopting):
+    """Slots that can be looked into."""
+
+    __slots__ = ()
+
+    def peek_all(self, slots: Sequence[Any]) -> list[Any]:
+        """Give the values in *slots*, decoded in bulk; nothing becomes LIVE.
+
+        Where one cannot be decoded the slot itself stands, a `Stored`.
+        """
+        values = list(slots)
+        if Stored not in map(type, slots):
+            return values
+        places: list[int] = []
+        blobs: list[bytes] = []
+        for place, slot in enumerate(slots):
+            if type(slot) is not Stored:
+                continue
+            content = cast("Base | tuple[Base, Any]", slot.cell_contents)
+            if isinstance(content, tuple):
+                values[place] = content[1]
+            else:
+                places.append(place)
+                blobs.append(self.bytes_of(content) or b"")
+        for place, value in zip(places, self._decode_each(blobs), strict=True):
+            if value is not MISSING:
+                values[place] = value
+        return values
+
+    def _decode_each(self, blobs: list[bytes]) -> list[Any]:
+        """Decode values; MISSING stands for what cannot be."""
+        try:
+            return self._codec.decode_all(blobs)
+        except Exception:  # noqa: BLE001 - whatever it is, it is of one of them
+            return [self._decode_or_none(blob) for blob in blobs]
+
+    def _decode_or_none(self, blob: bytes) -> Any:
+        try:
+            return self._codec.decode(blob)
+        except ValueError:
+            return MISSING  # who wants it reads it, which says what is wrong
+
+    def peek(self, key: Any, slot: Stored) -> Any:
+        """Give a value that `peek_all` could not decode.
+
+        Raises:
+            DatabaseLoadError: It still cannot be.
+        """
+        return self._decode(key, self.bytes_of(self._base_of(slot)) or b"")
+
+    def hand_out(self, key: Any, slot: Stored, value: Any) -> bool:
+        """Make LIVE what `peek_all` gave for *slot*; False if that is another now."""
+        with self._lock:
+            if _get(self, key, MISSING) is not slot:
+                return False
+            self._make_live(self.own_key(key), slot, self._base_of(slot), value)
+            return True
+
+    def watch(self) -> Changed:
+        """Give what `take_changed` takes; keys are noted in it while it is held."""
+        with self._lock:
+            return self._watchers.add()
+
+    def take_changed(self, noted: Changed) -> dict[Any, None]:
+        """Give the keys whose values may have changed since the last call.
+
+        Those that were noted, which are taken out, and all that is LIVE.
+        """
+        with self._lock:
+            changed: dict[Any, None] = dict(noted)
+            noted.clear()
+            if self._frozen is not None:
+                changed.update(dict.fromkeys(self._frozen.bases))
+            changed.update(dict.fromkeys(self._live))
+        return changed
