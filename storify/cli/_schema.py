@@ -1,0 +1,118 @@
+"""``storify schema``: the classes as data, kept in a file and compared with it."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, TypeAlias
+
+import typer
+
+from storify.cli._databases import Models
+from storify.cli._models import load_classes
+from storify.cli._terminal import FOUND, Failure, counted, failures
+from storify.models.schema_changes import Change, compare
+from storify.models.schema_lock import SchemaLock, describe, dump, load
+
+__all__ = ["schema"]
+
+schema: typer.Typer = typer.Typer(no_args_is_help=True)
+
+File: TypeAlias = Annotated[
+    Path, typer.Option("--file", "-f", metavar="FILE", help="The lock file.")
+]
+_FILE = Path("storify.lock.json")
+_LOCK = "storify schema lock"
+
+
+@schema.callback()
+def _schema() -> None:
+    """Keep what is stored under control: lock the schema, check it in CI."""
+
+
+@schema.command()
+def show(*, models: Models = None) -> None:
+    """Print the schema of the classes as JSON.
+
+    Example: storify schema show --models shop.models
+    """
+    with failures():
+        typer.echo(dump(_describe(models)), nl=False)
+
+
+@schema.command()
+def lock(*, models: Models = None, file: File = _FILE) -> None:
+    """Write the schema of the classes to the lock file. Commit that file.
+
+    Example: storify schema lock --models shop.models
+    """
+    with failures():
+        now = _describe(models)
+        _write(file, dump(now))
+    typer.echo(f"{file}: {counted(len(now['models']), 'model')} locked")
+
+
+@schema.command()
+def check(*, models: Models = None, file: File = _FILE) -> None:
+    """Compare the classes with the lock file: do stored records follow?
+
+    A change that records cannot follow fails: a field that was removed, renamed or
+    retyped without was=, dropped=, upgrade= or a migration, one that was added without
+    a default, and the like.
+
+    Exit codes: 0 records follow, 1 some do not, 2 it could not be compared.
+
+    Example: storify schema check --models shop.models
+    """
+    with failures():
+        now = _describe(models)
+        if not file.is_file():
+            msg = f"there is no lock file {str(file)!r}; write it with: {_LOCK}"
+            raise Failure(msg)
+        changes = compare(load(file.read_text(encoding="utf-8")), now)
+    breaking = [change for change in changes if change.breaking]
+    notes = [change for change in changes if not change.breaking]
+    _tell("breaks", breaking)
+    _tell("note", notes)
+    if breaking:
+        typer.echo(
+            f"{file}: {counted(len(breaking), 'change')} that stored records do not "
+            f"follow; "
+            f"if there are no such records, run {_LOCK}"
+        )
+        raise typer.Exit(FOUND)
+    if notes:
+        typer.echo(f"{file}: {counted(len(notes), 'compatible change')}; run {_LOCK}")
+    else:
+        typer.echo(f"{file}: nothing changed")
+
+
+def _tell(word: str, changes: list[Change]) -> None:
+    for change in changes:
+        typer.echo(f"{word}: {change}")
+
+
+def _describe(models: list[str] | None) -> SchemaLock:
+    classes = load_classes(models or ())
+    if not classes.models:
+        msg = "no model classes: give --models, the module that defines them"
+        raise Failure(msg)
+    return describe(classes.models)
+
+
+def _write(path: Path, text: str) -> None:
+    """Make *path* hold *text*, or leave it as it was."""
+    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    made = Path(temporary)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+        if path.exists():
+            made.chmod(path.stat().st_mode)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            made.chmod(0o666 & ~umask)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
