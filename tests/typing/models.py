@@ -1,13 +1,24 @@
-# Checked by mypy and pyright, never run: what users see of model classes.
+"""What type checkers see of model classes; checked, never run.
+
+Three things no checker can see without a plugin. The changes of ``evolve`` are
+``Any``: `replace.py` shows what Python 3.13 brings. What a converter takes is seen
+by pyright alone: mypy types the parameter as the field, so only what both refuse
+stands here. A migration without ``@staticmethod`` is fine when it runs and for
+mypy; pyright takes its parameter for ``self``.
+"""
+
 from abc import ABC, abstractmethod
-from typing import Any, Generic, TypeVar, assert_type
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Generic, Self, TypeVar, assert_type
 
 import attrs
 
 from storify.model import Model, field
-from storify.models import Registry, Unloaded, asdict, migration
+from storify.models import Registry, Unloaded, asdict, extras, migration
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 
 def to_int(text: str) -> int:
@@ -81,6 +92,64 @@ class LegacyAdmin(Legacy, init=False):
     level: int = 0
 
 
+class Stored(Model):
+    """Decides itself what is stored."""
+
+    def __init__(self, code: int) -> None:
+        self.code: int = code
+
+    @classmethod
+    def _keyname(cls) -> str:
+        return "__code__"
+
+    def _to_dict(self) -> dict[str, Any]:
+        return {"code": self.code}
+
+    def _from_dict(self, data: dict[str, Any]) -> Self:
+        self.code = data["code"]
+        return self
+
+
+class Evolved(Model, version=3, was="__Old__", dropped="flag", extra="keep"):
+    name: str = field(was=("title", "label"), key="n")
+    born: date | None = field(default=None, upgrade=date.fromisoformat)
+    score: int = field(default=0, upgrade=round)
+
+    @staticmethod
+    @migration(0)
+    def _first(d: dict[str, Any]) -> None:
+        d["name"] = d.pop("title")
+
+    @migration(1)
+    @staticmethod
+    def _second(d: dict[str, Any]) -> dict[str, Any]:
+        return {**d, "score": 1}
+
+    @migration(2)
+    def _third(d: dict[str, Any]) -> dict[str, Any]:  # pyright: ignore[reportGeneralTypeIssues]  # noqa: N805 -- not called on objects
+        return d
+
+
+class Pair(Box[int], Generic[U], kw_only=True):
+    other: U
+
+
+class Tree(Model):
+    children: "list[Tree]" = []
+    parent: "Tree | None" = None
+
+
+class Checked(Model, kw_only=True, order=True, keyname="checked"):
+    low: int = field(default=0, validator=[attrs.validators.ge(0)], order=False)
+    high: int = field(default=9, eq=abs, repr=lambda value: f"<{value}>")
+    id: str = field(init=False, factory=str, metadata={"unit": "none"})
+    first: str = field(kw_only=False)
+
+
+class ReadOnly(Frozen, frozen=True):
+    y: int = 0
+
+
 user = User("a", 1, ["t"], {"s": 1}, Address("c"), _token="t")  # noqa: S106 -- no secret
 assert_type(user.name, str)
 assert_type(user.tags, list[str])
@@ -101,6 +170,38 @@ assert_type(Legacy().user_id, str | None)
 assert_type(LegacyAdmin(user_id="u").level, int)
 assert_type(Registry([User, Legacy]).unstructure(user), dict[str, Any] | None)
 assert_type(Unloaded({}).get("x"), Any | None)
+
+# Fields: names, aliases, private and computed ones.
+assert_type(Fields("k").items, list[int])
+assert_type(Fields("k").old, str)
+assert_type(Fields("k").computed, int)
+assert_type(user._token, str)
+assert_type(Checked("x", low=1, high=2).high, int)
+assert_type(Checked("x").id, str)
+assert_type(Checked("x") >= Checked("y"), bool)
+
+# Classes: generic, recursive, inherited, frozen, written by hand.
+assert_type(Pair(1, [2], other="x").other, str)
+assert_type(Pair(1, [2], other="x").item, int)
+assert_type(Box(Box(1)).item.item, int)
+assert_type(Box(1).evolve(item=2), Box[int])
+assert_type(Tree(children=[Tree()]).children[0].parent, Tree | None)
+assert_type(ReadOnly(1, y=2).evolve(x=3), ReadOnly)
+assert_type(ReadOnly(1) < ReadOnly(2), bool)
+assert_type(Admin("a", 1, level=2).address, Address | None)
+assert_type(Stored(5)._to_dict(), dict[str, Any])
+assert_type(Stored(5).evolve(code=6).code, int)
+assert_type(LegacyAdmin("u").user_id, str | None)
+assert_type(Evolved("x").born, date | None)
+assert_type(Evolved("x").score, int)
+assert_type(extras(user), Mapping[Any, Any])
+
+
+def largest(shapes: list[Shape]) -> Shape:
+    return max(shapes, key=lambda shape: shape.area())
+
+
+assert_type(largest([Square(1)]).area(), float)
 
 User()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
 User(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
@@ -137,3 +238,51 @@ class BadOption(Model, extra="drop"):  # type: ignore[arg-type]  # pyright: igno
 
 class Typo(Model, keynam="x"):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
     a: int
+
+
+class BadVersion(Model, version="1"):  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportGeneralTypeIssues]
+    a: int
+
+
+class BadWas(Model):
+    a: int = field(was=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+class BadUpgrade(Model):
+    a: int = field(upgrade=5)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+class BadKey(Model):
+    a: int = field(key=None, stored="no")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+
+
+class BadConverter(Model):
+    a: int = field(converter=str)  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType, reportGeneralTypeIssues]
+
+
+class BadMigrations(Model, version=2):
+    a: int
+
+    @migration(0)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    def _first(self, d: dict[str, Any]) -> dict[str, Any]:
+        return d
+
+    @staticmethod
+    @migration("1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    def _second(d: dict[str, Any]) -> dict[str, Any]:
+        return d
+
+
+class Thawed(Frozen):  # type: ignore[misc]  # pyright: ignore[reportGeneralTypeIssues]
+    y: int = 0
+
+
+Tree(children=[Box(1)])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+Checked("x", 1)  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Checked("x", id="y")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+ReadOnly(1).y = 2  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
+Stored()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+Fields("k", number=[])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Pair[str](1, other=5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+user.evolve("b")  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
+largest([User("a")])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]

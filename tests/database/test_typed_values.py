@@ -1,0 +1,349 @@
+"""Values of every kind of declared type: stored, and refused where they misfit."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from datetime import date
+from enum import Enum, Flag
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+)
+
+import pytest
+
+from storify import CheckError, Model, ModelError, Ref, Storify
+
+T = TypeVar("T")
+UserId = NewType("UserId", str)
+
+
+class Role(Enum):
+    """An enum."""
+
+    READER = "reader"
+    EDITOR = "editor"
+
+
+class Right(Flag):
+    """An enum whose members are combined."""
+
+    READ = 1
+    WRITE = 2
+
+
+class Point(NamedTuple):
+    """A named tuple."""
+
+    x: int
+    y: int = 0
+
+
+class User(Model):
+    """A model."""
+
+    name: str
+    tags: list[str] = []
+
+
+class Order(Model):
+    """Another model."""
+
+    total: float
+
+
+class Box(Model, Generic[T]):
+    """A generic model."""
+
+    item: T
+
+
+class IntBox(Box[int]):
+    """A model that inherits from a parametrised one."""
+
+    more: int = 0
+
+
+class Shape(ABC):
+    """An abstract class that only models fill."""
+
+    @abstractmethod
+    def area(self) -> float:
+        """Give the area."""
+
+
+class Square(Model, Shape):
+    """Fills it."""
+
+    side: float
+
+    def area(self) -> float:
+        """Give the area."""
+        return self.side**2
+
+
+class Entry(TypedDict):
+    """A dict with known keys, one of which holds a model."""
+
+    user: User
+    role: NotRequired[Role]
+
+
+class Broken(Model):
+    """A model with a field that no codec could store."""
+
+    callback: Callable[[], int]
+
+
+GOOD: list[tuple[Any, list[Any]]] = [
+    (int, [5, True]),
+    (float, [1.5, 2]),
+    (type(None), [None]),
+    (date, [date(2020, 2, 29)]),
+    (list[int], [[], [1, 2]]),
+    (dict[str, Box[int]], [{"a": Box(1)}]),
+    (tuple[int, str], [(1, "a")]),
+    (tuple[int, ...], [(), (1, 2)]),
+    (set[Role], [set(), {Role.READER}]),
+    (Role, [Role.READER]),
+    (Right, [Right.READ, Right.READ | Right.WRITE]),
+    (Point, [Point(1)]),
+    (Entry, [{"user": User("a")}, {"user": User("a"), "role": Role.EDITOR}]),
+    (User, [User("a", ["b"])]),
+    (Box[int], [Box(1), IntBox(1, 2)]),
+    (Box, [Box(1), Box("a")]),
+    (Box[list[User]], [Box([User("a")])]),
+    (list[Ref[User]], [[]]),
+    ((User, Order, Role), [User("a"), Order(1.5), Role.READER]),
+    (int | None, [1, None]),
+    (Literal["on", "off"], ["on"]),
+    (UserId, [UserId("u1")]),
+    (NewType("Owner", User), [User("a")]),
+    (Annotated[int, "metres"], [5]),
+    (Sequence[int], [[1], (1,)]),
+    (Shape, [Square(1.5)]),
+    (Any, [5, "x"]),
+]
+
+BAD: list[tuple[Any, Any, str]] = [
+    (int, "x", ""),
+    (int, 1.5, ""),
+    (float, "x", ""),
+    (str, b"x", ""),
+    (bool, 1, ""),
+    (date, "2020-02-29", ""),
+    (list[int], (1,), ""),
+    (list[int], [1, "x"], "[1]"),
+    (list[list[int]], [[], [1, None]], "[1][1]"),
+    (dict[str, int], {"a": "x"}, "['a']"),
+    (dict[str, int], {1: 1}, "[1] (key)"),
+    (dict[str, Box[int]], {"a": Box("x")}, "['a'].item"),
+    (tuple[int, str], (1, 2), "[1]"),
+    (tuple[int, str], (1,), ""),
+    (tuple[int, str], [1, "a"], ""),
+    (set[int], {"x"}, "[*]"),
+    (Role, "reader", ""),
+    (Right, 1, ""),
+    (Point, (1, 2), ""),
+    (Entry, {"role": Role.READER}, ""),
+    (Entry, {"user": User(5)}, "['user'].name"),
+    (Entry, {"user": User("a"), "more": 1}, ""),
+    (User, Order(1.5), ""),
+    (User, {"name": "a"}, ""),
+    (User, User("a", ["b", 5]), ".tags[1]"),
+    (list[User], [User("a"), User(5)], "[1].name"),
+    (Box[int], Box("a"), ".item"),
+    (Box[int], IntBox("a"), ".item"),
+    (Box[list[User]], Box([User(5)]), ".item[0].name"),
+    (Box[Box[int]], Box(Box("a")), ".item.item"),
+    (list[Ref[User]], [User("a")], "[0]"),
+    ((User, Order), 5, ""),
+    ((User, Order), Order("x"), ".total"),
+    ((Box[int], Role), Box("x"), ".item"),
+    (int | None, "x", ""),
+    (Literal["on", "off"], "of", ""),
+    (UserId, 5, ""),
+    (Annotated[int, "metres"], "5", ""),
+    (Sequence[int], ["x"], "[0]"),
+    (Shape, User("a"), ""),
+]
+
+BAD_KEYS: list[tuple[Any, Any, Any, str]] = [
+    (int, 1, "x", "['x']"),
+    (Role, Role.READER, "reader", "['reader']"),
+    (date, date(2020, 2, 29), "2020", "['2020']"),
+    (tuple[int, str], (1, "a"), (1, 2), "[(1, 2)][1]"),
+    (UserId, UserId("a"), 5, "[5]"),
+    (Literal["a", "b"], "a", "c", "['c']"),
+]
+
+
+@pytest.mark.parametrize(("model", "values"), GOOD, ids=str)
+def test_a_value_of_its_declared_type_is_stored(model, values, root):
+    """A strict database takes it, and a new program that names the type reads it."""
+    with Storify(root, models=[IntBox, Square]) as sf:
+        db = sf.get_db("d", model=model, strict=True)
+        db.update(enumerate(values))
+
+    with Storify(root, models=[IntBox, Square]) as sf:
+        again = sf.get_db("d", model=model, strict=True)
+        assert list(again.values()) == values
+        assert list(map(type, again.values())) == list(map(type, values))
+
+
+@pytest.mark.parametrize(("model", "value", "place"), BAD, ids=str)
+def test_a_strict_database_tells_where_a_value_misfits(model, value, place):
+    """The path leads into the value, which is not stored."""
+    with Storify("memory://", models=[IntBox]) as sf:
+        db = sf.get_db("d", model=model, strict=True)
+
+        with pytest.raises(CheckError) as caught:
+            db["k"] = value
+
+        assert caught.value.path == f"$['k']{place}"
+        assert db.data == {}
+
+
+@pytest.mark.parametrize(("key", "good", "bad", "place"), BAD_KEYS, ids=str)
+def test_a_strict_database_tells_which_key_misfits(key, good, bad, place):
+    """Keys may be of any hashable type; another one is refused."""
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", model=int, key=key, strict=True)
+        db[good] = 1
+
+        with pytest.raises(CheckError) as caught:
+            db[bad] = 2
+
+        assert caught.value.path == f"${place}"
+        assert db.data == {good: 1}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda db: db.update(b=Box("x")),
+        lambda db: db.update({"b": Box("x")}),
+        lambda db: db.update([("b", Box("x"))]),
+        lambda db: db.setdefault("b", Box("x")),
+    ],
+    ids=["update by name", "update", "update by pairs", "setdefault"],
+)
+def test_whatever_puts_a_value_checks_it(change):
+    """Each way into a strict dict is guarded."""
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", model=Box[int], strict=True)
+        db["a"] = Box(1)
+
+        with pytest.raises(CheckError) as caught:
+            change(db)
+
+        assert caught.value.path == "$['b'].item"
+        assert db.data == {"a": Box(1)}
+
+
+@pytest.mark.parametrize(
+    ("change", "place"),
+    [
+        (lambda db: db.append(Box("x")), "$[1].item"),
+        (lambda db: db.__setitem__(0, Box("x")), "$[0].item"),
+    ],
+    ids=["append", "set"],
+)
+def test_whatever_puts_an_item_checks_it(change, place):
+    """Each way into a strict list is guarded."""
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", root=[Box(1)], model=Box[int], strict=True)
+
+        with pytest.raises(CheckError) as caught:
+            change(db)
+
+        assert caught.value.path == place
+        assert db.data == [Box(1)]
+
+
+@pytest.mark.parametrize(
+    ("root", "place"),
+    [({"a": [1], "b": ["x"]}, "$['b'][0]"), ([[1], ["x"]], "$[1][0]")],
+    ids=["dict", "list"],
+)
+def test_the_content_of_a_new_strict_database_is_checked(root, place):
+    """It is not made."""
+    with Storify("memory://") as sf:
+        with pytest.raises(CheckError) as caught:
+            sf.get_db("d", root, model=list[int], strict=True)
+
+        assert caught.value.path == place
+        assert list(sf) == []
+
+
+def test_a_transaction_in_a_strict_database_checks_too():
+    """What is refused there ends the transaction, unless it is caught."""
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", model=int, strict=True)
+
+        def change():
+            with db.transaction() as inside:
+                inside["a"] = 1
+                inside["b"] = "x"
+
+        with pytest.raises(CheckError):
+            change()
+
+        assert db.data == {}
+
+
+def test_a_class_may_be_registered_after_a_database_named_it():
+    """Until then it could be a base whose subclasses are stored."""
+
+    class Money:
+        def __init__(self, cents):
+            self.cents = cents
+
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", model=Money, strict=True)
+        sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
+        db["a"] = Money(5)
+        db.flush()
+
+        with pytest.raises(CheckError):
+            db["b"] = 5
+
+        assert db["a"].cents == 5
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Broken,
+        list[Broken],
+        "User",
+        5,
+        lambda: None,
+        Callable[[int], int],
+        (User, "x"),
+        list[Callable[[], int]],
+    ],
+    ids=[
+        "model",
+        "models",
+        "name",
+        "value",
+        "function",
+        "Callable",
+        "tuple with a name",
+        "nested",
+    ],
+)
+def test_what_is_no_storable_type_is_refused_at_opening(model):
+    """Not only when the first value is set; nothing is opened."""
+    with Storify("memory://") as sf:
+        with pytest.raises(ModelError, match="cannot be stored"):
+            sf.get_db("d", model=model)
+
+        assert list(sf) == []
