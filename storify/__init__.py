@@ -44,7 +44,16 @@ from storify.exceptions import (
     UnstorableError,
 )
 from storify.logger import Logger
-from storify.models import Misfit, Model, Ref, Unloaded, asdict, extras, field, migration
+from storify.models import (
+    Misfit,
+    Model,
+    Ref,
+    Unloaded,
+    asdict,
+    extras,
+    field,
+    migration,
+)
 
 __all__ = [
     "Backups",

@@ -1,4 +1,4 @@
-"""Settings and fixtures shared by all tests."""
+"""Settings and fixtures shared by all tests; ``sf`` is that of our own plugin."""
 
 import gc
 import logging
@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
-
-from storify import Storify
 
 # The machines are shared and noisy: a slow example is no failure.
 settings.register_profile(
@@ -25,16 +23,9 @@ settings.load_profile("default")
 
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
-    """A folder for databases that does not exist yet."""
+    """The folder for databases, that of ``sf``; it does not exist before."""
     yield tmp_path / "data"
     gc.collect()  # databases of this test are flushed before the next one starts
-
-
-@pytest.fixture
-def sf(root: Path) -> Iterator[Storify]:
-    """A Storify in an empty folder, without autosave."""
-    with Storify(root, save_interval=None) as storify:
-        yield storify
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,8 @@
-"""Hypothesis strategies for model classes and objects of them.
+"""Hypothesis strategies for model classes.
 
 `model_classes` makes classes with all kinds of fields: plain and nested types,
 defaults, aliases, names on disk, private and unstored fields, inheritance, generics,
-unions and hand-written classes. `objects` makes objects of such a class.
+unions and hand-written classes.
 """
 
 import datetime as dt
@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, Generic, Literal, NewType, TypeVar
 from uuid import UUID
 
-import attrs
 from hypothesis import strategies as st
 
 from storify.models import Model, field
@@ -60,7 +59,7 @@ class Box(Model, Generic[T]):
 class Plain(Model):
     """A hand-written model; unlike most, with an ``==`` to compare by."""
 
-    def __init__(self, a=None, b=0):
+    def __init__(self, a: str | None = None, b: int = 0):
         self.a = a
         self.b = b
 
@@ -166,15 +165,3 @@ def model_classes(draw, base: Made | None = None) -> Made:
 def made_classes() -> st.SearchStrategy[Made]:
     """Classes, and subclasses of such classes."""
     return model_classes() | model_classes().flatmap(model_classes)
-
-
-@st.composite
-def objects(draw, made: Made) -> Model:
-    """Make an object of a made class, some parameters left to their defaults."""
-    required = {a.alias for a in made.cls.__attrs_attrs__ if a.default is attrs.NOTHING}
-    arguments = {
-        name: draw(values)
-        for name, values in made.parameters.items()
-        if name in required or draw(st.booleans())
-    }
-    return made.cls(**arguments)

@@ -15,8 +15,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from records import Record, Registry
-from same import same
 from storify.codec import Codec
+from storify.testing import same
 
 
 class Color(enum.Enum):

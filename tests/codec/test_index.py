@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from durable_dict import CODEC, Durable, Point
-from same import same
 from storify.codec import Codec, DecodeError
+from storify.testing import same
 
 
 def index(payload, codec=CODEC):

@@ -9,20 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from records import Record, Registry
-from same import same
 from storify.codec import Codec, DecodeError
-from strategies import hashables, plain_trees, storable
+from storify.testing import same, storable
+from storify.testing._storable import hashables, plain_trees
 
 codec = Codec()
 
 
-@given(storable())
+@given(storable(adversarial=True))
 def test_what_is_read_is_what_was_written(value: Any) -> None:
     """Any storable value comes back equal, of the same type, to the bit."""
     assert same(value, codec.decode(codec.encode(value)))
 
 
-@given(storable())
+@given(storable(adversarial=True))
 def test_writing_again_gives_the_same_bytes(value: Any) -> None:
     """A value that was read is written as the bytes that it came from."""
     payload = codec.encode(value)
@@ -30,13 +30,13 @@ def test_writing_again_gives_the_same_bytes(value: Any) -> None:
     assert codec.encode(codec.decode(payload)) == payload
 
 
-@given(storable())
+@given(storable(adversarial=True))
 def test_both_ways_of_writing_agree(value: Any) -> None:
     """The careful encoder writes the bytes of the packer and its checks."""
     assert codec._careful.encode(value, "$") == codec.encode(value)
 
 
-@given(st.dictionaries(hashables(), storable(max_leaves=4), max_size=5))
+@given(st.dictionaries(hashables(adversarial=True), storable(adversarial=True, max_leaves=4), max_size=5))
 def test_a_root_comes_back(data: dict[Any, Any]) -> None:
     """A root of any keys comes back in order through entries, join and split."""
     entries = codec.encode_items(data)
@@ -52,7 +52,7 @@ def test_plain_data_is_plain_messagepack(value: Any) -> None:
     assert codec.encode(value) == msgpack.packb(value)
 
 
-@given(storable(max_leaves=5))
+@given(storable(adversarial=True, max_leaves=5))
 def test_a_cut_payload_never_decodes(value: Any) -> None:
     """No prefix of a payload passes for a payload."""
     payload = codec.encode(value)
@@ -73,7 +73,7 @@ def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
             read(payload)
 
 
-@given(storable(max_leaves=5), st.data())
+@given(storable(adversarial=True, max_leaves=5), st.data())
 def test_a_damaged_payload_decodes_or_is_refused(value: Any, data: Any) -> None:
     """One changed byte gives a value or a DecodeError."""
     payload = bytearray(codec.encode(value))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storify.codec import Codec, DecodeError
-from strategies import storable
+from storify.testing import storable
 
 CODEC = Codec()
 DATA = {f"key {at:02}": {"name": f"value {at:02}", "at": [at] * 5} for at in range(20)}
@@ -26,7 +26,7 @@ def test_a_good_root_comes_back_whole():
     assert CODEC.salvage(b"\x80") == []
 
 
-@given(st.dictionaries(st.text(max_size=5), storable(), max_size=5))
+@given(st.dictionaries(st.text(max_size=5), storable(adversarial=True), max_size=5))
 def test_any_good_root_comes_back_whole(data):
     """Whatever may stand in it."""
     entries = CODEC.encode_items(data)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, Self
 import attrs
 import pytest
 
-from same import same
 from storify.codec import Codec, CustomType
 from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
+from storify.testing import same
 
 
 class Color(enum.Enum):

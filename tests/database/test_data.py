@@ -11,10 +11,10 @@ import msgpack
 import pytest
 
 from durable_dict import CODEC, Durable, Point, opened
-from same import same
 from storify import DatabaseLoadError, UnstorableError
 from storify.codec import Codec, DecodeError
 from storify.database._data import Data, Stored, _Ahead
+from storify.testing import same
 
 
 def raw(data):

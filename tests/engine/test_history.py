@@ -27,7 +27,6 @@ from faults.database import (
     state,
     step,
 )
-from faults.disk import Fault, injected
 from stand_ins import Log
 from storify.engine import (
     Commit,
@@ -38,6 +37,7 @@ from storify.engine import (
     apply,
 )
 from storify.exceptions import CorruptionError, DatabaseReadOnlyError
+from storify.testing._crash.faults import Fault, injected
 
 LAST = 16
 

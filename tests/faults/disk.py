@@ -1,15 +1,11 @@
-"""A disk that fails at one chosen call, and the scenarios it is used on.
+"""The scenarios that a disk which fails at one chosen call is used on.
 
-`FaultyOs` stands in for the ``os`` module inside ``storify.engine._disk`` and
-``_lock``. It counts the calls and does one thing at call number *n*: raise an
-errno, write only a part, or "kill" the program: raise a BaseException and fail
-every later call, as if the process were gone.
+That disk is the kit's: `storify.testing._crash.faults`.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,117 +21,7 @@ from faults.database import (
     main,
     state,
 )
-from storify.engine import Commit, FileEngine, _disk, _lock
-
-CALLS = frozenset(
-    {
-        "open",
-        "read",
-        "write",
-        "fsync",
-        "fdatasync",
-        "ftruncate",
-        "lseek",
-        "close",
-        "replace",
-        "rename",
-        "link",
-        "unlink",
-        "mkdir",
-        "rmdir",
-        "listdir",
-        "lstat",
-        "fstat",
-        "fchmod",
-        "fchown",
-    }
-)
-
-
-class Killed(BaseException):
-    """The program ended here."""
-
-
-@dataclass
-class Fault:
-    """What happens at one call: an errno, or "kill", "tear" or "short"."""
-
-    at: int
-    what: int | str
-    count: int = 0
-    dead: bool = False
-    trace: list[str] = field(default_factory=list)
-    fds: set[int] = field(default_factory=set)
-
-    @property
-    def struck(self):
-        """Whether the call was reached."""
-        return self.count >= self.at
-
-    def call(self, name, *args, track=True, **kwargs):
-        """Do a call, or what happens instead."""
-        if self.dead:
-            raise Killed
-        real = getattr(os, name)
-        self.count += 1
-        self.trace.append(name)
-        if self.count == self.at:
-            self.strike(name, args)
-            if name == "write":
-                args = (args[0], bytes(args[1])[: max(1, len(args[1]) // 2)])
-        result = real(*args, **kwargs)
-        if name == "open" and track:
-            self.fds.add(result)
-        elif name == "close":
-            self.fds.discard(args[0])
-        return result
-
-    def strike(self, name, args):
-        """Let the fault happen."""
-        if self.what == "short":
-            return
-        if self.what == "tear" and name == "write":
-            os.write(args[0], bytes(args[1])[: len(args[1]) // 2])
-        if isinstance(self.what, str):
-            self.dead = True
-            raise Killed
-        if name == "close":
-            # The kernel frees the number even if it reports an error.
-            os.close(args[0])
-            self.fds.discard(args[0])
-        raise OSError(self.what, os.strerror(self.what))
-
-
-class FaultyOs:
-    """The os module with faults in the calls that touch the disk."""
-
-    def __init__(self, fault: Fault, spared: frozenset[str] = frozenset()) -> None:
-        self._fault = fault
-        self._spared = spared
-
-    def __getattr__(self, name):
-        if name not in CALLS or name in self._spared:
-            return getattr(os, name)
-        # Who closes by the real os is left to it.
-        track = "close" not in self._spared
-        return lambda *args, **kwargs: self._fault.call(
-            name, *args, track=track, **kwargs
-        )
-
-
-@contextmanager
-def injected(fault: Fault) -> Iterator[Fault]:
-    """Let the engine run on a faulty disk."""
-    _disk.os = FaultyOs(fault)
-    # A dead process holds no lock, so the lock is always given back.
-    _lock.os = FaultyOs(fault, frozenset({"close", "fstat"}))
-    try:
-        yield fault
-    finally:
-        _disk.os = _lock.os = os
-        for fd in fault.fds:
-            os.close(fd)
-        fault.fds.clear()
+from storify.engine import Commit, FileEngine
 
 
 @dataclass(frozen=True)

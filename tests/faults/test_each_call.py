@@ -17,12 +17,13 @@ from faults.database import (
     parse,
     step,
 )
-from faults.disk import SCENARIOS, Fault, Killed, Scenario, injected
+from faults.disk import SCENARIOS, Scenario
 from faults.process import finish, start
 from faults.sampling import sample
 from stand_ins import Log
 from storify.engine import FileEngine
 from storify.exceptions import DatabaseLoadError
+from storify.testing._crash.faults import Fault, Killed, injected
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 
@@ -274,7 +275,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from faults.database import commit, journaling, make_engine
-from faults.disk import Fault, Killed, injected
+from storify.testing._crash.faults import Fault, Killed, injected
 
 class Exit(Fault):
     def strike(self, name, args):

@@ -20,7 +20,6 @@ from faults.database import (
     make_catalog,
     make_engine,
 )
-from faults.power import Model, Recorder, recorded, write_folder
 from faults.sampling import runs, sample
 from stand_ins import Log
 from storify.engine import (
@@ -29,6 +28,8 @@ from storify.engine import (
     _snapshot,
 )
 from storify.exceptions import StorifyError
+from storify.testing._crash.power import Model, write_folder
+from storify.testing._crash.recorder import Recorder, recorded
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 

@@ -9,8 +9,8 @@ import sys
 from kinds import MODELS, TYPES
 from positions import HOLDERS, POSITIONS, Anything, cases
 
-from same import same
 from storify import Storify
+from storify.testing import same
 
 
 def open_database(folder: str, name: str = "fidelity"):

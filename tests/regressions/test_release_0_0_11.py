@@ -12,8 +12,6 @@ from pathlib import Path
 import msgpack
 import pytest
 
-from faults.disk import Fault, injected
-from faults.power import Recorder, recorded
 from faults.process import open_measured, run
 from faults.surroundings import mode
 from stand_ins import Log
@@ -26,6 +24,8 @@ from storify import (
     Storify,
     UnstorableError,
 )
+from storify.testing._crash.faults import Fault, injected
+from storify.testing._crash.recorder import Recorder, recorded
 
 
 class User(Model):
@@ -131,8 +131,8 @@ DYING = """
 import os, sys
 from pathlib import Path
 from stand_ins import Log
-from faults.disk import Fault, injected
 from storify import Storify
+from storify.testing._crash.faults import Fault, injected
 
 class Death(Fault):
     def call(self, name, *args, **kwargs):

@@ -1,0 +1,48 @@
+"""Prove that what you store comes back, with Hypothesis.
+
+* `models`, `storable`: strategies for your models and for what has no type.
+* `assert_roundtrip`, `assert_upgrades`: what is stored comes back, also from a
+  database that an older class wrote.
+* `database_machine`: a database equals a dict, whatever is done to it.
+* `crash_points`: your code, ended at each disk call that it makes.
+* `temp_db`, `reopen`: a database for each example, read anew. For whole tests there are
+  pytest's fixtures ``sf``, ``make_storify``, ``reopen`` and ``memory_sf``.
+* `same`, `difference`: exact comparison, to the type and the bit.
+
+``pip install storify[testing]`` brings Hypothesis along.
+"""
+
+import _storify_hypothesis
+from storify._fixtures import MakeStorify, Reopen
+from storify._reopening import reopen
+
+from ._crash import Crashed, CrashPoints, crash_points
+from ._databases import temp_db
+from ._machine import DatabaseMachine, database_machine
+from ._models import models
+from ._roundtrip import assert_roundtrip
+from ._same import Difference, difference, same
+from ._storable import storable
+from ._upgrade import assert_upgrades
+
+__all__ = [
+    "CrashPoints",
+    "Crashed",
+    "DatabaseMachine",
+    "Difference",
+    "MakeStorify",
+    "Reopen",
+    "assert_roundtrip",
+    "assert_upgrades",
+    "crash_points",
+    "database_machine",
+    "difference",
+    "models",
+    "reopen",
+    "same",
+    "storable",
+    "temp_db",
+]
+
+# for the models that were made before Hypothesis was there
+_storify_hypothesis.setup()

@@ -1,0 +1,324 @@
+"""What is done to a dict of records: one and the same to a database and to its model.
+
+A change is drawn for what the dict holds at that moment, and its repr is the line
+of Python that does it. Values are also changed in place: a field gets another
+value, a list, dict or set at any depth grows or shrinks.
+"""
+
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final
+
+import attrs
+from hypothesis import strategies as st
+
+from storify.models import Model
+from storify.models.fields import options_of
+from storify.models.options import class_of, class_options
+from storify.models.state import public
+
+from ._same import Fact, facts
+
+__all__ = ["Change", "Edit", "Remove", "Write", "changes", "edits", "is_mutable"]
+
+Content = MutableMapping[Any, Any]
+Call = tuple[str, tuple[Any, ...]]
+"""A method of a container, or ``.name`` of a field that is set, with arguments."""
+
+
+class Change(ABC):
+    """Something that is done to a dict; its repr is the line of Python that it is."""
+
+    @property
+    def removes(self) -> tuple[Any, ...]:
+        """The keys that it takes out, be it to put them in again."""
+        return ()
+
+    @abstractmethod
+    def apply(self, content: Content) -> Any:
+        """Do it to a database, or to a dict; give what that gave."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:  # noqa: ARG002 -- IPython's protocol
+        # Hypothesis would print the fields of a dataclass
+        printer.text(repr(self))
+
+
+@dataclass(frozen=True, repr=False)
+class Write(Change):
+    """Keys are set."""
+
+    items: dict[Any, Any]
+
+    def apply(self, content: Content) -> None:
+        """Set them, one by one or several at once."""
+        if len(self.items) == 1:
+            ((key, value),) = self.items.items()
+            content[key] = value
+        else:
+            content.update(self.items)
+
+    def __repr__(self) -> str:
+        if len(self.items) == 1:
+            ((key, value),) = self.items.items()
+            return f"<db[{key!r}] = {value!r}>"
+        return f"<db.update({self.items!r})>"
+
+
+@dataclass(frozen=True, repr=False)
+class Remove(Change):
+    """A key is taken out, by ``del``, by ``pop``, or to be put in again as the last."""
+
+    key: Any
+    how: str = "del"
+
+    @property
+    def removes(self) -> tuple[Any, ...]:
+        """The key."""
+        return (self.key,)
+
+    def apply(self, content: Content) -> Any:
+        """Take it out; give its value if it is popped."""
+        if self.how == "del":
+            del content[self.key]
+            return None
+        value = content.pop(self.key)
+        if self.how == "move":
+            content[self.key] = value
+        return value
+
+    def __repr__(self) -> str:
+        key = repr(self.key)
+        texts = {
+            "del": f"del db[{key}]",
+            "pop": f"db.pop({key})",
+            "move": f"db[{key}] = db.pop({key})",
+        }
+        return f"<{texts[self.how]}>"
+
+
+@dataclass(frozen=True, repr=False)
+class Edit(Change):
+    """A value is changed in place.
+
+    Attributes:
+        key: Of the value.
+        at: Which of its `facts` the changed part is.
+        path: The same as text, as ``.address.tags``.
+        call: What is called there; None to look at the value only.
+    """
+
+    key: Any
+    at: int = 0
+    path: str = ""
+    call: Call | None = None
+
+    def apply(self, content: Content) -> None:
+        """Change the value under the key."""
+        self.change(content[self.key])
+
+    def change(self, value: Any) -> None:
+        """Change *value*, which is the one that it was drawn for, or the same."""
+        if self.call is None:
+            return
+        method, arguments = self.call
+        part = next(f.value for n, f in enumerate(facts(value)) if n == self.at)
+        if method.startswith("."):
+            setattr(part, method[1:], *arguments)
+        else:
+            getattr(part, method)(*arguments)
+
+    def __repr__(self) -> str:
+        where = f"db[{self.key!r}]{self.path}"
+        if self.call is None:
+            return f"<{where}>"
+        method, arguments = self.call
+        if method.startswith("."):
+            return f"<{where}{method} = {arguments[0]!r}>"
+        if method == "__setitem__":
+            return f"<{where}[{arguments[0]!r}] = {arguments[1]!r}>"
+        return f"<{where}.{method}({', '.join(map(repr, arguments))})>"
+
+
+@st.composite
+def changes(  # noqa: D417 - the first is Hypothesis' own
+    draw: st.DrawFn,
+    content: Mapping[Any, Any],
+    keys: st.SearchStrategy[Any],
+    values: st.SearchStrategy[Any],
+    fits: Callable[[Any], bool],
+) -> Change:
+    """Draw any change of what *content* holds now.
+
+    Args:
+        content: The dict.
+        keys: What keys are drawn from.
+        values: What values are drawn from.
+        fits: Tells whether a value that was edited can be stored.
+    """
+    kinds = ["write"] if not content else ["write", "del", "pop", "move", "edit"]
+    kind = draw(st.sampled_from(kinds))
+    if kind == "write":
+        return Write({draw(keys): draw(values)})
+    if kind == "edit":
+        return draw(edits(content, values, fits))
+    return Remove(draw(st.sampled_from(list(content))), kind)
+
+
+@st.composite
+def edits(  # noqa: D417 - as above
+    draw: st.DrawFn,
+    content: Mapping[Any, Any],
+    values: st.SearchStrategy[Any],
+    fits: Callable[[Any], bool],
+) -> Edit:
+    """Draw a change of one value of *content* in place.
+
+    Its parts come from another value, drawn for that. What cannot be changed so
+    is only looked at.
+
+    Args:
+        content: A dict with at least one key.
+        values: What values are drawn from.
+        fits: Tells whether a value that was edited can be stored.
+    """
+    key = draw(st.sampled_from(list(content)))
+    other = draw(values)
+    places = list(_places(content[key]))
+    if not places:
+        return Edit(key)
+    at, place = draw(st.sampled_from(places))
+    calls = list(_calls(place.value, other))
+    if not calls:
+        return Edit(key)
+    call = draw(st.sampled_from(calls))
+    edit = Edit(key, at, place.path[1:], call)
+    return edit if _can_be(edit, content[key], fits) else Edit(key)
+
+
+def is_mutable(value: object) -> bool:
+    """Tell whether *value* can be changed in place."""
+    return _kind(value) is not None
+
+
+def _can_be(edit: Edit, value: Any, fits: Callable[[Any], bool]) -> bool:
+    """Try an edit with a copy."""
+    edit, value = deepcopy((edit, value))
+    try:
+        edit.change(value)
+    except Exception:  # noqa: BLE001 -- a frozen class, a validator: whatever it raises
+        return False
+    return fits(value)
+
+
+# --- where ----------------------------------------------------------------------------
+
+
+def _places(value: Any) -> Iterator[tuple[int, Fact]]:
+    """Find the parts that can be changed, outermost first, by their numbers.
+
+    A part that is in a value twice is left alone: it is two after the next load.
+    """
+    found = [
+        (number, fact)
+        for number, fact in enumerate(facts(value))
+        if _kind(fact.value) and "._to_dict()" not in fact.path
+    ]
+    ids = [id(fact.value) for _, fact in found]
+    for (number, fact), each in zip(found, ids, strict=True):
+        if ids.count(each) == 1:
+            yield number, fact
+
+
+def _kind(value: object) -> type | None:
+    return next((kind for kind in _CALLS if isinstance(value, kind)), None)
+
+
+def _calls(place: Any, other: Any) -> Iterator[Call]:
+    """List what can be done to a container or model, with parts of another value."""
+    kind = _kind(place)
+    if kind is None:
+        return
+    alike = (fact.value for fact in facts(other) if class_of(fact.value) is type(place))
+    yield from _CALLS[kind](place, next(alike, None), other)
+
+
+# --- what -----------------------------------------------------------------------------
+
+
+def _of_model(_place: Model, alike: Model | None, _: Any) -> Iterator[Call]:
+    if alike is None:
+        return
+    for name in _names(alike):
+        if hasattr(alike, name):
+            yield f".{name}", (getattr(alike, name),)
+
+
+def _names(model: Model) -> list[str]:
+    options = class_options(class_of(model))
+    if not options.declared:
+        return list(public(model))
+    found: list[attrs.Attribute[Any]] = [
+        each for each in options.attributes if options_of(each).stored
+    ]
+    return [each.name for each in found]
+
+
+def _of_dict(
+    place: dict[Any, Any], alike: dict[Any, Any] | None, other: Any
+) -> Iterator[Call]:
+    if alike:
+        yield "update", (alike,)
+    for key in list(place)[:1]:
+        yield "pop", (key,)
+        yield "__setitem__", (key, place[key] if alike is None else other)
+    yield "__setitem__", ("new", other)
+    yield "clear", ()
+
+
+def _of_list(place: list[Any], alike: list[Any] | None, other: Any) -> Iterator[Call]:
+    if alike:
+        yield "extend", (alike,)
+        yield "insert", (0, alike[0])
+    yield "append", (other,)
+    if place:
+        yield "pop", ()
+        yield "__setitem__", (0, alike[0] if alike else other)
+        yield "reverse", ()
+        yield "clear", ()
+
+
+def _of_deque(place: deque[Any], alike: deque[Any] | None, _: Any) -> Iterator[Call]:
+    if alike:
+        yield "extend", (list(alike),)
+    if place:
+        yield "popleft", ()
+        yield "rotate", (1,)
+        yield "clear", ()
+
+
+def _of_set(place: set[Any], alike: set[Any] | None, _: Any) -> Iterator[Call]:
+    if alike:
+        yield "update", (alike,)
+    for item in sorted(place, key=repr)[:1]:
+        yield "discard", (item,)
+        yield "clear", ()
+
+
+def _of_bytearray(place: bytearray, alike: bytearray | None, _: Any) -> Iterator[Call]:
+    yield "extend", (alike or b"\0",)
+    if place:
+        yield "pop", ()
+
+
+_CALLS: Final[dict[type, Callable[[Any, Any, Any], Iterator[Call]]]] = {
+    Model: _of_model,
+    dict: _of_dict,
+    list: _of_list,
+    deque: _of_deque,
+    set: _of_set,
+    bytearray: _of_bytearray,
+}
+"""What can be changed in place, with what can be done to it."""

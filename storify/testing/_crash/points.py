@@ -1,0 +1,265 @@
+"""The crash points of a scenario, one after the other."""
+
+import os
+import random
+import shutil
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from itertools import count, groupby, pairwise
+from pathlib import Path
+
+from storify.testing._crash.child import run_in_child
+from storify.testing._crash.crashed import Crashed
+from storify.testing._crash.depth import most_of
+from storify.testing._crash.plan import KINDS, Kind, Point, describe, plan
+from storify.testing._crash.power import Model, replay, write_folder
+from storify.testing._crash.run import Report, Run, Scenario
+
+__all__ = ["CrashPoints", "crash_points"]
+
+
+def crash_points(
+    scenario: Scenario,
+    root: str | os.PathLike[str],
+    *,
+    kinds: Collection[Kind] = KINDS,
+    most: int | None = None,
+    subprocess: bool = False,
+) -> "CrashPoints":
+    """End *scenario* at each disk call that it makes, and see what is left.
+
+    ::
+
+        def scenario(root, done):
+            with Storify(root) as sf:
+                users = sf.get_db("users", model=User)
+                users["u1"] = User("Ann")
+                users.flush()
+                done("u1")
+                users["u2"] = User("Bob")
+
+        def test_what_was_acknowledged_is_there(tmp_path):
+            for crashed in crash_points(scenario, root=tmp_path):
+                with crashed.reopen() as sf:
+                    users = sf.get_db("users", model=User)
+                    assert set(crashed.done) <= set(users)
+
+    The scenario is run once without a fault, at once, to find its disk calls. The
+    loop then runs it anew for each, in a fresh folder, and ends it there; see
+    `Kind`. Nothing of a run writes after its end: not its ``with`` blocks, its
+    finalizers or its autosave, and nothing when the program exits. What a program
+    would save at its exit is not saved: the end is a crash here, too.
+
+    What counts are the calls that storify makes in the folder. Files that a
+    scenario writes by itself are left as they are, also by a power cut. Nothing
+    waits for the disk, so a point takes milliseconds. Each run must make the same
+    calls: an autosave thread is not started for its databases (call ``sf.tick()``
+    where it would save), and other threads must not write.
+
+    Args:
+        scenario: ``scenario(root)`` opens its databases in that folder and does
+            something. With a second parameter it is called as
+            ``scenario(root, done)``: what it gives to ``done`` before the crash is
+            in `Crashed.done`, copied.
+        root: Where the folders are made; only that of a point where the loop was
+            left is still there afterwards.
+        kinds: What happens at the calls.
+        most: So many points at most, spread over all; always the same ones. In a
+            test marked ``storify_crash``, pytest's ``--storify-crash`` overrides it.
+        subprocess: Run the scenario in a process of its own each time, which is
+            really killed. It costs a new interpreter, so think of *most*; the
+            scenario must be a function of a module.
+
+    Returns:
+        The points: ``len()`` counts them, a loop runs them and gives what each has
+        left, `CrashPoints.summary` tells in one line.
+
+    Raises:
+        AssertionError: There is no such point: the scenario makes no disk call.
+        ValueError: There is no such kind, or *most* is not positive.
+        Exception: What the scenario raises without any fault.
+    """
+    return CrashPoints(
+        scenario,
+        root,
+        kinds=kinds,
+        most=most_of(most),
+        run=run_in_child if subprocess else _run,
+    )
+
+
+def _run(
+    scenario: Scenario, folder: Path, at: int = 0, what: int | str = "kill"
+) -> Report:
+    return Run(scenario, folder, at, what)()
+
+
+class CrashPoints:
+    """The crash points of one scenario; made by `crash_points`.
+
+    Iterating runs the scenario for each of them and gives a `Crashed`. It may be
+    done again.
+
+    Attributes:
+        calls: How many disk calls the scenario makes.
+        points: Where it is ended, in order.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        root: str | os.PathLike[str],
+        *,
+        kinds: Collection[Kind],
+        most: int | None,
+        run: Callable[..., Report],
+    ) -> None:
+        _require_sense(kinds, most)
+        self._scenario = scenario
+        self._run = run
+        # A link in the path would make others of the paths that the engine uses.
+        self._root = Path(root).resolve()
+        work = self._make_work()
+        folder = _fresh(work)
+        report = run(scenario, folder)
+        if report.error is not None:
+            raise report.error
+        planned = plan(report, folder, kinds)
+        shutil.rmtree(work)
+        _require_calls(report.calls)
+        _require_points(planned, kinds)
+        self.calls: int = len(report.calls)
+        self.points: tuple[Point, ...] = tuple(_spread(planned, most))
+
+    def __len__(self) -> int:
+        """Count the points."""
+        return len(self.points)
+
+    def summary(self) -> str:
+        """Tell in one line how many there are of each kind."""
+        found = Counter(point.kind for point in self.points)
+        kinds = ", ".join(f"{found[kind]} {kind}" for kind in KINDS if found[kind])
+        return f"{self.calls} disk calls, {len(self)} crash points: {kinds}"
+
+    def __repr__(self) -> str:
+        """Tell how many points of which kinds there are."""
+        return f"<CrashPoints {self.summary()}>"
+
+    def __iter__(self) -> Iterator[Crashed]:
+        """End the scenario at each point; give what that left."""
+        work = self._make_work()
+        for (number, what), group in groupby(self.points, _run_of):
+            points = list(group)
+            name = what if isinstance(what, str) else points[0].kind
+            place = work / f"call {number}, {name}"
+            yield from self._crash(place, number, what, points)
+        work.rmdir()
+
+    def _make_work(self) -> Path:
+        """Make a folder for one loop."""
+        self._root.mkdir(parents=True, exist_ok=True)
+        names = (self._root / f"crash-points-{number}" for number in count(1))
+        work = next(path for path in names if not path.exists())
+        work.mkdir()
+        return work
+
+    def _crash(
+        self, place: Path, number: int, what: int | str, points: Sequence[Point]
+    ) -> Iterator[Crashed]:
+        """Run once, and give what it left in one way or several."""
+        folder = _fresh(place)
+        report = self._run(self._scenario, folder, number, what)
+        _require_same(report, points[0], folder)
+        disk: Model | None = None
+        for which, point in enumerate(points):
+            left = place / f"left-{which}"
+            if point.way is None:
+                folder.rename(left)
+            else:
+                disk = disk or replay(report.log, folder)
+                write_folder(disk.after(point.way), left)
+                _copy_unmet(folder, left, report.met)
+            crashed = Crashed(point, left, report)
+            try:
+                yield crashed
+            finally:
+                crashed.close()
+            shutil.rmtree(left)
+        shutil.rmtree(place)
+
+
+def _run_of(point: Point) -> tuple[int, int | str]:
+    return point.number, point.what
+
+
+def _fresh(place: Path) -> Path:
+    folder = place / "run"
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _copy_unmet(source: Path, target: Path, met: set[str]) -> None:
+    """Add the files that storify never touched: the scenario's own."""
+    for path in sorted(source.rglob("*")):
+        to = target / path.relative_to(source)
+        if str(path) in met or to.exists() or not to.parent.is_dir():
+            continue
+        if path.is_dir():
+            to.mkdir()
+        else:
+            shutil.copy2(path, to)
+
+
+def _spread(points: list[Point], most: int | None) -> list[Point]:
+    """Choose so many, one of each stretch of the list, and the end."""
+    if most is None or len(points) <= most:
+        return points
+    chance = random.Random(most)  # noqa: S311 - repeatable, not secret
+    edges = [len(points) * part // most for part in range(most + 1)]
+    some = [points[chance.randrange(low, high)] for low, high in pairwise(edges)]
+    return [*some[:-1], points[-1]]
+
+
+def _require_sense(kinds: Collection[str], most: int | None) -> None:
+    unknown = set(kinds) - set(KINDS)
+    if unknown or isinstance(kinds, str):
+        msg = f"kinds must be some of {KINDS}: {kinds!r}"
+        raise ValueError(msg)
+    if most is not None and most < 1:
+        msg = f"most must be a number of points, 1 or more: {most}"
+        raise ValueError(msg)
+
+
+def _require_calls(calls: Sequence[object]) -> None:
+    if not calls:
+        msg = (
+            "no crash point: the scenario made no disk call in the folder that it was "
+            "given, as with memory:// or another folder; open Storify(root)"
+        )
+        raise AssertionError(msg)
+
+
+def _require_points(points: Sequence[Point], kinds: Collection[Kind]) -> None:
+    if not points:
+        msg = f"no crash point: no disk call of the scenario can be {tuple(kinds)}"
+        raise AssertionError(msg)
+
+
+def _require_same(report: Report, point: Point, folder: Path) -> None:
+    """See that the run came to its point, by the same way.
+
+    Raises:
+        AssertionError: It made other calls, or a check in the scenario failed.
+    """
+    error = report.error
+    if isinstance(error, AssertionError) or (error and isinstance(point.what, str)):
+        error.add_note(f"crash point: {point}")
+        raise error
+    reached = report.calls[point.number - 1 : point.number]
+    found = " ".join(describe(call, folder) for call in reached)
+    if found.partition(" ")[0] != point.call.partition(" ")[0]:
+        msg = (
+            f"the scenario is not the same in each run: {point}, but now that call is "
+            f"{found or 'not made'}; keep chance, clocks and threads out of it"
+        )
+        raise AssertionError(msg)

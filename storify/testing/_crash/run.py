@@ -1,0 +1,265 @@
+"""One run of a scenario in a folder of its own, which may end at a disk call.
+
+After its end nothing of the run writes: its databases count as closed, and their
+engines refuse. Its files are those that it had at that moment.
+"""
+
+import inspect
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
+from weakref import ref
+
+from storify._autosave import Saves, autosaver
+from storify._manager import Storify
+from storify.codec import Codec
+from storify.database import _farewell
+from storify.database._session import Session
+from storify.engine import Engine
+from storify.exceptions import DatabaseClosedError
+from storify.models import Registry
+from storify.testing._crash.faults import Fault, Killed, injected, replaced
+from storify.testing._crash.recorder import Entry, Recorder
+
+__all__ = ["Call", "Report", "Run", "Scenario"]
+
+T = TypeVar("T")
+
+Scenario: TypeAlias = (
+    Callable[[Path], object] | Callable[[Path, Callable[[Any], None]], object]
+)
+"""What a user wants to see ended: ``scenario(root)`` or ``scenario(root, done)``."""
+
+
+class Call(NamedTuple):
+    """One disk call.
+
+    Attributes:
+        name: Of the function in ``os``.
+        path: What it is about, in the folder of the run.
+        creates: Whether it opens a file that need not exist.
+        changes: How many changes of the disk there were before it.
+        done: How often the scenario had said that something is done.
+    """
+
+    name: str
+    path: str
+    creates: bool
+    changes: int
+    done: int
+
+
+@dataclass
+class Report:
+    """What is known of a run after its end.
+
+    Attributes:
+        calls: Its disk calls.
+        log: The changes of the disk, for a power cut.
+        met: The paths whose content is in the log.
+        done: What the scenario said is done.
+        error: What it raised.
+        completed: Whether it returned.
+        home: The folder of its first `Storify`, seen from that of the run.
+        models: The classes that its databases know.
+    """
+
+    calls: list[Call] = field(default_factory=list[Call])
+    log: list[Entry] = field(default_factory=list[Entry])
+    met: set[str] = field(default_factory=set[str])
+    done: list[Any] = field(default_factory=list[Any])
+    error: Exception | None = None
+    completed: bool = False
+    home: str | None = None
+    models: list[type[Any]] = field(default_factory=list[type[Any]])
+
+
+class _Ended:
+    """Stands where the engine of an ended run was."""
+
+    def __getattr__(self, name: str) -> NoReturn:
+        msg = (
+            f"cannot use a database of a run that has ended at its crash point "
+            f"({name}); open what it left with reopen()"
+        )
+        raise DatabaseClosedError(msg)
+
+
+class _Tracing(Fault):
+    """A fault that also writes down where it could strike."""
+
+    run: "Run"
+
+    def note(self, name: str, path: str, args: tuple[Any, ...]) -> None:
+        creates = name == "open" and bool(args[1] & os.O_CREAT)
+        if name in {"rename", "replace", "link"}:
+            path = args[1]  # the new name says more
+        report = self.run.report
+        changes, done = len(report.log), len(report.done)
+        report.calls.append(Call(name, path, creates, changes, done))
+
+    def die(self) -> NoReturn:
+        self.dead = True
+        if self.run.last_words is not None:
+            self.run.last_words()
+        raise Killed
+
+
+class Run:
+    """One run of a scenario.
+
+    Args:
+        scenario: The user's.
+        folder: Its root, empty and without links in its path.
+        at: The number of the disk call where something happens; 0 for none.
+        what: As in `Fault`.
+        last_words: Called at the end of a killed run, in the midst of the call: a
+            process of its own ends there.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        folder: Path,
+        at: int = 0,
+        what: int | str = "kill",
+        last_words: Callable[[], object] | None = None,
+    ) -> None:
+        self.folder = folder
+        self.last_words = last_words
+        self._scenario = scenario
+        recorder = Recorder(met={str(folder)})
+        assert recorder.met is not None  # noqa: S101 - it was given
+        self.report = Report(log=recorder.log, met=recorder.met)
+        self._fault = _Tracing(at, what, under=recorder, within=str(folder))
+        self._fault.run = self
+        self._sessions: list[ref[Session]] = []
+        self._storifys: list[ref[Storify]] = []
+        self._codecs: list[Codec] = []
+
+    def __call__(self) -> Report:
+        """Run to the end, or to the call where the program is killed."""
+        report, fault = self.report, self._fault
+        with self._watched():
+            try:
+                self._act()
+                report.completed = not fault.dead
+            except Killed:
+                pass  # it is dead, as it should be
+            except Exception as error:  # noqa: BLE001 - it is told, not judged
+                report.error = None if fault.dead else error
+            finally:
+                self._end()
+        return report
+
+    def _act(self) -> None:
+        # A scenario that wants to be told less is given less.
+        scenario = cast("Callable[..., object]", self._scenario)
+        if wants_done(self._scenario):
+            scenario(self.folder, self._done)
+        else:
+            scenario(self.folder)
+
+    def _done(self, what: Any) -> None:
+        if self._fault.dead:
+            raise Killed
+        # As it is now: the scenario may go on to change it.
+        self.report.done.append(deepcopy(what))
+
+    # -- what belongs to it ------------------------------------------------------
+
+    @contextmanager
+    def _watched(self) -> Generator[None]:
+        """Put the disk in our hands, and hear of each database that is opened."""
+        with ExitStack() as stack:
+            stack.enter_context(injected(self._fault))
+            for owner, name, stand_in in (
+                (autosaver, "watch", self._watch(autosaver.watch)),
+                (_farewell, "remember", self._remember(_farewell.remember)),
+                (sys, "unraisablehook", _without_killed(sys.unraisablehook)),
+            ):
+                stack.enter_context(replaced(owner, name, stand_in))
+            yield
+
+    def _holds(self, path: str) -> bool:
+        return self._fault.place(os.path.abspath(path)) is not None
+
+    def _watch(self, real: Callable[[Saves], None]) -> Callable[[Saves], None]:
+        """Keep the autosave away: its thread would make each run another one."""
+
+        def watch(target: Saves) -> None:
+            if not isinstance(target, Storify) or not self._holds(target.root):
+                real(target)
+                return
+            self._storifys.append(ref(target))
+            if self.report.home is None:
+                self.report.home = os.path.relpath(target.root, self.folder)
+
+        return watch
+
+    def _remember(self, real: Callable[[Session], None]) -> Callable[[Session], None]:
+        def remember(session: Session) -> None:
+            real(session)
+            if self._holds(session.engine.location):
+                self._sessions.append(ref(session))
+                self._codecs.append(session.codec)
+
+        return remember
+
+    def _end(self) -> None:
+        """Let nothing write any more: no finalizer, no exit, no object kept."""
+        self._fault.dead = True
+        ended = cast("Engine", _Ended())
+        for session in _living(self._sessions):
+            _farewell.forget(session)
+            session.engine = session.syncing._engine = ended
+        for sf in _living(self._storifys):
+            sf._catalog = cast("Any", ended)
+        self.sum_up()
+
+    def sum_up(self) -> None:
+        """Complete the report."""
+        self.report.models = known_models(self._codecs)
+
+
+def wants_done(scenario: Scenario) -> bool:
+    """Whether a scenario takes a second argument."""
+    wanted = inspect.signature(scenario).parameters.values()
+    positional = {
+        inspect.Parameter.POSITIONAL_ONLY,
+        inspect.Parameter.POSITIONAL_OR_KEYWORD,
+    }
+    return sum(p.kind in positional and p.default is p.empty for p in wanted) > 1
+
+
+def _living(refs: Sequence[ref[T]]) -> Iterator[T]:
+    for each in refs:
+        found = each()
+        if found is not None:  # an empty Storify is false
+            yield found
+
+
+def known_models(codecs: Sequence[Codec]) -> list[type[Any]]:
+    """The model classes that databases know, each once."""
+    found: dict[type[Any], None] = {}
+    for codec in codecs:
+        registry: Registry = cast("Any", codec._unstructure).__self__
+        found.update(dict.fromkeys(registry._by_class))
+    return list(found)
+
+
+def _without_killed(
+    real: Callable[[Any], object],
+) -> Callable[[Any], object]:
+    """Say nothing of a finalizer that was killed: nobody is left to hear it."""
+
+    def hook(unraisable: Any) -> None:
+        if not isinstance(unraisable.exc_value, Killed):
+            real(unraisable)
+
+    return hook

@@ -1,0 +1,152 @@
+"""Objects of declared classes, made of drawn values.
+
+By the constructor of the class, so that what it refuses is never drawn. Where a
+converter does not take what its field holds, the values are set as a load sets them.
+"""
+
+from typing import Any, Final, cast
+
+import attrs
+from hypothesis import reject
+from hypothesis import strategies as st
+
+from storify.models import Model
+from storify.models.fields import convert
+from storify.models.options import class_options
+from storify.models.state import blank, state_of
+
+from ._nesting import deeper
+
+__all__ = ["Part", "declared_objects", "is_computed"]
+
+Strategy = st.SearchStrategy[Any]
+
+_DEFAULTS_1_IN: Final = 8
+
+
+class Part:
+    """A field that is drawn.
+
+    Args:
+        attribute: The field.
+        strategy: What it is drawn from.
+        is_given: Whether the user gave the strategy.
+        is_wanted: Whether it is always drawn, though it has a default.
+    """
+
+    def __init__(
+        self,
+        attribute: "attrs.Attribute[Any]",
+        strategy: Strategy,
+        *,
+        is_given: bool = False,
+        is_wanted: bool = False,
+    ) -> None:
+        self.attribute = attribute
+        self.strategy = strategy
+        self.is_given = is_given
+        self.is_wanted = is_wanted
+
+    def __repr__(self) -> str:
+        # Hypothesis shows what it drew from
+        return f"{self.attribute.name}={self.strategy!r}"
+
+    @property
+    def may_be_left_out(self) -> bool:
+        """Whether the default is one possible value."""
+        has_default = self.attribute.default is not attrs.NOTHING
+        return has_default and not self.is_given and not self.is_wanted
+
+
+def is_computed(cls: type, attribute: "attrs.Attribute[Any]") -> bool:
+    """Tell whether the class finds a field's value itself, from others."""
+    if attribute.init:
+        return False
+    default: Any = attribute.default
+    takes_self = getattr(default, "takes_self", False)
+    return takes_self or hasattr(cls, "__attrs_post_init__")
+
+
+@st.composite
+def declared_objects(draw: st.DrawFn, cls: type[Model], parts: list[Part]) -> Model:
+    """Give objects of *cls* with these fields drawn."""
+    values: dict[str, Any] = {}
+    with deeper():
+        for part in parts:
+            value = draw(part.strategy)
+            if part.may_be_left_out and draw(_rarely()):
+                continue
+            values[part.attribute.name] = value
+    given = {part.attribute.name for part in parts if part.is_given}
+    return _make(cls, values, given)
+
+
+def _rarely() -> st.SearchStrategy[bool]:
+    return st.integers(1, _DEFAULTS_1_IN).map(lambda n: n == _DEFAULTS_1_IN)
+
+
+def _make(cls: type[Model], values: dict[str, Any], given: set[str]) -> Model:
+    """Make an object of drawn values; one that its class refuses is none."""
+    attributes = {a.name: a for a in class_options(cls).attributes}
+    refused = {
+        name
+        for name, value in values.items()
+        if name not in given and not _is_converted(attributes[name], value)
+    }
+    try:
+        return _as_loaded(cls, values, refused) if refused else _called(cls, values)
+    except Exception as err:
+        if _ran_post_init(cls, err) and not isinstance(err, ValueError):
+            raise
+        reject()
+
+
+def _called(cls: type[Model], values: dict[str, Any]) -> Model:
+    attributes = {a.name: a for a in class_options(cls).attributes}
+    after = {n: x for n, x in values.items() if not attributes[n].init}
+    obj = cls(
+        **{str(attributes[n].alias): x for n, x in values.items() if n not in after}
+    )
+    if after:
+        state_of(obj).update(after)
+        attrs.validate(cast("Any", obj))
+    return obj
+
+
+def _as_loaded(cls: type[Model], values: dict[str, Any], refused: set[str]) -> Model:
+    """Make an object that holds what some of its converters do not take."""
+    obj: Model = blank(cls)
+    attributes = {a.name: a for a in class_options(cls).attributes}
+    for name, value in values.items():
+        kept = name in refused or not attributes[name].init
+        held = value if kept else convert(attributes[name], obj, value)
+        state_of(obj)[name] = held
+    attrs.validate(cast("Any", obj))
+    post_init = getattr(obj, "__attrs_post_init__", None)
+    if post_init is not None:
+        post_init()
+    return obj
+
+
+def _is_converted(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
+    """Tell whether the converter of a field takes what the field holds."""
+    converter: Any = cast("Any", attribute).converter
+    if converter is None or getattr(converter, "takes_self", False):
+        return True
+    try:
+        convert(attribute, None, value)
+    except (TypeError, AttributeError):
+        return False
+    except Exception:  # noqa: BLE001 -- it takes such values, but not this one
+        reject()
+    return True
+
+
+def _ran_post_init(cls: type[Model], err: Exception) -> bool:
+    code = getattr(getattr(cls, "__attrs_post_init__", None), "__code__", None)
+    place = err.__traceback__
+    while place is not None:
+        if place.tb_frame.f_code is code:
+            return True
+        place = place.tb_next
+    return False

@@ -1,0 +1,354 @@
+"""Strategies for values without parts, one for each class, within bounds.
+
+*odd* adds what breaks stores: NaN with a payload, -0.0, the edges of 64 bits, lone
+surrogates, NUL, text that looks like a keyname, folds and zones that nobody has.
+"""
+
+import datetime as dt
+import ipaddress
+import math
+import pathlib
+import re
+import struct
+import uuid
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from hypothesis import strategies as st
+
+from ._bounds import FREE, Bounds
+
+__all__ = ["SCALARS", "hashable_scalars", "is_hashable", "scalars", "text"]
+
+Strategy = st.SearchStrategy[Any]
+
+_EDGES: Final = tuple(
+    edge + step for edge in (-(2**63), 0, 2**63, 2**64) for step in (-1, 0, 1)
+)
+_ODD_NAN: Final[float] = struct.unpack(">d", bytes.fromhex("7ff8000000000abc"))[0]
+LOOK_ALIKES: Final = ("", "\0", "__", "__A__", "__storify_ref__", "_v", "\ud800")
+
+
+# --- numbers --------------------------------------------------------------------------
+
+
+def integers(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give ints, if odd those about the edges of 64 bits and large ones more often."""
+    least, most = _whole(bounds.least, 1), _whole(bounds.most, -1)
+    if isinstance(bounds.step, int):
+        step = bounds.step
+        low = None if least is None else -(-least // step)
+        high = None if most is None else most // step
+        return st.integers(low, high).map(lambda n: n * step)
+    plain = st.integers(least, most)
+    edges = [
+        n
+        for n in (*_EDGES, 10**50, -(10**50))
+        if (least is None or n >= least) and (most is None or n <= most)
+    ]
+    return plain | st.sampled_from(edges) if odd and edges else plain
+
+
+def _whole(limit: tuple[Any, bool] | None, inward: int) -> int | None:
+    if limit is None or (isinstance(limit[0], float) and not math.isfinite(limit[0])):
+        return None
+    bound, is_open = limit
+    whole: int = math.ceil(bound) if inward > 0 else math.floor(bound)
+    return whole + inward if is_open and whole == bound else whole
+
+
+def floats(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give floats; if odd any 64 bits, and ints, which are floats to type checkers."""
+    if bounds.least is None and bounds.most is None:
+        if not odd:
+            return st.floats(allow_nan=False)
+        bits = st.binary(min_size=8, max_size=8)
+        any_bits = bits.map(lambda b: struct.unpack(">d", b)[0])
+        special = st.sampled_from((-0.0, math.nan, _ODD_NAN, -math.inf, 5e-324))
+        return st.one_of(st.floats(), any_bits, special, st.integers(-9, 9))
+    least, least_open = _float(bounds.least)
+    most, most_open = _float(bounds.most)
+    return st.floats(
+        least,
+        most,
+        allow_nan=False,
+        exclude_min=least_open,
+        exclude_max=most_open,
+    )
+
+
+def _float(limit: tuple[Any, bool] | None) -> tuple[float | None, bool]:
+    if limit is None:
+        return None, False
+    bound = float(limit[0])
+    # rounded, it may lie outside; then the check of the bound itself filters
+    return bound, limit[1] and bound == limit[0]
+
+
+def decimals(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give decimals; if odd also NaN of both kinds and those of many zeros."""
+    least, most = _bound(bounds.least), _bound(bounds.most)
+    if least is not None or most is not None:
+        return st.decimals(least, most, allow_nan=False, allow_infinity=False)
+    plain = st.decimals(allow_nan=odd)
+    odd_ones = ("sNaN", "-sNaN12", "-0", "0E-999999", "1E+999999", "1.10")
+    return plain | st.sampled_from(odd_ones).map(Decimal) if odd else plain
+
+
+def _bound(limit: tuple[Any, bool] | None) -> Any:
+    return None if limit is None else limit[0]
+
+
+def fractions(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
+    """Give fractions."""
+    return st.fractions(_bound(bounds.least), _bound(bounds.most))
+
+
+def complexes(_: Bounds, *, odd: bool) -> Strategy:
+    """Give complex numbers."""
+    return st.complex_numbers(allow_nan=odd)
+
+
+# --- text and bytes -------------------------------------------------------------------
+
+
+def text(bounds: Bounds = FREE, *, odd: bool) -> Strategy:
+    """Give strings; if odd with lone surrogates, NUL, and like keynames."""
+    sizes: dict[str, Any] = {"min_size": bounds.min_len, "max_size": bounds.max_len}
+    patterns = [p for p in bounds.patterns if isinstance(p[0].pattern, str)]
+    if patterns:
+        return _matching(patterns[0])
+    plain = st.text(**sizes)
+    if not odd:
+        return plain
+    odd_ones = [each for each in LOOK_ALIKES if _fits(each, bounds)]
+    surrogates = st.text(st.characters(codec=None), **sizes)
+    return st.one_of(plain, surrogates, *[st.sampled_from(odd_ones)] * bool(odd_ones))
+
+
+def _fits(value: Any, bounds: Bounds) -> bool:
+    longest = len(value) if bounds.max_len is None else bounds.max_len
+    return bounds.min_len <= len(value) <= longest
+
+
+def _matching(pattern: tuple["re.Pattern[Any]", str]) -> Strategy:
+    regex, how = pattern
+    if how == "match":
+        regex = re.compile(rf"\A(?:{regex.pattern})", regex.flags)
+    return st.from_regex(regex, fullmatch=how == "fullmatch")
+
+
+def binaries(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give bytes; if odd also those of an escape and of a record."""
+    patterns = [p for p in bounds.patterns if isinstance(p[0].pattern, bytes)]
+    if patterns:
+        return _matching(patterns[0])
+    plain = st.binary(min_size=bounds.min_len, max_size=bounds.max_len)
+    odd_ones = [
+        each for each in (b"\x81\xa5__A__", b"\xc7\x00\x1a") if _fits(each, bounds)
+    ]
+    return plain | st.sampled_from(odd_ones) if odd and odd_ones else plain
+
+
+# --- times ----------------------------------------------------------------------------
+
+
+@lru_cache
+def _zone_names() -> tuple[str, ...]:
+    names = ("Europe/Berlin", "America/New_York", "Asia/Kathmandu", "UTC")
+    return tuple(name for name in names if _is_known(name))
+
+
+def _is_known(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except ZoneInfoNotFoundError:
+        return False  # a system without a time zone database
+    return True
+
+
+def zones(*, odd: bool) -> Strategy:
+    """Give UTC, IANA zones and offsets; if odd those of microseconds, and named."""
+    named = (
+        st.sampled_from(_zone_names()).map(ZoneInfo) if _zone_names() else st.nothing()
+    )
+    quarters = st.integers(-56, 56).map(lambda n: dt.timedelta(minutes=15 * n))
+    plain = st.one_of(st.just(dt.UTC), quarters.map(dt.timezone), named)
+    if not odd:
+        return plain
+    micros = st.integers(-86_399_999_999, 86_399_999_999)
+    offsets = micros.map(lambda n: dt.timedelta(microseconds=n))
+    with_names = st.builds(dt.timezone, offsets, text(odd=True))
+    return st.one_of(plain, offsets.map(dt.timezone), with_names)
+
+
+def _zones_of(bounds: Bounds, *, odd: bool) -> Strategy:
+    limit = _bound(bounds.least) or _bound(bounds.most)
+    if limit is not None and bounds.zone == ():
+        return st.just(limit.tzinfo)  # others cannot be compared with it
+    match bounds.zone:
+        case ():
+            return st.none() | zones(odd=odd)
+        case (None | dt.tzinfo() as zone,):
+            return st.just(zone)
+        case (str() as name,):
+            return st.just(ZoneInfo(name))
+        case _:
+            return zones(odd=odd)
+
+
+def _with_zones(plain: Strategy, bounds: Bounds, *, odd: bool) -> Strategy:
+    zone = _zones_of(bounds, odd=odd)
+    folds = st.integers(0, 1) if odd else st.just(0)
+    return st.builds(_in_zone, plain, zone, folds)
+
+
+def _in_zone(time: Any, zone: dt.tzinfo | None, fold: int) -> Any:
+    return time.replace(tzinfo=zone, fold=fold)
+
+
+def datetimes(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give datetimes, naive and aware; if odd with folds and odd zones."""
+    least, most = _naive(bounds.least), _naive(bounds.most)
+    plain = st.datetimes(least or dt.datetime.min, most or dt.datetime.max)  # noqa: DTZ901 -- the zone is added
+    return _with_zones(plain, bounds, odd=odd)
+
+
+def times(bounds: Bounds, *, odd: bool) -> Strategy:
+    """Give times of the day, as `datetimes`."""
+    least, most = _naive(bounds.least), _naive(bounds.most)
+    plain = st.times(least or dt.time.min, most or dt.time.max)
+    return _with_zones(plain, bounds, odd=odd)
+
+
+def _naive(limit: tuple[Any, bool] | None) -> Any:
+    return None if limit is None else limit[0].replace(tzinfo=None)
+
+
+def dates(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
+    """Give dates."""
+    least, most = _bound(bounds.least), _bound(bounds.most)
+    return st.dates(least or dt.date.min, most or dt.date.max)
+
+
+def timedeltas(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
+    """Give durations."""
+    least, most = _bound(bounds.least), _bound(bounds.most)
+    lowest = dt.timedelta.min if least is None else least
+    return st.timedeltas(lowest, dt.timedelta.max if most is None else most)
+
+
+# --- names and addresses --------------------------------------------------------------
+
+
+def paths(cls: type[pathlib.PurePath], start: str = "") -> Callable[..., Strategy]:
+    """Make what gives paths of *cls*."""
+
+    def give(_: Bounds, *, odd: bool) -> Strategy:
+        letters = "ab. ü\udc80" if odd else "ab. ü"
+        names = st.lists(st.text(letters, min_size=1), max_size=3)
+        return names.map(lambda found: cls(*([start] if start else []), *found))
+
+    return give
+
+
+def _networks(bits: int, make: Callable[[Any], Any]) -> Callable[..., Strategy]:
+    def give(_: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
+        return st.tuples(st.integers(0, 2**bits - 1), st.integers(0, bits)).map(make)
+
+    return give
+
+
+def _scoped(_: Bounds, *, odd: bool) -> Strategy:
+    plain = st.ip_addresses(v=6)
+    scoped = plain.map(lambda a: ipaddress.IPv6Address(f"{a}%eth0"))
+    return plain | scoped if odd else plain
+
+
+def _just(strategy: Callable[[], Strategy]) -> Callable[..., Strategy]:
+    def give(_: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
+        return strategy()
+
+    return give
+
+
+def _mapped(
+    of: Callable[..., Strategy], make: Callable[[Any], Any]
+) -> Callable[..., Strategy]:
+    def give(bounds: Bounds, *, odd: bool) -> Strategy:
+        return of(bounds, odd=odd).map(make)
+
+    return give
+
+
+def _ranges(_: Bounds, *, odd: bool) -> Strategy:
+    ends = integers(FREE, odd=odd)
+    return st.builds(range, ends, ends, st.integers(1) | st.integers(max_value=-1))
+
+
+def _slices(_: Bounds, *, odd: bool) -> Strategy:
+    ends = st.none() | integers(FREE, odd=odd)
+    return st.builds(slice, ends, ends, st.none() | text(odd=odd) if odd else ends)
+
+
+SCALARS: Final[dict[type, Callable[..., Strategy]]] = {
+    type(None): _just(st.none),
+    bool: _just(st.booleans),
+    int: integers,
+    float: floats,
+    complex: complexes,
+    str: text,
+    bytes: binaries,
+    bytearray: _mapped(binaries, bytearray),
+    dt.datetime: datetimes,
+    dt.date: dates,
+    dt.time: times,
+    dt.timedelta: timedeltas,
+    Decimal: decimals,
+    Fraction: fractions,
+    uuid.UUID: _just(st.uuids),
+    type(...): _just(lambda: st.just(...)),
+    range: _ranges,
+    slice: _slices,
+    pathlib.PurePosixPath: paths(pathlib.PurePosixPath),
+    pathlib.PureWindowsPath: paths(pathlib.PureWindowsPath, "C:/"),
+    pathlib.PurePath: paths(pathlib.PurePath),
+    pathlib.Path: paths(pathlib.Path),
+    type(pathlib.Path()): paths(pathlib.Path),
+    ipaddress.IPv4Address: _just(lambda: st.ip_addresses(v=4)),
+    ipaddress.IPv6Address: _scoped,
+    ipaddress.IPv4Interface: _networks(32, ipaddress.IPv4Interface),
+    ipaddress.IPv6Interface: _networks(128, ipaddress.IPv6Interface),
+    ipaddress.IPv4Network: _networks(
+        32, lambda pair: ipaddress.IPv4Network(pair, strict=False)
+    ),
+    ipaddress.IPv6Network: _networks(
+        128, lambda pair: ipaddress.IPv6Network(pair, strict=False)
+    ),
+}
+"""The classes without parts that the codec stores by itself, with their values."""
+
+
+def is_hashable(value: object) -> bool:
+    """Tell whether *value* can be a key and lie in a set."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return not isinstance(value, slice)  # which can only since Python 3.12
+
+
+def scalars(*, odd: bool) -> Strategy:
+    """Give every kind of value that holds no other."""
+    return st.one_of([give(FREE, odd=odd) for give in SCALARS.values()])
+
+
+def hashable_scalars(*, odd: bool) -> Strategy:
+    """Give those of `scalars` that can be keys."""
+    kinds = [give for cls, give in SCALARS.items() if cls not in {bytearray, slice}]
+    found = st.one_of([give(FREE, odd=odd) for give in kinds])
+    return found.filter(is_hashable) if odd else found

@@ -1,0 +1,328 @@
+"""From annotations to strategies, one for each shape that `hints` knows.
+
+The shapes are those that values are checked by at load and in a strict database, so
+what is drawn is what conforms. The extras of ``Annotated``, which a check does not
+look at, are kept beside the shape here.
+"""
+
+import collections
+import numbers
+import os
+import pathlib
+from collections import abc
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, Final, cast, get_origin
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from storify.models.conform import conforms
+from storify.models.hints import (
+    Anything,
+    Instance,
+    Items,
+    Later,
+    OneOf,
+    Pairs,
+    Parser,
+    Record,
+    Shape,
+    Tuple,
+    Union,
+    Unsupported,
+    text_of,
+)
+from storify.models.options import is_model_class
+
+from ._bounds import FREE, Bounds, of_metadata
+from ._nesting import deeper, few, shallow
+from ._scalars import SCALARS, is_hashable
+from ._storable import hashables, storable
+
+__all__ = ["Shapes", "parse"]
+
+Strategy = st.SearchStrategy[Any]
+OfClass = Callable[[type, tuple[Any, ...], Bounds], Strategy]
+
+_BUILT: Final[Mapping[type, type]] = {
+    abc.Sequence: list,
+    abc.MutableSequence: list,
+    abc.Collection: list,
+    abc.Iterable: list,
+    abc.Reversible: list,
+    abc.Container: list,
+    abc.Set: frozenset,
+    abc.MutableSet: set,
+    abc.Mapping: dict,
+    abc.MutableMapping: dict,
+}
+"""What is made where an abstract class is asked for."""
+
+_SETS: Final[tuple[Any, ...]] = (set, frozenset)
+
+_NUMBERS: Final[Mapping[type, tuple[type, ...]]] = {
+    numbers.Number: (int, float, complex),
+    numbers.Complex: (int, float, complex),
+    numbers.Real: (int, float),
+    numbers.Rational: (int,),
+    numbers.Integral: (int,),
+}
+
+
+@dataclass(frozen=True)
+class Bounded:
+    """A shape with the extras of its ``Annotated``."""
+
+    shape: Shape
+    bounds: Bounds
+
+
+class _Parser(Parser):
+    """Keeps what `Parser` leaves out."""
+
+    def parse(self, hint: Any, owner: type | None = None) -> Shape:
+        shape = super().parse(hint, owner)
+        if get_origin(hint) is Annotated:
+            # no shape that others know; only `Shapes` meets it
+            return cast("Shape", Bounded(shape, of_metadata(hint.__metadata__)))
+        return shape
+
+
+def parse(hint: Any, owner: type | None, where: str) -> Shape:
+    """Give the shape of an annotation, with bounds.
+
+    Args:
+        hint: The annotation, resolved.
+        owner: What ``Self`` means.
+        where: Whose annotation it is, for a message.
+
+    Raises:
+        InvalidArgument: No stored value fits it.
+    """
+    try:
+        return _Parser(_ignore, _ignore).parse(hint, owner)
+    except Unsupported as err:
+        msg = f"cannot draw {where}: {text_of(hint)}: {err}; give a strategy for it"
+        raise InvalidArgument(msg) from err
+
+
+def _ignore(_: object) -> None:
+    """Take a class that the parser met."""
+
+
+class Shapes:
+    """Makes strategies of shapes.
+
+    Args:
+        of_class: Gives the strategy of a class that is no scalar.
+        odd: Also what breaks stores.
+        tags: Keynames, for what looks like records.
+    """
+
+    def __init__(
+        self, of_class: OfClass, *, odd: bool, tags: tuple[str, ...] = ()
+    ) -> None:
+        self._of_class = of_class
+        self._odd = odd
+        self._tags = tags
+
+    def strategy(self, shape: Shape | Bounded, bounds: Bounds = FREE) -> Strategy:
+        """Give values of *shape* that are within *bounds*."""
+        if isinstance(shape, Bounded):
+            return self.strategy(shape.shape, shape.bounds & bounds)
+        if bounds.drawn is not None:
+            return bounds.within(bounds.drawn)
+        if bounds.choices is not None:
+            return bounds.within(_chosen(shape, bounds.choices))
+        if bounds.either:
+            rest = replace(bounds, either=())
+            return st.one_of([self.strategy(shape, rest & b) for b in bounds.either])
+        return bounds.within(self._free(shape, bounds))
+
+    def _free(self, shape: Shape, bounds: Bounds) -> Strategy:  # noqa: PLR0911 -- one for each shape
+        match shape:
+            case Anything():
+                return self._anything(bounds)
+            case Instance(cls, args):
+                return self._instance(cls, args, bounds)
+            case Union(arms):
+                return self._union(arms, bounds)
+            case OneOf(values):
+                return st.sampled_from(values)
+            case Items(cls, item):
+                return self._items(cls, item, bounds)
+            case Tuple(items):
+                return self._tuple(items, bounds)
+            case Pairs(cls, key, value):
+                return self._pairs(cls, key, value, bounds)
+            case Record(_, keys, required):
+                return self._record(keys, required)
+            case Later():
+                return self._later(shape)
+
+    def _anything(self, bounds: Bounds) -> Strategy:
+        if bounds.classes:
+            arms = [Instance(cls) for cls in bounds.classes[0]]
+            rest = replace(bounds, classes=bounds.classes[1:])
+            return st.one_of([self.strategy(arm, rest) for arm in arms])
+        if bounds.patterns or bounds.least or bounds.most or bounds.step:
+            kinds = (str, bytes) if bounds.patterns else (int, float)
+            return st.one_of([self._instance(cls, (), bounds) for cls in kinds])
+        return storable(adversarial=self._odd, max_leaves=6, tags=self._tags)
+
+    def _instance(self, cls: type, args: tuple[Any, ...], bounds: Bounds) -> Strategy:
+        if cls in SCALARS:
+            return SCALARS[cls](bounds, odd=self._odd)
+        if cls in _NUMBERS:
+            kinds = _NUMBERS[cls]
+            return st.one_of([self._instance(kind, (), bounds) for kind in kinds])
+        if cls is abc.Hashable:
+            return hashables(adversarial=self._odd)
+        if cls is abc.Sized:
+            return self._instance(str, (), bounds) | st.lists(st.integers())
+        if cls is os.PathLike:
+            return self._instance(pathlib.PurePosixPath, (), bounds)
+        return self._of_class(cls, args, bounds)
+
+    def _union(self, arms: tuple[Shape, ...], bounds: Bounds) -> Strategy:
+        full = st.one_of([self.strategy(arm, bounds) for arm in arms])
+        flat = [arm for arm in arms if not _holds_records(arm)]
+        if not flat or len(flat) == len(arms):
+            return full
+        return shallow(full, st.one_of([self.strategy(a, bounds) for a in flat]))
+
+    def _items(self, cls: type, item: Shape, bounds: Bounds) -> Strategy:
+        kind = cast("Any", _BUILT.get(cls, cls))
+        items = self.strategy(item, bounds.items or FREE)
+        least, most = bounds.min_len, bounds.max_len
+        if kind in _SETS:
+            sets = partial(_sets, items.filter(is_hashable))
+            return self._sized(item, least, most, sets).map(kind)
+        found = self._sized(item, least, most, partial(_lists, items))
+        if self._odd:
+            found |= found.filter(bool).map(_with_shared)
+        if kind is collections.deque:
+            maxlens = st.none() | st.integers(3, 9) if self._odd else st.none()
+            return st.builds(_deque, found, maxlens)
+        return found if kind is list else found.map(kind)
+
+    def _sized(
+        self,
+        item: Shape,
+        least: int,
+        most: int | None,
+        make: Callable[[int, int | None], Strategy],
+    ) -> Strategy:
+        return few(least, most, make) if _holds_records(item) else make(least, most)
+
+    def _tuple(self, items: tuple[Shape, ...], bounds: Bounds) -> Strategy:
+        inner = bounds.items or FREE
+        return st.tuples(*(self.strategy(item, inner) for item in items))
+
+    def _pairs(self, cls: type, key: Shape, value: Shape, bounds: Bounds) -> Strategy:
+        kind = cast("Any", _BUILT.get(cls, cls))
+        keys = self.strategy(key, bounds.items or FREE).filter(is_hashable)
+        values = self.strategy(value, bounds.values or FREE)
+        if self._odd and self._tags and _is_text(key) and not bounds.items:
+            keys |= st.sampled_from(self._tags)
+        make = partial(_dicts, keys, values)
+        found = self._sized(value, bounds.min_len, bounds.max_len, make)
+        if kind is collections.defaultdict:
+            factories = st.sampled_from((None, list, dict, int, str))
+            return st.builds(_defaultdict, factories, found)
+        if kind is dict:
+            return found
+        return found.map(partial(_as_dict, kind))
+
+    def _record(self, keys: Mapping[str, Shape], required: frozenset[str]) -> Strategy:
+        found = {name: self.strategy(shape) for name, shape in keys.items()}
+        return st.fixed_dictionaries(
+            {name: s for name, s in found.items() if name in required},
+            optional={name: s for name, s in found.items() if name not in required},
+        )
+
+    def _later(self, shape: Later) -> Strategy:
+        # it contains itself, so one strategy of it must do
+        key = f"strategy {self._odd} {self._tags}"
+        if key not in shape.memo:
+            shape.memo[key] = st.deferred(
+                lambda: _one_level(self.strategy(shape.get()))
+            )
+        found: Strategy = shape.memo[key]
+        return found
+
+
+# untyped, so that they take any items
+_dict = cast("Any", dict)
+_deque = cast("Any", collections.deque)
+_defaultdict = cast("Any", collections.defaultdict)
+
+
+def _is_text(shape: Shape) -> bool:
+    return isinstance(shape, Instance) and shape.cls is str
+
+
+def _lists(items: Strategy, least: int, most: int | None) -> Strategy:
+    return st.lists(items, min_size=least, max_size=most)
+
+
+def _sets(items: Strategy, least: int, most: int | None) -> Strategy:
+    return st.sets(items, min_size=least, max_size=most)
+
+
+def _dicts(keys: Strategy, values: Strategy, least: int, most: int | None) -> Strategy:
+    return st.dictionaries(keys, values, min_size=least, max_size=most)
+
+
+def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
+    if kind is not collections.Counter:
+        return kind(items)
+    made = cast("Any", kind)()
+    _dict.update(made, items)  # its own counts, and adds
+    return made
+
+
+def _with_shared(items: list[Any]) -> list[Any]:
+    return [*items, items[0]]
+
+
+@st.composite
+def _one_level(draw: st.DrawFn, inner: Strategy) -> Any:
+    with deeper():
+        return draw(inner)
+
+
+def _chosen(shape: Shape, choices: tuple[Any, ...]) -> Strategy:
+    fitting = [each for each in choices if conforms(each, _plain(shape))]
+    return st.sampled_from(fitting or list(choices))
+
+
+def _plain(shape: Shape | Bounded) -> Shape:
+    """Give *shape* as others know it, as far as a choice is concerned."""
+    if isinstance(shape, Bounded):
+        return _plain(shape.shape)
+    if isinstance(shape, Union):
+        return Union(tuple(_plain(arm) for arm in shape.arms))
+    return shape if isinstance(shape, (Instance, OneOf)) else Anything()
+
+
+def _holds_records(shape: Shape | Bounded) -> bool:  # noqa: PLR0911 -- one for each shape
+    match shape:
+        case Bounded(inner):
+            return _holds_records(inner)
+        case Instance(cls):
+            return is_model_class(cls)
+        case Union(parts) | Tuple(parts):
+            return any(map(_holds_records, parts))
+        case Items(_, item):
+            return _holds_records(item)
+        case Pairs(_, key, value):
+            return _holds_records(key) or _holds_records(value)
+        case Record(_, keys):
+            return any(map(_holds_records, keys.values()))
+        case Later():
+            return True
+        case Anything() | OneOf():
+            return False

@@ -1,0 +1,320 @@
+"""What a machine stands on: a database in a place, and what it should hold.
+
+The rules are in `_machine`; here is what they are made of.
+"""
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast
+
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+
+from storify._manager import Storify
+from storify.database import Database
+from storify.database._slots import Stored
+from storify.exceptions import ConflictError
+from storify.models import Model, Unloaded
+
+from ._changes import Change, Edit, changes, is_mutable
+from ._expected import Durable, Expected, State
+from ._models import models
+from ._places import FilePlace, MemoryPlace, Place
+from ._same import difference, facts
+from ._storable import storable
+
+__all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
+
+V = TypeVar("V")
+
+Keep = Literal["mine", "theirs"] | None
+Writer = Literal["first", "second"]
+
+#: It tells warnings: that a crash has left something is no news here.
+_LOG: Final = logging.getLogger("storify.machine")
+_STEPS: Final = 30
+_FEW_KEYS: Final = st.sampled_from(("a", "b", "c", "d", "", "ü"))
+
+
+def agree(what: str, expected: object, found: object) -> None:
+    """Fail at the first place where *found* is not what is expected.
+
+    Raises:
+        AssertionError: It names that place.
+    """
+    __tracebackhide__ = True
+    where = difference(expected, found)
+    if where is not None:
+        msg = f"{what}: {where}"
+        raise AssertionError(msg)
+
+
+class Opened(Generic[V]):
+    """An open database, what it should hold, and what somebody else holds of it.
+
+    Attributes:
+        db: The database.
+        expected: What it should hold.
+        held: Live objects by their keys, for as long as they must stay the live ones.
+    """
+
+    def __init__(self, db: Database[V, Any], durable: State | None) -> None:
+        self.db = db
+        self.expected = Expected(durable)
+        self.held: dict[Any, Any] = {}
+
+    def do(self, change: Change) -> None:
+        """Change both alike."""
+        __tracebackhide__ = True
+        if not isinstance(change, Edit):
+            self.held.clear()
+        expected = self.expected.do(change)
+        agree(f"{change!r} gave", expected, change.apply(self.db))
+
+    def hold(self, key: Any) -> None:
+        """Hold a live object: whoever changes it changes the database."""
+        value = self.db[key]
+        if is_mutable(value):
+            self.held[key] = value
+
+    def compare(self) -> None:
+        """Read and compare everything."""
+        __tracebackhide__ = True
+        agree("db", self.expected.live, dict(self.db.data))
+
+    def check(self) -> None:
+        """Compare what is in memory, without a look at what nobody has read."""
+        __tracebackhide__ = True
+        live = self.expected.live
+        agree("the keys", list(live), list(self.db))
+        agree("len(db)", len(live), len(self.db))
+        data: dict[Any, Any] = self.db.data
+        for key, value in dict[Any, Any].items(data):
+            if type(value) is not Stored:
+                agree("db", {key: live.get(key)}, {key: value})
+        for key, value in self.held.items():
+            is_live = self.db[key] is value
+            agree(f"db[{key!r}] is still the object that it was", True, is_live)
+        dirty, changed = self.db.dirty(), self.expected.changed()
+        agree("changed, but not in dirty()", set[Any](), changed - dirty)
+        more = dirty - changed - self.expected.moved
+        agree("in dirty(), but not changed", set[Any](), more)
+
+
+class Stage(RuleBasedStateMachine, Generic[V]):
+    """A database that is open once or twice, and what is known of it."""
+
+    classes: ClassVar[Sequence[type[Model]]] = ()
+    values: ClassVar[st.SearchStrategy[Any]] = storable(max_leaves=8)
+    keys: ClassVar[st.SearchStrategy[Any]] = _FEW_KEYS
+    other_keys: ClassVar[st.SearchStrategy[Any] | None] = None
+    engine: ClassVar[Literal["file", "memory"]] = "file"
+    second_writer: ClassVar[bool] = True
+    at_random: ClassVar[bool] = True
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.classes and "classes" in vars(cls) and "values" not in vars(cls):
+            cls.values = st.one_of([models(each) for each in cls.classes])
+        default = settings.default or settings()
+        cls.TestCase.settings = settings(
+            max_examples=max(1, default.max_examples // 2),
+            stateful_step_count=min(_STEPS, default.stateful_step_count),
+            deadline=None,
+            report_multiple_bugs=False,  # one is enough to read, and sooner there
+            suppress_health_check=[*cast("Iterable[HealthCheck]", HealthCheck)],
+            # which lines of ours are run only by failing programs explains nothing
+            phases=[each for each in default.phases if each is not Phase.explain],
+        )
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._place: Place = FilePlace() if self.engine == "file" else MemoryPlace()
+        self._storifys: list[Storify] = []
+        self._durable = Durable()
+        self._checked: State | None = None
+        self._opened: dict[Writer, Opened[V]] = {}
+        self._open_all()
+
+    @property
+    def place(self) -> str:
+        """The folder or ``memory://`` URL of the database."""
+        return self._place.root
+
+    @property
+    def db(self) -> Database[V, Any]:
+        """The database; it is another object after `reopen` and `crash`."""
+        return self._opened["first"].db
+
+    @property
+    def expected(self) -> dict[Any, Any]:
+        """What it should hold; not to be changed."""
+        return self._opened["first"].expected.live
+
+    def open_db(self) -> Database[V, Any]:
+        """Open the database in `place`, anew each time; yours to override."""
+        idle = (sf for sf in self._storifys if sf.get_loaded_db("db") is None)
+        sf = next(idle, None)
+        if sf is None:
+            sf = Storify(
+                self.place, save_interval=None, models=self.classes, keep=1000, log=_LOG
+            )
+            self._storifys.append(sf)
+        db: Any = sf.get_db("db", model=cast("Any", tuple(self.classes) or None))
+        return cast("Database[V, Any]", db)
+
+    def accept(self) -> None:
+        """Take what the database holds as right, after a rule of yours changed it.
+
+        It is flushed: from here on it must not be lost.
+        """
+        first = self._opened["first"]
+        try:
+            first.db.flush()
+        except ConflictError:
+            first.db.reload(keep="mine")
+            first.db.flush()
+        self._durable.commit(deepcopy(dict(first.db.data)))
+        self._durable.forget_past()  # the rule may have flushed more than once
+        first.held.clear()
+        first.expected.rebase(self._durable.state)
+
+    def teardown(self) -> None:
+        """Compare everything once more; close and remove all."""
+        try:
+            if sys.exception() is None:
+                self._check_saved()
+                for opened in self._opened.values():
+                    opened.compare()
+        finally:
+            self._drop_all()
+            self._place.remove()
+
+    def check_invariants(self, *args: Any, **kwargs: Any) -> None:
+        """Compare all with what should be there, then check your invariants."""
+        __tracebackhide__ = True
+        for opened in self._opened.values():
+            opened.check()
+        # what nobody committed since is looked at in the end
+        if self._durable.state is not self._checked:
+            self._check_saved()
+        super().check_invariants(*args, **kwargs)
+
+    def _check_saved(self) -> None:
+        """See that another program finds what was saved, and that it fits its type."""
+        __tracebackhide__ = True
+        self._checked = self._durable.state
+        if self._checked is None:
+            return
+        db = self.open_db()
+        try:
+            agree("saved", self._checked, dict(db.data))
+            if self.classes:
+                misfits = [m for m in db.check() if m.kind != "dangling ref"]
+                agree("db.check()", list[Any](), misfits)
+        finally:
+            db.close(discard=True)
+
+    # -- opening and closing ---------------------------------------------------
+
+    @property
+    def _writers(self) -> tuple[Writer, ...]:
+        return ("first", "second") if self.second_writer else ("first",)
+
+    def _open_all(self) -> None:
+        for writer in self._writers:
+            self._opened[writer] = Opened(self.open_db(), self._durable.state)
+
+    def _drop_all(self) -> None:
+        for opened in self._opened.values():
+            opened.db.close(discard=True)
+        self._opened.clear()
+        self._storifys.clear()
+
+    def _start_again(self) -> None:
+        """Let all that is open be gone without a flush, and open what is left."""
+        self._place.survive()
+        self._checked = None  # other files
+        self._drop_all()
+        self._open_all()
+
+    # -- changing --------------------------------------------------------------
+
+    def _do(self, change: Change) -> None:
+        __tracebackhide__ = True
+        self._opened["first"].do(change)
+
+    def _changes(self, writer: Writer) -> st.SearchStrategy[Change]:
+        keys = self.keys if writer == "first" else self.other_keys
+        keys = self.keys if keys is None else keys
+        content = self._opened[writer].expected.live
+        return changes(content, keys, self.values, self._fits)
+
+    def _do_some(self, data: st.DataObject) -> None:
+        most = 3 if self.at_random else 0
+        for _ in range(data.draw(st.integers(0, most), "number of changes")):
+            self._do(data.draw(self._changes("first"), "change"))
+
+    def _fits(self, value: Any) -> bool:
+        """Tell whether a value that was changed in place can still be stored.
+
+        What a class refuses or its annotations do not admit is no fair change.
+        """
+        schema = self.db._schema
+        hint = self.db._use.hint
+        try:
+            if hint is not None:
+                schema.check(value, hint, "$")
+            loaded = schema.codec.decode(schema.codec.encode(value))
+            return not any(isinstance(fact.value, Unloaded) for fact in facts(loaded))
+        except Exception:  # noqa: BLE001 -- whatever the classes raise
+            return False
+
+    # -- saving ----------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Have no conflict at the start of what flushes first."""
+        first = self._opened["first"]
+        theirs = self._conflicts("first")
+        if theirs:
+            self._adopt(first, "theirs", theirs)
+
+    def _adopt(self, opened: Opened[V], keep: Keep, theirs: set[Any]) -> None:
+        """Reload: bring in what was saved, also over the keys *theirs*."""
+        expected, durable = opened.expected, self._durable.state
+        opened.held.clear()
+        opened.db.reload(keep=keep)
+        expected.live = expected.merged(durable, list(opened.db), theirs)
+        expected.base = deepcopy(durable)
+        expected.moved &= {*(durable or {})} - theirs
+
+    def _conflicts(self, writer: Writer) -> set[Any]:
+        return self._opened[writer].expected.conflicts(self._durable.state)
+
+    def _merged(self, opened: Opened[V], order: Sequence[Any] | None = None) -> State:
+        order = list(opened.db) if order is None else order
+        return opened.expected.merged(self._durable.state, order)
+
+    def _commit(self, opened: Opened[V], order: Sequence[Any] | None = None) -> None:
+        """Take it that all of *opened* was saved.
+
+        Args:
+            opened: A database.
+            order: Its keys before that; as they are now unless given.
+        """
+        merged = self._merged(opened, order)
+        self._durable.commit(merged)
+        opened.expected.rebase(merged)
+
+    def _saved_before(self, which: str) -> State:
+        """Give an older state, which must be one that was saved."""
+        then: Any = self.db._schema.codec.decode_root(
+            self.db._session.engine.read_backup(which)
+        )
+        if not self._durable.knows(then):
+            msg = f"the backup {which!r} holds what was never saved: {then!r}"
+            raise AssertionError(msg)
+        return cast("State", then)
