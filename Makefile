@@ -3,18 +3,19 @@
 #   make test   everything that must hold, the fault suites as a sample
 #   make soak   the fault suites whole, and the laws with many more examples
 #   make bench  against peers and the limit, into docs/benchmarks.md
+#   make docs   the documentation as a site, in site/; part of make test
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint bench soak clean
+.PHONY: demo test lint docs bench soak clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
 # The summary of pytest comes last, with the coverage above it. By file: the examples
 # of a page are one program.
-test: lint
+test: lint docs
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered
 
 lint: $(READY)
@@ -24,6 +25,10 @@ lint: $(READY)
 	$(BIN)/mypy
 	$(BIN)/pyright
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes storify --ignoreexternal
+
+# Any warning is an error. The variable silences an advertisement of the theme.
+docs: $(READY)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet --site-dir site
 
 bench: $(READY)
 	$(BIN)/pip install --quiet --group bench
@@ -37,8 +42,8 @@ soak: $(READY)
 $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/pip install --quiet --editable . --group dev
+	$(BIN)/pip install --quiet --editable ".[cli]" --group dev
 	touch $(READY)
 
 clean:
-	rm -rf .venv demo_data .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv demo_data site .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis
