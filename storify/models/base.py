@@ -90,7 +90,7 @@ class Model:
             cls, keyname=keyname, was=was, version=version, extra=extra, dropped=dropped
         )
         definitions.count += 1
-        if "hypothesis" in sys.modules:
+        if sys.modules.get("hypothesis") is not None:
             # a module of its own: Hypothesis loads it too, and without storify
             from _storify_hypothesis import register  # noqa: PLC0415 -- tests only
 

@@ -16,6 +16,7 @@ import _storify_hypothesis
 from storify._fixtures import MakeStorify, Reopen
 from storify._reopening import reopen
 
+from . import _extra as _extra
 from ._crash import Crashed, CrashPoints, crash_points
 from ._databases import temp_db
 from ._machine import DatabaseMachine, database_machine

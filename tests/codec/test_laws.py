@@ -36,7 +36,13 @@ def test_both_ways_of_writing_agree(value: Any) -> None:
     assert codec._careful.encode(value, "$") == codec.encode(value)
 
 
-@given(st.dictionaries(hashables(adversarial=True), storable(adversarial=True, max_leaves=4), max_size=5))
+@given(
+    st.dictionaries(
+        hashables(adversarial=True),
+        storable(adversarial=True, max_leaves=4),
+        max_size=5,
+    )
+)
 def test_a_root_comes_back(data: dict[Any, Any]) -> None:
     """A root of any keys comes back in order through entries, join and split."""
     entries = codec.encode_items(data)

@@ -161,3 +161,22 @@ def test_the_wheel_holds_the_entry_point():
 
     assert "_storify_hypothesis.py" in build["wheel"]["only-include"]
     assert "/_storify_hypothesis.py" in build["sdist"]["include"]
+
+
+def test_without_hypothesis_the_kit_says_where_it_comes_from(installed):
+    """The message names the extra."""
+    out = run(
+        installed,
+        """
+        import sys
+
+        sys.modules["hypothesis"] = None
+        try:
+            import storify.testing
+        except ModuleNotFoundError as error:
+            print(error.name, error)
+        """,
+    )
+
+    assert out.startswith("hypothesis storify.testing needs Hypothesis")
+    assert "storify[testing]" in out
