@@ -152,7 +152,7 @@ class DictMerge:
     def _last(self, reverted: list[Any]) -> list[Any]:
         """Give the keys that my next commit will put last, in order."""
         live, pending = self._live, self._pending
-        return [
+        last = [
             pending.keys[key_bytes]
             for key_bytes, value in pending.changes
             if value is not None
@@ -160,6 +160,16 @@ class DictMerge:
             and (live.durable(key) is None or key in pending.deleted)
             and key not in reverted
         ]
+        # What they deleted and I keep was moved behind what is new here (`rebase`).
+        among = set(last)
+        again = {
+            key: None
+            for key_bytes, value in self._found.items()
+            if value is None
+            and (key := self._keys[key_bytes]) in among
+            and key not in pending.deleted
+        }
+        return [*(key for key in last if key not in again), *again]
 
 
 def arrange(

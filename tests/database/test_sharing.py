@@ -55,6 +55,22 @@ def test_changes_of_different_keys_are_merged(pair):
     assert mine.data == theirs.data == {"a": [1], "c": 4, "m": 2, "t": 1}
 
 
+@pytest.mark.parametrize("others", [(), ("t",)], ids=["alone", "beside a new one"])
+def test_what_they_deleted_and_i_keep_goes_behind_what_is_new(pair, others):
+    """It is new in the file; the order in memory is the one that is saved."""
+    mine, theirs = pair
+    del theirs["a"]
+    theirs.update(dict.fromkeys(others, 1))
+    theirs.flush()
+    mine.update(a=[2], m=2)
+
+    mine.reload(keep="mine")
+    mine.flush()
+    theirs.reload()
+
+    assert list(mine) == list(theirs) == ["b", "c", *others, "m", "a"]
+
+
 def test_a_flush_without_changes_adopts_and_does_not_write(pair, root):
     """A stale instance never overwrites what is newer."""
     mine, theirs = pair
