@@ -54,6 +54,7 @@ class Bench:
 
     def store(self, value: object) -> None:
         """Store *value* as a program does, and close the database."""
+        __tracebackhide__ = True
         db = self._sf.get_db(_NAME)
         try:
             db[_KEY] = value

@@ -20,6 +20,9 @@ __all__ = ["check_defaults"]
 _MUTABLE: Final = (list, dict, set, bytearray, deque)
 _EXAMPLES: Final = 3
 
+_DECLARED_HINT: Final = "its factory must make a new one each time"
+_WRITTEN_HINT: Final = "make it in __init__, or declare it on the class"
+
 
 def check_defaults(cls: type[Model], call: str) -> None:
     """Make two objects of *cls* with defaults; a change of one is none of the other.
@@ -49,7 +52,9 @@ def _check(one: Model, other: Model) -> None:
         f"two {kind} objects made with defaults share {kind}{shared[0][1:]}: a change "
         f"of one changes the other"
     )
-    raise Failed(problem, ("hint", "make it in __init__, or declare it on the class"))
+    declared = class_options(type(one)).declared
+    hint = _DECLARED_HINT if declared else _WRITTEN_HINT
+    raise Failed(problem, ("hint", hint))
 
 
 def _changeable(obj: Model) -> Iterator[tuple[str, Any]]:

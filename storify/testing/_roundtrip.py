@@ -82,7 +82,10 @@ def strategy_of(what: object, examples: int) -> tuple[Any, str, int]:
     """Give the strategy that *what* is or stands for, a name, how many examples."""
     if isinstance(what, st.SearchStrategy):
         strategy: Any = cast("Any", what)
-        return strategy, looks(strategy), examples
+        name = looks(strategy)
+        if name.startswith("deferred("):  # as `models` gives them
+            name = name.removeprefix("deferred(")[:-1]
+        return strategy, name, examples
     origin: object = get_origin(what)
     if origin is not None or isinstance(what, type):
         return all_of(cast("Any", what)), text_of(what), examples
@@ -90,6 +93,7 @@ def strategy_of(what: object, examples: int) -> tuple[Any, str, int]:
 
 
 def _check(bench: Bench, value: Any) -> set[type[Model]]:
+    __tracebackhide__ = True
     before = copy.deepcopy(value)
     try:
         found = bench.register_of(value)

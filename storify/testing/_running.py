@@ -80,6 +80,7 @@ def for_each(
     )
     @given(strategy)
     def run(example: Any) -> None:
+        __tracebackhide__ = True
         last[:] = [example]
         check(example)
 

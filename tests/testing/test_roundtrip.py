@@ -428,3 +428,21 @@ def test_in_the_new_process_itself_nothing_is_run(monkeypatch):
     monkeypatch.setenv(FRESH, "1")
 
     assert_roundtrip(NotLoading)
+
+
+class Shared(Model):
+    """Its factory gives the same list each time."""
+
+    tags: list[str] = field(factory=lambda made=["x"]: made)
+
+
+def test_a_strategy_is_named_as_it_was_written():
+    """The message begins with the call, whatever Hypothesis wraps around models()."""
+    with pytest.raises(AssertionError, match=r"^assert_roundtrip\(models\(Shared\)\)"):
+        assert_roundtrip(models(Shared))
+
+
+def test_the_hint_of_a_shared_default_is_for_the_kind_of_the_class():
+    """A declared class has a factory, a hand-written one an __init__."""
+    with pytest.raises(AssertionError, match="its factory must make a new one"):
+        assert_roundtrip(Shared)
