@@ -36,7 +36,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/pip install --quiet --group faults
-	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=soak
+	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=soak --storify-crash=all
 
 # pip reads dependency groups since 25.1, so it comes first.
 $(READY): pyproject.toml

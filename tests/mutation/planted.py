@@ -1,0 +1,379 @@
+"""The planted faults: what is replaced in a copy of the library, and what finds it.
+
+Each is a slip that a programmer could make. What is replaced stands in its file just
+once; else the list is out of date, and its test fails.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["FAULTS", "Fault"]
+
+#: Names of tools.
+UNTYPED: Final = "untyped"
+ROUNDTRIP: Final = "roundtrip"
+UPGRADES: Final = "upgrades"
+MACHINE: Final = "machine"
+TWO: Final = "two_writers"
+CRASHES: Final = "crashes"
+JOURNAL: Final = "journal"
+TEMPORARY: Final = "temporary"
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One slip.
+
+    Attributes:
+        what: What it does wrong, in words; its name.
+        path: The file, below ``storify/``.
+        old: What is replaced.
+        new: What takes its place.
+        caught_by: The first tool that finds it, in the order of `kit.TOOLS`.
+    """
+
+    what: str
+    path: str
+    old: str
+    new: str
+    caught_by: str
+
+
+FAULTS: Final = (
+    # -- values ------------------------------------------------------------------
+    Fault(
+        "a field is dropped",
+        "models/plan.py",
+        "LoweredField(f.name, f.key, f.shape) for f in self._stored",
+        "LoweredField(f.name, f.key, f.shape) for f in self._stored[:2]",
+        ROUNDTRIP,
+    ),
+    Fault(
+        "a tuple comes back as a list",
+        "codec/_containers.py",
+        "return tuple(items[1:])",
+        "return items[1:]  # type: ignore",
+        UNTYPED,
+    ),
+    Fault(
+        "a time zone becomes its offset",
+        "codec/_scalars.py",
+        "ext(Ext.AWARE_DATETIME, _state(value) + _encode_zone(zone))",
+        "ext(Ext.AWARE_DATETIME, _state(value) + "
+        "_encode_zone(timezone(value.utcoffset())))",
+        UNTYPED,
+    ),
+    Fault(
+        "the zone of a time is lost",
+        "codec/_scalars.py",
+        "state if zone is None else state + _encode_zone(zone)",
+        "state",
+        UNTYPED,
+    ),
+    Fault(
+        "the fold of a time is lost",
+        "codec/_scalars.py",
+        "value.__reduce_ex__(4)",
+        "value.__reduce_ex__(2)",
+        UNTYPED,
+    ),
+    Fault(
+        "-0.0 becomes 0.0",
+        "models/lower.py",
+        'lines = [f"{value} = [*{value}]"',
+        'lines = [f"{value} = [x or x.__class__() for x in {value}]"',
+        ROUNDTRIP,
+    ),
+    Fault(
+        "a Decimal loses its trailing zeros",
+        "codec/_scalars.py",
+        "ext(Ext.DECIMAL, str(value).encode())",
+        "ext(Ext.DECIMAL, str(value.normalize() if value.is_finite() else value)"
+        ".encode())",
+        UNTYPED,
+    ),
+    Fault(
+        "an integer of 65 bits loses its sign",
+        "codec/_scalars.py",
+        'int.from_bytes(data, "big", signed=True)\n    _check(not',
+        'int.from_bytes(data, "big", signed=False)\n    _check(not',
+        UNTYPED,
+    ),
+    Fault(
+        "lone surrogates are replaced",
+        "codec/_scalars.py",
+        'ext(Ext.TEXT, value.encode("utf-8", _SURROGATES))',
+        'ext(Ext.TEXT, value.encode("utf-8", "replace"))',
+        UNTYPED,
+    ),
+    Fault(
+        "the order of keys is lost",
+        "codec/_containers.py",
+        "[_ORDERED_DICT, dict(value)]",
+        "[_ORDERED_DICT, dict(reversed(value.items()))]",
+        UNTYPED,
+    ),
+    Fault(
+        "the length of a deque is not bounded any more",
+        "codec/_containers.py",
+        "return deque(rest, maxlen)",
+        "return deque(rest)",
+        UNTYPED,
+    ),
+    Fault(
+        "the counts of a Counter are added up",
+        "codec/_containers.py",
+        "_dict.update(value, _only_dict(items[1:]))",
+        "value = +Counter(_only_dict(items[1:]))",
+        UNTYPED,
+    ),
+    Fault(
+        "an Enum is stored by its value",
+        "codec/_types.py",
+        "self.encoders[cls] = self.singles[cls] = encode_member",
+        "self.encoders[cls] = self.singles[cls] = lambda member: member.value",
+        ROUNDTRIP,
+    ),
+    Fault(
+        "a bool comes back as an int",
+        "models/lower.py",
+        'lines += [f"{name} = {state}[{attribute!r}]" for name, attribute in pairs]',
+        'lines += [f"{name} = {state}[{attribute!r}]; {name} = int({name}) '
+        "if {name}.__class__.__name__ == 'bool' else {name}\" "
+        "for name, attribute in pairs]",
+        ROUNDTRIP,
+    ),
+    Fault(
+        "what looks like a record is taken for one",
+        "codec/_codec.py",
+        'return key.startswith("__") or key in self._keynames',
+        "return key in self._keynames",
+        UNTYPED,
+    ),
+    Fault(
+        "all objects share one default",
+        "models/fields.py",
+        "attrs.Factory(partial(copy.deepcopy, default))",
+        "attrs.Factory(lambda: default)",
+        ROUNDTRIP,
+    ),
+    # -- classes that change -------------------------------------------------------
+    Fault(
+        "was= is ignored",
+        "models/plan.py",
+        "return next((old for old in f.options.was if old in data), None)",
+        "return None",
+        UPGRADES,
+    ),
+    Fault(
+        "upgrade= is not called",
+        "models/plan.py",
+        "return hook(upgrade(copy_plain(value)), hint)",
+        "return hook(value, hint)",
+        UPGRADES,
+    ),
+    Fault(
+        "a migration is applied twice",
+        "models/evolution.py",
+        "fields = self._step(version, fields)",
+        "fields = self._step(version, self._step(version, fields))",
+        UPGRADES,
+    ),
+    Fault(
+        "the version is not written",
+        "models/plan.py",
+        "constants = {VERSION_KEY: version} if version else {}",
+        "constants = {}",
+        ROUNDTRIP,
+    ),
+    Fault(
+        "fields that the class does not know are dropped",
+        "models/plan.py",
+        "if unknown:\n            state[UNKNOWN] = unknown",
+        "if unknown and not used:\n            state[UNKNOWN] = unknown",
+        UPGRADES,
+    ),
+    Fault(
+        "a record of an unknown class is dropped",
+        "models/registry.py",
+        "            self.count_odd()\n            return Unloaded(tree)",
+        "            return None",
+        UPGRADES,
+    ),
+    # -- a database ----------------------------------------------------------------
+    Fault(
+        "a change that leaves the size of a value as it was is forgotten",
+        "database/_dict_pending.py",
+        "if (stored := base(key)) != blob",
+        "if (stored := base(key)) is None or len(stored) != len(blob)",
+        UNTYPED,
+    ),
+    Fault(
+        "a change inside a value that was held during a flush is forgotten",
+        "database/_settling.py",
+        "if kind != _UNKNOWN and counts[at] == expected and not weak[at]:",
+        "if kind != _UNKNOWN:",
+        TEMPORARY,
+    ),
+    Fault(
+        "a delete is lost",
+        "database/_dict_pending.py",
+        "changes += [(key, None) for key in gone]",
+        "changes += [(key, None) for key in gone if key in blobs]",
+        MACHINE,
+    ),
+    Fault(
+        "a transaction is not rolled back",
+        "database/_transaction.py",
+        "        root.roll_back()\n",
+        "        root.release()\n",
+        MACHINE,
+    ),
+    Fault(
+        "a savepoint inside a transaction is not merged into it",
+        "database/_undo.py",
+        "point = self._points.pop()\n            if self._points:",
+        "point = self._points.pop()\n            if len(self._points) > 1:",
+        MACHINE,
+    ),
+    Fault(
+        "a rollback loses the order of the keys",
+        "database/_undo.py",
+        "        if point.order is not None:\n",
+        "        if point.order is None:\n            return\n        if False:\n",
+        MACHINE,
+    ),
+    Fault(
+        "all keys are restored instead of some",
+        "database/_history.py",
+        "if keys is not None:\n            then =",
+        "if keys is not None and not then:\n            then =",
+        MACHINE,
+    ),
+    Fault(
+        "closing does not save",
+        "database/_database.py",
+        "            if not discard:\n                self.flush()\n"
+        "            self.defunct",
+        "            self.defunct",
+        MACHINE,
+    ),
+    # -- two writers ---------------------------------------------------------------
+    Fault(
+        "a conflict is ignored",
+        "database/_merge.py",
+        "if both is not None and keep is None:",
+        'if both is not None and keep == "none":',
+        TWO,
+    ),
+    Fault(
+        "a reload keeps theirs instead of mine",
+        "database/_dict_merge.py",
+        'if side == "theirs" and not is_same:',
+        'if side == "mine" and not is_same:',
+        TWO,
+    ),
+    Fault(
+        "the delete of another writer is not adopted",
+        "database/_dict_merge.py",
+        "            if key_bytes not in mine:\n",
+        "            if value is None and key_bytes not in mine:\n"
+        "                continue\n"
+        "            if key_bytes not in mine:\n",
+        MACHINE,
+    ),
+    Fault(
+        "the last writer wins, whatever was there",
+        "engine/_known.py",
+        '        msg = f"{place.link!r} was changed since version {base}"\n'
+        "        raise StaleVersionError(msg)\n",
+        "",
+        TWO,
+    ),
+    # -- the disk ------------------------------------------------------------------
+    Fault(
+        "the bytes of a file are not synced",
+        "engine/_disk.py",
+        "_write_all(fd, payload)\n            _sync(fd)",
+        "_write_all(fd, payload)",
+        CRASHES,
+    ),
+    Fault(
+        "the names in a folder are not synced",
+        "engine/_disk.py",
+        "DIRECTORY | CLOEXEC)\n    try:\n        _sync(fd)",
+        "DIRECTORY | CLOEXEC)\n    try:\n        pass",
+        CRASHES,
+    ),
+    Fault(
+        "a file is renamed before it is written",
+        "engine/_disk.py",
+        "    temporary, _ = write_temporary(directory, prefix, payload)\n"
+        "    try:\n        put_in_place(temporary, path)\n",
+        '    temporary, _ = write_temporary(directory, prefix, b"")\n'
+        "    try:\n        put_in_place(temporary, path)\n"
+        "        append_bytes(path, payload)\n",
+        CRASHES,
+    ),
+    Fault(
+        "a file is overwritten in place",
+        "engine/_disk.py",
+        "    os.replace(temporary, path)\n",
+        '    with open(temporary, "rb") as file:\n'
+        "        write_spare(path, file.read())\n"
+        "    os.unlink(temporary)\n",
+        CRASHES,
+    ),
+    Fault(
+        "a flush that failed counts as done",
+        "database/_session.py",
+        "version = self.engine.commit(commit)\n        except BaseException:\n"
+        "            pending.undo()",
+        "version = self.engine.commit(commit)\n        except BaseException:\n"
+        "            pending.done()",
+        TWO,
+    ),
+    Fault(
+        "the journal is not synced",
+        "engine/_disk.py",
+        "            if sync:\n                _sync_data(fd)\n",
+        "",
+        JOURNAL,
+    ),
+    Fault(
+        "the checksum of a commit in the journal is not looked at",
+        "engine/_journal.py",
+        "if zlib.crc32(checked) != crc:",
+        "if zlib.crc32(checked) != crc and not payload:",
+        TEMPORARY,
+    ),
+    Fault(
+        "the first commit of a journal is not synced",
+        "engine/_append.py",
+        "_disk.replace_bytes(place.journal, payload, place.prefix)",
+        "_disk.write_spare(place.journal, payload)",
+        JOURNAL,
+    ),
+    # -- older states --------------------------------------------------------------
+    Fault(
+        "a backup is the state before it",
+        "engine/_history.py",
+        "if frame_id(frame) == backup_id:\n                return epoch, count",
+        "if frame_id(frame) == backup_id:\n                return epoch, count - 1",
+        TEMPORARY,
+    ),
+    Fault(
+        "what was committed after a backup is not kept beside it",
+        "engine/_snapshot.py",
+        "            _archive(held, now, backup, delta)\n",
+        "            pass\n",
+        TEMPORARY,
+    ),
+    Fault(
+        "an older backup is used although the newest is good",
+        "engine/_backups.py",
+        'for entry in self.entries():\n            if entry.kind != "unsaved" and',
+        'for entry in self.entries()[1:]:\n            if entry.kind != "unsaved" and',
+        TEMPORARY,
+    ),
+)
