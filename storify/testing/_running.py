@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
 from hypothesis import strategies as st
-from hypothesis.errors import FailedHealthCheck, Unsatisfiable
+from hypothesis.errors import FailedHealthCheck, Flaky, Unsatisfiable
 
 from ._same import looks
 
@@ -63,7 +63,7 @@ def for_each(
 
     Raises:
         AssertionError: It raised `Failed` for one; this one is the least that was
-            found.
+            found. Or it did so only sometimes.
     """
     __tracebackhide__ = True
     last: list[Any] = []
@@ -90,6 +90,12 @@ def for_each(
         raise AssertionError(err.text(call, last[0])) from err.__cause__
     except (FailedHealthCheck, Unsatisfiable) as err:
         _refuse(call, err)
+    except Flaky as err:
+        msg = (
+            f"{call}: an example failed once and then passed, so something outlives "
+            f"an example: a counter, a cache, a default that objects share"
+        )
+        raise AssertionError(msg) from err
 
 
 def _refuse(call: str, err: Exception) -> NoReturn:
