@@ -11,7 +11,7 @@ here; checksums are the engine's.
 
 from collections import Counter
 from collections.abc import Iterator
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Final
 
 from msgpack import Unpacker, unpackb
@@ -28,6 +28,9 @@ _ENOUGH: Final = 3
 """So many entries one after the other are no accident."""
 _WINDOW_BYTES: Final = 1 << 12
 """What is looked at first; `_ends` copies it for each byte that is tried."""
+
+_REMEMBERED: Final = 1 << 12
+"""Of so many places is kept what begins there."""
 
 Entry = tuple[bytes, bytes]
 
@@ -123,6 +126,7 @@ def salvage(payload: bytes) -> list[Entry | None]:
         return [None]
     found: list[Entry | None] = []
     keys: set[bytes] = set()
+    places = _Places(payload)
     while at < len(payload):
         rest = payload[at:]
         ends = _ends(rest)
@@ -140,7 +144,7 @@ def salvage(payload: bytes) -> list[Entry | None]:
         found.append(None)
         # A pair that can be parted but not decoded has an end.
         ahead = ends[2 * whole + 1] - len(rest) if len(ends) > 2 * whole + 1 else 0
-        after = _next_entry(payload, at + 1, ahead, found, count)
+        after = _next_entry(places, at + 1, ahead, found, count)
         if after is None:
             return found
         at = after
@@ -148,18 +152,62 @@ def salvage(payload: bytes) -> list[Entry | None]:
     return [*found, None] if None not in found and len(found) < count else found
 
 
+class _Places:
+    """What begins where in a damaged root, found out once.
+
+    The search goes over many places again for each damaged stretch, so what does
+    not depend on what was found before is kept: the cost would be a square.
+
+    Args:
+        payload: The root.
+    """
+
+    def __init__(self, payload: bytes) -> None:
+        self.payload = payload
+        #: Not 0 where no entries can begin.
+        self._hopeless = bytearray(len(payload))
+        self._pairs: dict[int, list[int]] = {}
+        self._rests: dict[int, tuple[bool, int]] = {}
+
+    def pairs(self, at: int) -> list[Entry]:
+        """Give the first entries from a place on, if there can be any."""
+        if self._hopeless[at]:
+            return []
+        ends = self._pairs.get(at)
+        if ends is not None:
+            return list(_pairs(self.payload[at : at + ends[-1]], ends))
+        pairs = _first_pairs(self.payload, at)
+        if not _are_pairs(pairs):
+            self._hopeless[at] = 1
+            return []
+        if len(self._pairs) < _REMEMBERED:
+            self._pairs[at] = list(accumulate(map(len, chain.from_iterable(pairs))))
+        return pairs
+
+    def rest(self, at: int) -> tuple[bool, int]:
+        """Tell whether all is whole from a place on, and how many values follow."""
+        found = self._rests.get(at)
+        if found is None:
+            ends = _ends(self.payload[at:])
+            found = at + ends[-1] == len(self.payload), len(ends)
+            if len(self._rests) < _REMEMBERED:
+                self._rests[at] = found
+        return found
+
+
 def _next_entry(
-    payload: bytes, start: int, ahead: int, found: list[Entry | None], count: int
+    places: _Places, start: int, ahead: int, found: list[Entry | None], count: int
 ) -> int | None:
     """Where entries follow one another again.
 
     Args:
-        payload: The root.
+        places: The root.
         start: Where to look from.
         ahead: A place to try first, counted from the end; 0 for none.
         found: What was found before.
         count: How many entries there should be, if that can be believed.
     """
+    payload = places.payload
     known = [each for each in found if each is not None]
     seen = Counter(_KIND[key[0]] for key, _ in known)
     kinds = _USUAL_KINDS.union(kind for kind in seen if seen[kind] >= _ENOUGH)
@@ -171,26 +219,34 @@ def _next_entry(
             break
         if _KIND[payload[at]] not in kinds:
             continue
-        pairs = _first_pairs(payload, at)
-        if not _are_entries(pairs, kinds, known):
+        pairs = places.pairs(at)
+        if not pairs or not _may_follow(pairs, kinds, known):
             continue
         if len(pairs) < _ENOUGH and not 0 <= most - len(pairs) < _ENOUGH:
             continue
-        rest = _ends(payload[at:])
-        if at + rest[-1] != len(payload):
+        is_whole, values = places.rest(at)
+        if not is_whole:
             return at  # there is more damage, so the number tells nothing
-        if len(rest) % 2 == 0:
-            if len(rest) // 2 <= most:
+        if values % 2 == 0:
+            if values // 2 <= most:
                 return at
             second_best = at if second_best is None else second_best
     return second_best
 
 
-def _are_entries(pairs: list[Entry], kinds: frozenset[str], known: list[Entry]) -> bool:
-    """Tell whether *pairs* look like the first entries after a damaged stretch."""
-    if not pairs or not all(
-        _KIND[key[0]] in kinds and _is_entry(key, value) for key, value in pairs
-    ):
+def _are_pairs(pairs: list[Entry]) -> bool:
+    """Tell whether *pairs* can be entries at all."""
+    # The keys first: what looks like entries is mostly one byte, over and over.
+    return (
+        bool(pairs)
+        and len({key for key, _ in pairs}) == len(pairs)
+        and all(_is_entry(key, value) for key, value in pairs)
+    )
+
+
+def _may_follow(pairs: list[Entry], kinds: frozenset[str], known: list[Entry]) -> bool:
+    """Tell whether entries are likely the first ones after a damaged stretch."""
+    if not all(_KIND[key[0]] in kinds for key, _ in pairs):
         return False
     beside = known[-_ENOUGH:]
     keys = [key for key, _ in (*pairs, *beside)]

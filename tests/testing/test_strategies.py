@@ -808,3 +808,12 @@ class NoModel:
 def test_builds_of_other_attrs_classes_is_hypothesis_own():
     """What is no model is none of our business."""
     hold(st.builds(NoModel), lambda each: each.n in {1, 2})
+
+
+@quick
+@given(storable(adversarial=True), st.data())
+def test_whatever_is_drawn_can_be_shown(value, data):
+    """A failing example is printed; a Counter of a signalling NaN could not be."""
+    counts = data.draw(st.dictionaries(st.integers(), storable(adversarial=True)))
+
+    assert repr([value, counts])
