@@ -131,14 +131,14 @@ def test_storify_options_are_those_of_all(pytester):
         return {"models": [User], "strict": True, "keep": 2}
 
     def test_options(sf, make_storify, memory_sf, reopen):
-        for each in (sf, make_storify("b", keep=3), memory_sf):
+        for each in (sf, make_storify("other", keep=3), memory_sf):
             each["users"]["u1"] = ann = User("Ann", 30)
             again = reopen(each)
             assert again["users"]["u1"] == ann
             assert again["users"]["u1"] is not ann
             assert again.models == [User]
             assert again._strict
-            assert again._saving.keep.last == (3 if each.root.endswith("b") else 2)
+            assert again._saving.keep.last == (3 if each.root.endswith("other") else 2)
     """,
     )
 
