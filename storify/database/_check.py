@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from storify.database._data import Data
 from storify.database._entries import LIST
 from storify.database._home import holds
+from storify.database._scan import path_of
 from storify.database._session import Session
 from storify.exceptions import DanglingRefError
 from storify.models import Misfit, Ref
-from storify.models.conform import key_step
 
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping
@@ -158,7 +158,7 @@ class _Checker:
             except ValueError as error:
                 found = type(error).__name__
                 self.found += self._misfits_of_key(key)
-                path = f"${key_step(key)}"
+                path = path_of(key)
                 self.found.append(Misfit(path, "unreadable", "a value", found))
             else:
                 self._walk_all(pairs)
@@ -184,12 +184,12 @@ class _Checker:
     def _walk_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         misfits = self._schema.misfits
         for key, value in pairs:
-            path = f"${key_step(key)}"
+            path = path_of(key)
             self.found += self._misfits_of_key(key)
             self.found += misfits(value, self._value, path, self._dangles)
 
     def _misfits_of_key(self, key: Any) -> Iterator[Misfit]:
-        path = f"${key_step(key)} (key)"
+        path = f"{path_of(key)} (key)"
         return self._schema.misfits(key, self._key, path, self._dangles)
 
     def _dangles(self, ref: Ref[Any]) -> bool:

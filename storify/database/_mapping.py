@@ -14,14 +14,15 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
-from enum import Enum
-from typing import Any, Generic, Literal, cast, overload
+from typing import Any, Generic, cast, overload
 
 from typing_extensions import TypeVar
 
 from storify.database._data import Stored
+from storify.database._scan import path_of
 from storify.database._schema import Schema
 from storify.database._session import Session
+from storify.database._slots import MISSING
 from storify.database._use import Use
 from storify.exceptions import ModelLoadError
 from storify.models import Unloaded
@@ -35,16 +36,6 @@ T = TypeVar("T")
 
 #: Reads what lies in a dict, decoded or not.
 _read: Callable[[Any, Any], Any] = dict[Any, Any].__getitem__
-
-
-class Missing(Enum):
-    """The type of `MISSING`; an enum, so that type checkers narrow it."""
-
-    MISSING = "missing"
-
-
-#: Stands for an argument that was not given, where None is a value.
-MISSING: Literal[Missing.MISSING] = Missing.MISSING
 
 
 class _Items(ItemsView[K, V]):
@@ -112,7 +103,7 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
     def _load_error(self, key: object, value: object) -> ModelLoadError:
         record = cast("Unloaded", value)
         cause = record.error
-        path = f"$[{key!r}]" + (cause.path.removeprefix("$") if cause else "")
+        path = path_of(key) + (cause.path.removeprefix("$") if cause else "")
         reason = cause or (
             f"the class of {next(iter(record), None)!r} is not registered, "
             f"pass it in models=[...]"
@@ -167,7 +158,7 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         cast("Any", root)[key] = value
 
     def _check(self, key: object, value: object) -> None:
-        path = f"$[{key!r}]"
+        path = path_of(key)
         if self._use.key is not None:
             self._schema.check(key, self._use.key, path)
         hint = type(value) if self._use.hint is None else self._use.hint

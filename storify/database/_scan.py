@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from storify.database._data import Data, Stored
 from storify.database._slots import MISSING, Missing, storage
 from storify.models import Unloaded
+from storify.models.conform import key_step
 
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping
@@ -36,7 +37,7 @@ _MOST: Final = 1024
 
 def path_of(key: object) -> str:
     """Give the place of a record, for messages."""
-    return f"$[{key!r}]"
+    return f"${key_step(key)}"
 
 
 def name_record(error: Exception, key: object) -> None:
