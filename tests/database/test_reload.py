@@ -12,21 +12,6 @@ class User(Model):
     tags: list[str] = []
 
 
-@pytest.fixture
-def pair():
-    """Two databases over one state, as two programs have them."""
-    name = "memory://reload"
-    one = Storify(name, save_interval=None, models=[User])
-    two = Storify(name, save_interval=None, models=[User])
-    db = one.get_db("d")
-    db.update(a=[1], b={"x": 1}, c=3)
-    db.flush()
-    yield db, two.get_db("d")
-    for storify in (one, two):
-        for each in storify.databases:
-            each.close(discard=True)
-
-
 def test_reload_adopts_and_writes_nothing(pair):
     """Objects held are refreshed, my changes stay unsaved."""
     db, other = pair

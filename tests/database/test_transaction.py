@@ -25,21 +25,6 @@ class User(Model):
     _seen: int = 0
 
 
-@pytest.fixture
-def pair():
-    """Two databases over one state, as two programs have them."""
-    name = "memory://transactions"
-    one = Storify(name, save_interval=None, models=[User])
-    two = Storify(name, save_interval=None, models=[User])
-    db = one.get_db("d")
-    db.update(a=[1], b={"x": 1}, c=3)
-    db.flush()
-    yield db, two.get_db("d")
-    for storify in (one, two):
-        for each in storify.databases:
-            each.close(discard=True)
-
-
 def durable(db):
     """What a new instance reads."""
     sf = Storify(db.path.rsplit("/", 1)[0], save_interval=None, models=[User])
@@ -337,7 +322,7 @@ def test_a_dict_that_became_a_list_is_undone(pair):
 def test_a_read_only_database_has_no_transactions(pair):
     """The message says how to open it."""
     db, _ = pair
-    sf = Storify("memory://transactions", save_interval=None)
+    sf = Storify(db.root, save_interval=None)
     reader = sf.get_db("d", readonly=True)
 
     with pytest.raises(DatabaseReadOnlyError), reader.transaction():
