@@ -1,14 +1,16 @@
 """Bringing what other writers committed into a dict whose values may be in use."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any
 
-from storify.database._refresh import refresh
+from storify.database._refresh import Refresher
 from storify.database._slots import MISSING, Stored, key_in, storage
 from storify.database._undo import Undoable
 from storify.exceptions import DatabaseLoadError
 
 __all__ = ["Adopting"]
+
+_get = storage.get
 
 
 class Adopting(Undoable):
@@ -19,7 +21,20 @@ class Adopting(Undoable):
 
     __slots__ = ()
 
-    def adopt(self, key: Any, value: bytes | None) -> None:
+    def refresher(self, keys: Collection[Any]) -> Refresher:
+        """Give what brings content into the values of *keys*, and into no other."""
+
+        def values() -> tuple[list[Any], list[Any]]:
+            with self._lock:
+                mine = [_get(self, key) for key in self._live if key in keys]
+                others = [_get(self, key) for key in self._live if key not in keys]
+            return mine, others
+
+        return Refresher(values)
+
+    def adopt(
+        self, key: Any, value: bytes | None, refresher: Refresher | None = None
+    ) -> None:
         """Take what was committed for a key that is not changed here.
 
         A container or model that may be in use takes the content in place, so that
@@ -29,6 +44,8 @@ class Adopting(Undoable):
         Args:
             key: The key.
             value: Its durable bytes; None if it was deleted.
+            refresher: What brings it into the object that is there, if others are
+                taken, too.
         """
         key = self.own_key(key)
         if value is not None:
@@ -46,17 +63,20 @@ class Adopting(Undoable):
                         self._live.pop(key, None)
                         storage.pop(self, key, None)
                     return
-            if self._refill(key, slot, value):
+            if self._refill(key, slot, value, refresher):
                 return
 
     def _store(self, key: Any, value: bytes) -> None:
         self._only_str = self._only_str and type(key) is str
         storage.__setitem__(self, key, Stored(value))
 
-    def _refill(self, key: Any, slot: Any, value: bytes) -> bool:
+    def _refill(
+        self, key: Any, slot: Any, value: bytes, refresher: Refresher | None
+    ) -> bool:
         """Give a LIVE value new content; False if its slot changed meanwhile."""
+        refresher = refresher or self.refresher([key])
         try:
-            fresh = refresh(slot, self._decode(key, value))
+            fresh = refresher.refresh(slot, self._decode(key, value))
         except DatabaseLoadError:
             fresh = MISSING  # the next access says so
         with self._lock:
@@ -103,7 +123,7 @@ class Adopting(Undoable):
                     return
             self._open(key)
 
-    def revert(self, key: Any) -> None:
+    def revert(self, key: Any, refresher: Refresher | None = None) -> None:
         """Drop what was changed here: back to the durable value.
 
         It is brought into the object that is there, as by `adopt`. A key that is not
@@ -125,7 +145,7 @@ class Adopting(Undoable):
                     return
                 self._live[key] = base
             blob = self.bytes_of(base)
-            if blob is None or self._refill(key, slot, blob):
+            if blob is None or self._refill(key, slot, blob, refresher):
                 return
 
     def _come_back(self, key: Any) -> Any:

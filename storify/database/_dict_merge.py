@@ -8,6 +8,7 @@ from storify.database._data import Data
 from storify.database._entries import contents
 from storify.database._keys import decode_keys
 from storify.database._pending import Pending, Side
+from storify.database._refresh import Refresher
 from storify.database._same_value import same_value
 from storify.engine import Change
 
@@ -103,31 +104,45 @@ class DictMerge:
 
     def _take_values(self, side: Side | None) -> list[Any]:
         """Take the values; give the keys of which mine was dropped."""
-        live, mine = self._live, self._pending.contents
-        reverted: list[Any] = []
-        for key_bytes, value in self._found.items():
-            key = self._keys[key_bytes]
+        live, mine, keys = self._live, self._pending.contents, self._keys
+        news = {
+            key_bytes: value
+            for key_bytes, value in self._found.items()
+            if key_bytes in self._twins or live.durable(keys[key_bytes]) != value
+        }
+        dropped = {
+            key_bytes
+            for key_bytes, value in news.items()
+            if side == "theirs"
+            and key_bytes in mine
+            and not same_value(self._codec, value, mine[key_bytes])
+        }
+        refresher = live.refresher(
+            {keys[each] for each in news if each in dropped or each not in mine}
+        )
+        for key_bytes, value in news.items():
+            key = keys[key_bytes]
             if key_bytes in self._twins:
-                self._take_twin(key, value, self._twins[key_bytes], side)
-                continue
-            if live.durable(key) == value:
-                continue
-            if key_bytes not in mine:
-                live.adopt(key, value)
-                continue
-            is_same = same_value(self._codec, value, mine[key_bytes])
-            live.rebase(key, value)
-            if side == "theirs" and not is_same:
-                live.revert(key)
-                reverted.append(key)
-        return reverted
+                self._take_twin(key, value, self._twins[key_bytes], side, refresher)
+            elif key_bytes not in mine:
+                live.adopt(key, value, refresher)
+            else:
+                live.rebase(key, value)
+                if key_bytes in dropped:
+                    live.revert(key, refresher)
+        return [keys[key_bytes] for key_bytes in dropped]
 
     def _take_twin(
-        self, key: Any, value: bytes | None, mine: Any, side: Side | None
+        self,
+        key: Any,
+        value: bytes | None,
+        mine: Any,
+        side: Side | None,
+        refresher: Refresher,
     ) -> None:
         """Decide between a key of mine and another one that equals it."""
         kept = self._live.pop(mine)
-        self._live.adopt(key, value)
+        self._live.adopt(key, value, refresher)
         if side == "mine":
             del self._live[key]
             self._live[mine] = kept

@@ -3,32 +3,95 @@
 After a merge the stored value is newer than the live object. Replacing the
 object would leave the user holding a copy that is never saved again, so the
 object is given the new content in place, as deep as the two have one shape.
+
+What stands in two places here are two values in the file, and each may have another
+content by now. So no object is given content twice, nor if a value holds it that is
+to stay as it is: in the other place stands what was read.
 """
 
 from collections import defaultdict, deque
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Final, cast
 
 from storify.models import Model
 from storify.models.state import UNKNOWN
 
-__all__ = ["refresh"]
+__all__ = ["Refresher", "refresh"]
+
+_Part = Callable[[object, object], object]
+
+_LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def refresh(old: object, new: object) -> object:
-    """Give *old* the content of *new* and return it, or *new* if that cannot be.
+    """Give one value another content, as `Refresher.refresh` does."""
+    return Refresher(lambda: ([old], [])).refresh(old, new)
 
-    Only mutable containers and models of one exact type are refreshed;
-    everything else is replaced, which nobody who holds it could have changed. So are
-    frozen models that can be hashed, as references: one of them may be in other
-    records as well, or in a set.
+
+class Refresher:
+    """Gives values of one root their content, and nothing twice.
+
+    Args:
+        values: Gives the values that may be refreshed and those that are to stay as
+            they are; it is called when the first is refreshed.
     """
-    if old is new or type(old) is not type(new) or _is_constant(old):
+
+    def __init__(
+        self, values: Callable[[], tuple[Iterable[object], Iterable[object]]]
+    ) -> None:
+        self._values = values
+        #: What is not given content any more, by id; holding it keeps the id its own.
+        self._settled: dict[int, object] = {}
+        #: Values, which are given content as no part of another one.
+        self._whole: dict[int, object] | None = None
+
+    def refresh(self, old: object, new: object) -> object:
+        """Give *old* the content of *new* and return it, or *new* if that cannot be.
+
+        Only mutable containers and models of one exact type are refreshed;
+        everything else is replaced, which nobody who holds it could have changed. So
+        are frozen models that can be hashed, as references: one of them may be in
+        other records as well, or in a set.
+        """
+        if self._whole is None:
+            values, others = self._values()
+            self._whole = {id(value): value for value in values}
+            self._settled = _holders(others)
+        return self._fill(old, new)
+
+    def _part(self, old: object, new: object) -> object:
+        return new if id(old) in (self._whole or {}) else self._fill(old, new)
+
+    def _fill(self, old: object, new: object) -> object:
+        if old is new or type(old) is not type(new) or _is_constant(old):
+            return new
+        for base, way in _WAYS.items():
+            if not isinstance(old, base):
+                continue
+            if id(old) in self._settled:
+                return new
+            self._settled[id(old)] = old
+            return old if way(self._part, old, new) else new
         return new
-    for base, way in _WAYS.items():
-        if isinstance(old, base):
-            return old if way(old, new) else new
-    return new
+
+
+def _holders(values: Iterable[object]) -> dict[int, object]:
+    """Give all that holds something in *values*, by id."""
+    found: dict[int, object] = {}
+    rest = list(values)
+    while rest:
+        value = rest.pop()
+        if type(value) in _LEAVES or id(value) in found:
+            continue
+        found[id(value)] = value
+        if isinstance(value, Model):
+            rest += vars(value).values()
+        elif isinstance(value, dict):
+            items = cast("dict[Any, Any]", value)
+            rest += [*items.keys(), *items.values()]
+        elif isinstance(value, (list, tuple, set, frozenset, deque)):
+            rest += cast("Iterable[object]", value)
+    return found
 
 
 def _is_constant(value: object) -> bool:
@@ -43,13 +106,13 @@ def _is_constant(value: object) -> bool:
     return isinstance(value, Model)
 
 
-def _model(old: Model, new: Model) -> bool:
+def _model(part: _Part, old: Model, new: Model) -> bool:
     """Take the stored state; what is never stored (``_x``) stays the user's."""
     mine, theirs = old.__dict__, new.__dict__
     private = {name: value for name, value in mine.items() if not _stored(name)}
     merged = {
         # Copies of an object share the slot of unknown names: it is replaced.
-        name: value if name == UNKNOWN else refresh(mine.get(name), value)
+        name: value if name == UNKNOWN else part(mine.get(name), value)
         for name, value in theirs.items()
         if _stored(name)
     }
@@ -63,9 +126,9 @@ def _stored(name: str) -> bool:
     return name == UNKNOWN or not name.startswith("_")
 
 
-def _dict(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
+def _dict(part: _Part, old: dict[Any, Any], new: dict[Any, Any]) -> bool:
     merged = {
-        key: refresh(old[key], value) if key in old else value
+        key: part(old[key], value) if key in old else value
         for key, value in new.items()
     }
     # Emptied first: a dict keeps the key that it has, and 1 is not True.
@@ -75,24 +138,26 @@ def _dict(old: dict[Any, Any], new: dict[Any, Any]) -> bool:
     return True
 
 
-def _defaultdict(old: defaultdict[Any, Any], new: defaultdict[Any, Any]) -> bool:
+def _defaultdict(
+    part: _Part, old: defaultdict[Any, Any], new: defaultdict[Any, Any]
+) -> bool:
     old.default_factory = new.default_factory
-    return _dict(old, new)
+    return _dict(part, old, new)
 
 
-def _list(old: list[Any], new: list[Any]) -> bool:
-    common = [refresh(mine, theirs) for mine, theirs in zip(old, new, strict=False)]
+def _list(part: _Part, old: list[Any], new: list[Any]) -> bool:
+    common = [part(mine, theirs) for mine, theirs in zip(old, new, strict=False)]
     old[:] = common + new[len(common) :]
     return True
 
 
-def _set(old: set[Any], new: set[Any]) -> bool:
+def _set(_: _Part, old: set[Any], new: set[Any]) -> bool:
     old.clear()
     old.update(new)
     return True
 
 
-def _deque(old: deque[Any], new: deque[Any]) -> bool:
+def _deque(_: _Part, old: deque[Any], new: deque[Any]) -> bool:
     if old.maxlen != new.maxlen:
         return False
     old.clear()
@@ -100,13 +165,13 @@ def _deque(old: deque[Any], new: deque[Any]) -> bool:
     return True
 
 
-def _bytearray(old: bytearray, new: bytearray) -> bool:
+def _bytearray(_: _Part, old: bytearray, new: bytearray) -> bool:
     old[:] = new
     return True
 
 
 #: How the objects of a class take new content; False if this one cannot.
-_WAYS: dict[type[Any], Callable[[Any, Any], bool]] = {
+_WAYS: dict[type[Any], Callable[[_Part, Any, Any], bool]] = {
     Model: _model,
     defaultdict: _defaultdict,
     dict: _dict,

@@ -11,10 +11,9 @@ from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
-from storify.database._refresh import refresh
+from storify.database._refresh import Refresher
 from storify.database._slots import MISSING, Base, Savepoint, Slots, storage
 from storify.exceptions import DatabaseLoadError
-from storify.models import Model
 
 __all__ = ["Encode", "Undoable"]
 
@@ -104,24 +103,17 @@ class Undoable(Slots):
     def _restore(self, contents: dict[Any, tuple[Any, bytes]]) -> dict[Any, Any]:
         """Give objects their content again; what they are now, by key."""
         values = {key: value for key, (value, _) in contents.items()}
-        wrong = self._changed(values, contents)
-        refreshed = False
-        emptied: set[Any] = set()
-        while wrong:
-            for key in wrong:
-                if refreshed:
-                    emptied.add(key)
-                with suppress(DatabaseLoadError):  # it cannot be read any more
-                    content = self._decode(key, contents[key][1])
-                    if refreshed:
-                        _empty(values[key])
-                    values[key] = refresh(values[key], content)
-            # What was moved from one value into another was given both contents. With
-            # nothing in it to be refreshed, a value gets parts that are its own.
-            refreshed = True
-            wrong = [
-                key for key in self._changed(values, contents) if key not in emptied
-            ]
+        wrong = dict.fromkeys(self._changed(values, contents))
+        refresher = Refresher(
+            lambda: (
+                [value for key, value in values.items() if key in wrong],
+                [value for key, value in values.items() if key not in wrong],
+            )
+        )
+        for key in wrong:
+            with suppress(DatabaseLoadError):  # it cannot be read any more
+                content = self._decode(key, contents[key][1])
+                values[key] = refresher.refresh(values[key], content)
         return values
 
     def _changed(
@@ -192,15 +184,3 @@ class Undoable(Slots):
         popped: Iterable[Any] = map(storage.pop, repeat(self), keys)
         put: Iterable[Any] = map(storage.__setitem__, repeat(self), keys, popped)
         deque(put, maxlen=0)
-
-
-def _empty(value: Any) -> None:
-    """Take out of an object what `refresh` would go into."""
-    if isinstance(value, Model):
-        state = vars(value)
-        for name in [name for name in state if not name.startswith("_")]:
-            del state[name]
-    elif isinstance(value, dict):
-        storage.clear(value)
-    elif isinstance(value, list):
-        value[:] = []

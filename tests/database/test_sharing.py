@@ -2,11 +2,16 @@
 
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
+from copy import deepcopy
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storify import ConflictError, Model, Ref, Storify
 from storify.database._refresh import refresh
+from storify.testing import same
 
 
 class User(Model):
@@ -21,6 +26,12 @@ class Session(Model):
 
     name: str
     _token: str = ""
+
+
+class Bag(Model):
+    """A model that holds anything."""
+
+    held: Any
 
 
 class Point(Model, frozen=True):
@@ -164,6 +175,134 @@ def test_adopted_values_are_refreshed_in_place(pair):
     mine.flush()
     theirs.flush()
     assert theirs["u"].name == "Cleo"
+
+
+def test_a_part_in_two_places_takes_what_each_of_them_holds(pair):
+    """In the file they are two; the object here stays the first of them."""
+    mine, theirs = pair
+    part = {"n": 1}
+    mine["a"] = [part, {"again": part}]
+    mine.flush()
+    theirs.reload()
+    theirs["a"][1]["again"]["n"] = 2
+    theirs.flush()
+
+    mine.reload()
+
+    assert mine["a"] == [{"n": 1}, {"again": {"n": 2}}]
+    assert mine["a"][0] is part
+    assert not mine.dirty()
+
+
+@pytest.mark.parametrize("changes_too", [False, True])
+def test_a_part_of_two_values_is_not_changed_for_one_of_them(pair, changes_too):
+    """What they changed under one key says nothing of another key."""
+    mine, theirs = pair
+    user = User("Ada")
+    mine.update(a=user, b={"of": user}, c=user)
+    mine.flush()
+    theirs.reload()
+    theirs["a"].name = "Bob"
+    theirs["b"]["of"].tags.append("x")
+    theirs.flush()
+    if changes_too:
+        mine["a"] = [user]
+
+    mine.reload(keep="theirs")
+
+    assert mine["a"] == User("Bob")
+    assert mine["b"] == {"of": User("Ada", ["x"])}
+    assert mine["c"] is user
+    assert user == User("Ada")
+    assert not mine.dirty()
+
+
+@st.composite
+def sharing(draw):
+    """Draw three values which hold parts of each other, or are one object."""
+    parts = [1]
+    for _ in range(draw(st.integers(1, 6))):
+        held = draw(st.lists(st.sampled_from(parts), max_size=3))
+        made = draw(st.sampled_from([list, tuple, deque, dict, Bag]))
+        parts.append(made(zip("xyz", held, strict=False) if made is dict else held))
+    values = draw(st.lists(st.sampled_from(parts[1:]), min_size=3, max_size=3))
+    return dict(zip("abc", values, strict=True))
+
+
+def raised(value, by):
+    """Give *value* of parts that are all its own, with other numbers in it."""
+    if isinstance(value, int):
+        return value + by
+    if isinstance(value, Bag):
+        return Bag(raised(value.held, by))
+    if isinstance(value, dict):
+        return {key: raised(each, by) for key, each in value.items()}
+    return type(value)(raised(each, by) for each in value)
+
+
+@given(
+    sharing(),
+    st.dictionaries(st.sampled_from("abc"), st.integers(1, 9)),
+    st.sets(st.sampled_from("ab")),
+)
+def test_whatever_is_shared_each_key_takes_what_was_committed_for_it(
+    content, changed, changed_too
+):
+    """Each key is as durable afterwards, and no other is changed."""
+    name = "memory://shared-parts"
+    one, two = (Storify(name, save_interval=None, models=[Bag]) for _ in range(2))
+    mine, theirs = one.get_db("d"), two.get_db("d")
+    mine.data = content
+    mine.flush()
+    theirs.reload()
+    before = deepcopy(dict(theirs.data))
+    for key, by in changed.items():
+        theirs[key] = raised(theirs[key], by)
+    theirs.flush()
+    changed = {key for key in "abc" if not same(before[key], theirs[key])}
+    for key in changed_too:
+        mine[key] = [mine[key]]
+
+    mine.reload(keep="theirs")
+
+    for key in "abc":
+        mine_stays = key in changed_too - changed
+        assert same(mine[key], [before[key]] if mine_stays else theirs[key])
+    assert mine.dirty() == changed_too - changed
+    for db in (mine, theirs):
+        db.close(discard=True)
+
+
+def test_a_restored_part_in_two_places_is_two_parts(pair):
+    """What a backup holds is what a program that opens it anew would see."""
+    db, _ = pair
+    part = {}
+    db["a"] = [part, {"again": part}]
+    db.flush()
+    db["a"].append(1)
+    db.flush()
+
+    db.backups.restore(db.backups.list[0])
+    db["a"][0]["n"] = 1
+
+    assert db["a"] == [{"n": 1}, {"again": {}}]
+
+
+def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(root):
+    """The items of a list are its parts."""
+    one, two = (Storify(root, save_interval=None) for _ in range(2))
+    part = {"n": 1}
+    mine = one.get_db("d", root=[])
+    mine.data += [part, part]
+    mine.flush()
+    theirs = two.get_db("d")
+    theirs.data[1]["n"] = 2
+    theirs.flush()
+
+    mine.reload()
+
+    assert mine.data == [{"n": 1}, {"n": 2}]
+    assert mine.data[0] is part
 
 
 @pytest.mark.parametrize(
