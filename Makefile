@@ -4,7 +4,9 @@
 #   make soak   the fault suites whole, and the laws with many more examples
 #   make bench  against peers and the limit, into docs/benchmarks.md
 #   make docs   the documentation as a site, in site/; part of make test
+# A test server says EXAMPLES=ci: the same in each run. Elsewhere others are drawn.
 PYTHON ?= python3
+EXAMPLES ?= default
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -16,7 +18,7 @@ demo: $(READY)
 # The summary of pytest comes last, with the coverage above it. By file: the examples
 # of a page are one program.
 test: lint docs
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term-missing:skip-covered
+	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=$(EXAMPLES) --cov --cov-report=term-missing:skip-covered
 
 lint: $(READY)
 	$(BIN)/ruff format --check .

@@ -9,15 +9,11 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 # The machines are shared and noisy: a slow example is no failure.
-settings.register_profile(
-    "default", deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
-settings.register_profile(
-    "soak",
-    max_examples=5_000,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", noisy)
+# On a test server the same examples in each run: what fails there is of the change.
+settings.register_profile("ci", noisy, derandomize=True, database=None, print_blob=True)
+settings.register_profile("soak", noisy, max_examples=5_000)
 settings.load_profile("default")
 
 

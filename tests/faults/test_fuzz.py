@@ -1,7 +1,7 @@
 """Bytes of any kind as a database or its journal, and a fuzzer that makes more.
 
 The inputs in ``fuzz/corpus`` are tried always. With ``atheris`` a fuzzer goes on
-from them, for ``STORIFY_FUZZ_S`` seconds each.
+from them, for ``STORIFY_FUZZ_S`` seconds each: along one path, in a soak along others.
 """
 
 import importlib.util
@@ -17,6 +17,7 @@ import pytest
 from faults.fuzz import targets
 from faults.fuzz.targets import TARGETS
 from faults.process import finish, start
+from faults.sampling import SOAK
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
@@ -102,6 +103,7 @@ def test_a_fuzzer_finds_nothing(tmp_path, target):
         "-max_len=4096",
         "-timeout=10",
         f"-max_total_time={SECONDS}",
+        *([] if SOAK else ["-seed=1"]),
     ]
 
     code, output, errors = finish(
