@@ -3,12 +3,12 @@
 import threading
 from collections import Counter, OrderedDict, defaultdict, deque
 from copy import deepcopy
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared_parts import Bag, sharing
 from storify import ConflictError, Model, Ref, Storify
 from storify.database._refresh import refresh
 from storify.testing import same
@@ -26,12 +26,6 @@ class Session(Model):
 
     name: str
     _token: str = ""
-
-
-class Bag(Model):
-    """A model that holds anything."""
-
-    held: Any
 
 
 class Point(Model, frozen=True):
@@ -215,18 +209,6 @@ def test_a_part_of_two_values_is_not_changed_for_one_of_them(pair, changes_too):
     assert mine["c"] is user
     assert user == User("Ada")
     assert not mine.dirty()
-
-
-@st.composite
-def sharing(draw):
-    """Draw three values which hold parts of each other, or are one object."""
-    parts = [1]
-    for _ in range(draw(st.integers(1, 6))):
-        held = draw(st.lists(st.sampled_from(parts), max_size=3))
-        made = draw(st.sampled_from([list, tuple, deque, dict, Bag]))
-        parts.append(made(zip("xyz", held, strict=False) if made is dict else held))
-    values = draw(st.lists(st.sampled_from(parts[1:]), min_size=3, max_size=3))
-    return dict(zip("abc", values, strict=True))
 
 
 def raised(value, by):

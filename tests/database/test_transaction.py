@@ -2,9 +2,13 @@
 
 import threading
 from contextlib import contextmanager, suppress
+from copy import deepcopy
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from shared_parts import Bag, containers, put, sharing
 from storify import (
     ConflictError,
     DatabaseClosedError,
@@ -15,6 +19,7 @@ from storify import (
     TransactionError,
     UnstorableError,
 )
+from storify.testing import same
 
 
 class User(Model):
@@ -366,6 +371,30 @@ def test_counters_of_many_writers_lose_no_step():
     assert errors == []
     keeper["d"].flush()
     assert keeper["d"]["n"] == 100
+
+
+@given(sharing(), st.data())
+def test_whatever_is_shared_all_is_undone(content, data):
+    """Parts are moved, into each other too; all that can be is the same object again."""
+    db = Storify("memory://undone-parts", save_interval=None, models=[Bag]).get_db("d")
+    db.data = content
+    db.flush()
+    before, parts = deepcopy(content), containers(content)
+
+    with undone(db):
+        for _ in range(3 if parts else 0):
+            part = data.draw(st.sampled_from([7, *parts]))
+            put(data.draw(st.sampled_from(parts)), part)
+
+    assert same(dict(db.data), before)
+    assert not db.dirty()
+    for key, value in content.items():
+        if (
+            any(value is each for each in parts)
+            and list(map(id, content.values())).count(id(value)) == 1
+        ):
+            assert db[key] is value
+    db.close(discard=True)
 
 
 def test_what_is_never_stored_stays(pair):
