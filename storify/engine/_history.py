@@ -293,17 +293,22 @@ def news_of(held: Held, version: Version, follows: str) -> list[Frame] | None:
         version: The state, of the main file before.
         follows: What the new main file is as a frame of the journal before.
     """
-    digest, _, last = version.partition("+")
-    seq = int(last.partition(".")[0] or 0) if last else 0
+    digest, seq = _frame_of(version)
+    base, end = _frame_of(follows)
     if follows == version:
         return []
-    if follows.partition("+")[0] != digest:
-        return None
+    if base != digest or end < seq:
+        return None  # or it came back to a state before this one
     for entry in held.folder.entries():
         if entry.digest and digest.startswith(entry.digest):
             frames = frames_of(held, entry)
-            end = int(follows.partition("+")[2].partition(".")[0])
             known = {version_after(digest, frame) for frame in (None, *frames)}
             if len(frames) >= end and follows in known and version in known:
                 return list(frames[seq:end])
     return None
+
+
+def _frame_of(version: str) -> tuple[str, int]:
+    """Part a version into a main file and the number of the last frame, 0 for none."""
+    digest, _, last = version.partition("+")
+    return digest, int(last.partition(".")[0] or 0)

@@ -269,6 +269,24 @@ def test_news_of_several_commits_come_in_order(catalog):
         assert list(all_.changes) == [(KEY, value) for value in values]
 
 
+def test_news_of_a_state_that_came_back_are_what_is_new(catalog):
+    """Files that are as they were before lead from it to what came after."""
+    one, other = catalog.engine("users"), catalog.engine("users")
+    first = put(one, "one")
+    second = put(one, "two", first)
+    assert other.load().version == second
+    third = put(one, "one", second)
+    for _ in range(2):
+        third = one.commit(Commit(third, [], compact=True))
+
+    news = other.changes_since(second)
+
+    assert news.version == third
+    if news.changes is not None:
+        assert list(news.changes) == [(KEY, FORMAT.encode("one"))]
+    assert read(other) == "one"
+
+
 def test_news_of_a_database_that_was_made_anew_are_a_whole_load(catalog):
     """Nothing leads from the one to the other."""
     one, other = catalog.engine("users"), catalog.engine("users")
