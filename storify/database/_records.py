@@ -16,6 +16,7 @@ from storify.database._index import Index
 from storify.database._mapping import RootMapping
 from storify.database._migrate import migrate
 from storify.database._query import Query
+from storify.database._scan import Scan, path_of
 from storify.models import Misfit, Ref
 
 __all__ = ["Records"]
@@ -86,14 +87,35 @@ class Records(RootMapping[V, K], Generic[V, K]):
         """
         return Index(self, key, unique=unique)
 
-    def ref(self, key: K) -> Ref[V]:
+    @overload
+    def ref(self, key: K) -> Ref[V]: ...
+    @overload
+    def ref(self, key: K, model: type[T]) -> Ref[T]: ...
+    def ref(self, key: K, model: type[Any] = object) -> Ref[Any]:
         """Give a reference to the record under *key*, to be stored anywhere.
 
         It is stored as the name of this database and the key. The record need not
         be there yet.
+
+        Args:
+            key: The key.
+            model: What the record is, in a database of several types.
+
+        Raises:
+            TypeError: There is a record, and it is no *model*.
         """
+        if model is not object:
+            scan = Scan(self, self._root())
+            for _, _, record in scan.see([key], strict=False):
+                if not isinstance(record, model):
+                    msg = (
+                        f"cannot make a Ref[{model.__qualname__}] to {path_of(key)} of "
+                        f"database {self.name!r}: there is a "
+                        f"{type(record).__qualname__}"
+                    )
+                    raise TypeError(msg)
         home = self._schema.home
-        return Ref[V]._to(self.name, key, home)  # noqa: SLF001 - one stack
+        return Ref[Any]._to(self.name, key, home)  # noqa: SLF001 - one stack
 
     # -- checking --------------------------------------------------------------
 

@@ -11,7 +11,7 @@ to stay as it is: in the other place stands what was read.
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from storify.models import Model
 from storify.models.state import UNKNOWN
@@ -78,7 +78,7 @@ class Refresher:
 def _holders(values: Iterable[object]) -> dict[int, object]:
     """Give all that holds something in *values*, by id."""
     found: dict[int, object] = {}
-    rest = list(values)
+    rest: list[Any] = list(values)
     while rest:
         value = rest.pop()
         if type(value) in _LEAVES or id(value) in found:
@@ -87,10 +87,9 @@ def _holders(values: Iterable[object]) -> dict[int, object]:
         if isinstance(value, Model):
             rest += vars(value).values()
         elif isinstance(value, dict):
-            items = cast("dict[Any, Any]", value)
-            rest += [*items.keys(), *items.values()]
+            rest += [*value.keys(), *value.values()]
         elif isinstance(value, (list, tuple, set, frozenset, deque)):
-            rest += cast("Iterable[object]", value)
+            rest += value
     return found
 
 

@@ -193,7 +193,8 @@ def edits(  # noqa: D417 - as above
     calls = list(_calls(place.value, other))
     if not calls:
         return Edit(key)
-    call = draw(st.sampled_from(calls))
+    # a copy: what it puts there may be a part of *content*
+    call = deepcopy(draw(st.sampled_from(calls)))
     edit = Edit(key, at, place.path[1:], call)
     return edit if _can_be(edit, content[key], fits) else Edit(key)
 

@@ -357,6 +357,21 @@ def test_a_reference_with_an_unknown_name_is_followed_too(tmp_path):
         assert extras(ref) == {"more": 1}
 
 
+def test_a_reference_to_one_of_several_types_is_to_what_is_there(sf):
+    """What is not there yet, or cannot be read, may be of any."""
+    db = sf.get_db("mixed", model=(User, Order))
+    db["u"] = User("Ann")
+    db["o"] = Order(db.ref("u", User))
+
+    assert db.ref("u", User) == db.ref("u")
+    assert db.ref("new", Order) == db.ref("new")
+    assert db["o"].customer() is db["u"]
+    with pytest.raises(
+        TypeError, match=r"\$\['u'\] of database 'mixed' as a Order: it"
+    ):
+        db.ref("u", Order)
+
+
 def test_what_is_shared_by_value_comes_back_as_copies(sf):
     """What is to stay one record is referred to."""
     ann = User("Ann")

@@ -33,7 +33,9 @@ either = sf.get_db("either", model=(User, Team))
 assert_type(users.ref("u1"), Ref[User])
 assert_type(numbered.ref(1), Ref[User])
 assert_type(either.ref("x"), Ref[User | Team])
+assert_type(either.ref("x", User), Ref[User])
 assert_type(sf["users"].ref("u1"), Ref[Any])
+assert_type(sf["users"].ref("u1", User)().age, int)
 assert_type(users.ref("u1")(), User)
 assert_type(users.ref("u1")().age, int)
 assert_type(users.ref("u1").get(), User | None)
@@ -69,8 +71,10 @@ Team("x", members=[teams.ref("all")])  # type: ignore[list-item]  # pyright: ign
 core.parent = users.ref("u1")  # type: ignore[assignment]  # pyright: ignore[reportAttributeAccessIssue]
 core.members.append(teams.ref("all"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 special: Ref[Admin] = users.ref("u1")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-users.ref(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-numbered.ref("u1")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Team("x", lead=either.ref("x"))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+Team("x", lead=either.ref("x", Team))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+users.ref(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
+numbered.ref("u1")  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 users.ref("u1").name = "x"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 users.ref("u1").get().name = "x"  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
 users.ref("u1").key = "u2"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]

@@ -66,7 +66,7 @@ users.index("email", unique=True)  # type: ignore[arg-type]  # pyright: ignore[r
 Article("Storms", articles.ref(1))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 Article("Storms", users["cy"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 narrow: Ref[Author] = users.ref("cy")  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
-users.ref(1)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+users.ref(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType]
 articles[1].author.first = "Cy"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 # The rest: older states, checks.
