@@ -6,7 +6,7 @@ value, a list, dict or set at any depth grows or shrinks.
 """
 
 from abc import ABC, abstractmethod
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass
@@ -22,7 +22,19 @@ from storify.models.state import public
 
 from ._same import Fact, facts
 
-__all__ = ["Change", "Edit", "Remove", "Write", "changes", "edits", "is_mutable"]
+__all__ = [
+    "Again",
+    "Change",
+    "Edit",
+    "Remove",
+    "Write",
+    "changes",
+    "edits",
+    "is_mutable",
+    "looks_at",
+    "part_at",
+    "place_of",
+]
 
 Content = MutableMapping[Any, Any]
 Call = tuple[str, tuple[Any, ...]]
@@ -35,6 +47,11 @@ class Change(ABC):
     @property
     def removes(self) -> tuple[Any, ...]:
         """The keys that it takes out, be it to put them in again."""
+        return ()
+
+    @property
+    def replaces(self) -> tuple[Any, ...]:
+        """The keys whose objects are not in the dict any more."""
         return ()
 
     @abstractmethod
@@ -52,6 +69,11 @@ class Write(Change):
 
     items: dict[Any, Any]
 
+    @property
+    def replaces(self) -> tuple[Any, ...]:
+        """The keys."""
+        return tuple(self.items)
+
     def apply(self, content: Content) -> None:
         """Set them, one by one or several at once."""
         if len(self.items) == 1:
@@ -68,6 +90,26 @@ class Write(Change):
 
 
 @dataclass(frozen=True, repr=False)
+class Again(Change):
+    """A value is put under another key, too: one object, and two values in a file."""
+
+    key: Any
+    of: Any
+
+    @property
+    def replaces(self) -> tuple[Any, ...]:
+        """The other key."""
+        return (self.key,)
+
+    def apply(self, content: Content) -> None:
+        """Put it there."""
+        content[self.key] = content[self.of]
+
+    def __repr__(self) -> str:
+        return f"<db[{self.key!r}] = db[{self.of!r}]>"
+
+
+@dataclass(frozen=True, repr=False)
 class Remove(Change):
     """A key is taken out, by ``del``, by ``pop``, or to be put in again as the last."""
 
@@ -78,6 +120,11 @@ class Remove(Change):
     def removes(self) -> tuple[Any, ...]:
         """The key."""
         return (self.key,)
+
+    @property
+    def replaces(self) -> tuple[Any, ...]:
+        """The key, unless its object is put in again."""
+        return () if self.how == "move" else (self.key,)
 
     def apply(self, content: Content) -> Any:
         """Take it out; give its value if it is popped."""
@@ -121,10 +168,19 @@ class Edit(Change):
 
     def change(self, value: Any) -> None:
         """Change *value*, which is the one that it was drawn for, or the same."""
+        self.change_within(value, 0)
+
+    def change_within(self, part: Any, start: int) -> None:
+        """Change a part of such a value, of which no more may be at hand.
+
+        Args:
+            part: It holds what is changed, or is that.
+            start: Which of the `facts` of the value it is.
+        """
         if self.call is None:
             return
         method, arguments = self.call
-        part = next(f.value for n, f in enumerate(facts(value)) if n == self.at)
+        part = part_at(part, self.at - start)
         if method.startswith("."):
             setattr(part, method[1:], *arguments)
         else:
@@ -158,13 +214,16 @@ def changes(  # noqa: D417 - the first is Hypothesis' own
         values: What values are drawn from.
         fits: Tells whether a value that was edited can be stored.
     """
-    kinds = ["write"] if not content else ["write", "del", "pop", "move", "edit"]
+    kinds = ["write"]
+    if content:
+        kinds += ["again", "del", "pop", "move", "edit"]
     kind = draw(st.sampled_from(kinds))
     if kind == "write":
         return Write({draw(keys): draw(values)})
     if kind == "edit":
         return draw(edits(content, values, fits))
-    return Remove(draw(st.sampled_from(list(content))), kind)
+    key = draw(st.sampled_from(list(content)))
+    return Again(draw(keys), key) if kind == "again" else Remove(key, kind)
 
 
 @st.composite
@@ -173,6 +232,7 @@ def edits(  # noqa: D417 - as above
     content: Mapping[Any, Any],
     values: st.SearchStrategy[Any],
     fits: Callable[[Any], bool],
+    within: Mapping[Any, Any] | None = None,
 ) -> Edit:
     """Draw a change of one value of *content* in place.
 
@@ -183,13 +243,15 @@ def edits(  # noqa: D417 - as above
         content: A dict with at least one key.
         values: What values are drawn from.
         fits: Tells whether a value that was edited can be stored.
+        within: Parts of the values, by their keys: one of them is changed.
     """
-    key = draw(st.sampled_from(list(content)))
+    parts = content if within is None else within
+    key = draw(st.sampled_from(list(parts)))
     other = draw(values)
-    places = list(_places(content[key]))
-    if not places:
+    found = _drawn_place(draw, content, key, parts[key])
+    if found is None:
         return Edit(key)
-    at, place = draw(st.sampled_from(places))
+    at, place = found
     calls = list(_calls(place.value, other))
     if not calls:
         return Edit(key)
@@ -197,6 +259,28 @@ def edits(  # noqa: D417 - as above
     call = deepcopy(draw(st.sampled_from(calls)))
     edit = Edit(key, at, place.path[1:], call)
     return edit if _can_be(edit, content[key], fits) else Edit(key)
+
+
+@st.composite
+def looks_at(draw: st.DrawFn, content: Mapping[Any, Any]) -> Edit:  # noqa: D417 - as above
+    """Draw a look at something in *content* that can be changed in place.
+
+    Args:
+        content: A dict with at least one key.
+    """
+    key = draw(st.sampled_from(list(content)))
+    found = _drawn_place(draw, content, key, content[key])
+    return Edit(key) if found is None else Edit(key, found[0], found[1].path[1:])
+
+
+def place_of(part: object, value: object) -> int | None:
+    """Give which of the `facts` of *value* an object is; None if it is not there."""
+    return next((n for n, fact in enumerate(facts(value)) if fact.value is part), None)
+
+
+def part_at(value: object, at: int) -> Any:
+    """Give the object that is one of the `facts` of *value*."""
+    return next(fact.value for n, fact in enumerate(facts(value)) if n == at)
 
 
 def is_mutable(value: object) -> bool:
@@ -217,19 +301,27 @@ def _can_be(edit: Edit, value: Any, fits: Callable[[Any], bool]) -> bool:
 # --- where ----------------------------------------------------------------------------
 
 
-def _places(value: Any) -> Iterator[tuple[int, Fact]]:
-    """Find the parts that can be changed, outermost first, by their numbers.
+def _drawn_place(
+    draw: st.DrawFn, content: Mapping[Any, Any], key: Any, part: object
+) -> tuple[int, Fact] | None:
+    places = list(_places(content, key, part))
+    return draw(st.sampled_from(places)) if places else None
 
-    A part that is in a value twice is left alone: it is two after the next load.
+
+def _places(
+    content: Mapping[Any, Any], key: Any, part: object
+) -> Iterator[tuple[int, Fact]]:
+    """Find what can be changed within a part of a value, by its number in the whole.
+
+    Outermost first. What stands in two places is left alone: it is two after the next
+    load.
     """
-    found = [
-        (number, fact)
-        for number, fact in enumerate(facts(value))
-        if _kind(fact.value) and "._to_dict()" not in fact.path
-    ]
-    ids = [id(fact.value) for _, fact in found]
-    for (number, fact), each in zip(found, ids, strict=True):
-        if ids.count(each) == 1:
+    counts = Counter(id(f.value) for each in content.values() for f in facts(each))
+    inside = {id(fact.value) for fact in facts(part)}
+    for number, fact in enumerate(facts(content[key])):
+        if not _kind(fact.value) or "._to_dict()" in fact.path:
+            continue
+        if id(fact.value) in inside and counts[id(fact.value)] == 1:
             yield number, fact
 
 

@@ -81,6 +81,30 @@ class Expected:
         self.moved: set[Any] = set()
         self.is_touched = False
 
+    def settle(self, durable: State) -> None:
+        """Take it that this is durable; a live value that it has stays the same object."""
+        live = self.live
+        self.rebase(durable)
+        self._keep(live)
+
+    def adopt(self, durable: State | None, live: State, theirs: set[Any]) -> None:
+        """Take over what others saved, as `settle` does; the rest stays unsaved.
+
+        Args:
+            durable: What was committed last.
+            live: What is held then.
+            theirs: The keys whose value here is given up.
+        """
+        before, self.live = self.live, live
+        self._keep(before)
+        self.base = deepcopy(durable)
+        self.moved &= {*(durable or {})} - theirs
+
+    def _keep(self, before: State) -> None:
+        for key in self.live.keys() & before.keys():
+            if same(self.live[key], before[key]):
+                self.live[key] = before[key]
+
     def copy(self) -> Self:
         """Give what is expected now, to come back to it."""
         return deepcopy(self)

@@ -15,7 +15,7 @@ from storify.database import Database
 from storify.exceptions import ConflictError
 from storify.models import Model
 
-from ._changes import Change, Edit, Remove, Write, edits
+from ._changes import Again, Change, Edit, Remove, Write, edits, looks_at
 from ._expected import GONE, value_of, with_keys
 from ._same import same
 from ._stage import Keep, Opened, Stage, Writer, agree
@@ -71,9 +71,12 @@ _FIRST_ITEMS: Final = _drawn(
     )
 )
 _EDIT: Final = _drawn(lambda self: edits(self.expected, self.values, self._fits))
+_LOOK: Final = _drawn(lambda self: looks_at(self.expected))
+_HELD_EDIT: Final = _drawn(lambda self: self._held_edits())
 _SECONDS: Final = _drawn(lambda self: self._changes("second"))
 _SIDE: Final[st.SearchStrategy[Keep]] = st.sampled_from(["mine", "theirs", None])
 _HAS_KEYS: Final = precondition(lambda self: self.at_random and self.expected)
+_HOLDS: Final = precondition(lambda self: self.at_random and self._held)
 _AT_RANDOM: Final = precondition(lambda self: self.at_random)
 _IS_UNSAVED: Final = precondition(
     lambda self: self._opened["first"].expected.is_touched
@@ -138,6 +141,12 @@ class DatabaseMachine(Stage[V], Generic[V]):
         self._do(Write(items))
 
     @_HAS_KEYS
+    @rule(key=_KEY, of=_LIVE_KEY)
+    def put_again(self, key: Any, of: Any) -> None:
+        """Put a live value under another key, too."""
+        self._do(Again(key, of))
+
+    @_HAS_KEYS
     @rule(key=_LIVE_KEY)
     def delete(self, key: Any) -> None:
         """Delete a key."""
@@ -175,10 +184,26 @@ class DatabaseMachine(Stage[V], Generic[V]):
         agree(f"db.get({key!r})", expected, self.db.get(key, GONE))
 
     @_HAS_KEYS
-    @rule(key=_LIVE_KEY)
-    def hold(self, key: Any) -> None:
-        """Keep a live value, as a program does: it stays the one in the database."""
-        self._opened["first"].hold(key)
+    @rule(part=_LOOK)
+    def hold(self, part: Edit) -> None:
+        """Keep a live value, or a part of it: it stays the one in the database."""
+        self._opened["first"].hold(part)
+
+    @_HOLDS
+    @rule(edit=_HELD_EDIT)
+    def change_held(self, edit: Edit) -> None:
+        """Change what is held, as a program does that does not ask for it again."""
+        self._opened["first"].change_held(edit)
+
+    @_HAS_KEYS
+    @rule(edit=_EDIT)
+    def flush_and_change_held(self, edit: Edit) -> None:
+        """Hold a live value, or a part of it, while it is saved, and change it then."""
+        first = self._opened["first"]
+        first.hold(edit)
+        self.flush("first", compact=False, keep="mine")
+        if edit.key in first.held:
+            first.change_held(edit)
 
     @precondition(lambda self: self.expected)
     @rule()
@@ -211,8 +236,6 @@ class DatabaseMachine(Stage[V], Generic[V]):
             if keep is None:
                 return
             self.reload(writer, keep)
-        if not same(opened.expected.base, self._durable.state):
-            opened.held.clear()  # what is adopted may replace them
         opened.db.flush(compact=compact)
         self._commit(opened)
         agree("dirty() after a flush", set[Any](), opened.db.dirty())
@@ -233,10 +256,10 @@ class DatabaseMachine(Stage[V], Generic[V]):
     def load(self) -> None:
         """Go back to what was saved last."""
         first = self._opened["first"]
-        first.held.clear()
         first.db.load()
+        first.held.clear()
         if self._durable.state is not None:
-            first.expected.rebase(self._durable.state)
+            first.expected.settle(self._durable.state)
 
     @precondition(lambda self: self.expected)
     @rule()
@@ -254,7 +277,6 @@ class DatabaseMachine(Stage[V], Generic[V]):
         """Change several records at once, or none of them; with a savepoint inside."""
         self._settle()
         first, db = self._opened["first"], self.db
-        first.held.clear()
         with suppress(_Undone), db.transaction():
             self._commit(first)
             before = first.expected.copy()
@@ -265,11 +287,16 @@ class DatabaseMachine(Stage[V], Generic[V]):
                 if inner_fails:
                     first.expected = middle
                     raise _Undone
-            first.compare()
+            if inner_fails:
+                first.held.clear()  # what cannot go back in place is replaced
+            if inner_fails or fails:
+                first.compare()  # makes all live, which would hide what a commit loses
             if fails:
                 first.expected = before
                 raise _Undone
-        if not fails:
+        if fails:
+            first.held.clear()
+        else:
             self._commit(first)
         agree("dirty() after a transaction", set[Any](), db.dirty())
 
@@ -288,12 +315,12 @@ class DatabaseMachine(Stage[V], Generic[V]):
         # Rules of yours keep several records in step, which some of them would break.
         some = some and self.at_random and bool(here)
         keys = data.draw(_some_of(here), "keys") if some else None
-        first.held.clear()
         self._commit(first)
         target = then if keys is None else with_keys(self._durable.state, then, keys)
         backups.restore(which, keys)
+        first.held.clear()
         self._durable.commit(target)
-        first.expected.rebase(target)
+        first.expected.settle(target)
 
     # -- the end of a program --------------------------------------------------
 

@@ -30,6 +30,7 @@ _EDGES: Final = tuple(
     edge + step for edge in (-(2**63), 0, 2**63, 2**64) for step in (-1, 0, 1)
 )
 _ODD_NAN: Final[float] = struct.unpack(">d", bytes.fromhex("7ff8000000000abc"))[0]
+_ODD_FLOATS: Final = (-0.0, math.nan, _ODD_NAN, -math.inf, 5e-324)
 LOOK_ALIKES: Final = ("", "\0", "__", "__A__", "__storify_ref__", "_v", "\ud800")
 
 
@@ -68,7 +69,7 @@ def floats(bounds: Bounds, *, odd: bool) -> Strategy:
             return st.floats(allow_nan=False)
         bits = st.binary(min_size=8, max_size=8)
         any_bits = bits.map(lambda b: struct.unpack(">d", b)[0])
-        special = st.sampled_from((-0.0, math.nan, _ODD_NAN, -math.inf, 5e-324))
+        special = st.sampled_from(_ODD_FLOATS)
         return st.one_of(st.floats(), any_bits, special, st.integers(-9, 9))
     least, least_open = _float(bounds.least)
     most, most_open = _float(bounds.most)
@@ -109,8 +110,12 @@ def fractions(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as a
 
 
 def complexes(_: Bounds, *, odd: bool) -> Strategy:
-    """Give complex numbers."""
-    return st.complex_numbers(allow_nan=odd)
+    """Give complex numbers; if odd with parts that are -0.0, NaN or infinite."""
+    if not odd:
+        return st.complex_numbers(allow_nan=False)
+    # -0.0 also by itself: it is all that shows a sign that is lost
+    part = st.floats() | st.just(-0.0) | st.sampled_from(_ODD_FLOATS)
+    return st.builds(complex, part, part)
 
 
 # --- text and bytes -------------------------------------------------------------------

@@ -7,7 +7,7 @@ import logging
 import sys
 from collections.abc import Iterable, Sequence
 from copy import deepcopy
-from typing import Any, ClassVar, Final, Generic, Literal, TypeVar, cast
+from typing import Any, ClassVar, Final, Generic, Literal, NamedTuple, TypeVar, cast
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -19,11 +19,19 @@ from storify.database._slots import Stored
 from storify.exceptions import ConflictError
 from storify.models import Model, Unloaded
 
-from ._changes import Change, Edit, changes, is_mutable
+from ._changes import (
+    Change,
+    Edit,
+    changes,
+    edits,
+    is_mutable,
+    part_at,
+    place_of,
+)
 from ._expected import Durable, Expected, State
 from ._models import models
 from ._places import FilePlace, MemoryPlace, Place
-from ._same import difference, facts
+from ._same import difference, facts, same
 from ._storable import storable
 
 __all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
@@ -52,6 +60,20 @@ def agree(what: str, expected: object, found: object) -> None:
         raise AssertionError(msg)
 
 
+class Held(NamedTuple):
+    """A live object that a program keeps.
+
+    Attributes:
+        part: A value of the database, or something inside it.
+        twin: What stands in its place in what is expected.
+        at: Which of the `facts` of the value it is.
+    """
+
+    part: Any
+    twin: Any
+    at: int
+
+
 class Opened(Generic[V]):
     """An open database, what it should hold, and what somebody else holds of it.
 
@@ -64,26 +86,62 @@ class Opened(Generic[V]):
     def __init__(self, db: Database[V, Any], durable: State | None) -> None:
         self.db = db
         self.expected = Expected(durable)
-        self.held: dict[Any, Any] = {}
+        self.held: dict[Any, Held] = {}
 
     def do(self, change: Change) -> None:
         """Change both alike."""
         __tracebackhide__ = True
-        if not isinstance(change, Edit):
-            self.held.clear()
         expected = self.expected.do(change)
         agree(f"{change!r} gave", expected, change.apply(self.db))
+        for key in change.replaces:
+            self.held.pop(key, None)
+        self._follow_held()
 
-    def hold(self, key: Any) -> None:
+    def hold(self, look: Edit) -> None:
         """Hold a live object: whoever changes it changes the database."""
-        value = self.db[key]
-        if is_mutable(value):
-            self.held[key] = value
+        __tracebackhide__ = True
+        key, at = look.key, look.at
+        expected, value = self.expected.live[key], self.db[key]
+        agree(f"db[{key!r}]", expected, value)
+        held = Held(part_at(value, at), part_at(expected, at), at)
+        if is_mutable(held.part):
+            self.held[key] = held
+
+    def change_held(self, edit: Edit) -> None:
+        """Change a held object; the database is not asked for it."""
+        held = self.held[edit.key]
+        self.expected.do(edit)
+        edit.change_within(held.part, held.at)
+        self._follow_held()
+
+    def _follow_held(self) -> None:
+        """Find where held objects are now; forget those that are in no value."""
+        for key, held in list(self.held.items()):
+            at = place_of(held.twin, self.expected.live[key])
+            if at is None:
+                del self.held[key]
+            else:
+                self.held[key] = held._replace(at=at)
 
     def compare(self) -> None:
         """Read and compare everything."""
         __tracebackhide__ = True
         agree("db", self.expected.live, dict(self.db.data))
+        self._check_held()
+
+    def _check_held(self) -> None:
+        """See that what is held is in the values that were read.
+
+        To read others would make them live, also those that are lost to whoever
+        holds them: then only a change shows it.
+        """
+        __tracebackhide__ = True
+        data: dict[Any, Any] = self.db.data
+        for key, held in self.held.items():
+            value = dict[Any, Any].get(data, key)
+            if type(value) is not Stored:
+                is_live = part_at(value, held.at) is held.part
+                agree(f"what is held of db[{key!r}] is still in it", True, is_live)
 
     def check(self) -> None:
         """Compare what is in memory, without a look at what nobody has read."""
@@ -95,9 +153,7 @@ class Opened(Generic[V]):
         for key, value in dict[Any, Any].items(data):
             if type(value) is not Stored:
                 agree("db", {key: live.get(key)}, {key: value})
-        for key, value in self.held.items():
-            is_live = self.db[key] is value
-            agree(f"db[{key!r}] is still the object that it was", True, is_live)
+        self._check_held()
         dirty, changed = self.db.dirty(), self.expected.changed()
         agree("changed, but not in dirty()", set[Any](), changed - dirty)
         more = dirty - changed - self.expected.moved
@@ -256,7 +312,20 @@ class Stage(RuleBasedStateMachine, Generic[V]):
     def _do_some(self, data: st.DataObject) -> None:
         most = 3 if self.at_random else 0
         for _ in range(data.draw(st.integers(0, most), "number of changes")):
-            self._do(data.draw(self._changes("first"), "change"))
+            holds = bool(self._held)
+            if holds and data.draw(st.booleans(), "whether of what is held"):
+                edit = data.draw(self._held_edits(), "change of it")
+                self._opened["first"].change_held(edit)
+            else:
+                self._do(data.draw(self._changes("first"), "change"))
+
+    @property
+    def _held(self) -> dict[Any, Held]:
+        return self._opened["first"].held
+
+    def _held_edits(self) -> st.SearchStrategy[Edit]:
+        parts = {key: held.twin for key, held in self._held.items()}
+        return edits(self.expected, self.values, self._fits, parts)
 
     def _fits(self, value: Any) -> bool:
         """Tell whether a value that was changed in place can still be stored.
@@ -285,11 +354,10 @@ class Stage(RuleBasedStateMachine, Generic[V]):
     def _adopt(self, opened: Opened[V], keep: Keep, theirs: set[Any]) -> None:
         """Reload: bring in what was saved, also over the keys *theirs*."""
         expected, durable = opened.expected, self._durable.state
-        opened.held.clear()
         opened.db.reload(keep=keep)
-        expected.live = expected.merged(durable, list(opened.db), theirs)
-        expected.base = deepcopy(durable)
-        expected.moved &= {*(durable or {})} - theirs
+        opened.held.clear()
+        merged = expected.merged(durable, list(opened.db), theirs)
+        expected.adopt(durable, merged, theirs)
 
     def _conflicts(self, writer: Writer) -> set[Any]:
         return self._opened[writer].expected.conflicts(self._durable.state)
@@ -305,9 +373,11 @@ class Stage(RuleBasedStateMachine, Generic[V]):
             opened: A database.
             order: Its keys before that; as they are now unless given.
         """
+        if not same(opened.expected.base, self._durable.state):
+            opened.held.clear()  # what is adopted may replace them
         merged = self._merged(opened, order)
         self._durable.commit(merged)
-        opened.expected.rebase(merged)
+        opened.expected.settle(merged)
 
     def _saved_before(self, which: str) -> State:
         """Give an older state, which must be one that was saved."""

@@ -85,6 +85,13 @@ FAULTS: Final = (
         ROUNDTRIP,
     ),
     Fault(
+        "-0.0 becomes 0.0 in a complex number",
+        "codec/_scalars.py",
+        'struct.pack(">dd", value.real, value.imag)',
+        'struct.pack(">dd", value.real, value.imag + 0.0)',
+        UNTYPED,
+    ),
+    Fault(
         "a Decimal loses its trailing zeros",
         "codec/_scalars.py",
         "ext(Ext.DECIMAL, str(value).encode())",
@@ -213,7 +220,7 @@ FAULTS: Final = (
         "database/_settling.py",
         "if kind != _UNKNOWN and counts[at] == expected and not weak[at]:",
         "if kind != _UNKNOWN:",
-        TEMPORARY,
+        MACHINE,
     ),
     Fault(
         "a delete is lost",
@@ -269,17 +276,17 @@ FAULTS: Final = (
     Fault(
         "a reload keeps theirs instead of mine",
         "database/_dict_merge.py",
-        'if side == "theirs" and not is_same:',
-        'if side == "mine" and not is_same:',
+        'if side == "theirs"\n',
+        'if side == "mine"\n',
         TWO,
     ),
     Fault(
         "the delete of another writer is not adopted",
         "database/_dict_merge.py",
-        "            if key_bytes not in mine:\n",
-        "            if value is None and key_bytes not in mine:\n"
+        "            elif key_bytes not in mine:\n",
+        "            elif value is None and key_bytes not in mine:\n"
         "                continue\n"
-        "            if key_bytes not in mine:\n",
+        "            elif key_bytes not in mine:\n",
         MACHINE,
     ),
     Fault(
@@ -345,7 +352,7 @@ FAULTS: Final = (
         "engine/_journal.py",
         "if zlib.crc32(checked) != crc:",
         "if zlib.crc32(checked) != crc and not payload:",
-        TEMPORARY,
+        JOURNAL,
     ),
     Fault(
         "the first commit of a journal is not synced",

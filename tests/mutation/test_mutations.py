@@ -11,7 +11,7 @@ from mutation.planted import FAULTS, Fault
 from mutation.table import MARK, PAGE, row
 
 #: Six from all over the list, found by six tools; a soak plants all.
-TRIED = sample(FAULTS, 6, "mutation")
+TRIED = sample(FAULTS, 6, "fault")
 
 
 @pytest.mark.parametrize("fault", TRIED, ids=lambda fault: fault.what)

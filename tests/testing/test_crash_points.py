@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -18,10 +19,11 @@ from storify import (
     DatabaseLoadError,
     Model,
     Storify,
+    StorifyError,
 )
 from storify._autosave import Autosaver
 from storify.database import _farewell
-from storify.engine import _disk
+from storify.engine import _disk, _journal
 from storify.testing import crash_points
 from storify.testing._crash.power import WAYS, File
 from storify.testing._crash.run import Run
@@ -152,6 +154,22 @@ def test_a_power_cut_takes_nothing_that_was_synced(same, synced, data, way):
     assert file.after("synced") == file.synced
 
 
+def test_of_bytes_that_are_not_synced_each_half_may_be_there():
+    """The other one is cut off, or zeros: the size is on disk, the pages are not."""
+    file = File(b"oldNEWnew", b"old")
+
+    left = {way: file.after(way) for way in WAYS}
+
+    assert left == {
+        "synced": b"old",
+        "all": b"oldNEWnew",
+        "half": b"oldNEW",
+        "zeros": b"old\0\0\0\0\0\0",
+        "late": b"old\0\0\0new",
+        "early": b"oldNEW\0\0\0",
+    }
+
+
 # -- what it finds -----------------------------------------------------------------
 
 
@@ -218,6 +236,25 @@ def test_an_engine_that_overwrites_is_torn(tmp_path, monkeypatch):
                 torn.append(str(crashed.point))
         assert len(torn) >= 2
         assert kind == "lost" or all("(write users.mpack)" in point for point in torn)
+
+
+def test_a_journal_without_checksums_is_caught_by_a_power_cut(tmp_path, monkeypatch):
+    """A planted fault: a frame counts whose head is there, and zeros in its end."""
+    monkeypatch.setattr(_journal, "zlib", SimpleNamespace(crc32=lambda *_: 0))
+
+    def is_whole(crashed):
+        try:
+            found = dict(crashed.reopen()["db"])
+        except StorifyError:
+            return False
+        return found == {} or found["text"] == f"{found['turn']}" * 30
+
+    with journaling():
+        points = crash_points(save_three, tmp_path, kinds=["lost"])
+        wrong = [str(crashed.point) for crashed in points if not is_whole(crashed)]
+
+    assert wrong
+    assert all("zeros in their second half" in point for point in wrong)
 
 
 @pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])

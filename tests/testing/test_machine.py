@@ -1,6 +1,7 @@
 """`database_machine`: it passes a right database and finds what is wrong with others."""
 
 from collections.abc import Callable
+from sys import getrefcount
 from typing import Any
 from unittest.case import TestCase
 from weakref import WeakSet
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from storify import Backups, Database, Model, Storify, StorifyError
+from storify.database import _settling, _slots
 from storify.engine import FileEngine
 from storify.testing import DatabaseMachine, database_machine, models
 
@@ -174,6 +176,21 @@ def lose_nested_changes(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Database, "flush", careless)
 
 
+def forget_who_holds_what(patch: pytest.MonkeyPatch) -> None:
+    """Take it that nobody has kept what was saved, nor anything in it."""
+    patch.setattr(_slots, "held_elsewhere", lambda _values, _owners: set[int]())
+
+
+def forget_who_holds_a_part(patch: pytest.MonkeyPatch) -> None:
+    """Take it that nobody has kept a part of what was saved, without the whole."""
+
+    def of_the_whole(values: list[object], owners: int) -> set[int]:
+        free = _settling._OWNED - 2 + owners
+        return {at for at, n in enumerate(map(getrefcount, values)) if n != free}
+
+    patch.setattr(_slots, "held_elsewhere", of_the_whole)
+
+
 def do_not_reload(patch: pytest.MonkeyPatch) -> None:
     """Go on with what was read before."""
     patch.setattr(Database, "reload", lambda _self, keep=None: None)
@@ -230,6 +247,8 @@ def acknowledge_what_is_not_done(patch: pytest.MonkeyPatch) -> None:
     "plant",
     [
         lose_nested_changes,
+        forget_who_holds_what,
+        forget_who_holds_a_part,
         do_not_reload,
         restore_all,
         see_no_conflict,

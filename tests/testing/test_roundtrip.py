@@ -229,6 +229,63 @@ def test_other_bugs_are_told_by_name(cls, said):
     assert f"minimal example: {cls.__name__}(" in str(caught.value)
 
 
+class Rectangular(Model):
+    z: complex
+
+    @classmethod
+    def _from_dict(cls, data):
+        z = data["z"]
+        return cls(complex(z.real + 0.0, z.imag))  # -0.0 + 0.0 is 0.0
+
+
+class Imaginary(Model):
+    z: complex
+
+    @classmethod
+    def _from_dict(cls, data):
+        z = data["z"]
+        return cls(complex(z.real, z.imag + 0.0))
+
+
+@pytest.mark.parametrize(
+    ("cls", "where"), [(Rectangular, "$.z.real"), (Imaginary, "$.z.imag")]
+)
+def test_the_sign_of_a_part_of_a_complex_number_is_not_lost(cls, where):
+    """Not many examples are needed to see that it was."""
+    with pytest.raises(AssertionError) as caught:
+        assert_roundtrip(cls, examples=100)
+
+    assert f"where: {where}: expected float -0.0, found float 0.0" in str(caught.value)
+
+
+class Text(Model):
+    n: int = 0
+    tags: list[str] = []
+
+    @classmethod
+    def _from_dict(cls, data):
+        found = cls(**data)
+        found.n = str(found.n)
+        return found
+
+
+def test_what_fits_its_annotation_and_comes_back_as_what_does_not_is_found():
+    """Types are compared, so it says what was expected and what was found."""
+    with pytest.raises(AssertionError) as caught:
+        assert_roundtrip(Text)
+
+    assert "where: $.n: expected int 0, found str '0'" in str(caught.value)
+
+
+class Converted(Model):
+    n: int = field(default=0, converter=str)
+
+
+def test_what_never_fitted_its_annotation_comes_back():
+    """That the class makes it so is not a matter of storing it."""
+    assert_roundtrip(Converted)
+
+
 def test_what_was_not_loaded_says_why():
     """The class's own error is shown, it is test data."""
     with pytest.raises(AssertionError, match="ValueError while loading: bad 0"):

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 __all__ = ["WAYS", "File", "Folder", "Model", "Way", "read", "replay", "write_folder"]
 
-WAYS = ("synced", "all", "half", "zeros", "late")
+WAYS = ("synced", "all", "half", "zeros", "late", "early")
 """What a power cut may do to bytes that are not synced."""
 
 _BYTES = {
@@ -25,6 +25,7 @@ _BYTES = {
     "half": "half there",
     "zeros": "zeros",
     "late": "zeros in their first half",
+    "early": "zeros in their second half",
     "chance": "there in part",
 }
 _NAMES = {"none": "lost", "all": "there", "chance": "there in part"}
@@ -66,9 +67,10 @@ class File:
         half = len(new) // 2
         left = {
             "half": new[:half],
-            # The size is on disk, the pages are not, or only the later ones.
+            # The size is on disk, the pages are not, or only some of them.
             "zeros": bytes(len(new)),
             "late": bytes(half) + new[half:],
+            "early": new[:half] + bytes(len(new) - half),
         }
         return kept + left[how]
 
