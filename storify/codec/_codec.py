@@ -4,7 +4,7 @@ import re
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from itertools import accumulate, chain, islice
 from struct import unpack
 from typing import Any, Final, TypeVar, cast
@@ -333,6 +333,18 @@ class Codec:
         the careful way.
         """
         return self._types.count_kept()
+
+    def watch(self, note: Callable[[object], object]) -> AbstractContextManager[None]:
+        """Have *note* called with each object of a registered class that is decoded.
+
+        Not with members of enums. With what any thread decodes, and also with what is
+        decoded by way of trial: there the records in it may still be dicts.
+        """
+        return self._types.watch(note)
+
+    def is_hooked(self, cls: type) -> bool:
+        """Tell whether a `CustomType` says how objects of *cls* are stored."""
+        return cls in self._types.hooked
 
     def kept(self, value: object) -> str | None:
         """Tell why a decoded *value* could not be built here and stayed as it is.

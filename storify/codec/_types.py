@@ -7,8 +7,10 @@ stays the extension value or the list that it is in the file.
 
 import enum
 import itertools
+import threading
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -46,6 +48,7 @@ class TypeTable:
         singles: The same for those that give one extension value each time; what
             the user registered otherwise raises a KeyError.
         keys: Registered class to the key that files hold.
+        hooked: Classes that are stored by hooks of the user's.
     """
 
     def __init__(self) -> None:
@@ -53,6 +56,7 @@ class TypeTable:
         self.singles: dict[type, Encoder] = {**SCALAR_ENCODERS}
         del self.singles[int]  # which the packer writes by itself, mostly
         self.keys: dict[type, str] = {}
+        self.hooked: set[type] = set()
         self.encoders[defaultdict] = partial(encode_defaultdict, keys=self.keys)
         self._classes: dict[str, type] = {}
         self._members: dict[bytes, enum.Enum] = {}
@@ -60,6 +64,9 @@ class TypeTable:
         #: Counts what is kept because it cannot be read here; atomic.
         self.count_kept: Callable[[], int] = itertools.count().__next__
         self._scalars = {**SCALAR_DECODERS, Ext.ENUM: self._decode_enum}
+        #: Told of each object that is built of a registered class.
+        self._watchers: tuple[Callable[[object], object], ...] = ()
+        self._watching = threading.Lock()
         self._containers = {
             **CONTAINER_DECODERS,
             Ext.DEFAULTDICT: self._decode_defaultdict,
@@ -94,6 +101,7 @@ class TypeTable:
             raise ModelError(msg)
         if custom is not None:
             self._add_custom(custom)
+            self.hooked.add(cls)
         elif issubclass(cls, enum.Enum):
             self._add_enum(cls, key)
         elif _is_namedtuple(cls):
@@ -221,7 +229,24 @@ class TypeTable:
 
     def _decode_named(self, items: list[Any]) -> object:
         _, key, value = items
-        return self._named[key](value)
+        made = self._named[key](value)
+        for note in self._watchers:
+            note(made)
+        return made
+
+    @contextmanager
+    def watch(self, note: Callable[[object], object]) -> Generator[None]:
+        """Have *note* called with each object of a registered class, but of enums.
+
+        With what any thread decodes meanwhile, also by way of trial.
+        """
+        with self._watching:
+            self._watchers = (*self._watchers, note)
+        try:
+            yield
+        finally:
+            with self._watching:
+                self._watchers = tuple(w for w in self._watchers if w is not note)
 
     def _decode_defaultdict(self, items: list[Any]) -> object:
         return decode_defaultdict(items, self._classes.__getitem__)

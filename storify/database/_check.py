@@ -4,8 +4,10 @@ The records are decoded once more, in batches, and nobody gets them. To walk thr
 each would take many times as long as to decode it (``benchmarks/check.py``), and the
 code that builds objects looks at each value anyway. So it is asked instead: a batch
 of which no record took a slow path, and whose values are of the declared type, is
-proven to be clean. Of another batch the few records around what is odd are walked
-through, to find out what is wrong where.
+proven to be clean. Objects of other classes than models are built without a look at
+their fields, so the codec tells of each, and it is judged by itself. Of a batch that
+is not clean the few records around what is odd are walked through, to find out what
+is wrong where.
 """
 
 from collections.abc import Callable, Container, Iterable, Iterator
@@ -94,6 +96,8 @@ class _Checker:
         registry = self._schema.registry
         self._fits = None if walk_all else registry.quick_check(self._value)
         self._fits_key = registry.quick_check(self._key)
+        self._fits_fields = registry.plain_check()
+        self._objects: list[object] = []
         self._refs: list[Ref[Any]] = []
         self._keys: dict[str, Container[Any] | None] = {}
 
@@ -101,7 +105,8 @@ class _Checker:
         """Check all batches; give how many records each has."""
         # What would be warned of is what is listed.
         quietly = self._schema.registry.quietly()
-        with self._schema.watch_refs(self._refs.append), quietly:
+        watched = self._schema.codec.watch(self._objects.append)
+        with self._schema.watch_refs(self._refs.append), watched, quietly:
             if isinstance(self._root, list):
                 yield from self._check_list()
                 return
@@ -168,12 +173,22 @@ class _Checker:
 
     def _is_clean(self, pairs: Iterable[tuple[Any, Any]], *, odd: bool) -> bool:
         """Tell whether there is surely no misfit in what was decoded just now."""
-        dangling = any(map(self._dangles, self._refs))
-        self._refs.clear()
+        right = self._have_good_parts()
         fits = self._fits
-        if odd or dangling or fits is None:
+        if odd or not right or fits is None:
             return False
-        return all(fits(value) and self._is_good_key(key) for key, value in pairs)
+        try:
+            return all(fits(value) and self._is_good_key(key) for key, value in pairs)
+        except RecursionError:
+            return False  # a walk goes deeper
+
+    def _have_good_parts(self) -> bool:
+        """Judge the references and objects in what was decoded just now."""
+        dangling = any(map(self._dangles, self._refs))
+        right = not dangling and all(map(self._fits_fields, self._objects))
+        self._refs.clear()
+        self._objects.clear()
+        return right
 
     def _is_good_key(self, key: Any) -> bool:
         # any other key was decoded long ago, so nothing was counted

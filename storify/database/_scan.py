@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from storify.database._data import Data, Stored
 from storify.database._slots import MISSING, Missing, storage
 from storify.models import Unloaded
-from storify.models.conform import key_step
+from storify.models.misfit import key_step
 
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping

@@ -59,6 +59,7 @@ class Schema:
             warn=log.warning,
             register_type=self._register,
             supply={Ref: {"_home": self._home_of}},
+            hooked=self._is_hooked,
         )
         self.codec = Codec(
             unstructure=self.registry.unstructure,
@@ -85,6 +86,9 @@ class Schema:
 
     def _register(self, type_: type[Any]) -> None:
         self.codec.register(type_)  # which is made after the registry
+
+    def _is_hooked(self, cls: type) -> bool:
+        return self.codec.is_hooked(cls)
 
     def register_type(
         self,

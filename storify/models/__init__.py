@@ -6,6 +6,7 @@ values in the fields stay live: nothing is walked here.
 
 * `base`, `fields`, `options`, `state`: the classes and objects of the user.
 * `hints`, `conform`: what an annotation admits, and whether a value conforms.
+* `walk`, `inspection`, `plain`, `misfit`: where it does not, in any value.
 * `plan`, `converter`: generated code, registered as cattrs hooks.
 * `registry`: from keyname to class and back.
 * `ref`: references from record to record.
@@ -14,9 +15,9 @@ values in the fields stay live: nothing is walked here.
 """
 
 from .base import Model
-from .conform import Misfit
 from .evolution import migration
 from .fields import field
+from .misfit import Misfit
 from .ref import Home, Ref
 from .registry import Registry
 from .state import Unloaded, asdict, extras

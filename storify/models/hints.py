@@ -21,6 +21,7 @@ import typing
 import uuid
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import (
     Any,
     ClassVar,
@@ -43,6 +44,7 @@ __all__ = [
     "Instance",
     "Items",
     "Later",
+    "Lookup",
     "OneOf",
     "Pairs",
     "Parser",
@@ -52,6 +54,7 @@ __all__ = [
     "Union",
     "UnresolvedError",
     "Unsupported",
+    "annotations",
     "describe",
     "refuse_unstorable",
     "resolve",
@@ -256,18 +259,31 @@ def resolve(cls: type, lookup: Lookup, args: tuple[Any, ...] = ()) -> dict[str, 
     Raises:
         UnresolvedError: A name is not defined, with the class and the field.
     """
+    return {name: find() for name, find in annotations(cls, lookup, args).items()}
+
+
+def annotations(
+    cls: type, lookup: Lookup, args: tuple[Any, ...] = ()
+) -> dict[str, Callable[[], Any]]:
+    """Give what resolves each annotation of *cls* and its bases, as `resolve` does."""
     bindings = _bindings(cls, args)
-    found: dict[str, Any] = {}
+    found: dict[str, Callable[[], Any]] = {}
     for base in reversed(cls.__mro__):
         if base.__module__ == "builtins" or base.__dict__.get("_is_protocol"):
             continue
+        bound = bindings.get(base, {})
         for name, raw in own_annotations(base).items():
             if is_classvar(raw):
                 found.pop(name, None)
-                continue
-            hint = _evaluate(base, name, raw, lookup)
-            found[name] = substitute(hint, bindings.get(base, {}))
+            else:
+                found[name] = partial(_resolved, base, name, raw, lookup, bound)
     return found
+
+
+def _resolved(
+    base: type, name: str, raw: Any, lookup: Lookup, bound: Mapping[Any, Any]
+) -> Any:
+    return substitute(_evaluate(base, name, raw, lookup), bound)
 
 
 def _evaluate(base: type, name: str, raw: Any, lookup: Lookup) -> Any:
@@ -305,7 +321,10 @@ def _evaluate(base: type, name: str, raw: Any, lookup: Lookup) -> Any:
 
 def _bindings(cls: type, args: tuple[Any, ...]) -> dict[type, dict[Any, Any]]:
     """Tell for each generic class above *cls* what its type variables stand for."""
-    own = dict(zip(getattr(cls, "__parameters__", ()), args, strict=False))
+    parameters = getattr(cls, "__parameters__", ())
+    # one that stands for several types, as ``*Ts``, is not told from the others
+    is_simple = all(isinstance(each, TypeVar) for each in parameters)
+    own = dict(zip(parameters, args, strict=False)) if is_simple else {}
     found = {cls: own}
     for base in cls.__dict__.get("__orig_bases__", cls.__bases__):
         origin = get_origin(base) or base

@@ -1,22 +1,25 @@
 """What is wrong with one record: what its class does not take, or does not find.
 
-`conform` walks through values and knows annotations; here it is told about objects
-of models, records that could not be loaded, and what the codec could not read.
+`walk` goes through values and knows annotations; here it is told about objects of
+models and of other classes, records that could not be loaded, and what the codec
+could not read.
 """
 
-import dataclasses
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storify.exceptions import ModelLoadError, NewerVersionError
 
-from .conform import Findings, Misfit, Part, field_step
+from .conform import conforms, fits_outside, is_told_by_class
 from .evolution import VERSION_KEY
 from .fields import options_of
-from .hints import Anything, Instance, Shape, describe
+from .hints import Anything, Instance, Items, Shape, Tuple, describe
+from .misfit import Misfit, field_step
 from .options import class_of, class_options, is_model
+from .plain import fields_of
 from .ref import Ref
 from .state import UNKNOWN, Unloaded, pairs, public, state_of
+from .walk import Findings, Part
 
 if TYPE_CHECKING:
     from .registry import Entry
@@ -50,11 +53,12 @@ _NOTHING = "nothing"
 
 
 class Inspection:
-    """Tells `conform.misfits` about values, as its ``Inspect``.
+    """Tells `walk.misfits` about the values of one walk, as its ``Inspect``.
 
     Args:
         entries: The registered classes by their keynames.
-        shapes_of: Gives what the fields of a class admit.
+        shapes_of: Gives what the fields of a model class admit.
+        plain_shapes_of: The same of a plain class; nothing for any other class.
         kept: Knows what the codec could not read.
         dangles: Knows where references lead.
     """
@@ -63,11 +67,15 @@ class Inspection:
         self,
         entries: "Mapping[str, Entry | None]",
         shapes_of: Callable[[type, tuple[Any, ...]], Mapping[str, Shape]],
+        plain_shapes_of: Callable[[type], Mapping[str, Shape]],
         kept: Kept,
         dangles: Dangles,
     ) -> None:
         self._entries = entries
         self._shapes_of = shapes_of
+        self._plain_shapes_of = plain_shapes_of
+        # Within one walk they are the same ones, or it would not end in a cycle.
+        self._plain: dict[type, Mapping[str, Shape]] = {}
         self._kept = kept
         self._dangles = dangles
 
@@ -86,7 +94,7 @@ class Inspection:
                 else Misfit("", "unreadable", describe(shape), kind)
             )
             return Findings([misfit], [], is_object=False)
-        return _holder(value)
+        return self._plain_object(value, shape)
 
     # Objects
 
@@ -110,6 +118,21 @@ class Inspection:
         if self._dangles(ref):
             expected = f"a record of database {ref.db!r}"
             yield Misfit("", "dangling ref", expected, _NOTHING)
+
+    def _plain_object(self, obj: Any, shape: Shape) -> Findings | None:
+        cls = class_of(obj)
+        if cls not in self._plain:
+            self._plain[cls] = self._plain_shapes_of(cls)
+        shapes = self._plain[cls]
+        if not shapes:
+            return None
+        parts = [
+            Part(field_step(name), item, shapes[name])
+            for name, item in fields_of(obj, shapes)
+        ]
+        if isinstance(obj, tuple):
+            parts = [*parts, *_items_beyond(parts, obj, shape)]
+        return Findings([], parts)
 
     # Records
 
@@ -186,21 +209,15 @@ def _raw_parts(fields: Any) -> list[Part]:
     return [Part(field_step(name), *rest) for name, *rest in _raw_fields(fields)]
 
 
-def _holder(value: Any) -> Findings | None:
-    """Tell of the parts of an object of a dataclass or attrs class, if it is one."""
-    cls: Any = class_of(value)
-    if dataclasses.is_dataclass(cls):
-        names = [each.name for each in dataclasses.fields(cls)]
-    else:
-        names = [each.name for each in getattr(cls, "__attrs_attrs__", ())]
-    if not names:
-        return None
-    parts = [
-        Part(field_step(name), getattr(value, name), _ANYTHING)
-        for name in names
-        if hasattr(value, name)
-    ]
-    return Findings([], parts)
+def _items_beyond(fields: Sequence[Part], obj: Any, shape: Shape) -> Iterator[Part]:
+    """List the items of a named tuple of which *shape* says more than its class."""
+    if not isinstance(shape, (Items, Tuple)) or not fits_outside(obj, shape):
+        return
+    for index, (_, item, own) in enumerate(fields):
+        expected = shape.items[index] if isinstance(shape, Tuple) else shape.item
+        is_told = conforms(item, expected) and is_told_by_class(expected)
+        if not is_told and conforms(item, own):
+            yield Part(f"[{index}]", item, expected)
 
 
 def _fields_of(obj: object, shapes: Mapping[str, Shape]) -> dict[Any, Any]:

@@ -23,7 +23,7 @@ import attrs
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .checks import Checks
-from .conform import Check, checker, is_told_by_class, misfits
+from .conform import Check, checker, is_told_by_class
 from .converter import CannotConvert, Hook, StorifyConverter
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
@@ -44,6 +44,7 @@ from .state import (
     pairs,
     public,
 )
+from .walk import misfits
 
 __all__ = ["Hooks", "Supply", "Surroundings", "make_hooks"]
 

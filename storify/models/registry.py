@@ -30,7 +30,7 @@ from storify.exceptions import (
 )
 
 from .base import Model
-from .conform import Check, Misfit, checker, is_told_by_class, misfits
+from .conform import Check, checker, is_told_by_class
 from .evolution import History
 from .fields import options_of
 from .hints import (
@@ -44,9 +44,12 @@ from .hints import (
     text_of,
 )
 from .inspection import Dangles, Inspection, Kept, unstored
+from .misfit import Misfit
 from .options import class_options, definitions, is_model, is_model_class
+from .plain import PlainClasses
 from .ref import Ref
 from .state import Unloaded
+from .walk import misfits
 
 if TYPE_CHECKING:
     from .converter import Hook, StorifyConverter
@@ -67,6 +70,11 @@ def _know_none(_: object) -> None:
 
 def _trust(_: object) -> bool:
     """Take each reference for one that leads somewhere."""
+    return False
+
+
+def _store_by_field(_: type) -> bool:
+    """Take each class for one that has no hooks of the user's."""
     return False
 
 
@@ -117,6 +125,8 @@ class Registry:
             found in annotations; it raises for what cannot be stored.
         supply: Makes the values of unstored fields of the objects that are loaded,
             by class and name, in place of their defaults.
+        hooked: Tells of a class that is no model whether hooks of the user's store
+            its objects; otherwise what its fields admit is checked.
 
     Raises:
         ModelError: As `register`.
@@ -130,6 +140,7 @@ class Registry:
         warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
         register_type: Callable[[type], object] = refuse_unstorable,
         supply: "Mapping[type, Supply]" = MappingProxyType({}),
+        hooked: Callable[[type], bool] = _store_by_field,
     ) -> None:
         self._lock = threading.RLock()
         self._warn = warn
@@ -150,6 +161,7 @@ class Registry:
         self._parser = Parser(_ignore, _ignore)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._supply = supply
+        self._plain = PlainClasses(self._parse, self._named, hooked)
         self.count_odd: Callable[[], int] = itertools.count().__next__
         self.register(*models)
 
@@ -365,9 +377,9 @@ class Registry:
             self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
             return hooks
 
-    def _parse(self, hint: Any) -> Shape:
+    def _parse(self, hint: Any, owner: type | None = None) -> Shape:
         with self._lock:  # the parser remembers what is half parsed
-            return self._parser.parse(hint)
+            return self._parser.parse(hint, owner)
 
     def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> "Hooks":
         from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
@@ -581,7 +593,8 @@ class Registry:
     ) -> Iterator[Misfit]:
         """List what inside *value* does not conform to *hint* or its own class.
 
-        Model objects are looked into wherever they stand. Nothing is changed.
+        Objects of models, and of other classes that are stored field by field, are
+        looked into wherever they stand. Nothing is changed.
 
         Args:
             value: What to check.
@@ -592,14 +605,16 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        inspect = Inspection(self._entries, self._shapes_of, kept, dangles)
+        shapes_of = self._shapes_of, self._plain.shapes_of
+        inspect = Inspection(self._entries, *shapes_of, kept, dangles)
         return misfits(value, self._shape_of(hint), inspect)
 
     def quick_check(self, hint: object) -> Check | None:
         """Give a check of values that were structured without any oddity.
 
         If `count_odd` counted none while a value was structured, and this check is
-        true for it, `misfits` would find nothing but dangling references.
+        true for it, `misfits` would find nothing but dangling references, and what is
+        wrong in objects that `plain_check` is false for.
 
         Returns:
             The check; None if there is none that short.
@@ -609,6 +624,14 @@ class Registry:
         """
         shape = self._shape_of(hint)
         return checker(shape) if is_told_by_class(shape) else None
+
+    def plain_check(self) -> Check:
+        """Give a check of the objects that are no models, each by its own fields.
+
+        True for objects of classes that are not stored field by field. It is made
+        anew for each use, because annotations may name what is defined later.
+        """
+        return self._plain.check()
 
     def _shape_of(self, hint: object) -> Shape:
         try:

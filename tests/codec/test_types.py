@@ -366,3 +366,29 @@ def test_an_error_of_the_users_is_passed_on() -> None:
     codec._types._scalars[99] = fail
     with pytest.raises(MemoryError):
         codec.decode(b"\xd4\x63a")
+
+
+def test_objects_of_registered_classes_are_told_to_who_watches(codec: Codec):
+    """Wherever they stand, inner ones first, until the watch ends."""
+    noted: list[object] = []
+    tree = {"a": [Size(Point(1), Version("1"))], "c": Color.RED, "d": (1, {2})}
+    blob = codec.encode(tree)
+
+    with codec.watch(noted.append):
+        codec.decode(blob)
+        with codec.watch(lambda _: None):
+            codec.decode(codec.encode({Size(2): 5}))
+    codec.decode(blob)
+
+    assert noted == [Point(1), Version("1"), Size(Point(1), Version("1")), Size(2)]
+
+
+def test_it_is_known_which_classes_have_hooks(codec: Codec):
+    """Those of a CustomType, also if they could be stored without."""
+    hooked = [codec.is_hooked(cls) for cls in (Version, Size, Point, Text, int)]
+    assert hooked == [True, False, False, False, False]
+
+    codec.register(CustomType(Size, list, lambda items: Size(*items)))
+    codec.register(Size)
+
+    assert codec.is_hooked(Size)

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import date
 from enum import Enum, Flag
 from typing import (
@@ -16,6 +17,7 @@ from typing import (
     TypeVar,
 )
 
+import attrs
 import pytest
 
 from storify import CheckError, Model, ModelError, Ref, Storify
@@ -43,6 +45,22 @@ class Point(NamedTuple):
 
     x: int
     y: int = 0
+
+
+@dataclass
+class Place:
+    """A dataclass."""
+
+    zip: int
+    spots: dict[Point, list[int]]
+
+
+@attrs.frozen
+class Price:
+    """An attrs class."""
+
+    cents: int
+    unit: str | None = None
 
 
 class User(Model):
@@ -129,6 +147,12 @@ GOOD: list[tuple[Any, list[Any]]] = [
     (Sequence[int], [[1], (1,)]),
     (Shape, [Square(1.5)]),
     (Any, [5, "x"]),
+    (Place, [Place(1, {}), Place(1, {Point(1): [2]})]),
+    (Price, [Price(1), Price(1, "EUR")]),
+    (dict[Price, Point | Place], [{Price(1): Point(1), Price(2): Place(1, {})}]),
+    ((Box[int], Box[str]), [Box(1), Box("x"), IntBox(1)]),
+    (list[Box[int] | Box[str] | None], [[Box(1), None, Box("x")]]),
+    ((Box[Box[int]], Box[Box[str]]), [Box(Box(1)), Box(Box("x"))]),
 ]
 
 BAD: list[tuple[Any, Any, str]] = [
@@ -172,6 +196,18 @@ BAD: list[tuple[Any, Any, str]] = [
     (Annotated[int, "metres"], "5", ""),
     (Sequence[int], ["x"], "[0]"),
     (Shape, User("a"), ""),
+    (Point, Point("x"), ".x"),
+    (list[Point], [Point(1), Point(1, None)], "[1].y"),
+    (Place, Place("x", {}), ".zip"),
+    (Place, Place(1, {Point(1): ["x"]}), ".spots[Point(x=1, y=0)][0]"),
+    (Place, Place(1, {Point("x"): []}), ".spots[Point(x='x', y=0)] (key).x"),
+    (Price, Price(1, b"x"), ".unit"),
+    (Any, {"a": [Price("x")]}, "['a'][0].cents"),
+    (dict[Price, int], {Price("x"): 1}, "[Price(cents='x', unit=None)] (key).cents"),
+    (Box[Place], Box(Place("x", {})), ".item.zip"),
+    ((Box[int], Box[str]), Box(None), ".item"),
+    ((Box[Box[int]], Box[Box[str]]), Box(Box(None)), ".item.item"),
+    (list[Box[int] | Box[str]], [Box(1), Box("x"), Box(b"x")], "[2].item"),
 ]
 
 BAD_KEYS: list[tuple[Any, Any, Any, str]] = [
@@ -181,17 +217,19 @@ BAD_KEYS: list[tuple[Any, Any, Any, str]] = [
     (tuple[int, str], (1, "a"), (1, 2), "[(1, 2)][1]"),
     (UserId, UserId("a"), 5, "[5]"),
     (Literal["a", "b"], "a", "c", "['c']"),
+    (Point, Point(1), Point("x"), "[Point(x='x', y=0)].x"),
+    (Price, Price(1), Price("x"), "[Price(cents='x', unit=None)].cents"),
 ]
 
 
 @pytest.mark.parametrize(("model", "values"), GOOD, ids=str)
 def test_a_value_of_its_declared_type_is_stored(model, values, root):
     """A strict database takes it, and a new program that names the type reads it."""
-    with Storify(root, models=[IntBox, Square]) as sf:
+    with Storify(root, models=[IntBox, Square], types=[Point]) as sf:
         db = sf.get_db("d", model=model, strict=True)
         db.update(enumerate(values))
 
-    with Storify(root, models=[IntBox, Square]) as sf:
+    with Storify(root, models=[IntBox, Square], types=[Point]) as sf:
         again = sf.get_db("d", model=model, strict=True)
         assert list(again.values()) == values
         assert list(map(type, again.values())) == list(map(type, values))

@@ -17,6 +17,7 @@ from collections import abc
 from typing import (
     Annotated,
     Any,
+    ClassVar,
     Final,
     Generic,
     Literal,
@@ -30,6 +31,7 @@ from typing import (
     Self,
     TypedDict,
     TypeVar,
+    TypeVarTuple,
     Union,
     Unpack,
 )
@@ -45,6 +47,7 @@ from storify.models.hints import Parser, describe, refuse_unstorable
 T = TypeVar("T")
 B = TypeVar("B", bound=int)
 C = TypeVar("C", int, str)
+Ts = TypeVarTuple("Ts")
 UserId = NewType("UserId", int)
 
 
@@ -123,6 +126,43 @@ class Stringy(str):
     __slots__ = ()
 
 
+@dataclasses.dataclass
+class SubData(Data):
+    b: list[str] = dataclasses.field(default_factory=list)
+
+
+@attrs.frozen
+class Money:
+    amount: int
+    unit: str = "EUR"
+
+
+@dataclasses.dataclass
+class Cell(Generic[T, B]):
+    item: T
+    number: B
+    more: "Cell[T, B] | None" = None
+
+
+@dataclasses.dataclass
+class StrCell(Cell[str, int]):
+    pass
+
+
+class Row(NamedTuple, Generic[T]):
+    cell: T
+    boxes: "list[Box[int]]"
+
+
+Bare = collections.namedtuple("Bare", "a b")  # noqa: PYI024 -- without annotations
+
+
+class Deal(Model):
+    price: Money
+    by_pair: dict[Pair, list[Data]] = {}
+    chain: Self | None = None
+
+
 Json = typing_extensions.TypeAliasType(
     "Json", "dict[str, Json] | list[Json] | str | int | None"
 )
@@ -160,6 +200,17 @@ CONFORMING = [
     (Json, {"a": [{"b": None}, 1]}), (Listed[int], [1]), (int | list[str] | None, ["a"]),
     (int | list[str] | list[int], [1]), (Literal["a"] | None, "a"), (Colour | None, None),
     (list[Address], [Address("a")]), (list[list[int | None]], [[1, None]]),
+    (SubData, SubData(1, ["a"])), (Data, SubData()), (Money, Money(1)),
+    (Cell, Cell(object(), 1, Cell("a", 2))), (StrCell, StrCell("a", 1)),
+    (Row, Row(1, [Box(1)])), (Bare, Bare(1, "a")), (Deal, Deal(Money(1), {Pair(1, "a"): []})),
+    (tuple[int, str], Pair(1, "a")), (tuple[int | str, ...], Pair(1, "a")),
+    (Box[int] | Box[str], Box("a", ["b"])), (Box[int] | Box[str], Box(1, [2])),
+    (Box[int] | Box, Box("a")), (Box | Box[int], Box("a")),
+    (Box[int] | Box[str] | None, None), (list[Box[int]] | list[Box[str]], [Box("a")]),
+    (list[Box[int]] | list[Box[str]], []), (Box[int] | IntBox, IntBox(1)),
+    (dict[str, Box[int] | Box[str]], {"a": Box(1), "b": Box("b")}),
+    (Box[Box[int] | Box[str]] | Box[Box[bytes]], Box(Box(b""))),
+    (Box[Box[int] | Box[str]] | Box[Box[bytes]], Box(Box("a"))),
     (dict[str, dict[str, float]], {"a": {"b": 1.0}}), (list[Address] | None, None),
 ]  # fmt: skip
 
@@ -205,6 +256,48 @@ MISFITS = [
     (Mapped[int], Mapped({"a": "b"}), "$.item['a']", "int", "str"),
     (Json, {"a": [1.5]}, "$", "Json", "dict"),
     (Listed[int], ["a"], "$[0]", "int", "str"),
+    (Pair, Pair("x", "a"), "$.a", "int", "str"),
+    (Data, Data("x"), "$.a", "int", "str"),
+    (Data, SubData(1, [5]), "$.b[0]", "str", "int"),
+    (Money, Money("x"), "$.amount", "int", "str"),
+    (Any, [{"k": (Money(1, 2),)}], "$[0]['k'][0].unit", "str", "int"),
+    (Any, {Pair("x", "a"): 1}, "$[Pair(a='x', b='a')] (key).a", "int", "str"),
+    (list[int], [Data()], "$[0]", "int", "Data"),
+    (Cell, Cell(1, "x"), "$.number", "int", "str"),
+    (Cell, Cell(1, 1, Cell(1, "x")), "$.more.number", "int", "str"),
+    (StrCell, StrCell(1, 1), "$.item", "str", "int"),
+    (Row, Row(1, [Box("x")]), "$.boxes[0].item", "int", "str"),
+    (Bare, Bare(Data("x"), 1), "$.a.a", "int", "str"),
+    (Deal, Deal(Money("x")), "$.price.amount", "int", "str"),
+    (
+        Deal,
+        Deal(Money(1), chain=Deal(Money(1), {Pair(1, "a"): [Data(), Data("x")]})),
+        "$.chain.by_pair[Pair(a=1, b='a')][1].a",
+        "int",
+        "str",
+    ),
+    (tuple[int, str], Pair("x", "a"), "$.a", "int", "str"),
+    (tuple[int, int], Pair(1, "a"), "$[1]", "int", "str"),
+    (tuple[int, ...], Pair(1, "a"), "$[1]", "int", "str"),
+    (tuple[int], Pair(1, "a"), "$", "tuple[int]", "Pair"),
+    (tuple[Box[int], Any], Bare(Box("a"), 1), "$[0].item", "int", "str"),
+    (Box[int] | Box[str], Box(b"x"), "$.item", "int", "bytes"),
+    (Box[int] | Box[str], Box("a", [1]), "$.item", "int", "str"),
+    (Box[int] | Box[str], IntBox("a"), "$.item", "int", "str"),
+    (
+        dict[str, Box[int] | Box[str]],
+        {"a": Box(None)},
+        "$['a'].item",
+        "int",
+        "NoneType",
+    ),
+    (
+        Box[Box[int] | Box[str]] | Box[Box[bytes]],
+        Box(Box(1.5)),
+        "$.item.item",
+        "int",
+        "float",
+    ),
 ]
 
 
@@ -280,6 +373,260 @@ def test_deep_values_are_checked_without_recursion():
         value = [value]
 
     assert len(list(Registry().misfits(value, Any))) == 1
+
+
+# --- plain classes ----------------------------------------------------------------
+
+
+@dataclasses.dataclass
+class Loosely:
+    """Annotations of all kinds of which some say nothing."""
+
+    shared: ClassVar[int] = "x"
+    given: dataclasses.InitVar[int] = "x"
+    given_too: "dataclasses.InitVar[int]" = "x"
+    call: abc.Callable[[], int] = "x"
+    unknown: "Nowhere" = "x"
+    odd: "1 / 0" = "x"
+    wrong: "1 +" = "x"
+    also: "list[Nowhere]" = "x"
+    later: list["Nowhere"] = "x"
+    movie: "LostMovie" = "x"
+    same: "Loosely | None" = None
+    own: Self | None = None
+    number: int = 0
+
+
+class LostMovie(TypedDict):
+    title: "Nowhere"
+
+
+def test_what_an_annotation_of_a_plain_class_does_not_tell_is_anything():
+    """It never raises, and the other fields are judged all the same."""
+    loose = Loosely(same=Loosely(number="x"), own=Loosely(own=5), number="y")
+    untyped = attrs.make_class(
+        "Untyped", {"a": attrs.field(), "b": attrs.field(type=int)}
+    )
+
+    registry = Registry()
+
+    assert [m.path for m in registry.misfits([loose], Any)] == [
+        "$[0].same.number", "$[0].own.own", "$[0].number",
+    ]  # fmt: skip
+    assert [m.path for m in registry.misfits(untyped("x", "x"), Any)] == ["$.b"]
+
+
+class Percent:
+    """A descriptor, in a field as the documentation of dataclasses has it."""
+
+    def __get__(self, obj, _):
+        return 50 if obj is None else obj._percent
+
+    def __set__(self, obj, value):
+        obj._percent = int(value)
+
+
+@dataclasses.dataclass
+class Graded:
+    percent: Percent = Percent()
+    number: int = 0
+
+
+def test_the_annotation_of_a_descriptor_says_nothing_about_values():
+    """They are what it gives."""
+    graded = Graded("5", "x")
+
+    assert [m.path for m in Registry().misfits(graded, Any)] == ["$.number"]
+
+
+class Several(Generic[T, Unpack[Ts]]):
+    """Generic in more than type variables."""
+
+
+@dataclasses.dataclass
+class Wide(Several[T, Unpack[Ts]], Generic[T, Unpack[Ts]]):
+    first: T
+    rest: tuple[Unpack[Ts]]
+    number: int = 0
+
+
+@dataclasses.dataclass
+class Narrow(Wide[int, str, str]):
+    more: int = 0
+
+
+def test_what_several_type_variables_stand_for_is_anything():
+    """Better no verdict than a wrong one; also of a class with odd bases."""
+    fine, wrong = Narrow(1, ("a", "b")), Narrow(1, ("a", "b"), "x", "y")
+    odd = dataclasses.make_dataclass(
+        "Odd", [("a", int), ("b", "int")], namespace={"__orig_bases__": None}
+    )
+
+    registry = Registry()
+
+    assert list(registry.misfits(fine, Any)) == []
+    assert [m.path for m in registry.misfits(wrong, Any)] == ["$.number", "$.more"]
+    assert [m.path for m in registry.misfits(odd("x", "x"), Any)] == ["$.a"]
+
+
+def test_a_name_that_is_defined_later_is_found_then(monkeypatch):
+    """An annotation that cannot be resolved yet is tried again."""
+    registry = Registry()
+    loose = Loosely(unknown="x")
+    assert list(registry.misfits(loose, Any)) == []
+
+    monkeypatch.setattr(sys.modules[__name__], "Nowhere", int, raising=False)
+
+    assert [m.path for m in registry.misfits(loose, Any)] == [
+        "$.unknown", "$.also", "$.later", "$.movie",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "value", [Data("x"), Money("x"), Pair("x", 1), Pair("x", "y")], ids=str
+)
+def test_a_class_with_hooks_of_its_own_is_judged_by_nobody(value):
+    """Its annotations may say nothing about what its hooks store."""
+    kept = {type(value)}
+    registry = Registry(hooked=kept.__contains__)
+
+    assert list(registry.misfits([value], Any)) == []
+    assert registry.plain_check()(value)
+    kept.clear()
+    assert list(registry.misfits([value], Any))
+    assert not registry.plain_check()(value)
+
+
+def test_what_is_in_a_class_with_hooks_is_looked_into():
+    """As far as it is a record or a container."""
+    registry = Registry(hooked={Bare, Cell}.__contains__)
+    value = Bare(Cell(Data("x"), None), 1)
+
+    assert [m.path for m in registry.misfits(value, Any)] == ["$[0].item.a"]
+
+
+def test_members_of_an_enum_are_no_data():
+    """They stand in the program, even if they are tuples or dataclasses as well."""
+
+    class Planet(Pair, enum.Enum):
+        EARTH = "x", 1
+
+    class Creature(Data, enum.Enum):
+        DOG = "x"
+
+    registry = Registry()
+
+    for member in (Planet.EARTH, Creature.DOG):
+        assert list(registry.misfits([member], Any)) == []
+        assert registry.plain_check()(member)
+
+
+def test_objects_that_lack_fields_are_judged_by_the_others():
+    """A field that was deleted is no value."""
+    data = SubData("x", [1])
+    del data.b
+
+    assert [m.path for m in Registry().misfits(data, Any)] == ["$.a"]
+
+
+def test_the_fields_of_a_plain_class_are_those_that_are_stored():
+    """A class of attrs over a dataclass has none of the fields of its base."""
+
+    @attrs.define
+    class Over(Data):
+        size: int
+
+    over = Over("x")
+
+    assert [m.path for m in Registry().misfits(over, Any)] == ["$.size"]
+
+
+def test_a_plain_object_within_itself_ends():
+    """It is visited once for each annotation, also where one is not resolved."""
+    cell = Cell("a", "x")
+    cell.more = cell
+    loose = Loosely()
+    loose.unknown = loose.same = loose
+
+    assert [m.path for m in Registry().misfits(cell, Any)] == [
+        "$.number", "$.more.number",
+    ]  # fmt: skip
+    assert list(Registry().misfits(loose, Any)) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "is_plain"),
+    [
+        (Data(1), True), (Data("x"), False), (SubData(1, ["a"]), True),
+        (SubData(1, [1]), False), (Pair(1, "a"), True), (Pair(1, 1), False),
+        (Bare("x", 1), True), (Money(1), True), (Money(1, 1), False), ([1], True),
+        (Row(1, [Box(1)]), False), (Loosely(), True), (Stringy("a"), True),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_plain_objects_are_judged_without_a_walk(value, is_plain):
+    """By their own fields; what only a walk can tell is not said to be right."""
+    assert Registry().plain_check()(value) is is_plain
+
+
+def test_a_field_that_cannot_be_read_is_not_said_to_be_right():
+    """Code of the class may stand behind it."""
+
+    @dataclasses.dataclass
+    class Guarded:
+        a: int
+
+        def __getattribute__(self, name):
+            if name == "a":
+                raise ArithmeticError
+            return super().__getattribute__(name)
+
+    assert not Registry().plain_check()(Guarded(1))
+
+
+# --- unions of parametrised models ------------------------------------------------
+
+
+class Chain(Model, Generic[T]):
+    value: T
+    links: "list[Chain[int] | Chain[str] | Chain[bytes]]" = []
+
+
+def chain(length, value, last):
+    """Link chains of which the last has another value."""
+    made = Chain(last)
+    for _ in range(length):
+        made = Chain(value, [made])
+    return made
+
+
+def test_parametrisations_within_one_another_are_chosen_in_linear_time():
+    """However deep: each is looked at once for each arm of each parametrisation."""
+    inspected = []
+    hint = Chain[int] | Chain[str] | Chain[bytes]
+
+    class Counting(Registry):
+        def _shapes_of(self, cls, args):
+            inspected.append(args)
+            return super()._shapes_of(cls, args)
+
+    registry = Counting(warn=lambda _: None)
+
+    assert list(registry.misfits(chain(1000, b"x", b"x"), hint)) == []
+    assert len(inspected) <= 10 * 1001
+    (misfit,) = registry.misfits(chain(20, b"x", 1.5), hint)
+    assert misfit.path == "$" + ".links[0]" * 20 + ".value"
+
+
+def test_a_parametrised_object_within_itself_ends():
+    """While it is looked at it is taken for right."""
+    made = chain(2, "a", "b")
+    made.links[0].links[0].links.append(made)
+    registry = Registry(warn=lambda _: None)
+
+    assert list(registry.misfits(made, Chain[int] | Chain[str])) == []
+    made.links[0].links[0].value = None
+    assert list(registry.misfits(made, Chain[int] | Chain[str]))
 
 
 def test_a_recursive_alias_too_deep_to_judge_is_let_pass():
