@@ -73,7 +73,7 @@ class DictMerge:
             and key_bytes in mine
             and not same_value(self._codec, value, mine[key_bytes])
         ]
-        return [*both, *self._twins.values()]
+        return [*dict.fromkeys([*both, *self._twins.values()])]
 
     def take(self, side: Side | None) -> list[Any] | None:
         """Take what was committed to keys that were not changed here.
@@ -141,7 +141,7 @@ class DictMerge:
         refresher: Refresher,
     ) -> None:
         """Decide between a key of mine and another one that equals it."""
-        kept = self._live.pop(mine)
+        kept = self._live.pop(mine, None)  # it is gone if it gave way to a delete
         self._live.adopt(key, value, refresher)
         if side == "mine":
             del self._live[key]

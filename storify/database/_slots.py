@@ -312,9 +312,17 @@ class Slots(dict[Any, Any]):
         return self._base_of(slot)
 
     def durable(self, key: Any) -> bytes | None:
-        """Give the durable bytes of a key, also of a LIVE or deleted one."""
+        """Give the durable bytes of a key, also of a LIVE or deleted one.
+
+        Of this very key: where 1 is durable, True is not.
+        """
         with self._lock:
-            return self.bytes_of(self._base(key))
+            blob = self.bytes_of(self._base(key))
+            if blob is None or (self._only_str and type(key) is str):
+                return blob
+            gone = {} if self._frozen is None else self._frozen.was_gone
+            keys = next(each for each in (gone, self._gone, self) if key in each)
+            return blob if self.is_same_key(key, keys) else None
 
     def stored_items(self) -> Iterator[tuple[Any, bytes]]:
         """Give the durable state: keys and bytes.

@@ -208,6 +208,35 @@ def test_a_side_must_be_named_right(pair):
 
 
 @pytest.mark.parametrize("side", ["mine", "theirs"])
+@pytest.mark.parametrize(("key", "twin"), [(1, True), (True, 1)])
+def test_a_key_that_gave_way_to_an_equal_one_conflicts_with_a_change(
+    pair, side, key, twin
+):
+    """They deleted what is changed here, and set the other in its place."""
+    mine, other = pair
+    mine[key] = "old"
+    mine.flush()
+    other.reload()
+    del other[key]
+    other[twin] = "theirs"
+    other.flush()
+    mine[key] = "mine"
+
+    with pytest.raises(ConflictError) as caught:
+        mine.flush()
+    mine.reload(keep=side)
+    mine.flush()
+    other.reload()
+
+    assert caught.value.keys == (key,)
+    expected = (key, "mine") if side == "mine" else (twin, "theirs")
+    for db in pair:
+        db.load()
+        found = list(db.items())[-1]
+        assert (type(found[0]), found) == (type(expected[0]), expected)
+
+
+@pytest.mark.parametrize("side", ["mine", "theirs"])
 def test_keys_that_are_one_for_python_are_a_conflict(pair, side):
     """A dict has 1 or True, a file could have both and be unreadable."""
     db, other = pair

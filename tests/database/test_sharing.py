@@ -255,6 +255,28 @@ def test_whatever_is_shared_each_key_takes_what_was_committed_for_it(
         db.close(discard=True)
 
 
+def test_a_key_that_came_back_in_place_of_an_equal_one_is_the_durable_one(pair):
+    """1 and True hold the same here, so only the keys tell them apart."""
+    mine, theirs = pair
+    mine[True] = "same"
+    mine.flush()
+    theirs.reload()
+    del mine[True]
+    mine[1] = "same"
+    mine.flush()
+
+    mine.backups.restore(mine.backups.list[0])
+    theirs.reload()
+
+    for db in (mine, theirs):
+        assert list(db)[3:] == [True]
+        assert [type(key) for key in db][3:] == [bool]
+    theirs[1] = "other"
+    theirs.flush()
+    mine.load()
+    assert mine.data == theirs.data == {"a": [1], "b": {"x": 1}, "c": 3, True: "other"}
+
+
 def test_a_restored_part_in_two_places_is_two_parts(pair):
     """What a backup holds is what a program that opens it anew would see."""
     db, _ = pair
