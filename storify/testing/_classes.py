@@ -19,8 +19,9 @@ from _storify_hypothesis import is_registered
 from storify.models.hints import subclasses
 
 from ._bounds import Bounds, of_validator
+from ._nesting import one_level
 from ._scalars import SCALARS
-from ._shapes import Shapes, parse
+from ._shapes import Shapes, has_fields, parse
 
 __all__ = ["Kinds"]
 
@@ -39,21 +40,19 @@ class Kinds:
     def __init__(self, shapes: Callable[[], Shapes], *, odd: bool) -> None:
         self._shapes = shapes
         self._odd = odd
+        #: One for each class with fields, or a recursive one would be made for ever.
+        self._known: dict[type, Strategy] = {}
 
-    def strategy(self, cls: type[Any], bounds: Bounds) -> Strategy:  # noqa: PLR0911 -- one for each kind
+    def strategy(self, cls: type[Any], bounds: Bounds) -> Strategy:
         """Give objects of *cls*."""
         if is_registered(cls):
             return st.from_type(cls)
         if issubclass(cls, enum.Enum):
             return _enum(cls)
-        names: Any = getattr(cls, "_fields", None)
-        if names is not None and tuple in cls.__mro__:
-            return self._built(cls, _hints_of(cls, names))
-        if dataclasses.is_dataclass(cls):
-            names = [f.name for f in dataclasses.fields(cls) if f.init]
-            return self._built(cls, _hints_of(cls, names))
-        if attrs.has(cls):
-            return self._attrs(cls)
+        if has_fields(cls):
+            if cls not in self._known:
+                self._known[cls] = st.deferred(lambda: one_level(self._of_fields(cls)))
+            return self._known[cls]
         for base in cls.__mro__[1:]:
             if base in SCALARS:
                 return SCALARS[base](bounds, odd=self._odd).map(cls)
@@ -61,6 +60,14 @@ class Kinds:
                 shape = parse(base, None, cls.__qualname__)
                 return self._shapes().strategy(shape, bounds).map(cls)
         return self._below(cls)
+
+    def _of_fields(self, cls: type[Any]) -> Strategy:
+        if tuple in cls.__mro__:
+            return self._built(cls, _hints_of(cls, cls._fields))
+        if dataclasses.is_dataclass(cls):
+            names = [f.name for f in dataclasses.fields(cls) if f.init]
+            return self._built(cls, _hints_of(cls, names))
+        return self._attrs(cls)
 
     def _built(self, cls: type, hints: Mapping[str, Any]) -> Strategy:
         shapes = self._shapes()

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-__all__ = ["deeper", "few", "shallow"]
+__all__ = ["deeper", "few", "one_level", "shallow"]
 
 _LEVELS: Final = 3
 
@@ -30,6 +30,13 @@ def deeper() -> Generator[None]:
         yield
     finally:
         _level.value -= 1
+
+
+@st.composite
+def one_level(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
+    """Give of *inner*, one level deeper."""
+    with deeper():
+        return draw(inner)
 
 
 @st.composite

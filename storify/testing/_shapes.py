@@ -6,6 +6,7 @@ look at, are kept beside the shape here.
 """
 
 import collections
+import dataclasses
 import numbers
 import os
 import pathlib
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, Any, Final, cast, get_origin
 
+import attrs
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
@@ -37,11 +39,11 @@ from storify.models.hints import (
 from storify.models.options import is_model_class
 
 from ._bounds import FREE, Bounds, of_metadata
-from ._nesting import deeper, few, shallow
+from ._nesting import few, one_level, shallow
 from ._scalars import SCALARS, is_hashable
 from ._storable import hashables, storable
 
-__all__ = ["Shapes", "parse"]
+__all__ = ["Shapes", "has_fields", "parse"]
 
 Strategy = st.SearchStrategy[Any]
 OfClass = Callable[[type, tuple[Any, ...], Bounds], Strategy]
@@ -247,9 +249,7 @@ class Shapes:
         # it contains itself, so one strategy of it must do
         key = f"strategy {self._odd} {self._tags}"
         if key not in shape.memo:
-            shape.memo[key] = st.deferred(
-                lambda: _one_level(self.strategy(shape.get()))
-            )
+            shape.memo[key] = st.deferred(lambda: one_level(self.strategy(shape.get())))
         found: Strategy = shape.memo[key]
         return found
 
@@ -288,10 +288,11 @@ def _with_shared(items: list[Any]) -> list[Any]:
     return [*items, items[0]]
 
 
-@st.composite
-def _one_level(draw: st.DrawFn, inner: Strategy) -> Any:
-    with deeper():
-        return draw(inner)
+def has_fields(cls: type[Any]) -> bool:
+    """Tell of a class that is no model whether its objects are made of fields."""
+    if tuple in cls.__mro__:
+        return hasattr(cls, "_fields")
+    return attrs.has(cls) or dataclasses.is_dataclass(cls)
 
 
 def _chosen(shape: Shape, choices: tuple[Any, ...]) -> Strategy:
@@ -313,7 +314,7 @@ def _holds_records(shape: Shape | Bounded) -> bool:  # noqa: PLR0911 -- one for 
         case Bounded(inner):
             return _holds_records(inner)
         case Instance(cls):
-            return is_model_class(cls)
+            return is_model_class(cls) or has_fields(cls)
         case Union(parts) | Tuple(parts):
             return any(map(_holds_records, parts))
         case Items(_, item):

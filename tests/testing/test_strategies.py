@@ -490,6 +490,35 @@ def test_recursive_models_end_and_are_nested():
     reach(models(Node), lambda n: n.by_name)
 
 
+@dataclasses.dataclass
+class Link:
+    value: int
+    next: "Link | None" = None
+    others: "list[Branch]" = dataclasses.field(default_factory=list)
+
+
+class Branch(NamedTuple):
+    link: Link
+    twigs: "dict[str, Twig]" = {}
+
+
+@attrs.define
+class Twig:
+    branch: Branch | None = None
+
+
+class Chain(Model):
+    first: Link
+
+
+def test_recursive_classes_that_are_no_models_end_and_are_nested():
+    """Dataclasses, named tuples and attrs classes, that hold each other too."""
+    for odd in (False, True):
+        chains = models(Chain, adversarial=odd)
+        reach(chains, lambda c: c.first.next and c.first.next.others)
+        reach(chains, lambda c: any(each.twigs for each in c.first.others))
+
+
 def test_generics_draw_what_they_are_given():
     """A parametrised class, a subclass of one, and one in a field."""
     hold(models(Box[int]), lambda b: type(b.item) is int)
