@@ -366,9 +366,7 @@ def test_a_reference_to_one_of_several_types_is_to_what_is_there(sf):
     assert db.ref("u", User) == db.ref("u")
     assert db.ref("new", Order) == db.ref("new")
     assert db["o"].customer() is db["u"]
-    with pytest.raises(
-        TypeError, match=r"Ref.Order. to .*'u'.* a User"
-    ):
+    with pytest.raises(TypeError, match=r"Ref.Order. to .*'u'.* a User"):
         db.ref("u", Order)
 
 
