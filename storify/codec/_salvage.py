@@ -10,9 +10,9 @@ here; checksums are the engine's.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import accumulate, chain
-from typing import Final
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Final, NamedTuple
 
 from msgpack import Unpacker, unpackb
 from msgpack.exceptions import OutOfData
@@ -152,6 +152,31 @@ def salvage(payload: bytes) -> list[Entry | None]:
     return [*found, None] if None not in found and len(found) < count else found
 
 
+class _Start(NamedTuple):
+    """The first entries from a place on.
+
+    Attributes:
+        keys: Their keys.
+        kinds: What these are.
+    """
+
+    keys: list[bytes]
+    kinds: frozenset[str]
+
+    def may_follow(self, near: Mapping[bytes, bytes], kinds: frozenset[str]) -> bool:
+        """Tell whether they are likely the first ones after a damaged stretch.
+
+        Args:
+            near: The last entries before it.
+            kinds: What keys are.
+        """
+        return (
+            self.kinds <= kinds
+            and near.keys().isdisjoint(self.keys)
+            and not any(self.keys[0] in value for value in near.values())
+        )
+
+
 class _Places:
     """What begins where in a damaged root, found out once.
 
@@ -166,23 +191,25 @@ class _Places:
         self.payload = payload
         #: Not 0 where no entries can begin.
         self._hopeless = bytearray(len(payload))
-        self._pairs: dict[int, list[int]] = {}
+        self._starts: dict[int, _Start] = {}
         self._rests: dict[int, tuple[bool, int]] = {}
 
-    def pairs(self, at: int) -> list[Entry]:
+    def start_at(self, at: int) -> _Start | None:
         """Give the first entries from a place on, if there can be any."""
         if self._hopeless[at]:
-            return []
-        ends = self._pairs.get(at)
-        if ends is not None:
-            return list(_pairs(self.payload[at : at + ends[-1]], ends))
+            return None
+        found = self._starts.get(at)
+        if found is not None:
+            return found
         pairs = _first_pairs(self.payload, at)
-        if not _are_pairs(pairs):
+        if not _are_pairs(pairs) or any(pairs[0][0] in value for _, value in pairs[1:]):
             self._hopeless[at] = 1
-            return []
-        if len(self._pairs) < _REMEMBERED:
-            self._pairs[at] = list(accumulate(map(len, chain.from_iterable(pairs))))
-        return pairs
+            return None
+        keys = [key for key, _ in pairs]
+        found = _Start(keys, frozenset(_KIND[key[0]] for key in keys))
+        if len(self._starts) < _REMEMBERED and sum(map(len, keys)) < _WINDOW_BYTES:
+            self._starts[at] = found
+        return found
 
     def rest(self, at: int) -> tuple[bool, int]:
         """Tell whether all is whole from a place on, and how many values follow."""
@@ -213,16 +240,18 @@ def _next_entry(
     kinds = _USUAL_KINDS.union(kind for kind in seen if seen[kind] >= _ENOUGH)
     last = min(len(payload), start + _MOST_SEARCHED)
     most = count - len(known) - 1
+    near = dict(known[-_ENOUGH:])
     second_best = None
     for at in chain([len(payload) + ahead] if ahead else (), range(start, last)):
         if second_best is not None and at > second_best + _SEARCHED_ON:
             break
         if _KIND[payload[at]] not in kinds:
             continue
-        pairs = places.pairs(at)
-        if not pairs or not _may_follow(pairs, kinds, known):
+        first = places.start_at(at)
+        if first is None or not first.may_follow(near, kinds):
             continue
-        if len(pairs) < _ENOUGH and not 0 <= most - len(pairs) < _ENOUGH:
+        size = len(first.keys)
+        if size < _ENOUGH and not 0 <= most - size < _ENOUGH:
             continue
         is_whole, values = places.rest(at)
         if not is_whole:
@@ -242,16 +271,6 @@ def _are_pairs(pairs: list[Entry]) -> bool:
         and len({key for key, _ in pairs}) == len(pairs)
         and all(_is_entry(key, value) for key, value in pairs)
     )
-
-
-def _may_follow(pairs: list[Entry], kinds: frozenset[str], known: list[Entry]) -> bool:
-    """Tell whether entries are likely the first ones after a damaged stretch."""
-    if not all(_KIND[key[0]] in kinds for key, _ in pairs):
-        return False
-    beside = known[-_ENOUGH:]
-    keys = [key for key, _ in (*pairs, *beside)]
-    values = [value for _, value in (*pairs[1:], *beside)]
-    return len(set(keys)) == len(keys) and not any(keys[0] in each for each in values)
 
 
 def _first_pairs(payload: bytes, at: int) -> list[Entry]:
