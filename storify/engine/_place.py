@@ -99,7 +99,8 @@ class Place(NamedTuple):
 
         Whoever holds the lock is the only writer, so all of them are leftovers.
         """
-        for directory in {self.directory, self.backups}:
+        # In this order, so that a run is as the one before.
+        for directory in dict.fromkeys((self.directory, self.backups)):
             for name in _disk.list_names(directory):
                 if name.startswith(self.prefix) and name.endswith(
                     _disk.TEMPORARY_SUFFIX
