@@ -2,7 +2,8 @@
 
 One daemon thread a process calls the autosave of everything it watches. It
 holds them weakly, so watching keeps nothing alive, and ends when nothing is
-left to watch. The end of the program is not its business: every open database
+left to watch. A `Storify` may be made in the handler of a signal, so nothing here
+waits for a lock. The end of the program is not its business: every open database
 flushes itself then (`storify.database`).
 
 A forked child has no such thread and starts none for what it inherited: its
@@ -13,6 +14,9 @@ import os
 import threading
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from typing import Protocol
 
 from storify.logger import Logger
@@ -41,39 +45,51 @@ class Autosaver:
     """
 
     def __init__(self, wait: Callable[[float], object] | None = None) -> None:
-        self._wake = threading.Event()
-        self._wait = wait or self._wake.wait
+        self._wait = wait or self._wait_for_bell
         self.reset()
 
     def reset(self) -> None:
         """Watch nothing; for a forked child, where the thread does not live."""
-        self._lock = threading.Lock()
-        self._watched: weakref.WeakSet[Saves] = weakref.WeakSet()
-        self._thread: threading.Thread | None = None
+        self._bell: SimpleQueue[None] = SimpleQueue()
+        self._watched: dict[int, weakref.ref[Saves]] = {}
+        #: The thread that runs, under 0; there is one or none.
+        self._thread: dict[int, threading.Thread] = {}
 
     def watch(self, target: Saves) -> None:
         """Call ``target.autosave()`` when it is due, while somebody holds it."""
-        with self._lock:
-            self._watched.add(target)
-            if self._thread is None:
-                self._thread = threading.Thread(
-                    target=self._run, name="storify-autosave", daemon=True
-                )
-                self._thread.start()
-        self._wake.set()  # it may be due before what the thread waits for
+        here = id(target)
+        self._watched[here] = weakref.ref(target, partial(self._watched.pop, here))
+        self._bell.put(None)  # it may be due before what the thread waits for
+        thread = threading.Thread(
+            target=self._run, name="storify-autosave", daemon=True
+        )
+        try:
+            if self._thread.setdefault(0, thread) is thread:
+                thread.start()
+        except BaseException:
+            if self._thread.get(0) is thread and thread.ident is None:
+                self._thread.clear()
+            raise
 
     def _run(self) -> None:
         while (delay_s := self._save_due()) is not None:
             self._wait(max(delay_s, _SHORTEST_S))
 
+    def _wait_for_bell(self, seconds: float) -> None:
+        with suppress(Empty):
+            self._bell.get(timeout=seconds)
+
     def _save_due(self) -> float | None:
         """Save what is due; None, and the thread is over, if nothing is watched."""
-        self._wake.clear()
-        with self._lock:
-            targets = list(self._watched)
-            if not targets:
-                self._thread = None
-        return min(map(_save, targets), default=None)
+        found = [each() for each in list(self._watched.values())]
+        targets = [target for target in found if target is not None]
+        if targets:
+            return min(map(_save, targets))
+        me = self._thread.pop(0, None)
+        # Whoever came meanwhile took it that this thread goes on.
+        if self._watched and me and self._thread.setdefault(0, me) is me:
+            return _SHORTEST_S
+        return None
 
 
 def _save(target: Saves) -> float:

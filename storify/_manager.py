@@ -5,26 +5,26 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 """
 
 import os
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, overload
-from weakref import WeakValueDictionary
 
 from typing_extensions import TypeVar
 
 from storify._autosave import autosaver
+from storify._opened import Opened
 from storify.codec import CustomType
 from storify.database import Database, Salvage
 from storify.database._check import Progress, check
-from storify.database._farewell import is_open
 from storify.database._home import StorifyHome
 from storify.database._salvage import salvage
 from storify.database._saving import Saving
 from storify.database._schema import Schema
+from storify.database._shutdown import is_open
+from storify.database._signals import save_on_signals
 from storify.database._use import Use
 from storify.engine import Catalog, Keep, Sync
 from storify.engine.protocol import SYNC_INTERVAL_S
@@ -35,6 +35,7 @@ from storify.exceptions import (
 )
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.models import Misfit
+from storify.threads import run_async
 
 __all__ = ["Storify"]
 
@@ -60,9 +61,7 @@ class Storify:
         root: The folder, made if it is missing; or ``"memory://"`` for
             databases that live and die with this object.
         save_interval: Seconds between automatic saves; None or 0 for none.
-            What is unsaved at the end of the program is saved then. A signal that
-            ends a process at once runs no end, as SIGTERM does unless it is
-            handled: ``signal.signal(SIGTERM, lambda *_: sys.exit(143))``.
+            What is unsaved at the end of the program is saved then.
         log: A logger with the guide's methods (``debug``, ``info``,
             ``warning``, ``error``, ``traceback``) or a ``logging.Logger``.
         verbose: Log at ``DEBUG`` instead of ``INFO``, if no logger is given.
@@ -84,6 +83,8 @@ class Storify:
             the change; closing folds it in. False: each flush leaves one whole
             file, for other programs that read it meanwhile.
         clock: Seconds that only grow, for the intervals.
+        handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
+            unless it has a handler for them. It is ended as it would have been.
 
     Attributes:
         root: The folder, as it was given.
@@ -111,6 +112,7 @@ class Storify:
         sync_interval: float = SYNC_INTERVAL_S,
         journal: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        handle_signals: bool = True,
     ) -> None:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
@@ -125,14 +127,10 @@ class Storify:
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
         self._schema.home = StorifyHome(self)
-        self._finding = threading.RLock()
         self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
-        #: By the name they were got by: an open one is found without the disk.
-        self._opened: WeakValueDictionary[str, Database[Any, Any]] = (
-            WeakValueDictionary()
-        )
+        self._opened = Opened()
         self._strict = strict
         self._clock = clock
         self.root: str = os.fspath(root)
@@ -142,6 +140,8 @@ class Storify:
         self._catalog.create()
         #: Names whose loading failed here: only these may be started afresh.
         self._damaged: set[str] = set()
+        if handle_signals:
+            save_on_signals()
         autosaver.watch(self)
 
     # -- opening ---------------------------------------------------------------
@@ -294,7 +294,7 @@ class Storify:
         """
         strict = self._strict if strict is None else strict
         use = Use.of(model, key, readonly=readonly, strict=strict)
-        loaded = self._opened_as(name)
+        loaded = self._opened.by_name(name)
         if loaded is not None:
             return loaded._reuse(use)
         engine = self._catalog.engine(name, readonly=readonly)
@@ -314,27 +314,27 @@ class Storify:
         except DatabaseLoadError:
             self._damaged.add(name)
             raise
+        first = self._opened.put(name, db)
+        if first is not db:  # another thread was faster, or the handler of a signal
+            db.close(discard=True)
+            return first._reuse(use)
         self._damaged.discard(name)
-        self._opened[name] = db
         self.databases[:] = [each for each in self.databases if not each.defunct]
         self.databases.append(db)
         return db
 
     def get_loaded_db(self, name: str) -> Database[Any, Any] | None:
         """Give the open database *name* of this `Storify`, None if it is not open."""
-        db = self._opened_as(name)
+        db = self._opened.by_name(name)
         if db is None:  # not `or`: an empty database is false
             db = self._opened_at(self._catalog.engine(name).location)
         return db
 
-    def _opened_as(self, name: str) -> Database[Any, Any] | None:
-        db = self._opened.get(name)
-        return None if db is None or db.defunct else db
-
     def _opened_at(self, path: str) -> Database[Any, Any] | None:
         """Find one that was got by another spelling of its name, or by its path."""
-        opened = (db for db in self.databases if not db.defunct)
-        return next((db for db in opened if db.path == path), None)
+        opened = (db for db in list(self.databases) if not db.defunct)
+        found = next((db for db in opened if db.path == path), None)
+        return self._opened.at(path) if found is None else found
 
     def get_db_by_path(self, path: str | os.PathLike[str]) -> Database[Any, Any]:
         """Open the database file *path*, with the classes and log of this `Storify`.
@@ -515,11 +515,10 @@ class Storify:
 
     def _find_db(self, name: str) -> Database[Any, Any] | None:
         """Give the database *name*, opened if it is not; None if there is none."""
-        with self._finding:  # two references must not open it twice
-            db = self._known(name)
-            if db is None and self._is_saved(name):
-                db = self.get_db(name)
-            return db
+        db = self._known(name)
+        if db is None and self._is_saved(name):
+            db = self.get_db(name)
+        return db
 
     def _known(self, name: str) -> Database[Any, Any] | None:
         try:
@@ -664,6 +663,27 @@ class Storify:
             self._for_each(list(self.databases), Database.close)
         finally:
             self.databases[:] = [db for db in self.databases if not db.defunct]
+
+    async def aflush(self) -> None:
+        """Flush all open databases now, without stopping the loop; see `flush`."""
+        await run_async(self.flush)
+
+    async def aclose(self) -> None:
+        """Close all open databases without stopping the loop; see `close`."""
+        await run_async(self.close)
+
+    async def __aenter__(self) -> Self:
+        """Give the `Storify` itself; the end of the block closes it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close all databases without stopping the loop, as `close` does."""
+        await self.aclose()
 
     def __enter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""

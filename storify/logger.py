@@ -7,9 +7,10 @@ a single message and nothing else (guide section 8). A ``logging.Logger`` has no
 
 import logging
 import sys
+import traceback
 from typing import Protocol, runtime_checkable
 
-__all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt"]
+__all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "report"]
 
 
 class BasicLogger(Protocol):
@@ -112,3 +113,10 @@ def adapt(log: BasicLogger | None, *, verbose: bool = False) -> LoggerLike:
     if isinstance(log, LoggerLike):
         return log
     return _WithTraceback(log)
+
+
+def report(log: BasicLogger, line: str, error: BaseException | None = None) -> None:
+    """Record a failure in one line; the traceback is a detail for whoever debugs."""
+    log.error(line)
+    if error is not None:
+        log.debug("".join(traceback.format_exception(error)).rstrip())

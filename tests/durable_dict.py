@@ -6,9 +6,10 @@ from typing import Any
 from storify import Model, Storify
 from storify.codec import Codec
 from storify.database._data import Data
+from storify.database._slots import MISSING
 from storify.engine import Change, apply
 
-__all__ = ["CODEC", "Durable", "Point", "opened", "unmoved"]
+__all__ = ["CODEC", "Durable", "Point", "adopt", "opened", "revert", "unmoved"]
 
 
 class Point(Model):
@@ -50,7 +51,7 @@ class Durable:
         data: Data,
         *,
         fails: bool = False,
-        frozen: Callable[[], object] = unmoved,
+        begun: Callable[[], object] = unmoved,
         encoded: Callable[[], object] = unmoved,
     ) -> list[Change]:
         """Bring what changed in *data* here, as a session does, and give it.
@@ -58,11 +59,11 @@ class Durable:
         Args:
             data: The live data.
             fails: Whether the commit fails, after the encoding.
-            frozen: What another thread does after the freeze.
+            begun: What another thread does after the begin.
             encoded: What another thread does after the encoding.
         """
-        work = data.freeze()
-        frozen()
+        work = data.begin_flush()
+        begun()
         changes: list[Change] = [(CODEC.encode_key(key), None) for key in work.gone]
         deleted = {key for key, _ in changes}
         durable: dict[Any, bytes] = {}
@@ -73,16 +74,28 @@ class Durable:
                 durable[key] = blob
         encoded()
         if fails:
-            data.thaw(work, None)
+            data.abandon(work)
             return changes
         apply(self.entries, changes)
-        data.thaw(work, durable)
+        data.end_flush(work, durable)
         return changes
 
     def agrees_with(self, data: Data) -> bool:
         """Whether the durable view of *data* is what is here, order apart."""
         stored = {CODEC.encode_key(key): value for key, value in data.stored_items()}
         return stored == self.entries
+
+
+def adopt(data: Data, key: Any, value: bytes | None) -> None:
+    """Take what another writer committed for one key, as a merge does."""
+    content = MISSING if value is None else data.content_of(key, value)
+    data.adopt(key, value, content)
+
+
+def revert(data: Data, key: Any) -> None:
+    """Drop what was changed under one key, as a merge does."""
+    blob = data.durable(key)
+    data.revert(key, MISSING if blob is None else data.content_of(key, blob))
 
 
 def opened(content: Mapping[Any, Any]) -> tuple[Durable, Data]:

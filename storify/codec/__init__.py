@@ -49,7 +49,7 @@ This package is the only one that imports msgpack.
 
 from ._classes import CustomType
 from ._codec import Codec
-from ._collector import collector_paused
+from ._collector import without_collector
 from ._errors import DecodeError
 from ._frames import MAX_DEPTH
 from ._reader import KeptKey
@@ -60,5 +60,5 @@ __all__ = [
     "CustomType",
     "DecodeError",
     "KeptKey",
-    "collector_paused",
+    "without_collector",
 ]

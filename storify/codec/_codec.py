@@ -16,7 +16,7 @@ from storify.exceptions import UnstorableError
 from . import _frames, _salvage
 from ._careful import SETS, CarefulEncoder
 from ._classes import CustomType
-from ._collector import collector_paused
+from ._collector import without_collector
 from ._errors import DecodeError
 from ._ext import MARKERS, Ext
 from ._frames import MAX_DEPTH, Index
@@ -226,8 +226,7 @@ class Codec:
                 return {self.encode(key, path): self.encode(value, path)}
         if len(data) <= _BATCH:
             return self._encode_items(data)
-        with collector_paused():
-            return self._encode_items(data)
+        return without_collector(lambda: self._encode_items(data))
 
     def _encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
@@ -379,8 +378,7 @@ class Codec:
             pass  # what is wrong is said below
         if len(payload) < _BULK_BYTES:
             return self._decode(payload, is_root=False)
-        with collector_paused():
-            return self._decode(payload, is_root=False)
+        return without_collector(lambda: self._decode(payload, is_root=False))
 
     def decode_root(self, payload: bytes) -> dict[Any, Any] | list[Any]:
         """Decode a whole database; the root map itself is never a record.
@@ -389,8 +387,8 @@ class Codec:
             DecodeError: *payload* is not exactly one map or array, or has keys
                 that are one for Python, as 1 and True: a dict would lose one.
         """
-        with collector_paused():
-            root: object = self._decode(payload, is_root=_frames.is_map(payload))
+        is_map = _frames.is_map(payload)
+        root: object = without_collector(lambda: self._decode(payload, is_root=is_map))
         kind = type(root)
         if kind is not dict and kind is not list:
             msg = "the data are neither a map nor an array"
@@ -444,10 +442,12 @@ class Codec:
         if not _frames.is_map(payload):
             msg = "the data are no map"
             raise DecodeError(msg)
-        with collector_paused():
-            found = _frames.index(payload, slot) or self._index_any(payload, slot)
-            if _frames.find(payload, _ESCAPED_MARKER) >= 0:
-                self._learn_from_values(payload, found)
+        return without_collector(lambda: self._index(payload, slot))
+
+    def _index(self, payload: bytes, slot: Callable[[int], T]) -> Index[T]:
+        found = _frames.index(payload, slot) or self._index_any(payload, slot)
+        if _frames.find(payload, _ESCAPED_MARKER) >= 0:
+            self._learn_from_values(payload, found)
         return found
 
     def _learn_from_values(self, payload: bytes, index: Index[Any]) -> None:

@@ -9,8 +9,8 @@
 - ``_spelling``, ``_same_value``: what foreign programs write in other bytes than we
 - ``_merge``, ``_refresh``: what another writer committed, brought into live objects
 - ``_transaction``: several changes that are saved together or not at all
-- ``_background``: saving that nobody asked for
-- ``_farewell``: the last flush, when nobody holds a database any more
+- ``_shutdown``, ``_signals``: the last flush, when nobody holds a database any more
+  or the program ends
 - ``_salvage``: what can be saved of a damaged one
 - ``_schema``: the models and types that a database knows
 - ``_saving``: what was chosen about saving, and the engines for that

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any, Generic, TypeVar, cast
 
+from storify.database._slots import MISSING
+
 __all__ = ["Buckets"]
 
 I = TypeVar("I")  # noqa: E741 - the type of an index's values
@@ -39,26 +41,35 @@ class Buckets(Generic[I]):
     def put(self, key: Any, value: I | None) -> None:
         """Note the value of a key, in place of the one it had; None for none."""
         old = self._value_of.get(key)
-        if old is value or old == value:
+        if (old is value or old == value) and (old is None or self._has(key, old)):
             return
+        # In this order, so that whoever does it again after an interrupt ends it.
         if old is not None:
             self._take_out(key, old)
+            self._value_of.pop(key, None)
         if value is not None:
-            self._value_of[key] = value
             self._put_in(key, value)
+            self._value_of[key] = value
+
+    def _has(self, key: Any, value: I) -> bool:
+        found = self._keys_of.get(value, MISSING)
+        return key in found if type(found) is dict else found is key or found == key
 
     def _take_out(self, key: Any, value: I) -> None:
-        del self._value_of[key]
+        if not self._has(key, value):
+            return
         found = self._keys_of[value]
         if type(found) is not dict:
-            del self._keys_of[value]
+            self._keys_of.pop(value)
             return
         keys = cast("dict[Any, None]", found)
-        del keys[key]
+        keys.pop(key)
         if len(keys) == 1:
             self._keys_of[value] = next(iter(keys))
 
     def _put_in(self, key: Any, value: I) -> None:
+        if self._has(key, value):
+            return
         if value not in self._keys_of:
             self._keys_of[value] = key
             return

@@ -117,11 +117,10 @@ class _Checker:
 
     def _check_list(self) -> Iterator[int]:
         with self._session.lock:
-            pending = self._session.freeze("check")
-            try:
-                payload = pending.entries()[LIST]
-            finally:
-                pending.undo()
+            self._session.finish_cut_off()
+            pending = self._session.begin_flush("check")
+            payload = pending.entries()[LIST]
+            pending.drop()
         before = self._schema.count_odd()
         items = self._schema.codec.decode_root(payload)
         pairs: list[tuple[Any, Any]] = list(enumerate(items))
@@ -222,15 +221,14 @@ class _Checker:
 def _entries(session: Session) -> Iterator[_Entry]:
     """Give the keys and bytes of what a flush now would leave."""
     with session.lock:
-        pending = session.freeze("check")
-        try:
-            # Of two keys that are one for Python the set one, which comes later.
-            changed: dict[Any, tuple[Any, bytes | None]] = {
-                (key := pending.keys[key_bytes]): (key, blob)
-                for key_bytes, blob in pending.contents.items()
-            }
-        finally:
-            pending.undo()
+        session.finish_cut_off()
+        pending = session.begin_flush("check")
+        # Of two keys that are one for Python the set one, which comes later.
+        changed: dict[Any, tuple[Any, bytes | None]] = {
+            (key := pending.keys[key_bytes]): (key, blob)
+            for key_bytes, blob in pending.contents.items()
+        }
+        pending.drop()
     live: Data = cast("Data", session.data)
     for pair in live.stored_items():
         key, blob = changed.pop(pair[0], pair)

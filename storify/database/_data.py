@@ -27,11 +27,11 @@ from typing import Any, Final, NoReturn, Self, cast
 
 from storify.codec import Codec, DecodeError
 from storify.database._peeking import Peeking
-from storify.database._slots import MISSING, Frozen, Stored, storage
+from storify.database._slots import MISSING, Flush, Stored, storage
 from storify.database._undo import Encode
 from storify.exceptions import UnstorableError
 
-__all__ = ["Data", "Encode", "Frozen", "Stored"]
+__all__ = ["Data", "Encode", "Flush", "Stored"]
 
 _at = storage.__getitem__
 _get = storage.get
@@ -215,8 +215,7 @@ class Data(Peeking):
     def __setitem__(self, key: Any, value: Any) -> None:
         if type(value) is Stored:
             _refuse(key)
-        with self._lock:
-            self._set(key, value)
+        self._set(key, value)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
         """Give the live value of a key; if there is none, *default* is put there."""
@@ -225,10 +224,8 @@ class Data(Peeking):
                 return value
             if type(default) is Stored:
                 _refuse(key)
-            with self._lock:
-                if not storage.__contains__(self, key):
-                    self._set(key, default)
-                    return default
+            if self._set(key, default, expected=MISSING):
+                return default
 
     def update(self, *args: Any, **kwargs: Any) -> None:
         """Set many keys at once, from what ``dict.update`` takes; all or none."""
@@ -236,19 +233,15 @@ class Data(Peeking):
         entries.update(*args, **kwargs)
         if Stored in set(map(type, entries.values())):
             _refuse(next(key for key in entries if type(entries[key]) is Stored))
-        with self._lock:
-            for key, value in entries.items():
-                self._set(key, value)
+        if entries:
+            self._set_all(entries)
 
     def __ior__(self, other: Any) -> Self:
         self.update(other)
         return self
 
     def __delitem__(self, key: Any) -> None:
-        with self._lock:
-            if not storage.__contains__(self, key):
-                raise KeyError(key)
-            self._remove(key)
+        self._remove(key)
 
     def pop(self, key: Any, *default: Any) -> Any:
         """Delete a key and give its live value, or *default* if there is none.
@@ -261,10 +254,11 @@ class Data(Peeking):
             msg = f"pop expected at most 2 arguments, got {1 + len(default)}"
             raise TypeError(msg)
         while (value := self.get(key, MISSING)) is not MISSING:
-            with self._lock:
-                if _get(self, key, MISSING) is value:
-                    self._remove(key)
+            try:
+                if self._remove(key, expected=value):
                     return value
+            except KeyError:
+                break  # another thread deleted it meanwhile
         if default:
             return default[0]
         raise KeyError(key)
@@ -285,9 +279,12 @@ class Data(Peeking):
 
     def clear(self) -> None:
         """Delete all keys."""
-        with self._lock:
-            for key in list(storage.__iter__(self)):
-                self._remove(key)
+        pairs = list(storage.items(self))
+        while pairs:
+            keys, slots = zip(*pairs, strict=True)
+            if self._remove_all(keys, slots):
+                return
+            pairs = list(storage.items(self))
 
 
 def _plain(other: Any) -> dict[Any, Any]:

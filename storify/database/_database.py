@@ -10,9 +10,10 @@ import os
 import time
 import weakref
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import PurePath
 from types import TracebackType
 from typing import Any, Generic, Literal, Self, cast
@@ -20,16 +21,15 @@ from typing import Any, Generic, Literal, Self, cast
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
-from storify.database._background import try_flush, try_sync
 from storify.database._data import Data
 from storify.database._entries import whole
-from storify.database._farewell import finalize
 from storify.database._history import state_at
 from storify.database._records import Records
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._session import Session
-from storify.database._transaction import transaction
+from storify.database._shutdown import finalize
+from storify.database._transaction import AsyncTransaction, Transaction
 from storify.database._use import Use
 from storify.database.backups import Backups
 from storify.engine import Engine, Keep, MemoryEngine, Sync
@@ -39,6 +39,7 @@ from storify.exceptions import (
     DatabaseReadOnlyError,
 )
 from storify.logger import BasicLogger, LoggerLike, adapt
+from storify.threads import Guard, run_async
 
 __all__ = ["Database"]
 
@@ -194,8 +195,9 @@ class Database(Records[V, K], Generic[V, K]):
             readonly=use.readonly,
             saving=saving,
         )
-        # A Database that nobody holds, and every one at exit, is flushed.
+        # A Database that nobody holds is flushed; at exit every open session is.
         self._finalizer = weakref.finalize(self, finalize, self._session)
+        self._finalizer.atexit = False
 
     @classmethod
     def _over(
@@ -257,8 +259,12 @@ class Database(Records[V, K], Generic[V, K]):
 
         Hold it while several records change together, so that no flush saves
         half of the change: ``with db.lock: …``. Reading needs no lock.
+
+        It belongs to a task of asyncio or trio, where one runs, else to the thread:
+        another task of the thread that enters, while this one awaits inside, gets
+        `TransactionError` at once.
         """
-        return self._session.lock
+        return Guard(self._session.lock)
 
     @property
     def last_error(self) -> Exception | None:
@@ -313,9 +319,16 @@ class Database(Records[V, K], Generic[V, K]):
                 f"open it without readonly=True"
             )
             raise DatabaseReadOnlyError(msg)
-        if self._session.wait_for_transaction():
+        session = self._session
+        if session.is_inherited and not session.was_told_of_fork:
+            self._tell_of_fork()
+        if session.wait_for_transaction():
             return self._root()  # it may be another one now, or closed
         return root
+
+    def _tell_of_fork(self) -> None:
+        if not self._session.in_transaction:
+            self.log.warning(self._session.words_about_fork())
 
     def __eq__(self, other: object) -> bool:
         """Whether *other* is this very object; contents are not compared."""
@@ -373,14 +386,16 @@ class Database(Records[V, K], Generic[V, K]):
         After each of them the file holds what it held, memory what it holds,
         and the next flush can succeed.
         """
-        if self.defunct:
-            return
-        with self._session.outside_transaction("flush"):
+        session = self._session
+        with session.lock:
+            session.ready("flush")
+            if self.defunct:
+                return
             if self._use.readonly:
-                if self._session.dirty():
+                if session.dirty():
                     self._writable()
                 return
-            self._session.flush(compact=compact)
+            session.flush(compact=compact)
         self.last_flush = time.time()
 
     def sync(self) -> None:
@@ -428,7 +443,47 @@ class Database(Records[V, K], Generic[V, K]):
             The errors of `flush`: at the start the block was not run, at the end
             it was undone.
         """
-        return transaction(self, self._session, self._writable)
+        return Transaction(self, self._session, self._writable)
+
+    def atransaction(self) -> "AbstractAsyncContextManager[Database[V, K]]":
+        """Change several records together, in a task of asyncio or trio.
+
+        ::
+
+            async with db.atransaction():
+                db["counter"] += await new_ones()
+
+        As `transaction`, without stopping the loop: the task waits for its turn, also
+        for other tasks, and for the disk. The block is the task's: what other tasks
+        write meanwhile, or would lock, raises `TransactionError` at once; they may
+        read. Other threads wait.
+
+        A cancellation inside of the block undoes it. One that comes while it commits
+        is raised afterwards, and nothing lands later.
+
+        Raises:
+            The errors of `transaction`.
+        """
+        return AsyncTransaction(Transaction(self, self._session, self._writable))
+
+    async def aflush(self, *, compact: bool = False) -> None:
+        """Flush without stopping the loop; see `flush`.
+
+        Records may be changed meanwhile by other tasks; what belongs together is kept
+        together by `atransaction`, or by `lock`.
+
+        A task that is cancelled while it waits for other writers has written nothing;
+        one that was writing has done so.
+        """
+        await run_async(partial(self.flush, compact=compact))
+
+    async def areload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
+        """Bring in what other writers committed, without stopping the loop; `reload`."""
+        await run_async(partial(self.reload, keep))
+
+    async def aclose(self, *, discard: bool = False) -> None:
+        """Flush and close without stopping the loop; see `close`."""
+        await run_async(partial(self.close, discard=discard))
 
     def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
         """Bring in what other writers committed; my unsaved changes stay unsaved.
@@ -453,7 +508,8 @@ class Database(Records[V, K], Generic[V, K]):
         if keep not in ("mine", "theirs", None):
             msg = f'keep must be "mine", "theirs" or None: {keep!r}'
             raise ValueError(msg)
-        with self._session.outside_transaction("reload"):
+        with self._session.lock:
+            self._session.ready("reload")
             self._session.reload(keep)
 
     def at(self, time: datetime) -> "Database[V, K]":
@@ -484,11 +540,11 @@ class Database(Records[V, K], Generic[V, K]):
         )
 
     def _autosave(self) -> None:
-        if try_flush(self._session):
+        if self._session.autosave():
             self.last_flush = time.time()
 
     def _autosync(self) -> float:
-        return try_sync(self._session)
+        return self._session.autosync()
 
     @property
     def _flushed_at_s(self) -> float:
@@ -552,7 +608,8 @@ class Database(Records[V, K], Generic[V, K]):
             TransactionError: Inside a transaction.
         """
         self._root()
-        with self._session.outside_transaction("load"):
+        with self._session.lock:
+            self._session.ready("load")
             if path is None:
                 self._session.load()
                 return
@@ -574,14 +631,25 @@ class Database(Records[V, K], Generic[V, K]):
             OSError: Also if all is durable but the journal could not be folded in;
                 the database is closed then, and the next opening reads both.
         """
-        with self._session.outside_transaction("close"):
+        with self._session.lock:
+            self._session.ready("close")
             if self.defunct:
                 return
-            if not discard:
+            if self._session.is_inherited:
+                self._tell_of_child()
+            elif not discard:
                 self.flush()
-            self.defunct = True
-            self._finalizer.detach()
-            self._session.close()
+            self._session.run_uncut(self._close)
+
+    def _tell_of_child(self) -> None:
+        session = self._session
+        if not session.was_told_of_fork and session.is_changed_by_child():
+            self.log.warning(session.words_about_fork())
+
+    def _close(self) -> None:
+        self.defunct = True
+        self._finalizer.detach()
+        self._session.close()
 
     def destroy(self, *, backups: bool = False) -> None:
         """Close the database and delete its file.
@@ -596,16 +664,33 @@ class Database(Records[V, K], Generic[V, K]):
         Raises:
             The errors of `flush`: nothing is deleted, the database stays open.
         """
-        with self._session.outside_transaction("destroy"):
+        with self._session.lock:
+            self._session.ready("destroy")
             if self.destroyed:
                 return
             if self._use.readonly:
                 self._writable()
             if not backups:
                 self.flush()
-            self._session.engine.destroy(backups=backups)
-            self.close(discard=True)
-            self.destroyed = True
+            self._session.run_uncut(partial(self._destroy, backups=backups))
+
+    def _destroy(self, *, backups: bool) -> None:
+        self._session.engine.destroy(backups=backups)
+        self.destroyed = True
+        self._close()
+
+    async def __aenter__(self) -> Self:
+        """Give the database itself; the end of the block closes it."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the database without stopping the loop."""
+        await self.aclose()
 
     def __enter__(self) -> Self:
         """Give the database itself; the end of the block closes it."""

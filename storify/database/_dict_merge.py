@@ -1,15 +1,17 @@
 """What another writer committed, brought into a live dict, key by key."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from storify.codec import Codec
 from storify.database._data import Data
 from storify.database._entries import contents
 from storify.database._keys import decode_keys
-from storify.database._pending import Pending, Side
+from storify.database._pending import OvertakenError, Pending, Side, Take
 from storify.database._refresh import Refresher
 from storify.database._same_value import same_value
+from storify.database._slots import MISSING
 from storify.engine import Change
 
 __all__ = ["DictMerge", "arrange"]
@@ -75,35 +77,15 @@ class DictMerge:
         ]
         return [*dict.fromkeys([*both, *self._twins.values()])]
 
-    def take(self, side: Side | None) -> list[Any] | None:
-        """Take what was committed to keys that were not changed here.
+    def prepare(self, side: Side | None) -> Take:
+        """Decode what is to be brought into objects that are in use.
 
         Args:
             side: Whose value a key has that was changed on both sides.
 
         Returns:
-            None; or, if a key came back whose place only the durable state knows,
-            what `arrange` is to put last.
+            What takes the values that were committed.
         """
-        live = self._live
-        placed = self._placed()
-        reverted = self._take_values(side)
-        last = self._last(reverted)
-        if any(key in self._pending.deleted and key in live for key in reverted):
-            return last
-        if any(placed.values()):
-            behind = [*map(live.own_key, placed), *last]
-            known = set(behind)
-            first = [key for key in live if key not in known]
-            theirs_last = [key for key in behind if key in live and key not in last]
-            live.reorder([*first, *theirs_last, *last])
-        elif placed:
-            for key in last:
-                live[key] = live.pop(key)
-        return None
-
-    def _take_values(self, side: Side | None) -> list[Any]:
-        """Take the values; give the keys of which mine was dropped."""
         live, mine, keys = self._live, self._pending.contents, self._keys
         news = {
             key_bytes: value
@@ -117,20 +99,66 @@ class DictMerge:
             and key_bytes in mine
             and not same_value(self._codec, value, mine[key_bytes])
         }
+        contents = {
+            key_bytes: MISSING
+            if value is None
+            else live.content_of(keys[key_bytes], value)
+            for key_bytes, value in news.items()
+            if (key_bytes in dropped or key_bytes not in mine)
+            and (value is None or live.is_live(live.own_key(keys[key_bytes])))
+        }
+        return partial(self._take, side, news, dropped, contents)
+
+    def _take(
+        self,
+        side: Side | None,
+        news: Mapping[bytes, bytes | None],
+        dropped: Collection[bytes],
+        contents: Mapping[bytes, Any],
+        *,
+        careful: bool,
+    ) -> list[Any] | None:
+        live = self._live
+        if careful and live.was_handed_out(self._keys[each] for each in contents):
+            raise OvertakenError
+        placed = self._placed()
+        self._take_values(side, news, dropped, contents)
+        reverted = [self._keys[key_bytes] for key_bytes in news if key_bytes in dropped]
+        last = self._last(reverted)
+        if any(key in self._pending.deleted and key in live for key in reverted):
+            return last
+        if any(placed.values()):
+            behind = [*map(live.own_key, placed), *last]
+            known = set(behind)
+            first = [key for key in live if key not in known]
+            theirs_last = [key for key in behind if key in live and key not in last]
+            live.reorder([*first, *theirs_last, *last])
+        elif placed:
+            live.move_last(last)
+        return None
+
+    def _take_values(
+        self,
+        side: Side | None,
+        news: Mapping[bytes, bytes | None],
+        dropped: Collection[bytes],
+        contents: Mapping[bytes, Any],
+    ) -> None:
+        live, mine, keys = self._live, self._pending.contents, self._keys
         refresher = live.refresher(
             {keys[each] for each in news if each in dropped or each not in mine}
         )
         for key_bytes, value in news.items():
-            key = keys[key_bytes]
+            key, content = keys[key_bytes], contents.get(key_bytes, MISSING)
             if key_bytes in self._twins:
-                self._take_twin(key, value, self._twins[key_bytes], side, refresher)
+                twin = self._twins[key_bytes]
+                self._take_twin(key, value, twin, side, content, refresher)
             elif key_bytes not in mine:
-                live.adopt(key, value, refresher)
+                live.adopt(key, value, content, refresher)
             else:
                 live.rebase(key, value)
                 if key_bytes in dropped:
-                    live.revert(key, refresher)
-        return [keys[key_bytes] for key_bytes in dropped]
+                    live.revert(key, content, refresher)
 
     def _take_twin(
         self,
@@ -138,11 +166,12 @@ class DictMerge:
         value: bytes | None,
         mine: Any,
         side: Side | None,
+        content: Any,
         refresher: Refresher,
     ) -> None:
         """Decide between a key of mine and another one that equals it."""
         kept = self._live.pop(mine, None)  # it is gone if it gave way to a delete
-        self._live.adopt(key, value, refresher)
+        self._live.adopt(key, value, content, refresher)
         if side == "mine":
             del self._live[key]
             self._live[mine] = kept

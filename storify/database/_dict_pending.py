@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from storify.codec import Codec, collector_paused
-from storify.database._data import Frozen
+from storify.codec import Codec, without_collector
+from storify.database._data import Flush
 from storify.database._keys import encode_keys
 from storify.database._pending import Pending, encode_quietly
 from storify.database._same_value import respell_all
@@ -19,6 +19,8 @@ __all__ = ["CleanDict", "PendingDict", "compare"]
 class CleanDict(Pending):
     """Nothing to save."""
 
+    is_empty = True
+
     def __init__(self, root: "DictRoot") -> None:
         super().__init__([], {}, {})
         self._root = root
@@ -30,20 +32,23 @@ class CleanDict(Pending):
     def entries(self) -> dict[bytes, bytes]:
         return self._root.durable()
 
+    def is_newest(self) -> bool:
+        return True  # there is nothing that another one could change
+
     def done(self) -> None:
         pass
 
-    def undo(self) -> None:
+    def drop(self) -> None:
         pass
 
 
 class PendingDict(Pending):
-    """What was touched, as placeholders until it is done or undone."""
+    """What was touched, as placeholders in its slots."""
 
     def __init__(
         self,
         root: "DictRoot",
-        frozen: Frozen,
+        flush: Flush,
         durable: dict[Any, bytes],
         changes: list[Change],
         contents: Mapping[bytes, bytes | None],
@@ -51,7 +56,7 @@ class PendingDict(Pending):
     ) -> None:
         super().__init__(changes, contents, keys)
         self._root = root
-        self._frozen = frozen
+        self._flush = flush
         self._durable = durable
 
     def stored(self, key: bytes) -> bytes | None:
@@ -60,80 +65,84 @@ class PendingDict(Pending):
     def entries(self) -> dict[bytes, bytes]:
         return self._root.entries(self.changes)
 
+    def is_newest(self) -> bool:
+        return self._flush.is_newest()
+
     def done(self) -> None:
-        with collector_paused():
-            self._root.live.thaw(self._frozen, self._durable)
+        live = self._root.live
+        without_collector(lambda: live.end_flush(self._flush, self._durable))
         self._root.committed(self.changes)
 
-    def undo(self) -> None:
-        self._root.live.thaw(self._frozen, None)
+    def drop(self) -> None:
+        self._root.live.abandon(self._flush)
 
 
-def compare(root: "DictRoot", frozen: Frozen) -> PendingDict:
+def compare(root: "DictRoot", flush: Flush) -> PendingDict:
     """Encode what was touched and compare it with what is durable.
 
     Raises:
         UnstorableError: A value that could not be read back equal.
         RuntimeError: Another thread kept changing the data.
     """
-    touched = frozen.touched
+    touched = flush.touched
     blobs = encode_quietly(lambda: root.codec.encode_items(touched))
-    if not frozen.gone and not any(map(_is_durable, frozen.bases.values())):
-        return _compare_new(root, frozen, blobs)
-    return _compare_all(root, frozen, blobs)
+    if not flush.gone and not any(
+        map(_is_durable, (base.blob for base in flush.bases.values()))
+    ):
+        return _compare_new(root, flush, blobs)
+    return _compare_all(root, flush, blobs)
 
 
 def _compare_new(
-    root: "DictRoot", frozen: Frozen, blobs: dict[bytes, bytes]
+    root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
 ) -> PendingDict:
     """All of it is new: no look at each, there may be very many."""
     changes: list[Change] = list(blobs.items())
-    keys: dict[bytes, Any] = dict(zip(blobs, frozen.touched, strict=True))
-    durable = dict(zip(frozen.touched, blobs.values(), strict=True))
+    keys: dict[bytes, Any] = dict(zip(blobs, flush.touched, strict=True))
+    durable = dict(zip(flush.touched, blobs.values(), strict=True))
     if root.over:
         changes[:0] = [(key, None) for key in root.over]
         keys.update(dict.fromkeys(root.over))
-    return PendingDict(root, frozen, durable, changes, blobs, keys)
+    return PendingDict(root, flush, durable, changes, blobs, keys)
 
 
 def _compare_all(
-    root: "DictRoot", frozen: Frozen, blobs: dict[bytes, bytes]
+    root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
 ) -> PendingDict:
-    touched, bases = frozen.touched, frozen.bases
-    gone = encode_keys(root.codec, frozen.gone)
+    touched, bases = flush.touched, flush.bases
+    deleted = {base.key: base for base in flush.deletions}
+    gone = encode_keys(root.codec, deleted)
     for key_bytes, key in gone.items():
-        _note_spelling(root, key_bytes, frozen.was_gone[key])
+        _note_spelling(root, key_bytes, deleted[key].blob)
     set_again = touched.keys() & gone.values()
     changes: list[Change] = [(key, None) for key in root.over]
     changes += [(key, None) for key in gone]
     held: dict[bytes, bytes | None] = {key: None for key in gone if key not in blobs}
     keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
     durable: dict[Any, bytes] = {}
-    other = _other_values(root.codec, frozen, blobs)
+    other = _other_values(root.codec, flush, blobs)
     for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
         if key_bytes not in other and key not in set_again:
             continue
-        _note_spelling(root, key_bytes, bases[key])
+        _note_spelling(root, key_bytes, bases[key].blob)
         changes.append((key_bytes, blob))
         keys[key_bytes] = key
         durable[key] = blob
         # 1 and True are one key for a dict, but two for the file.
         if key_bytes in other or key_bytes not in gone:
             held[key_bytes] = blob
-    pending = PendingDict(root, frozen, durable, changes, held, keys)
+    pending = PendingDict(root, flush, durable, changes, held, keys)
     pending.deleted = set(gone.values())
     pending.moved = len(set_again)
     return pending
 
 
-def _other_values(
-    codec: Codec, frozen: Frozen, blobs: dict[bytes, bytes]
-) -> set[bytes]:
+def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[bytes]:
     """Give the keys whose values are not the durable ones."""
-    base = frozen.base
+    base = flush.base
     differ = [
         (key_bytes, blob, stored)
-        for (key_bytes, blob), key in zip(blobs.items(), frozen.touched, strict=True)
+        for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True)
         if (stored := base(key)) != blob
     ]
     stored_blobs = [stored for _, _, stored in differ if stored is not None]

@@ -1,15 +1,16 @@
 """A dict as the root: the live one, over the durable state that it is based on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
-from storify.codec import Codec, collector_paused
-from storify.database._data import Data
+from storify.codec import Codec, without_collector
+from storify.database._data import Data, Flush
 from storify.database._dict_merge import DictMerge, arrange
 from storify.database._dict_pending import CleanDict, compare
 from storify.database._keys import encode_keys
-from storify.database._pending import Pending, Side, encode_quietly
+from storify.database._pending import Pending, Side, Take, encode_quietly
 from storify.database._spelling import Spelling
+from storify.database._undo import Undo
 from storify.engine import Change, apply
 from storify.exceptions import UnstorableError
 
@@ -59,20 +60,19 @@ class DictRoot:
 
     # -- saving ----------------------------------------------------------------
 
-    def freeze(self) -> Pending:
+    def begin_flush(self) -> Pending:
         """Give what is to be saved."""
         if not self.over and self.live.is_clean():
             return CleanDict(self)
         # Not to walk through what is made for very many records again and again.
-        with collector_paused():
-            return self._freeze()
+        return without_collector(self._begin_flush)
 
-    def _freeze(self) -> Pending:
-        frozen = self.live.freeze()
+    def _begin_flush(self) -> Pending:
+        flush = self.live.begin_flush()
         try:
-            return compare(self, frozen)
+            return compare(self, flush)
         except BaseException:
-            self.live.thaw(frozen, None)
+            self.live.abandon(flush)
             raise
 
     def moved_much(self, pending: Pending) -> bool:
@@ -132,21 +132,16 @@ class DictRoot:
             return None
         return self._merge(theirs, pending).conflicts() or None
 
-    def merge(
-        self, theirs: list[Change], pending: Pending, side: Side | None
-    ) -> list[Any] | None:
-        """Take what another writer committed to keys that were not changed here.
+    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
+        """Give what takes what was committed to keys that were not changed here.
 
         Args:
             theirs: What was committed.
             pending: What is changed here.
             side: Whose value a key has that was changed on both sides.
 
-        Returns:
-            None; or, if a key came back whose place only the durable state knows,
-            what `arrange` is to put last.
         """
-        return self._merge(theirs, pending).take(side)
+        return self._merge(theirs, pending).prepare(side)
 
     def _merge(self, theirs: list[Change], pending: Pending) -> DictMerge:
         return DictMerge(self.live, self.codec, theirs, pending)
@@ -159,25 +154,27 @@ class DictRoot:
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Give the whole root without what cannot be encoded."""
-        frozen = self.live.freeze()
-        try:
-            changes: list[Change] = [
-                (key, None) for key in encode_keys(self.codec, frozen.gone)
-            ]
-            for key, value in frozen.touched.items():
-                try:
-                    changes += self.codec.encode_items({key: value}).items()
-                except (UnstorableError, RuntimeError) as error:
-                    report(error)
-                    if self.live.durable(key) is not None:
-                        changes.append((self.codec.encode_key(key), None))
-            return apply(self._durable(), changes)
-        finally:
-            self.live.thaw(frozen, None)
+        flush = self.live.begin_flush()
+        changes: list[Change] = [
+            (key, None) for key in encode_keys(self.codec, flush.gone)
+        ]
+        for key, value in flush.touched.items():
+            try:
+                changes += self.codec.encode_items({key: value}).items()
+            except (UnstorableError, RuntimeError) as error:
+                report(error)
+                if self.live.durable(key) is not None:
+                    changes.append((self.codec.encode_key(key), None))
+        self.live.abandon(flush)
+        return apply(self._durable(), changes)
 
-    def after_fork(self) -> None:
-        """Give up a flush that a thread of the parent began, and its lock."""
-        self.live.after_fork()
+    def mark(self) -> Flush:
+        """Give what `touched_since` compares with."""
+        return self.live.mark()
+
+    def touched_since(self, mark: object) -> set[Any]:
+        """Give the keys that were read, set or deleted since."""
+        return self.live.touched_since(cast("Flush", mark))
 
     def begin(self) -> None:
         """Make a savepoint."""
@@ -187,10 +184,14 @@ class DictRoot:
         blobs = encode_quietly(lambda: self.codec.encode_items(items))
         return dict(zip(items, blobs.values(), strict=True))
 
+    def depth(self) -> int:
+        """Count the savepoints."""
+        return self.live.depth()
+
     def release(self) -> None:
         """Forget the last savepoint."""
         self.live.commit()
 
-    def roll_back(self) -> None:
-        """Return to the last savepoint."""
-        self.live.rollback()
+    def roll_back(self) -> Undo:
+        """Give what returns to the last savepoint; it runs no code of the user's."""
+        return self.live.rollback()

@@ -1,4 +1,4 @@
-"""Writers wait while another thread has a dict for itself.
+"""Writers wait while another caller has a dict for itself.
 
 The dict is of another class meanwhile, whose methods look whose turn it is; so
 that writing costs nothing more outside of transactions.
@@ -55,7 +55,7 @@ def close_gate(data: Data, wait: Callable[[], bool]) -> None:
     Args:
         data: The dict.
         wait: Called before each write, in the thread that writes. It waits for the
-            end of another thread's turn and gives whether it had to.
+            end of another caller's turn and gives whether it had to.
     """
     _waits[id(data)] = wait
     data.__class__ = _Guarded

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from storify.database import _farewell
 from storify.database._entries import LIST, contents, difference
 from storify.database._keys import decode_keys
 from storify.database._merge import catch_up
@@ -54,7 +53,7 @@ def restore(session: Session, payload: bytes, keys: Iterable[Any] | None) -> set
         TypeError: There are no keys in a list root.
         As `Session.flush`: nothing was restored.
     """
-    with session.lock, _farewell.occupied(), session.engine.locked():
+    with session.lock, session.engine.locked():
         session.flush()
         now = session.durable()
         then = session.codec.split(payload)
@@ -97,11 +96,10 @@ def compare(session: Session, payload: bytes) -> Diff:
     """Give how the live content differs from an older state."""
     codec = session.codec
     with session.lock:
-        pending = session.freeze("compare")
-        try:
-            now = pending.entries()
-        finally:
-            pending.undo()
+        session.finish_cut_off()
+        pending = session.begin_flush("compare")
+        now = pending.entries()
+        pending.drop()
         then = session.root.spell_entries(codec.split(payload))
     return Diff(
         set(decode_keys(codec, (key for key in now if key not in then))),

@@ -5,9 +5,11 @@ from typing import Any
 
 from storify.codec import Codec
 from storify.database._entries import LIST, contents
-from storify.database._pending import Pending, Side, encode_quietly
+from storify.database._pending import Pending, Side, Take, encode_quietly
 from storify.database._refresh import refresh
 from storify.database._same_value import same_value
+from storify.database._slots import MISSING
+from storify.database._undo import Undo
 from storify.engine import Change
 from storify.exceptions import UnstorableError
 
@@ -39,6 +41,7 @@ class ListRoot:
         self._stored = stored
         self._over = dict(over or {})
         self._savepoints: list[tuple[list[Any], bytes]] = []
+        self._newest: Pending | None = None
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
         """Take another list in its place; False for a dict."""
@@ -47,9 +50,14 @@ class ListRoot:
         self.live = root
         return True
 
-    def freeze(self) -> Pending:
+    def begin_flush(self) -> Pending:
         """Give what is to be saved."""
-        return _PendingList(self, self._encode())
+        self._newest = pending = _PendingList(self, self._encode())
+        return pending
+
+    def is_newest(self, pending: Pending) -> bool:
+        """Whether none was made since."""
+        return self._newest is pending
 
     def _encode(self) -> bytes:
         encoded = encode_quietly(lambda: {LIST: self._codec.encode(self.live)})
@@ -109,15 +117,22 @@ class ListRoot:
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
         """There are no keys to arrange."""
 
-    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> None:
-        """Take what another writer committed, or only note that it is durable."""
+    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
+        """Give what takes what another writer committed, or notes it as durable."""
         if not theirs:
-            return
+            return _nothing
         stored = contents(theirs)[LIST]
-        if stored is not None and (not pending.changes or side == "theirs"):
-            refresh(self.live, self._codec.decode_root(stored))
-        self._stored = stored
-        self._over = {}
+        takes = stored is not None and (not pending.changes or side == "theirs")
+        content = self._codec.decode_root(stored) if takes and stored else MISSING
+
+        def take(*, careful: bool) -> None:
+            del careful  # whoever holds the list may change it without a look at us
+            if content is not MISSING:
+                refresh(self.live, content)
+            self._stored = stored
+            self._over = {}
+
+        return take
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Encode the items that can be."""
@@ -135,8 +150,13 @@ class ListRoot:
 
     # -- transactions ----------------------------------------------------------
 
-    def after_fork(self) -> None:
-        """There is no lock in a list."""
+    def mark(self) -> None:
+        """Who holds a list may change it without a trace."""
+
+    def touched_since(self, mark: object) -> set[Any]:
+        """The list may have been changed."""
+        del mark
+        return {None}
 
     def begin(self) -> None:
         """Make a savepoint."""
@@ -146,11 +166,24 @@ class ListRoot:
         """Forget the last savepoint."""
         self._savepoints.pop()
 
-    def roll_back(self) -> None:
-        """Return to the last savepoint, in the list object of then."""
-        self.live, blob = self._savepoints.pop()
-        if self._encode_or_none() != blob:
-            refresh(self.live, self._codec.decode_root(blob))
+    def depth(self) -> int:
+        """Count the savepoints."""
+        return len(self._savepoints)
+
+    def roll_back(self) -> Undo:
+        """Give what returns to the last savepoint, in the list object of then."""
+        point = self._savepoints[-1]
+        live, blob = point
+        same = live is self.live and self._encode_or_none() == blob
+        content = MISSING if same else self._codec.decode_root(blob)
+
+        def undo() -> None:
+            self.live = live
+            if content is not MISSING:
+                refresh(live, content)
+            self._savepoints.remove(point)
+
+        return undo
 
     def _encode_or_none(self) -> bytes | None:
         try:
@@ -173,9 +206,17 @@ class _PendingList(Pending):
     def entries(self) -> dict[bytes, bytes]:
         return {LIST: self._blob}
 
+    def is_newest(self) -> bool:
+        return self._root.is_newest(self)
+
     def done(self) -> None:
         if self.changes:
             self._root.committed(self._blob)
 
-    def undo(self) -> None:
+    def drop(self) -> None:
         """Nothing was taken out of the list."""
+
+
+def _nothing(*, careful: bool) -> None:
+    """Nothing was committed by others."""
+    del careful

@@ -10,13 +10,15 @@ How a dict and a list take part in it is theirs to know (`_dict_root`,
 `_list_root`); here it is said what happens when.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from storify.database._entries import difference, entries_of
-from storify.database._pending import Pending, Side
+from storify.database._pending import OvertakenError, Pending, Side
 from storify.database._roots import changes_kind, make_root
-from storify.engine import Loaded
+from storify.engine import Loaded, News
 from storify.exceptions import ConflictError
 
 if TYPE_CHECKING:
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["catch_up"]
 
+#: How often it begins anew because a value was set meanwhile.
+_RACES = 5
 #: How many keys an error names.
 _SHOWN = 5
 
@@ -39,9 +43,29 @@ def catch_up(session: "Session", doing: str, keep: Side | None = None) -> bool:
     Raises:
         ConflictError: There is one and *keep* is None; nothing was adopted.
     """
-    news = session.engine.changes_since(session.version)
-    if news is None:
-        return False
+    session.finish_cut_off()
+    for attempt in count():
+        news = session.engine.changes_since(session.version)
+        if news is None:
+            return False
+        try:
+            # A thread that reads all the time must not keep it from coming to an end.
+            _take(session, news, doing, keep, careful=attempt < _RACES)
+        except OvertakenError:
+            continue
+        return True
+    raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+def _take(
+    session: "Session", news: News, doing: str, keep: Side | None, *, careful: bool
+) -> None:
+    """Merge what was committed.
+
+    Raises:
+        OvertakenError: A value was set meanwhile, by another thread or the handler of
+            a signal; nothing was adopted.
+    """
     root, codec = session.root, session.codec
     version, theirs = news
     loaded: Loaded | None = None
@@ -49,7 +73,7 @@ def catch_up(session: "Session", doing: str, keep: Side | None = None) -> bool:
         loaded = session.engine.load()
         if loaded is None:
             _note_removal(session)
-            return True
+            return
         version = loaded.version
         entries = entries_of(loaded, codec)
         root.note_file(entries)
@@ -57,19 +81,32 @@ def catch_up(session: "Session", doing: str, keep: Side | None = None) -> bool:
     else:
         theirs = root.spell(list(theirs))
     # From here on nothing waits, so that no other thread's change is missed.
-    pending = session.freeze(doing)
-    pending.undo()
+    pending = session.begin_flush(doing)
     if loaded is not None and changes_kind(root, theirs):
         _take_other_kind(session, doing, loaded, pending, keep)
-    else:
-        both = root.conflicts(theirs, pending)
-        if both is not None and keep is None:
-            _refuse(session, doing, both)
-        last = root.merge(theirs, pending, keep)
+        return
+    both = root.conflicts(theirs, pending)
+    if both is not None and keep is None:
+        _refuse(session, doing, both)
+    take = root.merge(theirs, pending, keep)
+    order = partial(_order_of, session, loaded)
+
+    def adopt() -> None:
+        if not pending.is_newest():
+            raise OvertakenError
+        last = take(careful=careful)
         if last is not None:
-            root.arrange(root.spell_entries(session.durable()), last)
-    session.version = version
-    return True
+            root.arrange(order(), last)
+        pending.drop()
+        session.version = version
+
+    session.run_uncut(adopt)
+
+
+def _order_of(session: "Session", loaded: Loaded | None) -> Iterable[bytes]:
+    """Give the keys of the durable state, in order, as we spell them."""
+    entries = session.durable() if loaded is None else entries_of(loaded, session.codec)
+    return session.root.spell_entries(entries)
 
 
 def _note_removal(session: "Session") -> None:
@@ -90,12 +127,11 @@ def _take_other_kind(
 ) -> None:
     """Take a list for a dict or a dict for a list: there is no merging them."""
     root = session.open(loaded)
-    if not pending.changes or keep == "theirs":
-        session.use(root)
-    elif keep == "mine":
-        session.use(make_root(session.data, session.codec, over=root.durable()))
-    else:
+    if pending.changes and keep is None:
         _refuse(session, doing, [])
+    if pending.changes and keep == "mine":
+        root = make_root(session.data, session.codec, over=root.durable())
+    session.take(root, loaded.version)
 
 
 def _refuse(session: "Session", doing: str, keys: Sequence[Any]) -> NoReturn:

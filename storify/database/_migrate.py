@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from storify.database import _farewell
 from storify.database._check import Progress
 from storify.database._merge import catch_up
 from storify.engine import Change, Commit, StaleVersionError
@@ -49,7 +48,8 @@ def migrate(
 ) -> int:
     """Rewrite what is stored in an older form; give how many records."""
     session = db._session  # noqa: SLF001 - a part of the class
-    with session.outside_transaction("migrate"), _farewell.occupied():
+    with session.lock:
+        session.ready("migrate")
         if dry_run:
             found = _rewritten(session.codec, session.durable(), progress)
             _report(session, found)

@@ -9,12 +9,10 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from storify.database._adopting import Adopting
-from storify.database._slots import MISSING, Base, Stored, storage
+from storify.database._slots import MISSING, Base, Blob, Stored
 from storify.database._watching import Changed
 
 __all__ = ["Peeking"]
-
-_get = storage.get
 
 
 class Peeking(Adopting):
@@ -35,7 +33,7 @@ class Peeking(Adopting):
         for place, slot in enumerate(slots):
             if type(slot) is not Stored:
                 continue
-            content = cast("Base | tuple[Base, Any]", slot.cell_contents)
+            content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
             if isinstance(content, tuple):
                 values[place] = content[1]
             else:
@@ -65,30 +63,27 @@ class Peeking(Adopting):
         Raises:
             DatabaseLoadError: It still cannot be.
         """
-        return self._decode(key, self.bytes_of(self._base_of(slot)) or b"")
+        return self._decode(key, self.bytes_of(self._base_of(key, slot).blob) or b"")
 
     def hand_out(self, key: Any, slot: Stored, value: Any) -> bool:
         """Make LIVE what `peek_all` gave for *slot*; False if that is another now."""
-        with self._lock:
-            if _get(self, key, MISSING) is not slot:
-                return False
-            self._make_live(self.own_key(key), slot, self._base_of(slot), value)
-            return True
+        return self._make_live(self.own_key(key), slot, value)
 
-    def watch(self) -> Changed:
-        """Give what `take_changed` takes; keys are noted in it while it is held."""
-        with self._lock:
-            return self._watchers.add()
+    def watch(self, changed: Changed) -> None:
+        """Note in *changed* the keys whose values change, while it is held."""
+        self._watchers.add(changed)
 
-    def take_changed(self, noted: Changed) -> dict[Any, None]:
-        """Give the keys whose values may have changed since the last call.
+    def changed(self, noted: Changed) -> tuple[dict[Any, None], dict[Any, object]]:
+        """Give the keys whose values may be others than they were.
 
-        Those that were noted, which are taken out, and all that is LIVE.
+        Args:
+            noted: What was noted since (`watch`).
+
+        Returns:
+            Those keys and all that is LIVE; and what was noted, to be forgotten
+            (`Changed.forget`) when all was looked at.
         """
-        with self._lock:
-            changed: dict[Any, None] = dict(noted)
-            noted.clear()
-            if self._frozen is not None:
-                changed.update(dict.fromkeys(self._frozen.bases))
-            changed.update(dict.fromkeys(self._live))
-        return changed
+        seen = dict(noted)
+        keys: dict[Any, None] = dict.fromkeys(seen)
+        keys.update((base.key, None) for base in list(self._live))
+        return keys, seen

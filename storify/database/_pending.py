@@ -2,11 +2,11 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from storify.engine import Change
 
-__all__ = ["Pending", "Side", "encode_quietly"]
+__all__ = ["OvertakenError", "Pending", "Side", "Take", "encode_quietly"]
 
 #: Whose value a key has that was changed on both sides.
 Side = Literal["mine", "theirs"]
@@ -15,8 +15,34 @@ Side = Literal["mine", "theirs"]
 _RACES = 5
 
 
+class OvertakenError(Exception):
+    """Something was set or saved meanwhile; what was found out counts no more."""
+
+
+class Take(Protocol):
+    """Brings what others committed into a live root; runs no code of the user's."""
+
+    def __call__(self, *, careful: bool) -> "list[Any] | None":
+        """Do it.
+
+        Args:
+            careful: Whether not to begin if a value was handed out or set meanwhile.
+
+        Returns:
+            None; or, if a key came back whose place only the durable state knows,
+            what `Root.arrange` is to put last.
+
+        Raises:
+            OvertakenError: One was.
+        """
+        ...
+
+
 class Pending(ABC):
-    """The changes of a root; ended by exactly one of `done` and `undo`.
+    """The changes of a root at one moment; ended by at most one of `done` and `drop`.
+
+    One that is ended by neither, as its program was interrupted, leaves no trace: all
+    is to be saved still.
 
     Attributes:
         changes: For the engine, in order.
@@ -25,7 +51,10 @@ class Pending(ABC):
         keys: The keys for the bytes of `changes`; None for a list root.
         deleted: The durable keys that were deleted, and perhaps set again.
         moved: How many of them were set again.
+        is_empty: Whether nothing was touched at all.
     """
+
+    is_empty = False
 
     def __init__(
         self,
@@ -48,12 +77,16 @@ class Pending(ABC):
         """The whole root, in order."""
 
     @abstractmethod
+    def is_newest(self) -> bool:
+        """Whether none was made since, as in the handler of a signal."""
+
+    @abstractmethod
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""
 
     @abstractmethod
-    def undo(self) -> None:
-        """Nothing was committed: all is pending still."""
+    def drop(self) -> None:
+        """Nothing is committed: all is pending still."""
 
 
 def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, bytes]:

@@ -9,7 +9,8 @@ from storify.database._dict_root import DictRoot
 from storify.database._entries import LIST, contents, whole
 from storify.database._keys import decode_keys
 from storify.database._list_root import ListRoot
-from storify.database._pending import Pending, Side
+from storify.database._pending import Pending, Side, Take
+from storify.database._undo import Undo
 from storify.engine import Change, Loaded
 
 __all__ = ["Root", "changes_kind", "make_root", "open_root"]
@@ -27,8 +28,8 @@ class Root(Protocol):
         """Take other content of the same kind; False for the other kind."""
         ...
 
-    def freeze(self) -> Pending:
-        """Give what is to be saved, to be ended with ``done`` or ``undo``.
+    def begin_flush(self) -> Pending:
+        """Give what is to be saved, to be ended with ``done`` if it was.
 
         Raises:
             UnstorableError: A value that could not be read back equal.
@@ -71,14 +72,8 @@ class Root(Protocol):
         """
         ...
 
-    def merge(
-        self, theirs: list[Change], pending: Pending, side: Side | None
-    ) -> list[Any] | None:
-        """Take what another writer committed to what was not changed here.
-
-        Returns:
-            None; or what `arrange` is to put last, if only it can order the keys.
-        """
+    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
+        """Give what takes what others committed to what was not changed here."""
         ...
 
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
@@ -89,8 +84,12 @@ class Root(Protocol):
         """Give the whole root without what cannot be encoded."""
         ...
 
-    def after_fork(self) -> None:
-        """Give up what a thread of the parent was doing, in a forked child."""
+    def mark(self) -> object:
+        """Give what `touched_since` compares with; it runs no code of the user's."""
+        ...
+
+    def touched_since(self, mark: object) -> set[Any]:
+        """Give the keys that were read, set or deleted since."""
         ...
 
     def begin(self) -> None:
@@ -101,8 +100,12 @@ class Root(Protocol):
         """Forget the last savepoint."""
         ...
 
-    def roll_back(self) -> None:
-        """Return to the last savepoint."""
+    def depth(self) -> int:
+        """Count the savepoints."""
+        ...
+
+    def roll_back(self) -> Undo:
+        """Give what returns to the last savepoint; it runs no code of the user's."""
         ...
 
 

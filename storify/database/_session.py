@@ -10,16 +10,24 @@ what nobody looked at costs nothing, and without changes nothing is written.
 
 Writers meet by compare-and-swap. A commit names the version it was made
 against; if the engine has moved on, it refuses, and the session merges by key
-(`_merge`) and tries again.
+(`_merge`) and tries again, this time with other writers locked out.
+
+A call may end anywhere, by Ctrl-C or the handler of a signal, and a handler may call
+the same session. What is encoded is the caller's work and leaves no trace until it is
+committed; that, and what is then known of the durable state, is done as one piece in a
+saver thread (`storify.threads`). A flush that finds itself overtaken begins anew.
 
 Nothing here opens a file; the engine may be a folder, memory or a server.
 """
 
-import os
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any
 
 from storify.codec import Codec
-from storify.database import _farewell
+from storify.database import _shutdown
 from storify.database._entries import difference, entries_of
 from storify.database._guards import Guards
 from storify.database._merge import catch_up
@@ -32,15 +40,21 @@ from storify.engine import Commit, Engine, Loaded, StaleVersionError, Version
 from storify.exceptions import (
     ConflictError,
     DatabaseLoadError,
+    DatabaseLockedError,
     DuplicateKeyError,
     UnstorableError,
 )
-from storify.logger import LoggerLike
+from storify.logger import LoggerLike, report
+from storify.threads import is_given_up
 
 __all__ = ["Session"]
 
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
+
+
+def _nothing() -> None:
+    """Nothing follows."""
 
 
 class Session(Transactional):
@@ -56,7 +70,9 @@ class Session(Transactional):
         syncing: What is not synced yet.
         last_error: Why the last autosave failed, None if it did not.
         flushed_at_s: When flush was last tried, on the clock.
-        pid: The process it was opened in.
+        is_inherited: Whether this is a forked child of the process that opened it.
+        forks: How many forks it is away from that one.
+        was_told_of_fork: Whether it was said that such a child saves nothing.
         guards: Asked before something is saved.
 
     Args:
@@ -91,10 +107,14 @@ class Session(Transactional):
         self.syncing = Syncing(engine, self.saving)
         self.codec = codec
         self.guards = Guards()
-        self.pid = os.getpid()
+        self.is_inherited = False
+        self.forks = 0
+        self.was_told_of_fork = False
+        self._mark: object = None
         self.version: Version | None = None
+        _shutdown.finish_orphans(engine)
         self.load()
-        _farewell.remember(self)
+        _shutdown.remember(self)
 
     # -- reading ---------------------------------------------------------------
 
@@ -107,17 +127,25 @@ class Session(Transactional):
             DatabaseLoadError: No usable copy; the live root is unchanged.
             FileNotFoundError: It does not exist and was opened read-only.
         """
-        with self.lock, _farewell.occupied():
+        with self.lock:
             loaded = self.engine.load()
             if loaded is not None:
-                self.use(self.open(loaded))
-                self.version = loaded.version
+                self.take(self.open(loaded), loaded.version)
             elif self.readonly:
                 msg = (
                     f"cannot open database {self.name!r} read-only: "
                     f"{self.engine.location} does not exist"
                 )
                 raise FileNotFoundError(msg)
+
+    def take(self, root: Root, version: Version | None) -> None:
+        """Take another live root, which is based on a state."""
+
+        def take() -> None:
+            self.use(root)
+            self.version = version
+
+        self.run_uncut(take)
 
     def open(self, loaded: Loaded) -> Root:
         """Make a root of a durable state.
@@ -138,11 +166,19 @@ class Session(Transactional):
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> None:
         """Replace the whole live content; it is saved by the next flush."""
-        with self.lock:
-            if not self.root.replace(root):
+        content = dict(root) if isinstance(root, dict) else root
+
+        def replace() -> None:
+            if root is self.data:
+                return
+            if not self.root.replace(content):
                 durable = self.root.durable()
-                self.use(make_root(root, self.codec, over=durable))
+                self.use(make_root(content, self.codec, over=durable))
             self.data = self.root.live
+
+        with self.lock:
+            self.finish_cut_off()
+            self.run_uncut(replace)
 
     def dirty(self) -> set[Any]:
         """The keys that a flush would write or delete.
@@ -151,8 +187,9 @@ class Session(Transactional):
         does not exist yet is dirty in every key.
         """
         with self.lock:
-            pending = self.freeze("compare")
-            pending.undo()
+            self.finish_cut_off()
+            pending = self.begin_flush("compare")
+            pending.drop()
             return {pending.keys[key] for key, _ in pending.changes}
 
     # -- writing ---------------------------------------------------------------
@@ -170,39 +207,47 @@ class Session(Transactional):
             DatabaseLockedError, RuntimeError: Nothing was written; memory is as it
             was, and dirty.
         """
-        with self.lock, _farewell.occupied():
-            for _ in range(_MERGES):
-                pending = self.freeze("flush")
-                if self.version is None or pending.changes or compact:
-                    if self._commit(pending, compact=compact):
-                        return self.note_flush(written=True)
-                else:
-                    pending.done()
-                    if not catch_up(self, "flush"):
-                        return self.note_flush(written=False)
+        others_out: AbstractContextManager[None] | None = None
+        with self.lock:
+            self.finish_cut_off()
+            try:
+                for _ in range(_MERGES):
+                    pending = self.begin_flush("flush")
+                    must = self.version is None or bool(pending.changes) or compact
+                    try:
+                        if not self.save(pending, compact=compact):
+                            continue
+                        if must or not catch_up(self, "flush"):
+                            return must
+                    except StaleVersionError:
+                        if others_out is None:
+                            # Beaten once: now it is our turn, or whoever flushes
+                            # often would beat us again and again.
+                            others_out = self.engine.locked()
+                            others_out.__enter__()
+                        catch_up(self, "flush")
+                    except DuplicateKeyError:
+                        # Another writer may have mended it.
+                        if not catch_up(self, "flush"):
+                            raise
+            finally:
+                if others_out is not None:
+                    others_out.__exit__(None, None, None)
             msg = (
                 f"cannot flush database {self.name!r}: other writers committed "
                 f"{_MERGES} times meanwhile; try again"
             )
             raise ConflictError(msg)
 
-    def note_flush(self, *, written: bool) -> bool:
-        """Keep that all is saved now; give whether anything was written."""
-        self.last_error = None
-        self.flushed_at_s = self.saving.clock()
-        if written:
-            self.syncing.note_commit()
-        return written
-
-    def freeze(self, doing: str) -> Pending:
-        """Give what is to be saved; end it with ``done`` or ``undo``.
+    def begin_flush(self, doing: str) -> Pending:
+        """Give what is to be saved; the lock is held.
 
         Raises:
             UnstorableError: A value that could not be read back equal.
             RuntimeError: Another thread kept changing the data.
         """
         try:
-            pending = self.root.freeze()
+            pending = self.root.begin_flush()
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
             raise UnstorableError(msg, error.path) from error
@@ -216,52 +261,74 @@ class Session(Transactional):
         It reads the durable state, for its order, and is done only where many
         keys moved or there are few.
         """
-        try:
-            loaded = self.engine.load()
-            if loaded is not None and loaded.version == self.version:
-                old = self.root.spell_entries(entries_of(loaded, self.codec))
-                pending.changes = difference(old, pending.entries())
-        except BaseException:
-            pending.undo()
-            raise
+        loaded = self.engine.load()
+        if loaded is not None and loaded.version == self.version:
+            old = self.root.spell_entries(entries_of(loaded, self.codec))
+            pending.changes = difference(old, pending.entries())
 
-    def _commit(self, pending: Pending, *, compact: bool) -> bool:
-        """Try to commit; False if another writer was faster, and is merged now."""
-        try:
-            self.write(pending, compact=compact)
-        except StaleVersionError:
-            catch_up(self, "flush")
-            return False
-        except DuplicateKeyError:
-            # Another writer may have mended it.
-            if not catch_up(self, "flush"):
-                raise
-            return False
-        return True
+    def save(
+        self,
+        pending: Pending,
+        *,
+        compact: bool = False,
+        then: Callable[[], None] = _nothing,
+    ) -> bool:
+        """Commit what is to be saved, if there is something, and take it for durable.
 
-    def write(self, pending: Pending, *, compact: bool = False) -> None:
-        """Commit what is to be saved, and end it as done or undone.
+        Args:
+            pending: The changes.
+            compact: Leave one whole root.
+            then: What follows at once, as the end of a transaction.
+
+        Returns:
+            False if a handler of a signal was faster, and nothing was written.
 
         Raises:
             StaleVersionError: Another writer was faster.
             OSError, DatabaseLockedError, DuplicateKeyError: Nothing was written.
         """
-        commit = Commit(
-            self.version,
-            self.root.for_file(pending.changes),
-            stored=pending.stored,
-            compact=compact,
-            whole=lambda: self.codec.join(pending.entries()),
-        )
-        try:
+        commit: Commit | None = None
+        if pending.changes or self.version is None or compact:
             self.guards.check(pending)
-            version = self.engine.commit(commit)
-        except BaseException:
-            pending.undo()
-            raise
-        # In this order: what is cut off in between is news of an equal state.
+            commit = Commit(
+                self.version,
+                self.root.for_file(pending.changes),
+                stored=pending.stored,
+                compact=compact,
+                whole=lambda: self.codec.join(pending.entries()),
+            )
+        save = partial(self._save, pending, commit, then)
+        # What nobody has touched is not worth a look by another thread.
+        at_once = commit is None and pending.is_empty and then is _nothing
+        is_saved = save() if at_once else self.run_uncut(save)
+        if is_saved and commit is not None:
+            self.syncing.sync_what_is_due()
+        return is_saved
+
+    def _save(
+        self, pending: Pending, commit: Commit | None, then: Callable[[], None]
+    ) -> bool:
+        if not pending.is_newest():
+            return False
+        if commit is not None:
+            if is_given_up():
+                msg = f"saving database {self.name!r} was given up; nothing was written"
+                raise DatabaseLockedError(msg)
+            try:
+                version = self.engine.commit(commit)
+            except OSError:
+                if then is not _nothing:
+                    # The block is undone. If this came through all the same it must
+                    # not count as ours: then the next flush brings it back.
+                    self.engine.disown()
+                raise
+            self.version = version
+            self.syncing.note_commit()
         pending.done()
-        self.version = version
+        then()
+        self.last_error = None
+        self.flushed_at_s = self.saving.clock()
+        return True
 
     def reload(self, keep: Side | None) -> None:
         """Adopt what others committed; what was changed here stays unsaved.
@@ -272,7 +339,7 @@ class Session(Transactional):
         Raises:
             ConflictError: There is one and *keep* is None; nothing was adopted.
         """
-        with self.lock, _farewell.occupied():
+        with self.lock:
             catch_up(self, "reload", keep)
 
     def durable(self) -> dict[bytes, bytes]:
@@ -296,5 +363,80 @@ class Session(Transactional):
         Raises:
             OSError: The committed state is durable all the same.
         """
-        _farewell.forget(self)
-        self.engine.close()
+        _shutdown.forget(self)
+        if not self.is_inherited:
+            self.engine.close()
+
+    # -- in the background -----------------------------------------------------
+
+    def autosave(self) -> bool:
+        """Flush for the autosave; give whether it was flushed.
+
+        An error is kept and logged, not raised: a thread has nobody to raise it to.
+        Skipped while somebody else holds the lock: it is changing records that belong
+        together.
+        """
+        frame = sys._getframe()  # noqa: SLF001 - whose end is that of the turn
+        turn = None if self.is_inherited else self.lock.take(frame, timeout_s=0)
+        if turn is None or turn.frame is not frame:
+            return False
+        try:
+            self.finish_cut_off()
+            if self.in_transaction:
+                return False
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._keep_error(error, "autosave")
+            self.flushed_at_s = self.saving.clock()
+            return False
+        finally:
+            turn.end()
+        return True
+
+    def autosync(self) -> float:
+        """Sync what is due, and give the seconds until more is."""
+        if self.syncing.due_in_s() <= 0 and not self.is_inherited:
+            try:
+                self.syncing.sync()
+            except OSError as error:
+                self._keep_error(error, "background sync")
+                self.syncing.put_off()
+        return self.syncing.due_in_s()
+
+    def _keep_error(self, error: Exception, doing: str) -> None:
+        if repr(self.last_error) != repr(error):
+            report(
+                self.log, f"{doing} of database {self.name!r} failed: {error}", error
+            )
+        self.last_error = error
+
+    # -- in a forked child -----------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of what the parent holds and saves.
+
+        A transaction of another thread is undone: it does not live here.
+        """
+        self._job = None
+        self.forks += 1
+        if self.in_transaction and not self.lock.is_mine():
+            self.roll_back_to(0)
+        self._mark = None if self.is_inherited else self.root.mark()
+        self.is_inherited = True
+
+    def is_changed_by_child(self) -> bool:
+        """Whether a forked child changed what it inherited, and did not save it."""
+        touched = self.root.touched_since(self._mark)
+        try:
+            return not touched.isdisjoint(self.dirty())
+        except (UnstorableError, RuntimeError):
+            return bool(touched)
+
+    def words_about_fork(self) -> str:
+        """What is said of such changes, once."""
+        self.was_told_of_fork = True
+        return (
+            f"database {self.name!r} was opened before this process was forked: what "
+            f"the child changes of it is saved by flush() and transactions alone, not "
+            f"in the background and not at its end; open it in the child"
+        )

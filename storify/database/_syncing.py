@@ -32,15 +32,19 @@ class Syncing:
         self._since_s = None
 
     def note_commit(self) -> None:
-        """Count a commit; sync if an earlier one is due.
+        """Count a commit."""
+        if self._saving.sync == "interval" and self._since_s is None:
+            self._since_s = self._saving.clock()
+
+    def sync_what_is_due(self) -> None:
+        """Sync if a commit is due.
 
         A database that no background thread cares for is synced here alone.
+
+        Raises:
+            OSError: The next call tries again.
         """
-        if self._saving.sync != "interval":
-            return
-        if self._since_s is None:
-            self._since_s = self._saving.clock()
-        elif self.due_in_s() <= 0:
+        if self._since_s is not None and self.due_in_s() <= 0:
             self.sync()
 
     def due_in_s(self) -> float:

@@ -5,9 +5,6 @@ again each time: all that is live, and what was noted since (`_watching`). The r
 as it was seen.
 """
 
-import os
-import threading
-import weakref
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -15,6 +12,7 @@ from storify.database._buckets import Buckets
 from storify.database._data import Data
 from storify.database._scan import Scan, name_record, path_of
 from storify.database._watching import Changed
+from storify.threads import TurnLock
 
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping
@@ -22,8 +20,6 @@ if TYPE_CHECKING:
 __all__ = ["Tracking"]
 
 I = TypeVar("I")  # noqa: E741 - the type of an index's values
-
-_all: "weakref.WeakSet[Tracking[Any]]" = weakref.WeakSet()
 
 
 class Tracking(Generic[I]):
@@ -44,13 +40,12 @@ class Tracking(Generic[I]):
         self, source: "RootMapping[Any, Any]", key: Callable[[Any], I | None]
     ) -> None:
         self.source = source
-        self.lock = threading.RLock()
+        self.lock = TurnLock()
         self.buckets: Buckets[I] = Buckets()
         self._key = key
         #: The dict that was looked at, and the keys noted since; see `Watchers`.
         self._data: Data | None = None
         self._noted = Changed()
-        _all.add(self)
 
     def root(self) -> Data:
         """Give the root; it has keys.
@@ -81,22 +76,25 @@ class Tracking(Generic[I]):
                 and looked at again the next time.
         """
         data = self.root()
-        if data is self._data:
-            changed = data.take_changed(self._noted)
-        else:
-            self.buckets, self._noted, self._data = Buckets(), data.watch(), data
-            changed = dict.fromkeys(Scan(self.source, data).keys())
-        try:
-            self._look_at(data, changed, needed)
-        except BaseException:
-            self._noted.update(changed)
-            raise
+        if data is not self._data:
+            self._begin(data)
+        changed, noted = data.changed(self._noted)
+        self._look_at(data, changed, needed)
+        # What was left out stays noted, and so is looked at again.
+        self._noted.forget({key: noted[key] for key in noted if key not in changed})
         return data
+
+    def _begin(self, data: Data) -> None:
+        """Begin to look at a dict: all of it is to be looked at."""
+        buckets, noted = Buckets[I](), Changed()
+        data.watch(noted)
+        noted.update((key, object()) for key in Scan(self.source, data).keys())  # noqa: SIM118 - it is no dict
+        self.buckets, self._noted, self._data = buckets, noted, data
 
     def _look_at(
         self, data: Data, changed: dict[Any, None], needed: Collection[Any] | None
     ) -> None:
-        """Note the values of records, which are taken out of *changed*."""
+        """Note the values of records, and leave those in *changed* that have none."""
         scan = Scan(self.source, data)
         for key, _, record in scan.see(list(changed), strict=needed is None):
             try:
@@ -107,15 +105,15 @@ class Tracking(Generic[I]):
                 continue
             self.buckets.put(key, value)
             del changed[key]
-        for key in changed:
+        for key in list(changed):
             self.buckets.put(key, None)
-            if key in data:  # it has no value for now
-                self._noted[key] = None
+            if key not in data:  # else it has no value for now
+                del changed[key]
 
     def expect(self, key: Any, value: I) -> None:
         """Take it that a key will have a value, until it is looked at."""
+        self._noted[key] = object()
         self.buckets.put(key, value)
-        self._noted[key] = None
 
     def value_of(self, key: Any, record: Any) -> I | None:
         """Give the value of a record.
@@ -143,18 +141,3 @@ class Tracking(Generic[I]):
     def has(self, key: Any, record: Any, value: I) -> bool:
         """Whether a record has a value."""
         return self.value_of(key, record) == value
-
-    def after_fork(self) -> None:
-        """Forget, in a forked child, what a thread of the parent was looking at."""
-        self.lock = threading.RLock()
-        self._data = None
-
-
-def _free_locks() -> None:
-    """Free the locks in a forked child: a thread of the parent may hold them."""
-    for each in list(_all):
-        each.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
-    os.register_at_fork(after_in_child=_free_locks)

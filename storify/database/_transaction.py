@@ -6,30 +6,39 @@
                      └─ an exception, also the commit's: roll back
 
 A block inside a block is a savepoint: begin and roll back, without the rest.
+
+A block that is cut off on its way out is never half of one: what commits does all of
+it where nothing cuts it in half, and a block that was left in any other way is rolled
+back by who comes next (`Transactional.finish_cut_off`).
 """
 
-import threading
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TypeVar
+import sys
+import weakref
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from storify.database._data import Data
-from storify.database._farewell import occupied
 from storify.database._gate import close_gate, open_gate
 from storify.database._roots import Root
+from storify.database._write_lock import WriteLock
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
+from storify.threads import Job, in_saver, run_async
 
 if TYPE_CHECKING:
     from storify.database._session import Session
 
-__all__ = ["Transactional", "transaction"]
+__all__ = ["AsyncTransaction", "Transaction", "Transactional"]
 
 D = TypeVar("D")
+T = TypeVar("T")
 
 
 class Transactional:
-    """Live data that one thread can have for itself, and return to what they were.
+    """Live data that one caller can have for itself, and return to what they were.
 
     Attributes:
         name: For messages.
@@ -47,12 +56,16 @@ class Transactional:
 
     def __init__(self, name: str, root: Root) -> None:
         self.name = name
-        self.lock = threading.RLock()
-        #: The roots at the entries of the transactions that run, outer ones first.
-        self._savepoints: list[Root] = []
-        #: The thread of the transaction that runs, and the dict that it guards.
-        self._owner: int | None = None
+        self.lock = WriteLock(name)
+        #: The roots at the entries of the blocks that run, outer ones first, each
+        #: with the number of savepoints that it had.
+        self._blocks: list[tuple[Root, int]] = []
+        #: The outermost block; it may have been left without a word.
+        self._outermost: weakref.ref[Transaction[Any]] | None = None
+        #: The dict whose writers wait.
         self._guarded: Data | None = None
+        #: What a saver thread does, or did last, for this data.
+        self._job: Job[Any] | None = None
         self.use(root)
 
     def use(self, root: Root) -> None:
@@ -60,144 +73,305 @@ class Transactional:
         self.root = root
         self.data = root.live
 
+    def run_uncut(self, action: Callable[[], T]) -> T:
+        """Do something where nothing cuts it in half; the lock is held.
+
+        Who comes next waits for its end, though its caller may not have.
+        """
+        if in_saver():
+            return action()
+        self._wait_for_job()
+        self._job = job = Job(action)
+        return job.start().wait()
+
+    def _wait_for_job(self, timeout_s: float = -1) -> None:
+        """Wait for work that was left behind by an interrupt.
+
+        Raises:
+            TimeoutError: It does not end in time.
+        """
+        job = self._job
+        if job is not None and job.is_under_way() and not in_saver():
+            job.join(timeout_s)
+            if not job.is_ended:
+                msg = f"database {self.name!r} is being saved still"
+                raise TimeoutError(msg)
+
     # -- whose turn it is ------------------------------------------------------
 
     @property
     def in_transaction(self) -> bool:
-        """Whether this thread, which holds the lock, is inside a transaction."""
-        return bool(self._savepoints)
+        """Whether the holder of the lock is inside a transaction."""
+        return bool(self._blocks)
 
-    @contextmanager
-    def outside_transaction(self, doing: str) -> Generator[None]:
-        """Hold the lock; refuse what would end or break a transaction.
+    def finish_cut_off(self, timeout_s: float = -1) -> None:
+        """Bring to its end what an interrupt has cut off; the lock is held.
 
         Raises:
-            TransactionError: This thread is inside one.
+            TimeoutError: It does not end in time.
         """
-        with self.lock:
-            if self._savepoints:
-                msg = (
-                    f"cannot {doing} database {self.name!r} inside a transaction: "
-                    f"it commits at its end, all or nothing; do it after the block"
-                )
-                raise TransactionError(msg)
-            yield
+        self._wait_for_job(timeout_s)
+        if self._blocks and not self._is_inside():
+            self.roll_back_to(0)
+
+    def _is_inside(self) -> bool:
+        """Whether the outermost block runs."""
+        block = None if self._outermost is None else self._outermost()
+        return block is not None and not block.is_left
+
+    def ready(self, doing: str) -> None:
+        """Finish what was cut off, and refuse what would end a transaction.
+
+        Raises:
+            TransactionError: The caller, who has the lock, is inside one.
+        """
+        self.finish_cut_off()
+        if self._blocks:
+            msg = (
+                f"cannot {doing} database {self.name!r} inside a transaction: "
+                f"it commits at its end, all or nothing; do it after the block"
+            )
+            raise TransactionError(msg)
 
     def wait_for_transaction(self) -> bool:
-        """Wait for the end of another thread's transaction; whether there was one."""
-        owner = self._owner
-        if owner is None or owner == threading.get_ident():
+        """Wait for the end of another caller's transaction; whether there was one.
+
+        Raises:
+            TransactionError: It is of another task of this thread.
+        """
+        if not self._blocks or (self._is_inside() and self.lock.is_mine()):
             return False
         with self.lock:
-            return True
-
-    @contextmanager
-    def turn(self) -> Generator[None]:
-        """Let other threads that write wait; the lock is held."""
-        self._owner = threading.get_ident()
-        self._guarded = self.data if isinstance(self.data, Data) else None
-        if self._guarded is not None:
-            close_gate(self._guarded, self.wait_for_transaction)
-        try:
-            yield
-        finally:
-            self._end_turn()
-
-    def _end_turn(self) -> None:
-        self._owner = None
-        if self._guarded is not None:
-            open_gate(self._guarded)
-            self._guarded = None
+            self.finish_cut_off()
+        return True
 
     # -- all or nothing --------------------------------------------------------
 
-    @contextmanager
-    def savepoint(self) -> Generator[None]:
-        """Return the live data to the state at entry if the block raises."""
+    def begin_block(self, block: "Transaction[Any]") -> int:
+        """Make a savepoint; give how many blocks there are around it."""
+        depth = len(self._blocks)
+        if not depth:
+            self._outermost = weakref.ref(block)
+        self._blocks.append((self.root, self.root.depth()))
         self.root.begin()
-        self._savepoints.append(self.root)
-        try:
-            yield
-        except BaseException:
-            self._roll_back()
-            raise
-        # What replaced the root in the block has no savepoint to give up.
-        self._savepoints.pop().release()
+        return depth
 
-    def _roll_back(self) -> None:
-        root = self._savepoints.pop()
-        root.roll_back()
+    def close_gate(self) -> None:
+        """Let other callers that write wait; the lock is held."""
+        self._guarded = self.data if isinstance(self.data, Data) else None
+        if self._guarded is not None:
+            close_gate(self._guarded, self.wait_for_transaction)
+
+    def open_gate(self) -> None:
+        """Let everybody write again."""
+        if self._guarded is not None:
+            open_gate(self._guarded)
+        self._guarded = None
+
+    def roll_back_to(self, depth: int) -> None:
+        """Return the live data to the state at the entry of a block, and leave it.
+
+        What interrupts it is raised when it is done: half of it would be neither.
+
+        Args:
+            depth: How many blocks are around that one.
+        """
+        interrupt: BaseException | None = None
+        while True:
+            try:
+                self._wait_for_job()
+                if len(self._blocks) <= depth:
+                    break
+                self._roll_back_one()
+            except Exception:
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is raised below
+                interrupt = error
+        if not depth:
+            self.open_gate()
+        if interrupt is not None:
+            raise interrupt
+
+    def _roll_back_one(self) -> None:
+        """Go back by one savepoint, or out of a block that has none left."""
+        root, depth = self._blocks[-1]
+        undo = root.roll_back() if root.depth() > depth else self._leave_block
+        self.run_uncut(undo)
+
+    def _leave_block(self) -> None:
+        root, _ = self._blocks.pop()
         self.use(root)
 
-    def roll_back_all(self) -> None:
-        """Undo a transaction that is never ended, at the end of the program."""
-        while self._savepoints:
-            self._roll_back()
-
-    def after_fork(self) -> None:
-        """Free, in a forked child, what threads of the parent were doing.
-
-        They do not live here: their locks would never be released, and what they
-        did not commit is undone.
-        """
-        if self.lock.acquire(blocking=False):
-            self.lock.release()
-            return
-        self.lock = threading.RLock()
-        for root in {
-            id(each): each for each in (self.root, *self._savepoints)
-        }.values():
-            root.after_fork()
-        while self._savepoints:
-            self._roll_back()
-        self._end_turn()
+    def end_block(self, depth: int) -> None:
+        """Forget the savepoint of a block; its changes belong to the one around it."""
+        root, savepoints = self._blocks[depth]
+        while root.depth() > savepoints:
+            root.release()
+        del self._blocks[depth:]
 
 
-@contextmanager
-def transaction(db: D, session: "Session", check: Callable[[], object]) -> Generator[D]:
-    """Run a block with the database locked, and commit or undo it as one.
+class Transaction(Generic[D]):
+    """A transaction, for one ``with`` block.
+
+    It is what the turn of the write lock is held by, and the lock of the engine: if it
+    is dropped without having been left, both are free, and the block is rolled back by
+    who takes the lock next.
 
     Args:
         db: What the block gets.
         session: The session of the database.
         check: Raises if it cannot be changed.
-
-    Raises:
-        ConflictError, OSError, …: As `Session.flush`, at both ends.
     """
-    check()
-    # What is collected in the block waits for its end: it may be of this database,
-    # whose file this thread keeps locked.
-    with occupied(), session.lock:
-        check()  # it may have been closed while this thread waited
-        if session.in_transaction:
-            with session.savepoint():
-                yield db
-            return
-        with session.engine.locked(), session.turn():
-            session.flush()
-            with session.savepoint():
-                yield db
-                _commit(session)
 
+    __slots__ = (
+        "__weakref__",
+        "_check",
+        "_db",
+        "_depth",
+        "_engine_lock",
+        "_forks",
+        "_session",
+        "is_left",
+    )
 
-def _commit(session: "Session") -> None:
-    """Commit a transaction, whose lock keeps all other writers out.
+    def __init__(self, db: D, session: "Session", check: Callable[[], object]) -> None:
+        self.is_left = True
+        self._db = db
+        self._session = session
+        self._check = check
+        self._engine_lock: AbstractContextManager[None] | None = None
+        self._depth = self._forks = 0
 
-    Raises:
-        ConflictError: A program that knows no lock wrote nevertheless.
-        As `Session.flush`: nothing was written.
-    """
-    pending = session.freeze("commit a transaction of")
-    if not pending.changes and session.version is not None:
-        pending.done()
-    else:
+    def __enter__(self) -> D:
+        """Begin.
+
+        Raises:
+            ConflictError, OSError, …: As `Session.flush`; the block is not run.
+        """
+        if not self.is_left:
+            msg = f"database {self._session.name!r}: this transaction runs already"
+            raise TransactionError(msg)
+        self._check()
         try:
-            session.write(pending)
-        except StaleVersionError:
+            self._session.lock.take(guard=self)
+            self._begin()
+        except BaseException:
+            self._leave()
+            raise
+        return self._db
+
+    def _begin(self) -> None:
+        session = self._session
+        session.finish_cut_off()
+        self._check()  # it may have been closed while this thread waited
+        self._depth = len(session._blocks)  # noqa: SLF001 - a part of it
+        self._forks = session.forks
+        self.is_left = False
+        if not self._depth:
+            self._engine_lock = session.engine.locked()
+            self._engine_lock.__enter__()
+            session.flush()
+            session.close_gate()
+        session.begin_block(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, or undo the block.
+
+        Raises:
+            ConflictError, OSError, …: As `Session.flush`; the block was undone.
+        """
+        try:
+            if kind is None:
+                self._commit()
+        finally:
+            self._leave()
+
+    def _commit(self) -> None:
+        session = self._session
+        if session.forks != self._forks:
             msg = (
-                f"cannot commit a transaction of database {session.name!r}: a program "
-                f"that takes no lock wrote it meanwhile; all is undone, try again"
+                f"cannot commit a transaction of database {session.name!r}: this "
+                f"process was forked inside of it; its parent commits it"
             )
-            raise ConflictError(msg) from None
-    session.note_flush(written=True)
+            raise TransactionError(msg)
+        # A block inside this one that was cut off on its way out is undone.
+        session.roll_back_to(self._depth + 1)
+        if self._depth:
+            session.run_uncut(lambda: session.end_block(self._depth))
+            return
+        while True:
+            pending = session.begin_flush("commit a transaction of")
+            try:
+                if session.save(pending, then=self._end):
+                    return
+            except StaleVersionError:
+                msg = (
+                    f"cannot commit a transaction of database {session.name!r}: a "
+                    f"program that takes no lock wrote it meanwhile; all is undone, "
+                    f"try again"
+                )
+                raise ConflictError(msg) from None
+
+    def _end(self) -> None:
+        """Leave the outermost block, which is committed, where nothing cuts it in half."""
+        self._session.end_block(0)
+        self._session.open_gate()
+        self._unlock_engine()
+
+    def _leave(self) -> None:
+        """Roll back what was not committed, and give the locks back."""
+        try:
+            if not self.is_left:
+                self._session.roll_back_to(self._depth)
+        finally:
+            self.is_left = True
+            self._unlock_engine()
+            self._session.lock.end_turn_of(self)
+
+    def _unlock_engine(self) -> None:
+        if self._engine_lock is not None:
+            self._engine_lock.__exit__(None, None, None)
+            self._engine_lock = None
+
+
+class AsyncTransaction(Generic[D]):
+    """A transaction of a task, for one ``async with`` block; the loop never waits.
+
+    Args:
+        transaction: The same for a thread.
+    """
+
+    def __init__(self, transaction: Transaction[D]) -> None:
+        self._transaction = transaction
+
+    async def __aenter__(self) -> D:
+        """Wait for the turn and begin; see `Transaction`."""
+        try:
+            return await run_async(self._transaction.__enter__)
+        except BaseException:
+            # Given up just when it had begun.
+            if not self._transaction.is_left:
+                await self.__aexit__(*sys.exc_info())
+            raise
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Commit, or undo the block; a cancellation is raised when that is done.
+
+        Raises:
+            As `Transaction`.
+        """
+        end = partial(self._transaction.__exit__, kind, error, traceback)
+        if kind is GeneratorExit:  # nobody runs this task any more: it cannot wait
+            end()
+        else:
+            await run_async(end, gives_up=kind is None)

@@ -1,41 +1,59 @@
-"""Who wants to know which values of a dict may be others than they were.
+"""Observers of a dict root: they collect the keys whose values may have changed.
 
-A value that is LIVE may change at any time, so nobody is told of it: who wants to
-know looks at all that is LIVE. Told are the keys that stop being LIVE, and those
-that change without being it: noting that costs a read nothing.
+A value that is LIVE may change at any time, so nobody is told of it: an observer looks
+at all that is LIVE. It is told of the keys that stop being LIVE, and of those that
+change without being it: noting that costs a read nothing.
 """
 
 import weakref
-from collections.abc import Collection
+from collections import deque
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from itertools import compress, repeat
+from operator import is_
 from typing import Any
 
 __all__ = ["Changed", "Watchers"]
 
 
-class Changed(dict[Any, None]):
-    """Keys, in the order in which they were noted."""
+class Changed(dict[Any, object]):
+    """Keys, in the order in which they were noted, each with a mark of its own."""
 
     __slots__ = ("__weakref__",)
 
+    def forget(self, seen: Mapping[Any, object]) -> None:
+        """Take out keys, but not those that were noted again since.
+
+        Args:
+            seen: The keys and marks that were looked at.
+        """
+        same = map(is_, map(self.get, seen), seen.values())
+        deque(map(self.pop, compress(seen, same), repeat(None)), 0)
+
 
 class Watchers:
-    """What each who watches was told, as long as somebody else holds it."""
+    """What each observer was told, as long as somebody else holds it."""
 
     __slots__ = ("_told",)
 
     def __init__(self) -> None:
         self._told: list[weakref.ref[Changed]] = []
 
-    def add(self) -> Changed:
-        """Give what will hold the keys that are noted from now on."""
-        changed = Changed()
+    def add(self, changed: Changed) -> None:
+        """Note in *changed* what changes from now on."""
         # Two references of which one is dead are equal only if they are one object.
         self._told.append(weakref.ref(changed, self._told.remove))
-        return changed
+
+    def notes(self, keys: Collection[Any]) -> list[Callable[[], object]]:
+        """Return what tells all observers of *keys*, as steps of C."""
+        found = [each() for each in tuple(self._told)]
+        return [
+            partial(changed.update, {key: object() for key in keys})
+            for changed in found
+            if changed is not None
+        ]
 
     def note(self, keys: Collection[Any]) -> None:
-        """Tell all of *keys*."""
-        for each in tuple(self._told):
-            changed = each()
-            if changed is not None:
-                changed.update(dict.fromkeys(keys))
+        """Tell all observers of *keys*."""
+        for tell in self.notes(keys):
+            tell()

@@ -157,7 +157,8 @@ class Backups:
         """
         self.db._writable()  # noqa: SLF001 - as above
         session = self._session
-        with session.outside_transaction("restore a backup of"):
+        with session.lock:
+            session.ready("restore a backup of")
             return _history.restore(session, self._read(which), keys)
 
     def diff(self, which: str | int | datetime) -> Diff:

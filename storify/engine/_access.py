@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from storify.engine._backups import BackupFolder
 from storify.engine._held import Held
-from storify.engine._lock import Lock, Mode
+from storify.engine._lock import Hold, Lock, Mode
 from storify.engine._place import Place, place_of
 from storify.engine._rename import finish_rename, rename_pending
 from storify.engine.protocol import Clock, Format
@@ -54,22 +54,39 @@ class Access:
 
     @contextmanager
     def held(self, mode: Mode) -> Generator[Held]:
-        """Hold the lock, with any cut-off rename settled; nests in one thread."""
-        place, lock = self._lock()
-        if lock.mine(self):
-            yield self._held(place, writable=lock.exclusive())
-            return
-        if mode == "read" and not _anything(place):
-            # Looking for a database that does not exist creates nothing.
-            mode = "look"
+        """Hold the lock, with any cut-off rename settled; nests for one caller."""
         while True:
+            place, lock = self._lock()
+            if lock.mine(self):
+                yield self._held(place, writable=True)
+                return
             with lock.held(self, mode) as writable:
                 if not (writable and rename_pending(place)):
                     yield self._held(place, writable=writable)
                     return
             # Only without our lock: the rename needs it.
             finish_rename(place, self.log, self.lock_timeout_s)
+
+    def take(self) -> Hold | None:
+        """Take the lock for a block; None if the caller has it already.
+
+        Raises:
+            As `Lock.take`.
+        """
+        while True:
             place, lock = self._lock()
+            if lock.mine(self):
+                return None
+            hold = lock.take(self, is_of_block=True)
+            if not rename_pending(place):
+                return hold
+            if hold is not None:
+                hold.release()
+            finish_rename(place, self.log, self.lock_timeout_s)
+
+    def is_locked_by_caller(self) -> bool:
+        """Whether a block of the caller's has the lock."""
+        return self._lock()[1].is_of_callers_block()
 
     def _lock(self) -> tuple[Place, Lock]:
         place = self.place()
@@ -85,11 +102,3 @@ def _leads_to(path: str, main: str) -> bool:
         return os.path.samestat(os.stat(path), os.lstat(main))
     except OSError:
         return False
-
-
-def _anything(place: Place) -> bool:
-    return (
-        os.path.lexists(place.main)
-        or os.path.lexists(place.record)
-        or rename_pending(place)
-    )

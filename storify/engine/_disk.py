@@ -14,6 +14,8 @@ import os
 import stat
 import sys
 
+from storify.engine._descriptors import closed, opened, unforked
+
 __all__ = [
     "Found",
     "NotRegularFileError",
@@ -128,7 +130,7 @@ def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
 def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     # Looked at before it is opened: opening a device may act on it.
     _require_regular(os.lstat(path), path)
-    fd = os.open(path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
+    fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
     try:
         found = _require_regular(os.fstat(fd), path)
         parts: list[bytes] = []
@@ -141,7 +143,7 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
             parts.append(part)
             room = max(room - len(part), CHUNK_BYTES >> 8)
     finally:
-        os.close(fd)
+        closed(os.close, fd)
     return b"".join(parts), found
 
 
@@ -167,11 +169,11 @@ def sync_directory(path: str) -> None:
     """Make the names in a folder durable."""
     if sys.platform == "win32":  # pragma: no cover - Windows syncs names by itself
         return
-    fd = os.open(path, os.O_RDONLY | DIRECTORY | CLOEXEC)
+    fd = opened(os.open, path, os.O_RDONLY | DIRECTORY | CLOEXEC)
     try:
         _sync(fd)
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def make_directory(path: str) -> None:
@@ -197,7 +199,7 @@ def make_directory(path: str) -> None:
 def list_names(path: str) -> list[str]:
     """The names in a folder; none if it does not exist."""
     try:
-        return os.listdir(path)
+        return unforked(os.listdir, path)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -236,7 +238,7 @@ def write_temporary(
     name = f"{prefix}{os.urandom(8).hex()}{suffix}"
     path = os.path.join(directory, name)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
-    fd = os.open(path, flags, 0o600)
+    fd = opened(os.open, path, flags, 0o600)
     try:
         try:
             if like is not None:
@@ -245,7 +247,7 @@ def write_temporary(
             _sync(fd)
             found = Found(os.fstat(fd))
         finally:
-            os.close(fd)
+            closed(os.close, fd)
     except BaseException:
         discard(path)
         raise
@@ -298,20 +300,20 @@ def write_spare(path: str, payload: bytes) -> None:
     """
     remove(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
-    fd = os.open(path, flags, 0o600)
+    fd = opened(os.open, path, flags, 0o600)
     try:
         _write_all(fd, payload)
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def append_bytes(path: str, payload: bytes) -> None:
     """Append to a file that exists; not synced, and torn by a crash perhaps."""
-    fd = os.open(path, _APPENDING)
+    fd = opened(os.open, path, _APPENDING)
     try:
         _write_all(fd, payload)
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found | None:
@@ -324,7 +326,7 @@ def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found |
         OSError: The file was cut back to *size*, as far as that went. Never append
             to it again: after a failed sync the kernel calls lost pages clean.
     """
-    fd = os.open(path, _APPENDING)
+    fd = opened(os.open, path, _APPENDING)
     try:
         before = _require_regular(os.fstat(fd), path)
         if before.size != size:
@@ -340,28 +342,28 @@ def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found |
                 os.ftruncate(fd, size)
             raise
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def cut(path: str, size: int) -> Found:
     """Drop what a file holds beyond *size* bytes, durable; give how it looks now."""
-    fd = os.open(path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    fd = opened(os.open, path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
     try:
         _require_regular(os.fstat(fd), path)
         os.ftruncate(fd, size)
         _sync(fd)
         return Found(os.fstat(fd))
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def sync_file(path: str) -> None:
     """Make the bytes of a file durable."""
-    fd = os.open(path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    fd = opened(os.open, path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
     try:
         _sync_data(fd)
     finally:
-        os.close(fd)
+        closed(os.close, fd)
 
 
 def hard_link(path: str, link: str) -> bool:

@@ -1,4 +1,4 @@
-"""One writer at a time: a lock file between processes, a mutex between threads.
+"""One writer at a time: a lock file between processes, an owner within this one.
 
 ``flock`` by hand instead of a package: it takes 5 µs, and the two dangers are
 cured here. The lock file is opened without following links, and after the lock
@@ -6,7 +6,11 @@ is had, the file is compared with its path: it may have been deleted, or moved
 with its folder, while we waited.
 
 A lock is held for one operation, or one transaction, never for a lifetime: one
-program may open a database twice. A forked child starts with all locks free.
+program may open a database twice. It belongs to a caller (`storify.threads`), so what
+is done for it in other threads goes through; and it is held as long as somebody has
+its `Hold`. A forked child starts with all locks free.
+
+All of it runs in saver threads, where no signal ends a call halfway.
 """
 
 import errno
@@ -21,59 +25,77 @@ from contextlib import contextmanager
 from typing import Literal
 
 from storify.engine import _disk
+from storify.engine._descriptors import closed, opened
 from storify.exceptions import DatabaseLockedError
+from storify.threads import caller, is_given_up
 
 if sys.platform == "win32":  # pragma: no cover - Windows only
     import msvcrt
 else:
     import fcntl
 
-__all__ = ["Lock", "Mode"]
+__all__ = ["Hold", "Lock", "Mode"]
 
-Mode = Literal["write", "read", "look"]
-"""``write`` must have the lock; ``read`` takes it if the folder allows; ``look``
-never creates a file for it."""
+Mode = Literal["write", "repair", "try", "look"]
+"""``write`` must have the lock and waits for it; ``repair`` waits, and does without it
+where the folder does not allow it; ``try`` takes it if it is free; ``look`` never."""
 
-FIRST_PAUSE_S = 0.001
-LONGEST_PAUSE_S = 0.05
+# Short: a lock is held for milliseconds, and who waits longer than others would be
+# beaten by them each time.
+FIRST_PAUSE_S = 0.0005
+LONGEST_PAUSE_S = 0.002
 # The folder or its file system does not let us write.
-NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK})
 
 
-class _Exclusion:
-    """The side of one lock file that is inside this process."""
+class Hold:
+    """A lock that is had, until it is released or nobody has this any more.
 
-    def __init__(self) -> None:
-        self.reset()
+    Attributes:
+        who: Its caller.
+        holder: For which instance.
+        is_of_block: Whether it is had as long as a block of the caller's runs; else it
+            is for one operation, which is under way.
+    """
 
-    def reset(self) -> None:
-        self.mutex = threading.Lock()
-        self.thread: int | None = None
-        self.holder: object = None
-        self.exclusive = False
-        self.fd: int | None = None
+    __slots__ = ("__weakref__", "_fd", "holder", "is_of_block", "who")
+
+    def __init__(
+        self, fd: int, who: object, holder: object, *, is_of_block: bool
+    ) -> None:
+        self._fd: int | None = fd
+        self.who = who
+        self.holder = holder
+        self.is_of_block = is_of_block
+
+    def is_held(self) -> bool:
+        """Whether it is had still."""
+        return self._fd is not None
+
+    def release(self) -> None:
+        """Give it back; not in a forked child, which has none."""
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            _unlock(fd)
+            closed(os.close, fd)
+
+    def __del__(self) -> None:
+        self.release()
 
 
-_exclusions: "weakref.WeakValueDictionary[str, _Exclusion]" = (
-    weakref.WeakValueDictionary()
-)
-_registry_mutex = threading.Lock()
-
-
-def _exclusion(path: str) -> _Exclusion:
-    with _registry_mutex:
-        return _exclusions.setdefault(path, _Exclusion())
+#: What is held in this process, by the path of the lock file.
+_holds: "weakref.WeakValueDictionary[str, Hold]" = weakref.WeakValueDictionary()
+#: Held by saver threads alone, and never while one waits.
+_taking = threading.Lock()
 
 
 def _forget_parent() -> None:
-    """Free every lock in a forked child: the parent's threads hold them, not ours."""
-    global _registry_mutex  # noqa: PLW0603 - may be held by a thread that is gone
-    _registry_mutex = threading.Lock()
-    for exclusion in list(_exclusions.values()):
-        if exclusion.fd is not None:
-            # Only closed: an unlock would free the lock of the parent too.
-            os.close(exclusion.fd)
-        exclusion.reset()
+    """Free every lock in a forked child: the parent has them."""
+    global _taking  # noqa: PLW0603 - may be held by a thread that is gone
+    _taking = threading.Lock()
+    for hold in list(_holds.values()):
+        hold._fd = None  # noqa: SLF001 - one module; it is closed with all others
+    _holds.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
@@ -81,7 +103,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 class Lock:
-    """The lock of one database, taken with `held`.
+    """The lock of one database, taken with `held` or `take`.
 
     Args:
         path: The lock file; made with its folder when it is first taken.
@@ -93,108 +115,119 @@ class Lock:
         self.path = path
         self.timeout_s = timeout_s
         self.what = what
-        self._exclusion = _exclusion(path)
 
     def mine(self, holder: object) -> bool:
-        """Whether this thread holds the lock for *holder* already."""
-        exclusion = self._exclusion
-        return exclusion.thread == threading.get_ident() and exclusion.holder is holder
+        """Whether the caller has the lock for *holder* already."""
+        hold = _holds.get(self.path)
+        return (
+            hold is not None
+            and hold.is_held()
+            and hold.holder is holder
+            and hold.who is caller().who
+        )
 
-    def exclusive(self) -> bool:
-        """Whether whoever holds the lock may write."""
-        return self._exclusion.exclusive
+    def is_of_callers_block(self) -> bool:
+        """Whether a block of the caller's has the lock, for whatever instance."""
+        hold = _holds.get(self.path)
+        return (
+            hold is not None
+            and hold.is_held()
+            and hold.is_of_block
+            and hold.who is caller().who
+        )
 
     @contextmanager
     def held(self, holder: object, mode: Mode = "write") -> Generator[bool]:
         """Hold the lock in a ``with`` block; does not nest.
 
         Yields:
-            Whether the holder may write; False only in the reading modes.
+            Whether the holder has it; False only in the reading modes.
 
         Raises:
             DatabaseLockedError: Somebody else held it for the whole timeout.
             OSError: The lock file could not be made; not in the reading modes.
         """
-        exclusion, pid = self._exclusion, os.getpid()
-        if exclusion.thread == threading.get_ident():
-            if mode != "write":
-                # A reader needs no lock to find a whole file.
-                yield False
-                return
-            # Waiting for ourselves would only end with the timeout.
-            msg = "another instance in this thread is inside `locked`"
-            raise self._refusal(msg)
-        deadline = time.monotonic() + self.timeout_s
-        mutex = exclusion.mutex
-        if not mutex.acquire(timeout=self.timeout_s):
-            msg = "another thread of this process holds it"
-            raise self._refusal(msg)
+        hold = None if mode == "look" else self.take(holder, mode)
         try:
-            fd, writable = self._take(mode, deadline)
-            exclusion.fd = fd
-            exclusion.thread, exclusion.holder = threading.get_ident(), holder
-            exclusion.exclusive = writable
-            try:
-                yield writable
-            finally:
-                # A child that was forked inside the block has nothing to release.
-                if os.getpid() == pid:
-                    exclusion.fd = exclusion.thread = exclusion.holder = None
-                    if fd is not None:
-                        os.close(fd)
+            yield hold is not None
         finally:
-            mutex.release()
+            if hold is not None:
+                hold.release()
 
-    def _refusal(self, why: str) -> DatabaseLockedError:
-        return DatabaseLockedError(
-            f"cannot lock {self.what!r}: {why}; "
-            f"waited {self.timeout_s:g} s, try again when it is free"
-        )
+    def take(
+        self, holder: object, mode: Mode = "write", *, is_of_block: bool = False
+    ) -> Hold | None:
+        """Take the lock; None only in the modes that do without it.
 
-    def _take(self, mode: Mode, deadline: float) -> tuple[int | None, bool]:
-        while True:
-            fd, writable = self._open(mode)
-            if fd is None:
-                return None, False
-            try:
-                self._wait(fd, deadline, shared=not writable)
-                same = self._names(fd)
-            except BaseException:
-                os.close(fd)
-                raise
-            if same:
-                return fd, writable
-            os.close(fd)
+        Args:
+            holder: For which instance.
+            mode: Whether to wait for it, and to fail without it.
+            is_of_block: Whether it is for a block of the caller's.
 
-    def _open(self, mode: Mode) -> tuple[int | None, bool]:
-        flags = _disk.NOFOLLOW | _disk.NONBLOCK | _disk.CLOEXEC
-        if mode != "look":
-            try:
-                return self._create(os.O_RDWR | os.O_CREAT | flags), True
-            except OSError as err:
-                if mode == "write" or err.errno not in NO_PERMISSION:
-                    raise
-        try:
-            return os.open(self.path, os.O_RDONLY | flags), False
-        except (FileNotFoundError, NotADirectoryError, PermissionError):
-            return None, False
-
-    def _create(self, flags: int) -> int:
-        try:
-            return os.open(self.path, flags, 0o600)
-        except FileNotFoundError:
-            _disk.make_directory(os.path.dirname(self.path))
-            return os.open(self.path, flags, 0o600)
-
-    def _wait(self, fd: int, deadline: float, *, shared: bool) -> None:
+        Raises:
+            DatabaseLockedError: Somebody else held it for the whole timeout.
+            OSError: The lock file could not be made.
+        """
+        deadline = time.monotonic() + self.timeout_s
         pause = FIRST_PAUSE_S
-        while not _try_lock(fd, shared=shared):
+        while True:
+            try:
+                found = self._try(holder, is_of_block=is_of_block)
+            except DatabaseLockedError:
+                if mode == "write":
+                    raise
+                return None
+            except OSError as error:
+                if mode == "write" or error.errno not in NO_PERMISSION:
+                    raise
+                return None
+            if isinstance(found, Hold):
+                return found
+            if mode == "try":
+                return None
             left = deadline - time.monotonic()
-            if left <= 0:
-                msg = "another process holds it"
-                raise self._refusal(msg)
+            if left <= 0 or is_given_up():
+                raise self._refusal(found, self.timeout_s - max(left, 0))
             time.sleep(min(pause, left))
             pause = min(2 * pause, LONGEST_PAUSE_S)
+
+    def _refusal(self, why: str, waited_s: float) -> DatabaseLockedError:
+        return DatabaseLockedError(
+            f"cannot lock {self.what!r}: {why}; "
+            f"waited {waited_s:.2g} s, try again when it is free"
+        )
+
+    def _try(self, holder: object, *, is_of_block: bool) -> Hold | str:
+        """Take the lock if it is free; else say who has it."""
+        who = caller().who
+        with _taking:
+            other = _holds.get(self.path)
+            if other is not None and other.is_held():
+                if other.who is who and other.is_of_block:
+                    # Waiting for ourselves would only end with the timeout.
+                    msg = "another instance of this caller is inside `locked`"
+                    raise self._refusal(msg, 0)
+                return "another thread of this process holds it"
+            fd = self._open()
+            try:
+                is_had = _try_lock(fd) and self._names(fd)
+            except BaseException:
+                closed(os.close, fd)
+                raise
+            if not is_had:
+                closed(os.close, fd)
+                return "another process holds it"
+            hold = Hold(fd, who, holder, is_of_block=is_of_block)
+            _holds[self.path] = hold
+            return hold
+
+    def _open(self) -> int:
+        flags = os.O_RDWR | os.O_CREAT | _disk.NOFOLLOW | _disk.NONBLOCK | _disk.CLOEXEC
+        try:
+            return opened(os.open, self.path, flags, 0o600)
+        except FileNotFoundError:
+            _disk.make_directory(os.path.dirname(self.path))
+            return opened(os.open, self.path, flags, 0o600)
 
     def _names(self, fd: int) -> bool:
         """Whether the path still names the file that was locked."""
@@ -210,8 +243,7 @@ class Lock:
 
 if sys.platform == "win32":  # pragma: no cover - Windows only
 
-    def _try_lock(fd: int, *, shared: bool) -> bool:
-        del shared  # there is one kind only
+    def _try_lock(fd: int) -> bool:
         try:
             os.lseek(fd, 0, os.SEEK_SET)
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
@@ -221,13 +253,19 @@ if sys.platform == "win32":  # pragma: no cover - Windows only
             raise
         return True
 
+    def _unlock(fd: int) -> None:
+        os.lseek(fd, 0, os.SEEK_SET)
+        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
+
 else:
 
-    def _try_lock(fd: int, *, shared: bool) -> bool:
+    def _try_lock(fd: int) -> bool:
         try:
-            fcntl.flock(
-                fd, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB
-            )
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True
+
+    def _unlock(fd: int) -> None:
+        # Closing alone would leave it to a child that has a copy of the descriptor.
+        fcntl.flock(fd, fcntl.LOCK_UN)

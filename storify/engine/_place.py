@@ -94,19 +94,28 @@ class Place(NamedTuple):
         digest = sha256(os.fsencode(os.path.basename(self.main))).hexdigest()
         return f".storify-{digest[:PREFIX_DIGITS]}-"
 
+    def leftovers(self) -> list[tuple[str, str]]:
+        """The temporary files, which somebody is writing or a crash left.
+
+        Returns:
+            Folders and names, in the same order in each run.
+        """
+        prefix, suffix = self.prefix, _disk.TEMPORARY_SUFFIX
+        return [
+            (directory, name)
+            for directory in dict.fromkeys((self.directory, self.backups))
+            for name in _disk.list_names(directory)
+            if name.startswith(prefix) and name.endswith(suffix)
+        ]
+
     def sweep(self, log: LoggerLike) -> None:
         """Remove temporary files that a crash left; only under the lock.
 
         Whoever holds the lock is the only writer, so all of them are leftovers.
         """
-        # In this order, so that a run is as the one before.
-        for directory in dict.fromkeys((self.directory, self.backups)):
-            for name in _disk.list_names(directory):
-                if name.startswith(self.prefix) and name.endswith(
-                    _disk.TEMPORARY_SUFFIX
-                ):
-                    _disk.remove(os.path.join(directory, name))
-                    log.info(f"removed {name!r} in {directory!r}: left by a crash")
+        for directory, name in self.leftovers():
+            _disk.remove(os.path.join(directory, name))
+            log.info(f"removed {name!r} in {directory!r}: left by a crash")
 
     def clear(self) -> None:
         """Remove the folder of backups, once all of ours in it is erased."""

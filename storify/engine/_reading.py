@@ -13,9 +13,13 @@ from storify.engine.protocol import Version
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Reading", "read_state", "version_after"]
+__all__ = ["Reading", "UnsteadyError", "read_state", "version_after"]
 
 UNLOCKED_TRIES = 5
+
+
+class UnsteadyError(DatabaseLoadError):
+    """The files changed all the time while they were read without the lock."""
 
 
 def version_after(digest: str, last: Frame | None) -> Version:
@@ -84,7 +88,7 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
     """Read and judge the files; without the lock, a commit may run meanwhile.
 
     Raises:
-        DatabaseLoadError: Read without the lock, they never stand still.
+        UnsteadyError: Read without the lock, they never stand still.
         OSError: One of them cannot be read now.
     """
     for _ in range(UNLOCKED_TRIES):
@@ -106,7 +110,7 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         if locked or _unmoved(place, main):
             return reading
     msg = f"cannot load {place.link!r}: it changes all the time; try again"
-    raise DatabaseLoadError(msg)
+    raise UnsteadyError(msg)
 
 
 def _unmoved(place: Place, main: Main | None) -> bool:

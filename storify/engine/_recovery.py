@@ -24,7 +24,7 @@ from storify.engine._append import tail_of
 from storify.engine._backups import time_of
 from storify.engine._held import Held
 from storify.engine._history import PASSING, Rebuilt, rebuilds
-from storify.engine._journal import Frame, microseconds
+from storify.engine._journal import Frame, microseconds, scan
 from storify.engine._keep import Keep
 from storify.engine._known import Known
 from storify.engine._reading import Reading, version_after
@@ -36,17 +36,50 @@ from storify.engine._verdict import Main, Verdict
 from storify.engine.protocol import Change, Loaded, apply
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
-__all__ = ["flat", "know", "load", "mend", "recover"]
+__all__ = ["flat", "is_damaged", "is_whole", "know", "load", "mend", "recover"]
 
 
-def load(held: Held, known: Known, keep: Keep) -> Loaded | None:
+def is_whole(now: Reading) -> bool:
+    """Whether a reading without the lock can be served as it is."""
+    if now.verdict is Verdict.ABSENT:
+        return True
+    main, known = now.main, now.known
+    return (
+        now.verdict is Verdict.TRUSTED
+        and now.journal.harm is Harm.NONE
+        and main is not None
+        and known is not None
+        and known == now.current
+        and known.fits(main.found)
+    )
+
+
+def is_damaged(now: Reading) -> bool:
+    """Whether a reading needs a repair.
+
+    A torn frame may be one that is being written: it is not committed yet.
+    """
+    damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    return damaged or now.journal.harm not in {Harm.NONE, Harm.TORN}
+
+
+def load(
+    held: Held, known: Known, keep: Keep, now: Reading | None = None
+) -> Loaded | None:
     """Read the state, or recover it; bring *known* up to it.
+
+    Args:
+        held: The files.
+        known: What is known of them.
+        keep: Which older states are kept.
+        now: What was read of them, if it was.
 
     Raises:
         CorruptionError: No backup is usable; the files are untouched.
         OSError: Something could not be read now.
     """
-    now = held.read()
+    if now is None:
+        now = held.read()
     main = now.main
     if now.verdict is Verdict.ABSENT:
         return None
@@ -129,7 +162,8 @@ def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
     except ValueError as err:
         msg = f"cannot load {held.place.link!r}: its journal does not fit it: {err}"
         raise DatabaseLoadError(msg) from err
-    know(known, now)
+    if journal.harm is Harm.NONE:
+        know(known, now)
     return Loaded(now.version, payload, changes)
 
 
@@ -138,6 +172,8 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
     journal, place = now.journal, held.place
     if journal.harm is Harm.NONE:
         return now
+    if journal.harm is Harm.TORN and not held.writable and _grows(held, journal):
+        return now  # it is a commit that is under way
     for note in journal.notes:
         held.log.warning(f"journal {place.journal!r}: {note}")
     if journal.harm is Harm.STALE and now.verdict is Verdict.FOREIGN:
@@ -155,10 +191,36 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
     return held.read()
 
 
+def _grows(held: Held, journal: Journal) -> bool:
+    """Whether somebody has written to a journal since it was read."""
+    found, before = _disk.look(held.place.journal), journal.found
+    return found is None or before is None or found.signature() != before.signature()
+
+
+def _is_kept_as_past(held: Held) -> bool:
+    """Keep a journal beside the backup of its main file, if that is there.
+
+    Its commits stay restore points, though whoever folded it was cut off before that.
+    """
+    raw, _ = _disk.read_bytes(held.place.journal)
+    seen = scan(raw)
+    for entry in held.folder.entries():
+        if seen.head is not None and entry.digest:
+            path = held.folder.journal(entry.id)
+            if seen.head.base.startswith(entry.digest) and _disk.look(path) is None:
+                frames = [
+                    each for at, each in enumerate(seen.frames, 1) if each.seq == at
+                ]
+                whole = rewritten(seen.head.base, frames)
+                _disk.replace_bytes(path, whole, held.place.prefix)
+                return True
+    return False
+
+
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
-        if now.verdict is Verdict.FOREIGN:
+        if not _is_kept_as_past(held) and now.verdict is Verdict.FOREIGN:
             held.keep_damaged_journal(_disk.read_bytes(place.journal)[0])
         held.drop_journal()
     elif journal.harm is Harm.TORN:

@@ -9,6 +9,7 @@ from storify.engine._names import check_name, check_new_name
 from storify.engine._place import BACKUPS, SUFFIX, place_of, stem_of
 from storify.engine._record import DamagedRecordError, read_record
 from storify.engine._rename import finish_rename, rename, rename_pending
+from storify.engine._said import SaidLater
 from storify.engine.file import FileEngine
 from storify.engine.memory import MemoryCatalog
 from storify.engine.protocol import (
@@ -21,6 +22,7 @@ from storify.engine.protocol import (
 )
 from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
+from storify.threads import uncut
 
 __all__ = ["FileCatalog", "open_catalog"]
 
@@ -56,7 +58,7 @@ class FileCatalog:
         self._sync: Sync = sync
         self._journal = journal
         self._directory = os.path.abspath(directory)
-        self._log = log
+        self._log = SaidLater(log)
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
 
@@ -65,6 +67,7 @@ class FileCatalog:
         """The absolute path of the folder."""
         return self._directory
 
+    @uncut
     def create(self) -> None:
         """Make the folder and its parents, private to the user, if missing.
 
@@ -73,6 +76,7 @@ class FileCatalog:
         """
         _disk.make_directory(self._directory)
 
+    @uncut
     def engine(self, name: str, *, readonly: bool = False) -> FileEngine:
         """The engine of a database that exists or is to be created.
 
@@ -92,6 +96,7 @@ class FileCatalog:
             journal=self._journal,
         )
 
+    @uncut
     def names(self) -> list[str]:
         """The databases, sorted, also those whose file is lost but recoverable.
 
@@ -106,6 +111,7 @@ class FileCatalog:
         stems.update(_disk.list_names(os.path.join(self._root(), BACKUPS)))
         return sorted(stem for stem in stems if self._opens(stem))
 
+    @uncut
     def exists(self, name: str) -> bool:
         """Whether there is such a database; its file may be lost but recoverable.
 
@@ -115,6 +121,7 @@ class FileCatalog:
         self._finish_rename()
         return self._found(name) is not None
 
+    @uncut
     def rename(self, old: str, new: str) -> None:
         """Rename a database and its backups; a crash on the way loses neither.
 
@@ -140,6 +147,7 @@ class FileCatalog:
         target = check_new_name(new, others)
         rename(self._root(), source, target, self._log, self._lock_timeout_s)
 
+    @uncut
     def remove(self, name: str) -> None:
         """Destroy a database; its last state joins its backups, which stay.
 

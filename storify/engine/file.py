@@ -21,8 +21,9 @@ calls to the disk), and reads them only if they are not. What is read is verifie
 import os
 import tempfile
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from types import TracebackType
 
 from storify.engine import _disk, _history, _recovery, _retire
 from storify.engine._access import Access
@@ -32,10 +33,13 @@ from storify.engine._held import Held
 from storify.engine._journal import Op, microseconds
 from storify.engine._keep import Keep
 from storify.engine._known import Known, Tail
+from storify.engine._lock import Hold, Mode
 from storify.engine._news import changes_since
 from storify.engine._place import stem_of
-from storify.engine._reading import Reading
+from storify.engine._reading import Reading, UnsteadyError
+from storify.engine._rename import rename_pending
 from storify.engine._replay import Harm
+from storify.engine._said import SaidLater
 from storify.engine._salvage import salvage
 from storify.engine._snapshot import Next, next_root, replace
 from storify.engine._splice import Splice
@@ -62,6 +66,7 @@ from storify.exceptions import (
     DatabaseReadOnlyError,
 )
 from storify.logger import LoggerLike
+from storify.threads import uncut
 
 __all__ = ["JOURNALED_FROM_BYTES", "FileEngine"]
 
@@ -110,11 +115,11 @@ class FileEngine:
         self._path = os.path.abspath(path)
         if backups_directory is not None:
             backups_directory = os.path.abspath(backups_directory)
+        self._log = SaidLater(log)
         self._access = Access(
-            self._path, backups_directory, root_format, log, clock, lock_timeout_s
+            self._path, backups_directory, root_format, self._log, clock, lock_timeout_s
         )
         self._format = root_format
-        self._log = log
         self._clock = clock
         self._each_synced = sync == "commit"
         self._journal = journal
@@ -138,6 +143,7 @@ class FileEngine:
 
     # Loading
 
+    @uncut
     def load(self) -> Loaded | None:
         """Read the file and its journal, or rebuild them if they are damaged.
 
@@ -151,18 +157,36 @@ class FileEngine:
             DatabaseLockedError: As `Engine.load` says.
             OSError: The file cannot be read, for want of permission perhaps.
         """
-        with self._access.held("look" if self.readonly else "read") as held:
-            try:
-                if held.writable and not self._swept:
-                    self._swept = True
-                    held.sweep()
+        access = self._access
+        try:
+            if not (self.readonly or self._swept):
+                self._swept = True
+                self._sweep()
+            mode: Mode = "repair"
+            with suppress(UnsteadyError):
+                if not rename_pending(access.place()):
+                    held = access.seen()
+                    now = held.read()
+                    if _recovery.is_whole(now):
+                        return _recovery.load(held, self._known, self.keep, now)
+                    # What is only to be noted is worth no wait.
+                    mode = "repair" if _recovery.is_damaged(now) else "try"
+            with access.held("look" if self.readonly else mode) as held:
                 return _recovery.load(held, self._known, self.keep)
-            except _disk.NotRegularFileError as err:
-                msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
-                raise DatabaseLoadError(msg) from err
+        except _disk.NotRegularFileError as err:
+            msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
+            raise DatabaseLoadError(msg) from err
+
+    def _sweep(self) -> None:
+        """Remove what a crash left, if nobody is writing now."""
+        if self._access.place().leftovers():
+            with self._access.held("try") as held:
+                if held.writable:
+                    held.sweep()
 
     # Committing
 
+    @uncut
     def commit(self, commit: Commit) -> Version:
         """Bring in the changes, durable on return with ``sync="commit"``.
 
@@ -258,8 +282,23 @@ class FileEngine:
 
         Takes no lock. A file that was only touched is read once.
         """
+        known = self._known
+        if version is not None and known.version == version:
+            # It is asked often, and leaves nothing that an interrupt could.
+            with suppress(OSError):
+                if known.is_still(self._access.place()):
+                    return None
+        return self._changes_since(version)
+
+    @uncut
+    def _changes_since(self, version: Version | None) -> News | None:
         return changes_since(self._access, self._known, version)
 
+    def disown(self) -> None:
+        """Let what was tried in vain count as others' if it is there."""
+        self._known.attempts.clear()
+
+    @uncut
     def sync(self) -> None:
         """Make the frames durable that are not."""
         known = self._known
@@ -293,6 +332,7 @@ class FileEngine:
 
     # Backups
 
+    @uncut
     def backup(self) -> str | None:
         """Copy the present state into the backups, durable; give its id.
 
@@ -303,11 +343,13 @@ class FileEngine:
         with self._writing("back up") as held:
             return _retire.back_up(held, self.keep)
 
+    @uncut
     def backups(self) -> list[BackupInfo]:
         """All older states, newest first; ``legacy`` ones last. Takes no lock."""
         held = self._access.seen()
         return _history.backups(held, held.read())
 
+    @uncut
     def backup_path(self, backup_id: str) -> str:
         """The file of a backup, or of the journal that a commit is in.
 
@@ -318,6 +360,7 @@ class FileEngine:
         path = held.folder.own_file(backup_id)
         return path or _history.path_of(held, held.read(), backup_id)
 
+    @uncut
     def read_backup(self, backup_id: str) -> bytes:
         """The bytes of a backup, verified by checksum.
 
@@ -330,6 +373,7 @@ class FileEngine:
             return held.folder.read(held.folder.find(backup_id))
         return _history.state_of(held, held.read(), backup_id)
 
+    @uncut
     def state_at(self, time: datetime) -> bytes:
         """The whole root that was committed last at or before *time*.
 
@@ -340,14 +384,17 @@ class FileEngine:
         held = self._access.seen()
         return _history.state_at(held, held.read(), time)
 
+    @uncut
     def verify(self) -> list[Problem]:
         """Read everything that is kept and give what is wrong; changes nothing."""
         return verify(self._access.seen())
 
+    @uncut
     def salvage(self) -> Salvaged | None:
         """Give what can be saved, entry by entry; changes nothing."""
         return salvage(self._access.seen())
 
+    @uncut
     def save_unsaved(self, payload: bytes) -> str:
         """Write a state that cannot be committed beside the backups.
 
@@ -375,6 +422,7 @@ class FileEngine:
         )
         return path
 
+    @uncut
     def set_aside(self) -> str | None:
         """Move the main file to ``<time>.corrupt`` and drop its checksum.
 
@@ -385,6 +433,7 @@ class FileEngine:
             self._known = Known()
             return kept
 
+    @uncut
     def destroy(self, *, backups: bool = False) -> None:
         """Remove the files; the last state joins the backups, or all are erased.
 
@@ -397,6 +446,7 @@ class FileEngine:
         if backups:
             held.place.clear()
 
+    @uncut
     def purge(self) -> None:
         """Erase all backups, unsaved and damaged states too; the database stays.
 
@@ -410,6 +460,7 @@ class FileEngine:
             self._fold(held, now)
             _retire.purge(held)
 
+    @uncut
     def close(self) -> None:
         """Fold our frames into the main file; the engine may even be used again.
 
@@ -440,19 +491,60 @@ class FileEngine:
 
     # Locking
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keep other writers out; see `Engine.locked`."""
-        with self._writing("lock"):
-            yield
+        return _Locked(self)
+
+    def is_locked_by_caller(self) -> bool:
+        """Whether the caller is inside `locked` of this file, by any engine."""
+        return self._access.is_locked_by_caller()
+
+    @uncut
+    def lock(self) -> Hold | None:
+        """Take the lock for a block; None if the caller has it already."""
+        self._require_writable("lock")
+        return self._access.take()
 
     @contextmanager
     def _writing(self, doing: str) -> Generator[Held]:
+        self._require_writable(doing)
+        with self._access.held("write") as held:
+            yield held
+
+    def _require_writable(self, doing: str) -> None:
         if self.readonly:
             msg = f"cannot {doing} {self._path!r}: it was opened with readonly=True"
             raise DatabaseReadOnlyError(msg)
-        with self._access.held("write") as held:
-            yield held
+
+
+class _Locked:
+    """A ``with`` block that has the lock of an engine; it has it no longer than that.
+
+    Args:
+        engine: The engine.
+    """
+
+    def __init__(self, engine: FileEngine) -> None:
+        self._engine = engine
+        self._holds: list[Hold | None] = []
+
+    def __enter__(self) -> None:
+        self._holds.append(self._engine.lock())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _release_last(self._holds)
+
+
+@uncut
+def _release_last(holds: list[Hold | None]) -> None:
+    hold = holds.pop() if holds else None
+    if hold is not None:
+        hold.release()
 
 
 def _size(op: Op) -> int:

@@ -9,10 +9,10 @@ changes: the past is kept as the oldest state and the steps from there::
 
 import threading
 import weakref
-from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import TracebackType
 from typing import NamedTuple
 
 from storify.engine._keep import Keep, dropped
@@ -34,6 +34,7 @@ from storify.engine.protocol import (
     utc_now,
 )
 from storify.exceptions import DatabaseLockedError, DatabaseReadOnlyError
+from storify.threads import DeadlockError, TurnLock, uncut
 
 __all__ = ["MemoryCatalog", "MemoryEngine"]
 
@@ -90,7 +91,7 @@ class _Store:
     copied: Version | None = None
     unsaved: list[_Unsaved] = field(default_factory=list[_Unsaved])
     commits: int = 0
-    lock: threading.RLock = field(default_factory=threading.RLock)
+    lock: TurnLock = field(default_factory=TurnLock)
 
     @property
     def version(self) -> Version | None:
@@ -216,6 +217,7 @@ class MemoryEngine:
         """Backups have no place of their own here."""
         return f"{self.location}/.backups"
 
+    @uncut
     def load(self) -> Loaded | None:
         """Give the present state; None if nothing was committed."""
         with self._held() as store:
@@ -223,6 +225,7 @@ class MemoryEngine:
                 return None
             return Loaded(store.version, self._format.join(store.entries))
 
+    @uncut
     def commit(self, commit: Commit) -> Version:
         """Bring the changes into the present state.
 
@@ -248,6 +251,15 @@ class MemoryEngine:
 
     def changes_since(self, version: Version | None) -> News | None:
         """What was committed since, as far back as the past is kept."""
+        if self._store.version == version:
+            return None
+        return self._changes_since(version)
+
+    def disown(self) -> None:
+        """Nothing can come through that failed."""
+
+    @uncut
+    def _changes_since(self, version: Version | None) -> News | None:
         with self._held() as store:
             if store.version == version:
                 return None
@@ -274,12 +286,15 @@ class MemoryEngine:
         """Whether it was opened for writing."""
         return not self.readonly
 
-    @contextmanager
-    def locked(self) -> Generator[None]:
-        """Keep other threads out; see `Engine.locked`."""
-        with self._writing("lock"):
-            yield
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other callers out; see `Engine.locked`."""
+        return _Block(self._writing("lock"))
 
+    def is_locked_by_caller(self) -> bool:
+        """Whether the caller is inside `locked`."""
+        return self._store.lock.is_mine()
+
+    @uncut
     def backup(self) -> str | None:
         """Count the present state as a backup from now on; give its id."""
         with self._writing("back up") as store:
@@ -290,6 +305,7 @@ class MemoryEngine:
             store.prune(self.keep)
             return kept
 
+    @uncut
     def backups(self) -> list[BackupInfo]:
         """The past, newest first."""
         with self._held() as store:
@@ -303,6 +319,7 @@ class MemoryEngine:
             ]
         return sorted(infos, key=lambda info: info.id, reverse=True)
 
+    @uncut
     def backup_path(self, backup_id: str) -> str:
         """A URL of the backup, for messages only.
 
@@ -312,6 +329,7 @@ class MemoryEngine:
         self.read_backup(backup_id)
         return f"{self.location}#{backup_id}"
 
+    @uncut
     def read_backup(self, backup_id: str) -> bytes:
         """The bytes of a backup.
 
@@ -328,6 +346,7 @@ class MemoryEngine:
         msg = "no such backup"
         raise FileNotFoundError(2, msg, backup_id)
 
+    @uncut
     def state_at(self, time: datetime) -> bytes:
         """The state that was committed last at or before *time*.
 
@@ -345,15 +364,18 @@ class MemoryEngine:
         """Nothing can be wrong with what is in memory."""
         return []
 
+    @uncut
     def salvage(self) -> Salvaged | None:
         """All of it."""
         loaded = self.load()
         return None if loaded is None else Salvaged(loaded.payload)
 
+    @uncut
     def save_unsaved(self, payload: bytes) -> str:
         """Keep a state that cannot be committed beside the past."""
         return self._put_aside(payload)
 
+    @uncut
     def set_aside(self) -> str | None:
         """Move the present state beside the past as unsaved."""
         with self._writing("set aside") as store:
@@ -368,6 +390,7 @@ class MemoryEngine:
         store.unsaved.append(aside)
         return f"{self.location}#{aside.id}"
 
+    @uncut
     def destroy(self, *, backups: bool = False) -> None:
         """Forget the present state; it joins the past, or all is erased."""
         with self._writing("destroy") as store:
@@ -375,6 +398,7 @@ class MemoryEngine:
         if backups:
             self.purge()
 
+    @uncut
     def purge(self) -> None:
         """Erase the past; the present state stays."""
         with self._writing("purge") as store:
@@ -393,24 +417,83 @@ class MemoryEngine:
     def close(self) -> None:
         """Nothing is held."""
 
-    @contextmanager
-    def _held(self) -> Generator[_Store]:
-        lock = self._store.lock
-        if not lock.acquire(timeout=self._lock_timeout_s):
-            msg = f"cannot lock {self.location!r}: another thread holds it; try again"
-            raise DatabaseLockedError(msg)
-        try:
-            yield self._store
-        finally:
-            lock.release()
+    def _held(self) -> "_Turn":
+        return _Turn(self._store, self._lock_timeout_s, self.location)
 
-    @contextmanager
-    def _writing(self, doing: str) -> Generator[_Store]:
+    def _writing(self, doing: str) -> "_Turn":
+        self._require_writable(doing)
+        return self._held()
+
+    def _require_writable(self, doing: str) -> None:
         if self.readonly:
             msg = f"cannot {doing} {self.location!r}: opened with readonly=True"
             raise DatabaseReadOnlyError(msg)
-        with self._held() as store:
-            yield store
+
+
+class _Turn:
+    """A ``with`` block that has a store for itself.
+
+    Args:
+        store: The store.
+        timeout_s: How long to wait for it.
+        location: For messages.
+    """
+
+    def __init__(self, store: _Store, timeout_s: float, location: str) -> None:
+        self._store = store
+        self._timeout_s = timeout_s
+        self._location = location
+
+    def __enter__(self) -> _Store:
+        self.take()
+        return self._store
+
+    def take(self) -> None:
+        """Wait for it.
+
+        Raises:
+            DatabaseLockedError: Another thread or task had it for too long.
+        """
+        try:
+            turn = self._store.lock.take(guard=self, timeout_s=self._timeout_s)
+        except DeadlockError:
+            turn = None
+        if turn is None:
+            msg = (
+                f"cannot lock {self._location!r}: another thread or task has it; "
+                f"try again"
+            )
+            raise DatabaseLockedError(msg)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._store.lock.end_turn_of(self)
+
+
+class _Block:
+    """The same for who wants no store.
+
+    Args:
+        turn: The turn.
+    """
+
+    def __init__(self, turn: _Turn) -> None:
+        self._turn = turn
+
+    def __enter__(self) -> None:
+        self._turn.take()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._turn.__exit__(kind, error, traceback)
 
 
 def _size(changes: Changes) -> int:
@@ -446,6 +529,7 @@ class MemoryCatalog:
         self._lock = threading.RLock()
 
     @classmethod
+    @uncut
     def named(
         cls,
         name: str,
@@ -468,6 +552,7 @@ class MemoryCatalog:
     def create(self) -> None:
         """There is nothing to make."""
 
+    @uncut
     def engine(self, name: str, *, readonly: bool = False) -> MemoryEngine:
         """An engine of a database; engines of one name share their state."""
         with self._lock:
@@ -486,6 +571,7 @@ class MemoryCatalog:
                 store=self._stores[normal],
             )
 
+    @uncut
     def names(self) -> list[str]:
         """The databases that were committed, sorted."""
         with self._lock:
@@ -499,6 +585,7 @@ class MemoryCatalog:
         """Whether there is such a database."""
         return check_name(name) in self.names()
 
+    @uncut
     def rename(self, old: str, new: str) -> None:
         """Rename a database and its history; see `Catalog.rename`."""
         with self._lock:
@@ -510,13 +597,17 @@ class MemoryCatalog:
             # Moved into the store there is: engines may have been given out for it.
             moved = self._stores[source]
             there = self._stores.setdefault(target, _Store())
-            with moved.lock, there.lock:
+            with (
+                _Turn(moved, self._lock_timeout_s, source),
+                _Turn(there, self._lock_timeout_s, target),
+            ):
                 for part in ("entries", "oldest", "steps", "copied", "unsaved"):
                     setattr(there, part, getattr(moved, part))
                 there.commits = max(there.commits, moved.commits)
                 moved.entries, moved.oldest, moved.copied = None, {}, None
                 moved.steps, moved.unsaved = [], []
 
+    @uncut
     def remove(self, name: str) -> None:
         """Destroy a database; its history stays."""
         with self._lock:

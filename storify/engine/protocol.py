@@ -252,7 +252,9 @@ class BackupInfo(NamedTuple):
 class Engine(Protocol):
     """One database: keys, bytes and versions to durable state.
 
-    Methods may be called from any thread. An engine holds no lock between calls,
+    Methods may be called from any thread, and from the handler of a signal. None is
+    cut in half by one: what a call does on disk and in the engine it does as a whole,
+    in a thread of its own (`storify.threads`). An engine holds no lock between calls,
     except inside `locked`.
     """
 
@@ -317,6 +319,14 @@ class Engine(Protocol):
         """
         ...
 
+    def disown(self) -> None:
+        """Let commits that failed count as others' if they came through all the same.
+
+        For a caller who has undone what it wanted to commit: else nobody would see
+        that it is there.
+        """
+        ...
+
     def sync(self) -> None:
         """Make every commit durable that is not yet.
 
@@ -336,14 +346,20 @@ class Engine(Protocol):
     def locked(self) -> AbstractContextManager[None]:
         """Keep every other writer out for the length of a ``with`` block.
 
-        The calls of the same engine in the same thread go through. Blocks nest.
-        Another engine in this thread is told at once that it would wait for ever.
+        The calls of the same engine by the same caller, a task or a thread, go
+        through. Blocks nest. Another engine of this caller is told at once that it
+        would wait for ever. A block that is dropped without being left gives the lock
+        back.
 
         Raises:
             DatabaseReadOnlyError: The engine was opened for reading.
             DatabaseLockedError: Another writer held the lock for too long.
             OSError: The lock could not be made.
         """
+        ...
+
+    def is_locked_by_caller(self) -> bool:
+        """Whether the caller is inside `locked` of this database, by any engine."""
         ...
 
     def backup(self) -> str | None:

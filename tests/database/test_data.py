@@ -10,7 +10,7 @@ from types import CellType
 import msgpack
 import pytest
 
-from durable_dict import CODEC, Durable, Point, opened
+from durable_dict import CODEC, Durable, Point, adopt, opened, revert
 from storify import DatabaseLoadError, UnstorableError
 from storify.codec import Codec, DecodeError
 from storify.database._data import Data, Stored, _Ahead
@@ -143,34 +143,32 @@ def test_a_cell_is_refused():
     assert "b" not in data
 
 
-def test_two_flushes_at_a_time_are_refused():
-    """The second would lose what the first has."""
-    _, data = opened({"a": [1]})
-    frozen = data.freeze()
+def test_a_flush_that_goes_no_further_leaves_no_trace():
+    """As one that an interrupt ended: all is looked at by the next."""
+    durable, data = opened({"a": [1], "b": [2], "c": [3]})
+    data["a"].append(2)
+    del data["b"]
+    data["d"] = [4]
+    first = data.begin_flush()
 
-    for step in (
-        data.freeze,
-        data.begin,
-        lambda: data.adopt("a", None),
-        lambda: data.rebase("a", None),
-        lambda: data.revert("a"),
-        lambda: data.reorder([]),
-    ):
-        with pytest.raises(RuntimeError, match="under way"):
-            step()
-    data.thaw(frozen, {})
-    with pytest.raises(RuntimeError, match="not under way"):
-        data.thaw(frozen, {})
+    second = data.begin_flush()
+
+    assert (first.is_newest(), second.is_newest()) == (False, True)
+    assert second.touched == {"a": [1, 2], "d": [4]}
+    assert list(second.gone) == ["b"]
+    data.abandon(second)
+    durable.flush(data)
+    assert durable.content == data == {"a": [1, 2], "c": [3], "d": [4]}
 
 
 def test_a_flush_lets_go_of_the_values():
     """Else each would count as held by the next flush."""
     durable, data = opened({"a": [1]})
     assert data["a"]
-    frozen = data.freeze()
-    data.thaw(frozen, {})
+    flush = data.begin_flush()
+    data.end_flush(flush, {})
 
-    assert frozen.touched == {}
+    assert flush.touched == {}
     assert durable.flush(data) == []
     assert settled(data) == ["a"]
 
@@ -274,9 +272,9 @@ def test_string_keys_and_a_member_that_equals_one():
 
     data[Colour.RED].append(2)
 
-    frozen = data.freeze()
-    assert [type(key) for key in frozen.touched] == [str]
-    data.thaw(frozen, None)
+    flush = data.begin_flush()
+    assert [type(key) for key in flush.touched] == [str]
+    data.abandon(flush)
 
 
 @pytest.mark.parametrize(
@@ -295,7 +293,7 @@ def test_a_key_with_a_nan_is_found_by_its_bytes(key):
     theirs = next(iter(Durable({key: 1}).open()))
 
     assert data.own_key(theirs) is list(data)[1]
-    data.adopt(theirs, CODEC.encode([2]))
+    adopt(data, theirs, CODEC.encode([2]))
 
     assert len(data) == 2
     assert list(data.values()) == [1, [2]]
@@ -306,7 +304,7 @@ def test_a_new_key_with_a_nan_is_new():
     """No key of these bytes is there."""
     _, data = opened({"a": 1, (2, float("nan")): 2})
 
-    data.adopt((1, float("nan")), CODEC.encode(3))
+    adopt(data, (1, float("nan")), CODEC.encode(3))
 
     assert list(data.values()) == [1, 2, 3]
 
@@ -379,7 +377,7 @@ def test_new_keys_keep_their_order_through_a_failed_commit():
         data["x"] = data.pop("x")
         data["y"] = 5
 
-    durable.flush(data, fails=True, frozen=meanwhile)
+    durable.flush(data, fails=True, begun=meanwhile)
     durable.flush(data)
 
     assert list(data.items()) == list(durable.content.items())
@@ -405,18 +403,18 @@ def test_what_is_durable_is_known_during_a_flush():
     data["c"] = 4
     data["d"] = 5
 
-    frozen = data.freeze()
+    flush = data.begin_flush()
 
     assert [data.durable(key) for key in "abcd"] == before
     assert list(dict(data.stored_items())) == ["c", "a", "b"]
-    assert (frozen.base("a"), frozen.base("c")) == (before[0], before[2])
-    assert (frozen.base("d"), list(frozen.gone)) == (None, ["a", "b"])
-    data.thaw(frozen, None)
+    assert (flush.base("a"), flush.base("c")) == (before[0], before[2])
+    assert (flush.base("d"), list(flush.gone)) == (None, ["a", "b"])
+    data.abandon(flush)
 
 
-# --- between freeze and thaw --------------------------------------------------------
+# --- between begin and end -----------------------------------------------------------
 @pytest.mark.parametrize("fails", [False, True])
-@pytest.mark.parametrize("when", ["frozen", "encoded"])
+@pytest.mark.parametrize("when", ["begun", "encoded"])
 def test_what_changes_during_a_flush_is_saved_by_the_next(fails, when):
     """Reading, changing in place, setting, deleting, moving: nothing is lost."""
     content = {key: [0] for key in "abcdefgh"}
@@ -447,7 +445,7 @@ def test_what_changes_during_a_flush_is_saved_by_the_next(fails, when):
     assert durable.agrees_with(data)
 
 
-def test_a_value_held_at_the_freeze_and_let_go_is_looked_at_again():
+def test_a_value_held_at_the_begin_and_let_go_is_looked_at_again():
     """Whoever held it may have changed it after it was encoded."""
     durable, data = opened({"a": {"x": []}})
     inner = [data["a"]["x"]]
@@ -499,7 +497,7 @@ def test_any_steps_and_flushes_lose_nothing(seed):
 
     for _ in range(25):
         steps()
-        durable.flush(data, fails=chance.random() < 0.3, frozen=steps, encoded=steps)
+        durable.flush(data, fails=chance.random() < 0.3, begun=steps, encoded=steps)
         assert durable.agrees_with(data)
         steps()
         durable.flush(data)
@@ -525,10 +523,10 @@ def test_an_adopted_value_is_decoded_when_it_is_looked_at():
     """A new key goes last, a deleted one goes."""
     _, data = opened({"a": [1], "b": [2]})
 
-    data.adopt("a", CODEC.encode([9]))
-    data.adopt("new", CODEC.encode([3]))
-    data.adopt("b", None)
-    data.adopt("never there", None)
+    adopt(data, "a", CODEC.encode([9]))
+    adopt(data, "new", CODEC.encode([3]))
+    adopt(data, "b", None)
+    adopt(data, "never there", None)
 
     assert raw(data) == ["a", "new"]
     assert data.is_clean()
@@ -541,8 +539,8 @@ def test_an_adopted_value_goes_into_the_object_that_is_held():
     point, items = data["m"], data["l"]
     inner = items[0]
 
-    data.adopt("m", CODEC.encode(Point(x=2, tags=["b"])))
-    data.adopt("l", CODEC.encode([[7], 8]))
+    adopt(data, "m", CODEC.encode(Point(x=2, tags=["b"])))
+    adopt(data, "l", CODEC.encode([[7], 8]))
 
     assert data["m"] is point == Point(x=2, tags=["b"])
     assert data["l"] is items == [[7], 8]
@@ -560,7 +558,7 @@ def test_a_key_that_moves_takes_an_adopted_value_along():
     data["a"] = data.pop("a")
     moved = data["a"]
 
-    data.adopt("a", CODEC.encode([9]))
+    adopt(data, "a", CODEC.encode([9]))
     durable.entries[CODEC.encode("a")] = CODEC.encode([9])
 
     assert data["a"] is moved == [9]
@@ -575,7 +573,7 @@ def test_an_adopted_value_that_cannot_be_read_is_an_error_at_its_access():
     held = data["a"]
     deep = b"\x91" * 600 + b"\xc0"
 
-    data.adopt("a", deep)
+    adopt(data, "a", deep)
 
     with pytest.raises(DatabaseLoadError, match="key 'a'"):
         data["a"]
@@ -647,7 +645,7 @@ def test_revert_drops_what_was_changed_here():
     data["d"] = [*data.pop("d"), 1]
 
     for key in ("a", "b", "new", "c", "d", "missing"):
-        data.revert(key)
+        revert(data, key)
 
     assert data == {"a": [1], "b": 2, "c": [3], "d": [4]}
     assert data["a"] is held
@@ -661,7 +659,7 @@ def test_revert_brings_the_key_back_that_was_there():
     del data[1]
     data[True] = "y"
 
-    data.revert(True)
+    revert(data, True)
 
     assert same(data.copy(), {1: "x"})
     assert durable.flush(data) == []
@@ -715,7 +713,7 @@ def test_rollback_returns_to_the_same_objects_and_content():
     del data["c"]
     data["c"] = "again"
     data.pop("new")
-    data.rollback()
+    data.rollback()()
 
     assert list(data) == ["a", "b", "c", "d", "new"]
     assert data == {"a": [1, 2], "b": {"x": [2]}, "c": 3, "d": [4], "new": [5]}
@@ -735,7 +733,7 @@ def test_rollback_decodes_nothing_that_was_not_looked_at():
     data.begin()
     data["a"] = 5
     del data["b"]
-    data.rollback()
+    data.rollback()()
 
     assert raw(data) == list(data) == ["a", "b", "c"]
     assert data.is_clean()
@@ -750,7 +748,7 @@ def test_rollback_parts_what_was_moved_from_one_value_to_another():
     b["x"] = a["x"]
     c[0] = a["x"]
     a["x"] = b
-    data.rollback()
+    data.rollback()()
 
     assert data == {"a": {"x": [1]}, "b": {"x": [2]}, "c": [[3]]}
     assert (data["a"], data["b"], data["c"]) == (a, b, c)
@@ -766,7 +764,7 @@ def test_rollback_parts_models_and_lists_that_share():
 
     data.begin()
     p.tags = q.tags = items[0]
-    data.rollback()
+    data.rollback()()
 
     assert data == content
     assert (data["p"] is p, data["q"] is q, data["l"] is items) == (True, True, True)
@@ -781,7 +779,7 @@ def test_rollback_of_what_another_writer_spelled():
 
     data.begin()
     inner.append(3)
-    data.rollback()
+    data.rollback()()
 
     assert data == {"a": {"x": [1, [2]]}, "b": {"x": [1, [2]]}}
     assert data["a"] is read
@@ -798,7 +796,7 @@ def test_rollback_of_what_cannot_be_read_any_more():
     held.append(2)
     codec.decode = lambda _: (_ for _ in ()).throw(DecodeError("lost"))
 
-    data.rollback()
+    data.rollback()()
 
     assert data["a"] is held == [1, 2]
     assert raw(data) == ["b"]
@@ -813,7 +811,7 @@ def test_rollback_of_a_model_keeps_what_is_never_stored():
     point.x = 2
     point.tags.append("b")
     point._note = "mine"
-    data.rollback()
+    data.rollback()()
 
     assert data["m"] is point == Point(x=1, tags=["a"])
     assert point._note == "mine"
@@ -827,7 +825,7 @@ def test_rollback_undoes_what_cannot_be_saved():
     data.begin()
     held.append(object())
     data["b"] = object()
-    data.rollback()
+    data.rollback()()
 
     assert data == {"a": [1]}
     assert data["a"] is held
@@ -842,7 +840,7 @@ def test_a_savepoint_inside_a_savepoint():
     data["a"].append(20)
     data["b"].append(20)
     del data["c"]
-    data.rollback()
+    data.rollback()()
 
     assert data == {"a": [1, 10], "b": [2], "c": [3]}
 
@@ -850,7 +848,7 @@ def test_a_savepoint_inside_a_savepoint():
     del data["b"]
     data["new"] = 1
     data.commit()
-    data.rollback()
+    data.rollback()()
 
     assert list(data.items()) == [("a", [1]), ("b", [2]), ("c", [3])]
 
@@ -862,9 +860,9 @@ def test_what_an_inner_rollback_left_in_use_is_restored_by_the_outer():
     data.begin()
     held = data["a"]
     held.append(2)
-    data.rollback()
+    data.rollback()()
     held.append(3)
-    data.rollback()
+    data.rollback()()
 
     assert data["a"] is held == [1]
 
@@ -878,7 +876,7 @@ def test_a_value_that_cannot_be_encoded_makes_no_savepoint():
         with pytest.raises(UnstorableError):
             data.begin(way)
     with pytest.raises(IndexError):
-        data.rollback()
+        data.rollback()()
 
 
 def test_a_failed_commit_inside_a_savepoint_can_be_rolled_back():
@@ -889,13 +887,13 @@ def test_a_failed_commit_inside_a_savepoint_can_be_rolled_back():
     del data["b"]
     data["new"] = 1
     durable.flush(data, fails=True)
-    data.rollback()
+    data.rollback()()
     assert list(data.items()) == [("a", [1]), ("b", [2])]
 
     data.begin()
     data["a"].append(3)
     durable.flush(data)
-    data.rollback()
+    data.rollback()()
     assert data == {"a": [1, 3], "b": [2]} == durable.content
 
 
@@ -905,7 +903,7 @@ def test_nothing_is_adopted_inside_a_savepoint():
     data.begin()
 
     with pytest.raises(RuntimeError, match="transaction"):
-        data.adopt("a", None)
+        adopt(data, "a", None)
 
 
 def test_rollback_brings_back_the_key_itself():
@@ -915,7 +913,7 @@ def test_rollback_brings_back_the_key_itself():
     data.begin()
     del data[1]
     data[True] = "z"
-    data.rollback()
+    data.rollback()()
 
     assert same(data.copy(), {1: "x", 2: "y"})
     assert durable.flush(data) == []
@@ -941,7 +939,7 @@ def test_any_steps_are_rolled_back(seed):
             if chance.random() < 0.3:
                 data.commit()
                 continue
-            data.rollback()
+            data.rollback()()
             assert list(CODEC.encode_items(data.copy()).items()) == list(before.items())
             assert all(
                 data[key] is value

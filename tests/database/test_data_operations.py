@@ -19,7 +19,7 @@ from types import CellType, MappingProxyType
 import msgpack
 import pytest
 
-from durable_dict import CODEC, Durable, opened
+from durable_dict import CODEC, Durable, adopt, opened
 from storify.codec import Codec
 from storify.database._data import Data
 
@@ -480,8 +480,8 @@ def test_an_iteration_goes_on_where_values_were_settled_or_replaced():
         del value
         if key in ("k5", "k50"):
             durable.flush(data)
-            data.adopt("k60", CODEC.encode([60]))
-            data.adopt("k3", CODEC.encode([3]))
+            adopt(data, "k60", CODEC.encode([60]))
+            adopt(data, "k3", CODEC.encode([3]))
 
     assert seen == [(key, value[0]) for key, value in content.items()]
 

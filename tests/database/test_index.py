@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from durable_dict import opened
+from durable_dict import adopt, opened
 from storify import (
     ConflictError,
     DatabaseClosedError,
@@ -28,7 +28,6 @@ from storify import (
     Storify,
 )
 from storify.database._data import Stored
-from storify.database._tracking import _free_locks
 from storify.database._watching import Changed, Watchers
 
 NUMBERS = count()
@@ -87,7 +86,7 @@ def theirs(db, managers):
 
 def live(db):
     """The keys whose values were handed out."""
-    return set(db._session.data._live)
+    return {base.key for base in db._session.data._live}
 
 
 @contextmanager
@@ -262,11 +261,11 @@ def test_a_look_up_during_a_flush_sees_what_is_being_saved(db):
     db["ann"].email = "new@x"
     db["bob"].email = "old@x"
 
-    pending = db._session.freeze("test")
+    pending = db._session.begin_flush("test")
     assert set(by_email) == {"new@x", "old@x", "dan@x"}
     db["bob"].email = "changed@x"
     assert set(by_email) == {"new@x", "changed@x", "dan@x"}
-    pending.undo()
+    pending.drop()
 
     assert by_email["new@x"] is db["ann"]
     assert db.dirty() == {"ann", "bob"}
@@ -420,27 +419,6 @@ def test_threads_may_write_while_others_look_up(managers):
     assert found == wanted
 
 
-def test_a_lock_that_a_thread_of_the_parent_held_is_freed(db):
-    """What it was looking at is looked at anew."""
-    index = db.index(email_of)
-    locked, stop = threading.Event(), threading.Event()
-
-    def look_up():
-        with index._tracking.lock:
-            index._tracking.buckets.put("half", "done")
-            locked.set()
-            stop.wait()
-
-    looking = threading.Thread(target=look_up)
-    looking.start()
-    locked.wait()
-    _free_locks()
-
-    assert set(index) == {"ann@x", "bob@x", "dan@x"}
-    stop.set()
-    looking.join()
-
-
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_an_index_can_be_used_in_a_forked_child(db):
     """Though another thread was looking up in the parent."""
@@ -468,18 +446,21 @@ def test_a_live_record_that_becomes_unreadable_is_looked_at_again():
     """It is not live any more, so the database says so."""
     _, data = opened({"a": [1]})
     held = data["a"]
-    noted = data.watch()
+    noted = Changed()
+    data.watch(noted)
 
-    data.adopt("a", b"\xc1")
+    adopt(data, "a", b"\xc1")
 
-    assert list(data.take_changed(noted)) == ["a"]
+    assert list(data.changed(noted)[0]) == ["a"]
     assert held == [1]
 
 
 def test_who_is_gone_is_told_nothing():
     """Also if that happens just then."""
     watchers = Watchers()
-    noted, gone = watchers.add(), watchers.add()
+    noted, gone = Changed(), Changed()
+    watchers.add(noted)
+    watchers.add(gone)
     watchers._told.append(weakref.ref(Changed()))
 
     watchers.note(["a"])
@@ -898,7 +879,7 @@ class IndexIsCurrent(RuleBasedStateMachine):
 
     @rule()
     def dirty(self) -> None:
-        """Compare, which freezes and undoes."""
+        """Compare, which begins a flush and drops it."""
         self.db.dirty()
 
     @rule()

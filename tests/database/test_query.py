@@ -84,7 +84,7 @@ def db(sf):
 
 def live(db):
     """The keys whose values were handed out."""
-    return set(db._session.data._live)
+    return {base.key for base in db._session.data._live}
 
 
 # --- what it gives --------------------------------------------------------------
@@ -453,12 +453,12 @@ def test_a_query_runs_during_a_flush(db):
     """What is being saved can be seen and handed out."""
     db["ann"].age = 99
     del db["bob"]
-    pending = db._session.freeze("test")
+    pending = db._session.begin_flush("test")
 
     assert list(db.where(is_adult).keys()) == ["ann", "cia"]
     given = db.where(lambda user: user.age == 99).one()
     given.age = 98
-    pending.undo()
+    pending.drop()
 
     assert db["ann"] is given
     assert db.dirty() == {"ann", "bob"}

@@ -6,10 +6,11 @@ import threading
 import pytest
 
 from stand_ins import Log
-from storify import ConflictError, Storify
-from storify.database import _farewell
+from storify import ConflictError, Model, Storify
+from storify.database import _shutdown
 from storify.database._session import Session
 from storify.engine import MemoryEngine, StaleVersionError
+from storify.threads import finish_all
 
 
 @pytest.fixture
@@ -121,29 +122,35 @@ def test_data_that_can_be_saved_nowhere_are_logged(log):
     """At the end of the program there is nobody to raise to."""
     session = session_over(memory(kind=Failing), log, {"a": 1})
 
-    _farewell.finalize(session)
+    _shutdown.finalize(session)
+    finish_all()
 
     assert any("are lost" in line for line in log.warnings)
 
 
-def test_a_database_collected_inside_a_flush_waits_for_its_end(log):
-    """Its flush would wait for the lock that its own thread holds."""
+def test_a_database_collected_anywhere_is_flushed_by_another_thread(log):
+    """Also inside of a flush, or of a value that is encoded: nothing runs there."""
     inner_engine = memory("inner")
     inner = session_over(inner_engine, log, {"a": 1})
+    threads = []
 
-    class Collecting(MemoryEngine):
+    class Noting(MemoryEngine):
         def commit(self, commit):
-            _farewell.finalize(inner)  # as the collector would
-            during.append(inner_engine.load())
+            threads.append(threading.current_thread().name)
             return super().commit(commit)
 
-    during = []
-    outer = session_over(memory(kind=Collecting), log, {"b": 2})
+    class Collecting(Model):
+        def _to_dict(self):
+            _shutdown.finalize(inner)  # as the collector would
+            return {}
 
+    codec = Storify("memory://", models=[Collecting], save_interval=None)._schema.codec
+    outer = Session("d", memory(kind=Noting), codec, log, {"b": Collecting()})
     outer.flush()
+    finish_all()
 
-    assert during == [None]
     assert inner_engine.load() is not None
+    assert threads == ["storify-saver"]
 
 
 def test_a_closed_session_is_not_flushed_at_the_end(log):
@@ -152,7 +159,8 @@ def test_a_closed_session_is_not_flushed_at_the_end(log):
     session = session_over(engine, log, {"a": 1})
     session.close()
 
-    _farewell.finalize(session)
+    _shutdown.finalize(session)
+    finish_all()
 
     assert engine.load() is None
 
@@ -161,7 +169,8 @@ def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
     """Looking is not making."""
     engine = memory("d")
 
-    _farewell.finalize(session_over(engine, log))
+    _shutdown.finalize(session_over(engine, log))
+    finish_all()
 
     assert engine.load() is None
 

@@ -446,13 +446,13 @@ def test_a_look_after_the_encoding_is_found_out(monkeypatch):
     def lost(look_late):
         durable, data = opened({"a": {"x": [1]}})
         hand = [data["a"]["x"]]
-        frozen = data.freeze()
-        blob = CODEC.encode(frozen.touched["a"])
+        flush = data.begin_flush()
+        blob = CODEC.encode(flush.touched["a"])
         hand.pop().append(2)
         if look_late:
-            frozen.look()
-        assert blob == frozen.base("a")
-        data.thaw(frozen, {})
+            flush.look()
+        assert blob == flush.base("a")
+        data.end_flush(flush, {})
         durable.flush(data)
         return durable.content != {"a": {"x": [1, 2]}}
 
@@ -460,13 +460,13 @@ def test_a_look_after_the_encoding_is_found_out(monkeypatch):
     assert not lost(look_late=False)
 
 
-def test_a_value_accessed_between_freeze_and_thaw_is_not_settled():
+def test_a_value_accessed_between_begin_and_end_is_not_settled():
     """It was handed out again after the look."""
     durable, data = opened({"a": {"x": [1]}})
     assert data["a"]
 
     got = []
-    durable.flush(data, frozen=lambda: got.append(data["a"]["x"]))
+    durable.flush(data, begun=lambda: got.append(data["a"]["x"]))
     got[0].append(2)
     got.clear()
     durable.flush(data)

@@ -13,6 +13,7 @@ import pytest
 from stand_ins import Clock, Log
 from storify import Storify, UnstorableError
 from storify._autosave import Autosaver
+from storify.threads import finish_all
 
 
 def saved(root, name="d"):
@@ -133,7 +134,7 @@ def test_the_background_thread_saves():
 
     assert first_saved
     assert second_saved
-    assert saver._thread.daemon
+    assert saver._thread[0].daemon
 
 
 def test_the_thread_waits_as_long_as_it_is_told():
@@ -172,7 +173,7 @@ def test_a_target_that_raises_does_not_end_saving():
     saver.watch(sound)
 
     assert sound.saved.wait(timeout=30)
-    assert saver._thread.is_alive()
+    assert saver._thread[0].is_alive()
 
 
 def test_the_thread_ends_when_nothing_is_left_to_watch(root):
@@ -188,7 +189,7 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
     sf = Storify(root, save_interval=None)
     saver.watch(sf)
     assert waiting.wait(timeout=30)
-    thread = saver._thread
+    thread = saver._thread[0]
 
     del sf
     gc.collect()
@@ -196,7 +197,7 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
     thread.join(timeout=30)
 
     assert not thread.is_alive()
-    assert saver._thread is None
+    assert not saver._thread
 
 
 def test_a_database_that_nobody_holds_is_flushed(root):
@@ -206,6 +207,7 @@ def test_a_database_that_nobody_holds_is_flushed(root):
 
     del sf
     gc.collect()
+    finish_all()
 
     assert saved(root) == {"a": 1}
 
@@ -404,13 +406,13 @@ def test_a_forked_child_is_not_in_its_parents_transaction(root):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_sigterm_ends_without_saving(root):
-    """Python runs nothing at its end then: what was flushed is in the file."""
+def test_sigterm_that_ends_at_once_saves_nothing(root):
+    """With ``handle_signals=False``; what was flushed is in the file."""
     run(
         """
         import os, signal
         from storify import Storify
-        db = Storify(root, save_interval=None).get_db("d")
+        db = Storify(root, save_interval=None, handle_signals=False).get_db("d")
         db["a"] = 1
         db.flush()
         db["b"] = 2

@@ -22,11 +22,11 @@ from storify import (
     StorifyError,
 )
 from storify._autosave import Autosaver
-from storify.database import _farewell
 from storify.engine import _disk, _journal
 from storify.testing import crash_points
 from storify.testing._crash.power import WAYS, File
 from storify.testing._crash.run import Run
+from storify.threads import finish_all
 
 pytestmark = [pytest.mark.crash]
 
@@ -387,7 +387,7 @@ def test_nothing_of_a_run_writes_after_its_end(tmp_path):
         found.add(len(kept))
         kept.clear()
         gc.collect()
-        _farewell._flush_orphans()
+        finish_all()
 
         assert everything(work) == before
     assert found >= {1, 3}

@@ -18,13 +18,14 @@ from weakref import ref
 from storify._autosave import Saves, autosaver
 from storify._manager import Storify
 from storify.codec import Codec
-from storify.database import _farewell
+from storify.database import _shutdown
 from storify.database._session import Session
 from storify.engine import Engine
 from storify.exceptions import DatabaseClosedError
 from storify.models import Registry
 from storify.testing._crash.faults import Fault, Killed, injected, replaced
 from storify.testing._crash.recorder import Entry, Recorder
+from storify.threads import Job
 
 __all__ = ["Call", "Report", "Run", "Scenario"]
 
@@ -180,7 +181,8 @@ class Run:
             stack.enter_context(injected(self._fault))
             for owner, name, stand_in in (
                 (autosaver, "watch", self._watch(autosaver.watch)),
-                (_farewell, "remember", self._remember(_farewell.remember)),
+                (_shutdown, "remember", self._remember(_shutdown.remember)),
+                (Job, "start", _at_once(Job[Any].start)),
                 (sys, "unraisablehook", _without_killed(sys.unraisablehook)),
             ):
                 stack.enter_context(replaced(owner, name, stand_in))
@@ -216,7 +218,7 @@ class Run:
         self._fault.dead = True
         ended = cast("Engine", _Ended())
         for session in _living(self._sessions):
-            _farewell.forget(session)
+            _shutdown.forget(session)
             session.engine = session.syncing._engine = ended
         for sf in _living(self._storifys):
             sf._catalog = cast("Any", ended)
@@ -251,6 +253,20 @@ def known_models(codecs: Sequence[Codec]) -> list[type[Any]]:
         registry: Registry = cast("Any", codec._unstructure).__self__
         found.update(dict.fromkeys(registry._by_class))
     return list(found)
+
+
+def _at_once(
+    real: Callable[[Job[Any]], Job[Any]],
+) -> Callable[[Job[Any]], Job[Any]]:
+    """Let what nobody waits for be done at once, so that each run makes the same calls."""
+
+    def start(job: Job[Any]) -> Job[Any]:
+        real(job)
+        if not job.is_awaited:
+            job.join(timeout_s=1.0)  # it may wait for what this thread has
+        return job
+
+    return start
 
 
 def _without_killed(

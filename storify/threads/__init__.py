@@ -1,0 +1,50 @@
+"""Who calls, whose turn it is, and where work is done that nothing cuts in half.
+
+Python runs the handlers of signals, and raises KeyboardInterrupt, in the main thread,
+between any two bytecodes. So three things cannot be had from `threading` alone:
+
+* `caller`: a lock belongs to a task, where tasks share a thread (`_caller`);
+* `TurnLock`: a lock that is free when what took it has ended, however it ended; and
+  that refuses at once to wait for itself (`_turns`);
+* `uncut`: what touches the disk runs in a thread of its own, where no signal can end
+  it halfway (`_saver`).
+"""
+
+from storify.threads._async import run_async
+from storify.threads._caller import Caller, caller
+from storify.threads._saver import (
+    Job,
+    finish_all,
+    in_saver,
+    is_given_up,
+    patience,
+    say,
+    uncut,
+)
+from storify.threads._turns import (
+    DeadlockError,
+    Guard,
+    OtherTaskError,
+    Turn,
+    TurnLock,
+    is_finished,
+)
+
+__all__ = [
+    "Caller",
+    "DeadlockError",
+    "Guard",
+    "Job",
+    "OtherTaskError",
+    "Turn",
+    "TurnLock",
+    "caller",
+    "finish_all",
+    "in_saver",
+    "is_finished",
+    "is_given_up",
+    "patience",
+    "run_async",
+    "say",
+    "uncut",
+]

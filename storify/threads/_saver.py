@@ -1,0 +1,323 @@
+"""Threads in which work is done from its begin to its end, whatever happens outside.
+
+::
+
+    the caller's thread           a saver thread
+    uncut(method)(...)
+        a Job, into the queue ──► taken out
+        waits                     the work, as of the caller
+        goes on, or raises   ◄──  the result or the error
+
+Handlers of signals run in the main thread and so does KeyboardInterrupt; so does the
+user's code. Work here is none of the user's: bytes, files, and what is known of them.
+If the wait is cut off, the work still comes to its end. The first interrupt asks work
+that waits for others to give up (`is_given_up`), and waits for its end; a second one
+does not wait any more.
+
+What is said to a log from here would wait for the locks of its handlers, which a
+caller may hold who waits for us. So it is kept, and said by the caller afterwards.
+"""
+
+import os
+import sys
+import threading
+import time
+from _thread import allocate_lock
+from collections import deque
+from collections.abc import Callable
+from functools import partial, wraps
+from operator import call
+from queue import Empty, SimpleQueue
+from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
+
+from storify.threads._caller import Caller, act_for, caller, stop_acting
+
+__all__ = [
+    "Job",
+    "finish_all",
+    "in_saver",
+    "is_given_up",
+    "patience",
+    "say",
+    "uncut",
+]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+#: How long a saver thread waits for more work before it ends.
+_IDLE_S: Final = 10.0
+#: How long work may take that waits for nobody, where there is a limit.
+_GRACE_S: Final = 2.0
+
+
+class _Working(threading.local):
+    """The job that this thread is at."""
+
+    job: "Job[Any] | None" = None
+    patience_s: float | None = None
+
+
+_working = _Working()
+
+
+class Job(Generic[T]):
+    """Work for a saver thread.
+
+    Args:
+        action: The work.
+        who: As whose work it counts; that of the caller unless given.
+        is_awaited: Whether somebody waits for its end.
+    """
+
+    __slots__ = (
+        "_action",
+        "_error",
+        "_on_end",
+        "_result",
+        "_said",
+        "_who",
+        "is_awaited",
+        "is_ended",
+        "is_given_up",
+        "is_started",
+        "until",
+    )
+
+    def __init__(
+        self,
+        action: Callable[[], T],
+        who: Caller | None = None,
+        *,
+        is_awaited: bool = True,
+    ) -> None:
+        self._action: Callable[[], T] | None = action
+        self._who = caller() if who is None else who
+        self._error: BaseException | None = None
+        self._result: T | None = None
+        self._said: deque[tuple[Callable[[str], object], str]] = deque()
+        self._on_end: list[Callable[[], object]] = []
+        self.is_awaited = is_awaited
+        self.is_started = False
+        self.is_ended = False
+        self.is_given_up = False
+        patience_s = _working.patience_s
+        self.until = None if patience_s is None else time.monotonic() + patience_s
+
+    def start(self) -> "Job[T]":
+        """Hand it to a saver thread, or do it at once if there can be none."""
+        if sys.is_finalizing() or not _has_a_saver():
+            self.run()
+            return self
+        # In one step: who comes after an interrupt must know whether it will be done.
+        steps: tuple[Callable[[], object], ...] = (
+            partial(setattr, self, "is_started", True),
+            partial(_jobs.setdefault, self),
+            partial(_queue.put, self),
+        )
+        deque(map(call, steps), 0)
+        return self
+
+    def is_under_way(self) -> bool:
+        """Whether a saver thread does it, or will."""
+        return self.is_started and not self.is_ended
+
+    def run(self) -> None:
+        """Do the work in this thread."""
+        before = _working.job
+        _working.job = self
+        act_for(self._who)
+        try:
+            assert self._action is not None  # noqa: S101 - it runs once
+            self._result = self._action()
+        except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
+            self._error = error
+        finally:
+            self._action = None
+            _working.job = before
+            stop_acting()
+            self._end()
+
+    def _end(self) -> None:
+        self.is_ended = True
+        _jobs.pop(self, None)
+        if not self.is_awaited:
+            self.say()
+        while self._on_end:
+            self._on_end.pop()()
+
+    def fail(self, error: BaseException) -> None:
+        """End it with an error, in a forked child where nobody will do the work."""
+        self._error = error
+        self._end()
+
+    def wait(self) -> T:
+        """Wait for its end; give its result, or raise its error.
+
+        What interrupts the wait is raised when the work has come to its end.
+
+        Raises:
+            TimeoutError: It did not end in the time that the caller has (`patience`).
+        """
+        limit_s = -1.0
+        if self.until is not None:
+            limit_s = max(self.until - time.monotonic(), 0) + _GRACE_S
+        try:
+            self.join(limit_s)
+        except BaseException:
+            self.is_given_up = True
+            self.join(limit_s)
+            raise
+        finally:
+            self.say()
+        if not self.is_ended:
+            self.is_given_up = True
+            msg = f"the disk did not answer for {limit_s:.2g} s"
+            raise TimeoutError(msg)
+        return self.result()
+
+    def join(self, timeout_s: float = -1) -> None:
+        """Wait for its end; not longer than *timeout_s*, if that is given."""
+        bell = allocate_lock()
+        bell.acquire()
+        self._on_end.append(bell.release)
+        if not self.is_ended:
+            bell.acquire(timeout=timeout_s)
+
+    def on_end(self, action: Callable[[], object]) -> None:
+        """Call *action* at its end, in a saver thread, or at once if it has ended."""
+        self._on_end.append(action)
+        if self.is_ended:
+            while self._on_end:
+                self._on_end.pop()()
+
+    def result(self) -> T:
+        """Give the result of work that has ended, or raise its error."""
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # its traceback holds this frame
+        result = cast("T", self._result)
+        self._result = None
+        return result
+
+    def note(self, say: Callable[[str], object], message: str) -> None:
+        """Keep what is to be said when it has ended."""
+        self._said.append((say, message))
+
+    def say(self) -> None:
+        """Say what was kept."""
+        while self._said:
+            say, message = self._said.popleft()
+            say(message)
+
+
+#: What was handed over and has not ended.
+_jobs: dict[Job[Any], None] = {}
+_queue: SimpleQueue[Job[Any]] = SimpleQueue()
+#: One entry for each saver thread that waits for work.
+_idle: deque[None] = deque()
+
+
+def _has_a_saver() -> bool:
+    """Take an idle thread, or start one; False if none can be started."""
+    try:
+        _idle.pop()
+    except IndexError:
+        thread = threading.Thread(target=_work, name="storify-saver", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:  # the interpreter is about to end, or there are too many
+            return False
+    return True
+
+
+def _work() -> None:
+    queue, idle = _queue, _idle
+    while True:
+        try:
+            job = queue.get(timeout=_IDLE_S)
+        except Empty:
+            try:
+                idle.pop()
+            except IndexError:
+                continue  # there is work on its way
+            return
+        job.run()
+        del job
+        idle.append(None)
+
+
+def in_saver() -> bool:
+    """Whether this thread does work that nothing cuts in half."""
+    return _working.job is not None
+
+
+def is_given_up() -> bool:
+    """Whether work that waits for others should end: its caller does not wait on."""
+    job = _working.job
+    if job is None:
+        return False
+    return job.is_given_up or (job.until is not None and time.monotonic() > job.until)
+
+
+class patience:  # noqa: N801 - used as a function
+    """A ``with`` block whose work in saver threads does not wait for others for long.
+
+    Args:
+        seconds: How long.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    def __enter__(self) -> None:
+        _working.patience_s = self._seconds
+
+    def __exit__(self, *_: object) -> None:
+        _working.patience_s = None
+
+
+def say(how: Callable[[str], object], message: str) -> None:
+    """Say something to a log; from a saver thread, when its work has ended."""
+    job = _working.job
+    if job is not None and job.is_awaited:
+        job.note(how, message)
+    else:
+        how(message)
+
+
+def uncut(method: Callable[P, T]) -> Callable[P, T]:
+    """Let the calls of a function run in a saver thread, each as a whole."""
+
+    @wraps(method)
+    def run(*args: P.args, **keywords: P.kwargs) -> T:
+        if _working.job is not None:
+            return method(*args, **keywords)
+        return Job(partial(method, *args, **keywords)).start().wait()
+
+    return run
+
+
+def finish_all(timeout_s: float = -1) -> None:
+    """Wait for all work that was handed over."""
+    for job in list(_jobs):
+        if job.is_under_way():
+            job.join(timeout_s)
+
+
+def _forget_parent() -> None:
+    """Begin anew in a forked child, where none of the threads is."""
+    global _queue, _idle
+    _queue, _idle = SimpleQueue(), deque()
+    jobs = list(_jobs)
+    _jobs.clear()
+    for job in jobs:
+        # Who forked inside of a wait, in a handler, would wait for ever.
+        job.fail(RuntimeError("the process was forked while this work was done"))
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(after_in_child=_forget_parent)
