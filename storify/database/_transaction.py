@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from storify.database._data import Data
 from storify.database._gate import close_gate, open_gate
@@ -35,6 +35,20 @@ __all__ = ["AsyncTransaction", "Transaction", "Transactional"]
 
 D = TypeVar("D")
 T = TypeVar("T")
+
+
+class _Block(NamedTuple):
+    """A block that runs.
+
+    Attributes:
+        root: The root at its entry.
+        savepoints: How many savepoints that had.
+        transaction: What the block holds, if it is there still.
+    """
+
+    root: Root
+    savepoints: int
+    transaction: "weakref.ref[Transaction[Any]]"
 
 
 class Transactional:
@@ -57,11 +71,8 @@ class Transactional:
     def __init__(self, name: str, root: Root) -> None:
         self.name = name
         self.lock = WriteLock(name)
-        #: The roots at the entries of the blocks that run, outer ones first, each
-        #: with the number of savepoints that it had.
-        self._blocks: list[tuple[Root, int]] = []
-        #: The outermost block; it may have been left without a word.
-        self._outermost: weakref.ref[Transaction[Any]] | None = None
+        #: The blocks that run, outer ones first.
+        self._blocks: list[_Block] = []
         #: The dict whose writers wait.
         self._guarded: Data | None = None
         #: What a saver thread does, or did last, for this data.
@@ -115,8 +126,8 @@ class Transactional:
             self.roll_back_to(0)
 
     def _is_inside(self) -> bool:
-        """Whether the outermost block runs."""
-        block = None if self._outermost is None else self._outermost()
+        """Whether the outermost block runs; it may have been left without a word."""
+        block = self._blocks[0].transaction()
         return block is not None and not block.is_left
 
     def ready(self, doing: str) -> None:
@@ -150,9 +161,7 @@ class Transactional:
     def begin_block(self, block: "Transaction[Any]") -> int:
         """Make a savepoint; give how many blocks there are around it."""
         depth = len(self._blocks)
-        if not depth:
-            self._outermost = weakref.ref(block)
-        self._blocks.append((self.root, self.root.depth()))
+        self._blocks.append(_Block(self.root, self.root.depth(), weakref.ref(block)))
         self.root.begin()
         return depth
 
@@ -194,17 +203,16 @@ class Transactional:
 
     def _roll_back_one(self) -> None:
         """Go back by one savepoint, or out of a block that has none left."""
-        root, depth = self._blocks[-1]
-        undo = root.roll_back() if root.depth() > depth else self._leave_block
+        root, savepoints, _ = self._blocks[-1]
+        undo = root.roll_back() if root.depth() > savepoints else self._leave_block
         self.run_uncut(undo)
 
     def _leave_block(self) -> None:
-        root, _ = self._blocks.pop()
-        self.use(root)
+        self.use(self._blocks.pop().root)
 
     def end_block(self, depth: int) -> None:
         """Forget the savepoint of a block; its changes belong to the one around it."""
-        root, savepoints = self._blocks[depth]
+        root, savepoints, _ = self._blocks[depth]
         while root.depth() > savepoints:
             root.release()
         del self._blocks[depth:]
