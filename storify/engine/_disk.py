@@ -15,6 +15,7 @@ import stat
 import sys
 
 __all__ = [
+    "PASSING",
     "Found",
     "NotRegularFileError",
     "append_bytes",
@@ -62,6 +63,10 @@ NO_LINKS = frozenset(
         errno.EOPNOTSUPP,
     }
 )
+
+
+# Errors of the process, not of the file: an older state would be a needless loss.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 
 
 class NotRegularFileError(OSError):

@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from storify.engine import _disk
-from storify.engine._backups import stamp_of
-from storify.engine._journal import Frame, time_of_frame
+from storify.engine._journal import Frame
 from storify.engine._place import Place
 from storify.engine._record import DamagedRecordError, Record, Sum, read_record
 from storify.engine._replay import NO_JOURNAL, Journal, read_journal
@@ -75,7 +74,7 @@ class Reading(NamedTuple):
     def stamp(self) -> str | None:
         """When the state was committed, as in the names of backups."""
         if self.journal.last is not None:
-            return stamp_of(time_of_frame(self.journal.last.time))
+            return self.journal.last.stamp
         known = self.known or self.current
         return None if known is None else known.time
 

@@ -21,10 +21,9 @@ from collections.abc import Sequence
 
 from storify.engine import _disk
 from storify.engine._append import tail_of
-from storify.engine._backups import time_of
 from storify.engine._held import Held
-from storify.engine._history import PASSING, Rebuilt, rebuilds
-from storify.engine._journal import Frame, microseconds
+from storify.engine._history import Rebuilt, rebuilds
+from storify.engine._journal import Frame
 from storify.engine._keep import Keep
 from storify.engine._known import Known
 from storify.engine._reading import Reading, version_after
@@ -68,10 +67,7 @@ def load(held: Held, known: Known, keep: Keep) -> Loaded | None:
 
 def know(known: Known, now: Reading) -> None:
     """Note that a reading is what is on disk; its journal must be whole."""
-    stamp = now.current.time if now.current is not None else ""
-    time = time_of(stamp)
-    tail = tail_of(now, 0 if time is None else microseconds(time))
-    known.at(now.version, now.digest, now.found, tail, ours=False)
+    known.at(now.version, now.digest, now.found, tail_of(now), ours=False)
 
 
 def flat(held: Held, payload: bytes, frames: Sequence[Frame]) -> list[Change]:
@@ -109,7 +105,7 @@ def _take_over(held: Held, now: Reading, main: Main) -> None:
             f"was made"
         )
     if held.writable:
-        held.note(Record(held.new_sum(main), None, now.since))
+        held.note(Record(held.new_sum(now, main), None, now.since))
 
 
 def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
@@ -196,7 +192,7 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
     for found in rebuilds(held, now.since):
         if not isinstance(found, Rebuilt):
             path, err = found
-            if isinstance(err, OSError) and err.errno in PASSING:
+            if isinstance(err, OSError) and err.errno in _disk.PASSING:
                 raise err
             causes.append(f"{path}: {err}")
             continue

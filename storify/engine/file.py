@@ -27,11 +27,11 @@ from datetime import datetime
 from storify.engine import _disk, _history, _recovery, _retire
 from storify.engine._access import Access
 from storify.engine._append import append, ops_of, second_copy
-from storify.engine._backups import stamp_of, time_of
 from storify.engine._held import Held
-from storify.engine._journal import Op, microseconds
+from storify.engine._journal import Op
 from storify.engine._keep import Keep
 from storify.engine._known import Known, Tail
+from storify.engine._moment import moment_of, stamp_of
 from storify.engine._news import changes_since
 from storify.engine._place import stem_of
 from storify.engine._reading import Reading
@@ -235,8 +235,7 @@ class FileEngine:
         self._known.attempt(commit.base, Version(new.digest))
         found, stamp = replace(held, now, new, self.keep)
         version = Version(new.digest)
-        time = time_of(stamp)
-        tail = Tail(time=0 if time is None else microseconds(time))
+        tail = Tail(moment=moment_of(stamp))
         self._known.at(version, new.digest, found, tail, ours=False)
         return version
 
@@ -335,6 +334,7 @@ class FileEngine:
 
         Raises:
             FileNotFoundError: It is not kept: too old, or dropped by the policy.
+            MisdatedError: It is not known which one that is.
             CorruptionError: It is damaged.
         """
         held = self._access.seen()

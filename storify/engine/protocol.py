@@ -235,8 +235,9 @@ class BackupInfo(NamedTuple):
     """An older state, or one that could not be saved.
 
     Attributes:
-        id: Names it in `Engine.read_backup`.
-        time: When the state inside was committed, in UTC; None if unknown.
+        id: Names it in `Engine.read_backup`; later ones sort after.
+        time: When the state inside was committed, in UTC, as the clock said, which
+            may have been wrong; None if unknown.
         size_bytes: What it takes: a whole root, or the change alone.
         kind: ``snapshot`` and ``commit`` were durable once, the second is kept
             as the change that led to it; ``unsaved`` never became the state of
@@ -387,6 +388,8 @@ class Engine(Protocol):
 
         Raises:
             FileNotFoundError: No state that old is kept.
+            MisdatedError: It is not known which one that is: the clock was wrong
+                about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
         """
         ...

@@ -26,7 +26,8 @@ from faults.database import (
 )
 from faults.sampling import sample
 from stand_ins import Log
-from storify.engine import _history, _journal, _reading, _replay
+from storify.engine import _journal, _reading, _replay
+from storify.engine._backups import BackupFolder
 from storify.engine._verdict import Verdict
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
@@ -385,7 +386,7 @@ def without_a_mirror(monkeypatch) -> None:
 
 def without_commits_beside_backups(monkeypatch) -> None:
     """A rotten main file is an older one."""
-    monkeypatch.setattr(_history, "frames_of", lambda _held, _entry: ())
+    monkeypatch.setattr(BackupFolder, "frames", lambda _folder, _entry: ())
 
 
 @pytest.mark.parametrize(
