@@ -213,6 +213,15 @@ class Codec:
         """Encode a key of the root, as `encode_items` does."""
         return self.encode(key, f"${key_step(key)}")
 
+    def spell(self, blob: bytes) -> bytes:
+        """Give a key or value of unknown origin in the bytes that `encode` makes.
+
+        As it is, if it cannot be read or written here.
+        """
+        with suppress(DecodeError, UnstorableError):
+            return self.encode(self.decode(blob))
+        return blob
+
     def encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
         """Encode a root as ``{key bytes: value bytes}``, in order.
 

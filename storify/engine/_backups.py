@@ -189,8 +189,7 @@ class BackupFolder:
         try:
             payload, _ = _disk.read_bytes(self.journal(entry.id))
         except OSError as err:
-            if err.errno in _disk.PASSING:
-                raise
+            _disk.raise_if_passing(err)
             return ()  # it is missing, or as good as that
         found = scan(payload, entry.digest or None)
         if found.head is None or not found.head.base.startswith(entry.digest or "-"):

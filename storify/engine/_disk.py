@@ -15,7 +15,6 @@ import stat
 import sys
 
 __all__ = [
-    "PASSING",
     "Found",
     "NotRegularFileError",
     "append_bytes",
@@ -28,6 +27,7 @@ __all__ = [
     "make_directory",
     "move",
     "put_in_place",
+    "raise_if_passing",
     "read_bytes",
     "remove",
     "remove_directory",
@@ -67,6 +67,12 @@ NO_LINKS = frozenset(
 
 # Errors of the process, not of the file: an older state would be a needless loss.
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+def raise_if_passing(err: Exception) -> None:
+    """Raise an error again that is one of the process, not of the file."""
+    if isinstance(err, OSError) and err.errno in PASSING:
+        raise err
 
 
 class NotRegularFileError(OSError):

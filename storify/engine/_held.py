@@ -65,13 +65,21 @@ class Held(NamedTuple):
 
         Unless that cannot be: the time of a file may be set to anything.
         """
-        last, time = self._last(now.stamp), self.clock().astimezone(UTC)
-        with suppress(OverflowError):
-            written = EPOCH + timedelta(microseconds=main.found.mtime_ns // 1000)
-            earliest = written if last is None else max(written, last.clock)
-            time = min(time, earliest)
-        stamp = stamp_of(*next_moment(last, time))
+        stamp = stamp_of(*self.moment_of_file(self._last(now.stamp), main.found))
         return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
+
+    def moment_of_file(self, last: Moment | None, found: _disk.Found) -> Moment:
+        """When a file was written, after the last commit; right after it, if unknown.
+
+        The time of a file can be set to anything.
+        """
+        now = self.clock().astimezone(UTC)
+        earliest = now if last is None else last.clock
+        with suppress(OverflowError):
+            written = EPOCH + timedelta(microseconds=found.mtime_ns // 1000)
+            if last is None or last.clock < written <= now:
+                earliest = min(written, now)
+        return next_moment(last, earliest)
 
     def next_stamp(self, after: str | None) -> str:
         """The stamp of a new commit, later than that of every state known.
@@ -146,6 +154,23 @@ class Held(NamedTuple):
                 path = self.folder.free_name(self.clock, ".corrupt")
                 _disk.replace_bytes(path, payload, self.place.prefix)
                 self.log.warning(f"the damaged part of the journal is kept as {path!r}")
+
+    def put_journal_away(self, spare: bytes = b"") -> str:
+        """Move a journal that does not count to the backups, durable; give its path.
+
+        Args:
+            spare: What it holds, if there is but its mirror.
+
+        Raises:
+            OSError: It is where it was.
+        """
+        payload = spare
+        with suppress(FileNotFoundError):
+            payload, _ = _disk.read_bytes(self.place.journal)
+        path = self.folder.free_name(self.clock, ".corrupt")
+        _disk.replace_bytes(path, payload, self.place.prefix)
+        self.drop_journal()
+        return path
 
     def drop_journal(self) -> None:
         """Remove the journal and what helps it: its frames count no more.

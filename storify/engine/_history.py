@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
+from storify.engine import _disk
 from storify.engine._backups import Entry
 from storify.engine._held import Held
 from storify.engine._journal import Frame
 from storify.engine._moment import Moment, current_at, moment_of, stamp_of, time_of
 from storify.engine._reading import Reading, version_after
+from storify.engine._record import Sum
 from storify.engine._replay import replay
 from storify.engine._verdict import Main, Verdict
 from storify.engine.protocol import BackupInfo, Version, version_of
@@ -27,10 +29,13 @@ from storify.exceptions import CorruptionError
 
 __all__ = [
     "Rebuilt",
+    "backup_of",
     "backups",
+    "frame_id",
     "leads_to",
     "news_of",
     "rebuilds",
+    "root_with",
     "state_at",
     "state_of",
 ]
@@ -77,13 +82,26 @@ def leads_to(held: Held, version: str) -> bool:
         held: The files.
         version: The state, as a frame of the journal before.
     """
+    return _id_of(held, version) is not None
+
+
+def _id_of(held: Held, version: str) -> str | None:
     digest = version.partition("+")[0]
     for entry in held.folder.entries():
         if entry.digest and digest.startswith(entry.digest):
             frames = held.folder.frames(entry)
-            if version_after(digest, frames[-1] if frames else None) == version:
-                return True
-    return False
+            last = frames[-1] if frames else None
+            if version_after(digest, last) == version:
+                return entry.id if last is None else frame_id(last)
+    return None
+
+
+def backup_of(held: Held, known: Sum) -> str | None:
+    """The id of a backup of the main file as it was; None if there is none."""
+    for entry in held.folder.entries():
+        if entry.digest and known.sha256.startswith(entry.digest):
+            return entry.id
+    return None if known.follows is None else _id_of(held, known.follows)
 
 
 def frame_id(frame: Frame) -> str:
@@ -246,6 +264,26 @@ def state_at(held: Held, now: Reading, time: datetime) -> bytes:
         msg = f"the states between {moments[place].clock} and {newer} are not kept"
         raise FileNotFoundError(2, msg, held.place.link)
     return _state(held, *found)
+
+
+def root_with(held: Held, digest: str) -> bytes | None:
+    """Find a main file as it was, by its sha256; None if no backup gives it.
+
+    Raises:
+        OSError: This process cannot read a backup now.
+    """
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            try:
+                return held.folder.read(entry)
+            except (OSError, CorruptionError) as err:
+                _disk.raise_if_passing(err)
+    for found in rebuilds(held, None):
+        if not isinstance(found, Rebuilt):
+            _disk.raise_if_passing(found[1])
+        elif found.digest == digest:
+            return found.payload
+    return None
 
 
 def rebuilds(

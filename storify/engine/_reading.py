@@ -34,6 +34,8 @@ class Reading(NamedTuple):
         known: The state that it is in, if it is TRUSTED.
         wrong: What is wrong with it otherwise, for messages.
         journal: What was committed since it was written.
+        left: Of a FOREIGN file, the one that it took the place of and the commits in
+            the journal of that; None if there are none.
     """
 
     main: Main | None
@@ -42,6 +44,7 @@ class Reading(NamedTuple):
     known: Sum | None
     wrong: str
     journal: Journal = NO_JOURNAL
+    left: tuple[Sum, Journal] | None = None
 
     @property
     def found(self) -> _disk.Found | None:
@@ -101,11 +104,22 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         if reading.digest:
             journal = read_journal(place.journal, place.mirror, reading.digest)
             reading = reading._replace(journal=journal)
+        if verdict is Verdict.FOREIGN:
+            reading = reading._replace(left=_left(place, record))
         # Between the reads there may have been a commit that wrote the file anew.
         if locked or _unmoved(place, main):
             return reading
     msg = f"cannot load {place.link!r}: it changes all the time; try again"
     raise DatabaseLoadError(msg)
+
+
+def _left(place: Place, record: Record | None) -> tuple[Sum, Journal] | None:
+    """The commits that are left in the journal of another main file of ours."""
+    for known in [] if record is None else record.sums():
+        journal = read_journal(place.journal, place.mirror, known.sha256)
+        if journal.frames:
+            return known, journal
+    return None
 
 
 def _unmoved(place: Place, main: Main | None) -> bool:

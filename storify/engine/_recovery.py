@@ -4,6 +4,7 @@
 
     verdict of `_verdict`        whole               not whole
     TRUSTED                      served              an error, where it is decoded
+    FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
     ROTTEN, LOST                 -                   recovered
 
@@ -14,15 +15,17 @@ damaged file is kept as ``.corrupt``. Where nothing may be written, what could b
 rebuilt is served and the files stay.
 
 A journal that is damaged while the main file is not is healed by its mirror; see
-`_replay`.
+`_replay`. What another program wrote while there was one comes on top of it; see
+`_foreign`.
 """
 
 from collections.abc import Sequence
 
 from storify.engine import _disk
 from storify.engine._append import tail_of
+from storify.engine._foreign import bring_in, seen
 from storify.engine._held import Held
-from storify.engine._history import Rebuilt, rebuilds
+from storify.engine._history import Rebuilt, backup_of, rebuilds
 from storify.engine._journal import Frame
 from storify.engine._keep import Keep
 from storify.engine._known import Known
@@ -46,12 +49,15 @@ def load(held: Held, known: Known, keep: Keep) -> Loaded | None:
         OSError: Something could not be read now.
     """
     now = held.read()
-    main = now.main
     if now.verdict is Verdict.ABSENT:
         return None
+    if now.left is not None:
+        now = _with_edit(held, now)
+    main = now.main
     if main is not None and main.payload is not None:
         if now.verdict is Verdict.TRUSTED:
-            _settle(held, now, main)
+            if now.left is None:
+                _settle(held, now, main)
             return _served(held, known, now, main.payload)
         if now.verdict is not Verdict.ROTTEN:
             try:
@@ -65,9 +71,20 @@ def load(held: Held, known: Known, keep: Keep) -> Loaded | None:
     return recover(held, known, now, keep)
 
 
+def _with_edit(held: Held, now: Reading) -> Reading:
+    """Bring in another program's edit; if that cannot be saved, it is served."""
+    try:
+        return bring_in(held, now)
+    except OSError as err:
+        held.log.warning(f"cannot save {held.place.link!r}: {err}; the next load will")
+        return seen(held, now)
+
+
 def know(known: Known, now: Reading) -> None:
     """Note that a reading is what is on disk; its journal must be whole."""
     known.at(now.version, now.digest, now.found, tail_of(now), ours=False)
+    # The journal of another main file, or one that lacks what is not saved yet.
+    known.shunned = known.shunned or now.left is not None
 
 
 def flat(held: Held, payload: bytes, frames: Sequence[Frame]) -> list[Change]:
@@ -98,13 +115,14 @@ def _settle(held: Held, now: Reading, main: Main) -> None:
 
 def _take_over(held: Held, now: Reading, main: Main) -> None:
     """Note a file that we have not written."""
-    if now.verdict is Verdict.FOREIGN:
+    if now.verdict is Verdict.FOREIGN and now.left is None:
+        before = None if now.current is None else backup_of(held, now.current)
+        where = "no backup has" if before is None else f"backup {before!r} has"
         held.log.warning(
             f"{held.place.link!r} was changed by another program; it can be read "
-            f"and is taken over, the state before it is in the backups if one "
-            f"was made"
+            f"and is taken over; {where} the state before it"
         )
-    if held.writable:
+    if held.writable and now.left is None:
         held.note(Record(held.new_sum(now, main), None, now.since))
 
 
@@ -136,12 +154,7 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
         return now
     for note in journal.notes:
         held.log.warning(f"journal {place.journal!r}: {note}")
-    if journal.harm is Harm.STALE and now.verdict is Verdict.FOREIGN:
-        held.log.warning(
-            f"journal {place.journal!r} belongs to the state before that and is "
-            f"put away"
-        )
-    if not held.writable:
+    if not held.writable or now.left is not None:
         return now
     try:
         _write_mended(held, now, payload)
@@ -154,9 +167,14 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
-        if now.verdict is Verdict.FOREIGN:
-            held.keep_damaged_journal(_disk.read_bytes(place.journal)[0])
-        held.drop_journal()
+        if now.verdict is Verdict.TRUSTED:
+            held.drop_journal()
+            return
+        path = held.put_journal_away()
+        held.log.warning(
+            f"journal {place.journal!r} belongs to another file than that which is "
+            f"there, and is put away as {path!r}"
+        )
     elif journal.harm is Harm.TORN:
         held.keep_damaged_journal(journal.raw[journal.end :])
         if journal.frames:
@@ -192,8 +210,7 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
     for found in rebuilds(held, now.since):
         if not isinstance(found, Rebuilt):
             path, err = found
-            if isinstance(err, OSError) and err.errno in _disk.PASSING:
-                raise err
+            _disk.raise_if_passing(err)
             causes.append(f"{path}: {err}")
             continue
         newest = newest or found

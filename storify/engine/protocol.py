@@ -46,6 +46,7 @@ __all__ = [
     "Sync",
     "Version",
     "apply",
+    "difference",
     "utc_now",
     "version_of",
 ]
@@ -103,6 +104,30 @@ def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes,
     return entries
 
 
+def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
+    """Give the fewest changes that make *new* of *old*, its order included.
+
+    A set key keeps its place and a key that is deleted and set goes last, so
+    what stays in its place is what *new* begins with.
+    """
+    changes: list[Change] = [(key, None) for key in old if key not in new]
+    place = {key: index for index, key in enumerate(old)}
+    reached = -1
+    moving = False
+    for key, value in new.items():
+        at = place.get(key, -1)
+        moving = moving or at < reached or at < 0
+        if not moving:
+            reached = at
+            if old[key] != value:
+                changes.append((key, value))
+            continue
+        if at >= 0:
+            changes.append((key, None))
+        changes.append((key, value))
+    return changes
+
+
 class Format(Protocol):
     """How the bytes of a root are made; the codec is one."""
 
@@ -125,6 +150,13 @@ class Format(Protocol):
 
         Raises:
             ValueError: It is not whole.
+        """
+        ...
+
+    def spell(self, blob: bytes) -> bytes:
+        """Give a key or value of unknown origin in the bytes that we would write.
+
+        As it is, if it cannot be read: only to compare it with another one.
         """
         ...
 
