@@ -8,9 +8,10 @@
     20261123T054100.123456Z.corrupt          a damaged main file, newest 5 kept
     7                                        a numbered backup of release 0.0.11
 
-Where the clock went back, the time is two: see `_moment`. The hash in the name proves the content, so no backup depends on a record. One
-state has one name: backing it up again changes nothing, and so a commit that
-fails many times cannot push good backups out. Other names are never touched.
+Where the clock went back, the time is two: see `_moment`. The hash in the name proves
+the content, so no backup depends on a record. One state has one name: backing it up
+again changes nothing, and so a commit that fails many times cannot push good backups
+out. Other names are never touched.
 """
 
 import contextlib
@@ -24,12 +25,7 @@ from typing import NamedTuple
 from storify.engine import _disk
 from storify.engine._journal import Frame, scan
 from storify.engine._keep import Keep, dropped
-from storify.engine._moment import (
-    STAMP,
-    TICK,
-    stamp_of,
-    time_of,
-)
+from storify.engine._moment import STAMP, moment_of, next_moment, stamp_of, time_of
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
 from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
@@ -233,12 +229,18 @@ class BackupFolder:
             return False
 
     def free_name(self, clock: Clock, suffix: str) -> str:
-        """A path for a new file with a time in its name."""
-        taken = set(_disk.list_names(self.path))
-        time = clock()
-        while f"{stamp_of(time)}{suffix}" in taken:
-            time += TICK
-        return self.file(f"{stamp_of(time)}{suffix}")
+        """A path for a new file with a time in its name, after all others of its kind.
+
+        Whatever the clock says: the newest ones are kept longest.
+        """
+        taken = [
+            moment
+            for name in _disk.list_names(self.path)
+            if name.endswith(suffix)
+            and (moment := moment_of(name.removesuffix(suffix))) is not None
+        ]
+        moment = next_moment(max(taken, default=None), clock())
+        return self.file(f"{stamp_of(*moment)}{suffix}")
 
     def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
         """Give a damaged file a second name here; durable on return.

@@ -34,8 +34,8 @@ class Reading(NamedTuple):
         known: The state that it is in, if it is TRUSTED.
         wrong: What is wrong with it otherwise, for messages.
         journal: What was committed since it was written.
-        left: Of a FOREIGN file, the one that it took the place of and the commits in
-            the journal of that; None if there are none.
+        left: The file that a FOREIGN one took the place of, and the commits in the
+            journal of that; None if there are none. See `_foreign`.
     """
 
     main: Main | None

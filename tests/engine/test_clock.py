@@ -12,7 +12,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults.database import FORMAT, backups, commit, found, journaling, make_engine
+from faults.database import (
+    FORMAT,
+    backups,
+    commit,
+    found,
+    journaling,
+    main,
+    make_engine,
+)
 from stand_ins import Log
 from storify.engine import Commit, FileCatalog, Keep, MemoryCatalog
 from storify.engine._moment import (
@@ -310,6 +318,27 @@ def test_a_folder_of_a_clock_ahead_opens_as_it_is(tmp_path):
     last = FORMAT.decode_root(engine.state_at(now - HOUR - SECOND))
     assert last["generation"] == 18
     assert any("~" in path.name for path in backups(folder).iterdir())
+
+
+def test_what_was_put_aside_last_stays_whatever_the_clock_said(tmp_path):
+    """Of damaged files the newest five are kept."""
+    bench = Bench(
+        lambda clock, log: FileCatalog(
+            tmp_path, root_format=FORMAT, log=log, clock=clock
+        ),
+        Log(),
+    )
+    for number in range(8):
+        bench.put(number)
+        bench.put(f"{number} again")
+        bench.wrong_by = {3: YEAR, 7: -YEAR}.get(number, timedelta())
+        main(tmp_path).write_bytes(b"rot %d" % number)
+        bench.version = bench.engine.load().version
+
+    bench.put("last")
+
+    kept = sorted(backups(tmp_path).glob("*.corrupt"))
+    assert [path.read_bytes() for path in kept] == [b"rot %d" % n for n in range(3, 8)]
 
 
 # The parts
