@@ -154,17 +154,17 @@ class _Edit:
         """What happened, for the log."""
         link, commits = self._held.place.link, _commits(self._journal)
         saved = f"backup {frame_id(self._journal.frames[-1])!r}"
-        if self._put_back:
-            return (
-                f"{link!r} was replaced by another program with an older state, in "
-                f"place of {commits} in its journal too; what these led to is {saved}"
-            )
         told = (
             f"{link!r} was changed by another program; that is brought in on top of "
             f"{commits} in its journal"
         )
         if not self._undone:
             return told
+        if self._put_back:
+            return (
+                f"{link!r} was replaced by another program with an older state, in "
+                f"place of {commits} in its journal too; what these led to is {saved}"
+            )
         named = [repr(key) if key else "the whole list" for key in self._undone]
         more = f" and {len(named) - _SHOWN} more" if len(named) > _SHOWN else ""
         return (

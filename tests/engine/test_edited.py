@@ -359,6 +359,17 @@ def test_the_file_that_the_journal_belongs_to_may_be_put_back(large):
     assert log.warnings == []
 
 
+def test_a_copy_of_the_present_state_undoes_nothing(large):
+    """The journal is folded into it."""
+    made = make_engine(large).backup()
+    shutil.copy(backups(large) / f"{made}.mpack", main(large))
+    log = Log()
+
+    assert found(make_engine(large, log=log)) == 3
+    assert "older" not in log.warnings[0]
+    assert not journal(large).exists()
+
+
 # What cannot be merged
 
 
@@ -381,6 +392,22 @@ def test_without_the_file_of_before_the_edit_counts_and_the_journal_is_kept(larg
     commit(make_engine(large, log=later), 5)
     assert later.warnings == []
     assert found(make_engine(large)) == 5
+
+
+def test_a_reader_leaves_what_cannot_be_merged_as_it_is(large):
+    """It sees the edit, and the log says what is not in it."""
+    old_file(large).unlink()
+    edit(large, tool=1)
+    before = everything(large)
+    log = Log()
+    reader = make_engine(large, readonly=True, log=log)
+
+    assert read(reader) == {**content(1), "tool": 1}
+
+    (line,) = log.warnings
+    assert "2 commits" in line
+    assert everything(large) == before
+    assert reader.backups() == []
 
 
 def test_a_journal_that_cannot_be_kept_is_not_dropped(large):
