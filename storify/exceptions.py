@@ -11,6 +11,7 @@
     ├── DatabaseLockedError          also TimeoutError
     ├── DatabaseReadOnlyError        also PermissionError
     ├── DatabaseOpenError            also RuntimeError: an open database is in the way
+    ├── MisdatedError                also FileNotFoundError: which state, is not known
     ├── TransactionError             also RuntimeError: not inside a transaction
     ├── CheckError                   also TypeError: a value of another type than declared
     ├── DuplicateKeyError            also ValueError: two keys in a unique index
@@ -46,6 +47,7 @@ __all__ = [
     "DuplicateKeynameError",
     "LocatedError",
     "MigrationError",
+    "MisdatedError",
     "ModelError",
     "ModelLoadError",
     "NewerVersionError",
@@ -133,6 +135,13 @@ class DatabaseReadOnlyError(StorifyError, PermissionError):
 
 class DatabaseOpenError(StorifyError, RuntimeError):
     """The database is open in this process, so its files cannot be moved."""
+
+
+class MisdatedError(StorifyError, FileNotFoundError):
+    """It is not known which state was current at a time: the clock was wrong then.
+
+    Each state is there by its id, as `Backups.list` gives it.
+    """
 
 
 class TransactionError(StorifyError, RuntimeError):

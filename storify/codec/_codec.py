@@ -5,6 +5,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
+from functools import cached_property
 from itertools import accumulate, chain, islice
 from struct import unpack
 from typing import Any, Final, TypeVar, cast
@@ -213,6 +214,17 @@ class Codec:
         """Encode a key of the root, as `encode_items` does."""
         return self.encode(key, f"${key_step(key)}")
 
+    def spell(self, blob: bytes) -> bytes:
+        """Give a key or value of unknown origin in the bytes that `encode` makes.
+
+        As it is, if it cannot be read or written. No class has a say in it: what
+        stands for an object is spelled as the data that it is.
+        """
+        plain = self._without_classes
+        with suppress(DecodeError, UnstorableError):
+            return plain.encode(plain.decode(blob))
+        return blob
+
     def encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
         """Encode a root as ``{key bytes: value bytes}``, in order.
 
@@ -399,12 +411,16 @@ class Codec:
         return whole
 
     def check(self, payload: bytes) -> None:
-        """Decode a root of unknown origin to its end.
+        """Decode a root of unknown origin to its end; no code of a class runs.
 
         Raises:
             DecodeError: As `decode_root`.
         """
-        self.decode_root(payload)
+        self._without_classes.decode_root(payload)
+
+    @cached_property
+    def _without_classes(self) -> "Codec":
+        return Codec()
 
     def decode_all(self, blobs: Sequence[bytes]) -> list[Any]:
         """Decode many values, each as `decode` does, at less cost for each.

@@ -524,6 +524,8 @@ class Database(Records[V, K], Generic[V, K]):
 
         Raises:
             FileNotFoundError: No state that old is kept.
+            MisdatedError: It is not known which state that is: the clock was wrong
+                about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
             ValueError: *time* has no time zone.
         """

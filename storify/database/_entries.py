@@ -4,9 +4,9 @@ Everything is compared as bytes: a value is what its encoding is, so 1 is not
 True and a NaN equals itself.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
-from storify.engine import Change, Format, Loaded, apply
+from storify.engine import Change, Format, Loaded, apply, difference
 
 __all__ = ["LIST", "contents", "difference", "entries_of", "whole"]
 
@@ -34,27 +34,3 @@ def contents(changes: Iterable[Change]) -> dict[bytes, bytes | None]:
             del found[key]  # set again: it goes last
         found[key] = value
     return found
-
-
-def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
-    """Give the fewest changes that make *new* of *old*, its order included.
-
-    A set key keeps its place and a key that is deleted and set goes last, so
-    what stays in its place is what *new* begins with.
-    """
-    changes: list[Change] = [(key, None) for key in old if key not in new]
-    place = {key: index for index, key in enumerate(old)}
-    reached = -1
-    moving = False
-    for key, value in new.items():
-        at = place.get(key, -1)
-        moving = moving or at < reached or at < 0
-        if not moving:
-            reached = at
-            if old[key] != value:
-                changes.append((key, value))
-            continue
-        if at >= 0:
-            changes.append((key, None))
-        changes.append((key, value))
-    return changes

@@ -35,6 +35,7 @@ def state_at(session: Session, time: datetime) -> bytes:
     Raises:
         ValueError: *time* has no time zone.
         FileNotFoundError: No state that old is kept.
+        MisdatedError: It is not known which state that is.
     """
     if time.utcoffset() is None:
         msg = (

@@ -88,7 +88,8 @@ class Backups:
     def list(self) -> "list[str]":
         """The ids of all backups, newest first, as a new list.
 
-        An id starts with the time of the state in it; those of release 0.0.11
+        An id starts with the time of the state in it, or, where the clock went
+        back, with one that keeps the order of the commits; those of release 0.0.11
         are numbers (``"7"``) and come after. Files that are no backups are
         passed over.
         """
@@ -147,6 +148,7 @@ class Backups:
 
         Raises:
             FileNotFoundError: There is no such backup, no state that old.
+            MisdatedError: As `Database.at`.
             CorruptionError: That state is damaged; others may be good.
             KeyError: One of *keys* is neither in that state nor in the present.
             TypeError: *keys* were given, and a root is a list.
@@ -166,6 +168,7 @@ class Backups:
 
         Raises:
             FileNotFoundError: There is no such backup, no state that old.
+            MisdatedError: As `Database.at`.
             CorruptionError: That state is damaged.
             UnstorableError: A live value could not be saved.
             ValueError: A datetime without a time zone.

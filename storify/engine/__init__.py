@@ -26,6 +26,7 @@ from storify.engine.protocol import (
     Sync,
     Version,
     apply,
+    difference,
     version_of,
 )
 
@@ -52,6 +53,7 @@ __all__ = [
     "Version",
     "apply",
     "check_name",
+    "difference",
     "open_catalog",
     "version_of",
 ]

@@ -19,9 +19,10 @@ from collections.abc import Sequence
 from storify.engine import _disk
 from storify.engine._held import Held
 from storify.engine._history import leads_to
-from storify.engine._journal import Op, commit_frame, head_frame, microseconds
+from storify.engine._journal import Op, commit_frame, head_frame
 from storify.engine._keep import Keep
 from storify.engine._known import Known, Tail
+from storify.engine._moment import moment_of
 from storify.engine._reading import Reading
 from storify.engine._splice import SPLICED_FROM_BYTES, splice
 from storify.engine._verdict import Verdict
@@ -34,12 +35,12 @@ _CRC_AT = 2
 _CRC_END = 6
 
 
-def tail_of(now: Reading, default_time: int) -> Tail:
+def tail_of(now: Reading) -> Tail:
     """Where the next frame goes, after a journal that was read and is whole."""
     found, last = now.journal.found, now.journal.last
     if found is None or last is None:
-        return Tail(found, time=default_time)
-    return Tail(found, found.size, last.seq, last.time, last.durable)
+        return Tail(found, moment=moment_of(now.stamp or ""))
+    return Tail(found, found.size, last.seq, last.moment, last.durable)
 
 
 def ops_of(commit: Commit) -> list[Op]:
@@ -71,11 +72,11 @@ def append(
         OSError: Nothing was acknowledged; the journal is not to be used again.
     """
     place, tail = held.place, known.tail
-    time = max(microseconds(held.clock()), tail.time + 1)
+    moment = held.next_moment(tail.moment)
     frame = commit_frame(
         known.digest,
         tail.seq + 1,
-        time,
+        moment,
         ops,
         durable=sync,
         after_sync=tail.all_synced,
@@ -97,7 +98,7 @@ def append(
         found,
         tail.size + len(payload),
         tail.seq + 1,
-        time,
+        moment,
         sync or not tail.size,
     )
     _mirror(held, tail.size, payload)

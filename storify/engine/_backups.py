@@ -8,59 +8,38 @@
     20261123T054100.123456Z.corrupt          a damaged main file, newest 5 kept
     7                                        a numbered backup of release 0.0.11
 
-The hash in the name proves the content, so no backup depends on a record. One
-state has one name: backing it up again changes nothing, and so a commit that
-fails many times cannot push good backups out. Other names are never touched.
+Where the clock went back, the time is two: see `_moment`. The hash in the name proves
+the content, so no backup depends on a record. One state has one name: backing it up
+again changes nothing, and so a commit that fails many times cannot push good backups
+out. Other names are never touched.
 """
 
 import contextlib
 import os
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple
 
 from storify.engine import _disk
+from storify.engine._journal import Frame, scan
 from storify.engine._keep import Keep, dropped
+from storify.engine._moment import STAMP, moment_of, next_moment, stamp_of, time_of
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
 from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
 
-__all__ = ["BackupFolder", "Entry", "stamp_of", "time_of"]
+__all__ = ["BackupFolder", "Entry"]
 
-STAMP = r"\d{8}T\d{6}\.\d{6}Z"
 SNAPSHOT = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.mpack", re.ASCII)
 JOURNAL_SUFFIX = ".journal"
 JOURNAL = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.journal", re.ASCII)
 UNSAVED = re.compile(rf"({STAMP})\.unsaved\.mpack", re.ASCII)
 CORRUPT = re.compile(rf"({STAMP})\.corrupt", re.ASCII)
 LEGACY = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
-# By hand: strptime is slow, and imports a module at its first call.
-TIME = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{6})Z", re.ASCII)
-
 HASH_DIGITS = 32
 CORRUPT_KEPT = 5
-TICK = timedelta(microseconds=1)
-
-
-def stamp_of(time: datetime) -> str:
-    """A time as it stands in names: UTC, fixed width, so that text order is right."""
-    # strftime would drop the zeros of years before 1000 on some systems.
-    utc = time.astimezone(UTC)
-    return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"
-
-
-def time_of(stamp: str) -> datetime | None:
-    """The time in a name; None for digits that are no time."""
-    match = TIME.fullmatch(stamp)
-    if match is None:
-        return None
-    year, month, day, hour, minute, second, microsecond = map(int, match.groups())
-    try:
-        return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
-    except ValueError:
-        return None
 
 
 class Entry(NamedTuple):
@@ -70,7 +49,7 @@ class Entry(NamedTuple):
         name: Of the file.
         kind: What it is.
         digest: Start of the hash that it must have; empty if none is known.
-        stamp: Time in its name; empty for legacy ones.
+        stamp: When it was committed, as in its name; empty for legacy ones.
         number: Of a legacy backup, else 0.
     """
 
@@ -192,21 +171,27 @@ class BackupFolder:
             if entry.kind != "unsaved" and (since is None or entry.stamp >= since):
                 yield entry
 
-    def next_stamp(self, clock: Clock, after: str | None) -> str:
-        """The time of a new commit: now, but later than every state known.
+    def newest(self) -> Entry | None:
+        """The newest state that is kept whole and has a time."""
+        kept = (entry for entry in self.entries() if entry.kind == "snapshot")
+        return next(kept, None)
 
-        A clock that stands still or goes back must not change their order.
+    def frames(self, entry: Entry) -> tuple[Frame, ...]:
+        """The commits kept beside a backup, as far as they are whole.
+
+        Raises:
+            OSError: This process cannot read them now.
         """
-        stamps = [entry.stamp for entry in self.entries() if entry.stamp]
-        newest = max([*stamps, after or ""])
-        now = stamp_of(clock())
-        if now > newest:
-            return now
-        time = time_of(newest)
-        # A state at the end of time cannot be topped; it does not happen by itself.
-        if time is None or time > datetime.max.replace(tzinfo=UTC) - TICK:
-            return now
-        return stamp_of(time + TICK)
+        try:
+            payload, _ = _disk.read_bytes(self.journal(entry.id))
+        except OSError as err:
+            _disk.raise_if_passing(err)
+            return ()  # it is missing, or as good as that
+        found = scan(payload, entry.digest or None)
+        if found.head is None or not found.head.base.startswith(entry.digest or "-"):
+            return ()
+        numbered = enumerate(found.frames, 1)
+        return tuple(frame for at, frame in numbered if frame.seq == at)
 
     def keep(
         self, source: str, payload: bytes, stamp: str, *, link: bool
@@ -244,12 +229,18 @@ class BackupFolder:
             return False
 
     def free_name(self, clock: Clock, suffix: str) -> str:
-        """A path for a new file with a time in its name."""
-        taken = set(_disk.list_names(self.path))
-        time = clock()
-        while f"{stamp_of(time)}{suffix}" in taken:
-            time += TICK
-        return self.file(f"{stamp_of(time)}{suffix}")
+        """A path for a new file with a time in its name, after all others of its kind.
+
+        Whatever the clock says: the newest ones are kept longest.
+        """
+        taken = [
+            moment
+            for name in _disk.list_names(self.path)
+            if name.endswith(suffix)
+            and (moment := moment_of(name.removesuffix(suffix))) is not None
+        ]
+        moment = next_moment(max(taken, default=None), clock())
+        return self.file(f"{stamp_of(*moment)}{suffix}")
 
     def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
         """Give a damaged file a second name here; durable on return.
@@ -271,18 +262,17 @@ class BackupFolder:
         _disk.sync_directory(self.path)
         return path
 
-    def prune(self, keep: Keep, good: str | None) -> None:
+    def prune(self, keep: Keep, good: str | None, now: datetime) -> None:
         """Delete the snapshots that a policy drops, and old damaged files.
 
         Args:
             keep: Which ones stay; at least the newest good one does.
             good: The id of one that was verified just now.
+            now: What the clock says.
         """
         entries = [entry for entry in self.entries() if entry.kind != "unsaved"]
-        excess = [
-            entries[place]
-            for place in dropped([time_of(entry.stamp) for entry in entries], keep)
-        ]
+        times = [time_of(entry.stamp) for entry in entries]
+        excess = [entries[place] for place in dropped(times, keep, now)]
         stay = [entry for entry in entries if entry not in excess]
         if excess and good not in {entry.id for entry in stay}:
             excess = self._without_newest_good(stay, excess)

@@ -29,6 +29,7 @@ __all__ = [
     "make_directory",
     "move",
     "put_in_place",
+    "raise_if_passing",
     "read_bytes",
     "remove",
     "remove_directory",
@@ -64,6 +65,16 @@ NO_LINKS = frozenset(
         errno.EOPNOTSUPP,
     }
 )
+
+
+# Errors of the process, not of the file: an older state would be a needless loss.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+def raise_if_passing(err: Exception) -> None:
+    """Raise an error again that is one of the process, not of the file."""
+    if isinstance(err, OSError) and err.errno in PASSING:
+        raise err
 
 
 class NotRegularFileError(OSError):

@@ -7,13 +7,20 @@ more frame) and `_retire` (putting it away); what they share is here.
 import errno
 import os
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.engine._backups import BackupFolder
 from storify.engine._keep import Keep
+from storify.engine._moment import (
+    Moment,
+    moment_of,
+    next_moment,
+    stamp_of,
+    went_back,
+)
 from storify.engine._place import Place
 from storify.engine._reading import Reading, read_state
 from storify.engine._record import Record, Sum, write_record
@@ -51,18 +58,61 @@ class Held(NamedTuple):
 
     def sum_of(self, now: Reading, main: Main) -> Sum:
         """What is known of a state, or what can be if we have not seen its commit."""
-        return now.known or self.new_sum(main)
+        return now.known or self.new_sum(now, main)
 
-    def new_sum(self, main: Main) -> Sum:
-        """The sum of a state whose commit we have not seen; its file's time counts."""
-        seconds, nanoseconds = divmod(main.found.mtime_ns, 10**9)
-        microseconds = nanoseconds // 1000
-        try:
-            time = EPOCH + timedelta(seconds=seconds, microseconds=microseconds)
-        except OverflowError:
-            time = EPOCH
-        stamp = self.folder.next_stamp(lambda: time, None)
+    def new_sum(self, now: Reading, main: Main) -> Sum:
+        """The sum of a state whose commit we have not seen; its file's time counts.
+
+        Unless that cannot be: the time of a file may be set to anything.
+        """
+        stamp = stamp_of(*self.moment_of_file(self._last(now.stamp), main.found))
         return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
+
+    def moment_of_file(self, last: Moment | None, found: _disk.Found) -> Moment:
+        """When a file was written, after the last commit; right after it, if unknown.
+
+        The time of a file can be set to anything.
+        """
+        now = self.clock().astimezone(UTC)
+        earliest = now if last is None else last.clock
+        with suppress(OverflowError):
+            written = EPOCH + timedelta(microseconds=found.mtime_ns // 1000)
+            if last is None or last.clock < written <= now:
+                earliest = min(written, now)
+        return next_moment(last, earliest)
+
+    def next_stamp(self, after: str | None) -> str:
+        """The stamp of a new commit, later than that of every state known.
+
+        Args:
+            after: That of the present state; None if there is none.
+        """
+        return stamp_of(*self.next_moment(self._last(after)))
+
+    def next_moment(self, last: Moment | None) -> Moment:
+        """The moment of a new commit after the last one; a clock set back is told."""
+        now = self.clock().astimezone(UTC)
+        if last is not None and went_back(last, now):
+            self.log.warning(
+                f"the clock was set back: it says {now:%Y-%m-%d %H:%M:%S} UTC, the "
+                f"last state of {self.place.link!r} is of "
+                f"{last.clock:%Y-%m-%d %H:%M:%S}; see that it is right now; states of "
+                f"the time in between may be found by their ids alone, which "
+                f"db.backups.list gives"
+            )
+        return next_moment(last, now)
+
+    def _last(self, after: str | None) -> Moment | None:
+        newest = self.folder.newest()
+        last = moment_of(after or "")
+        if newest is None:
+            return last
+        # A database that was destroyed may have had more commits than backups.
+        frames = self.folder.frames(newest) if last is None else ()
+        before = frames[-1].moment if frames else moment_of(newest.stamp)
+        if last is None or before is None:
+            return last or before
+        return last._replace(order=max(last.order, before.order))
 
     def note(self, record: Record) -> None:
         """Write the record if possible; the data are safe without it.
@@ -105,6 +155,23 @@ class Held(NamedTuple):
                 _disk.replace_bytes(path, payload, self.place.prefix)
                 self.log.warning(f"the damaged part of the journal is kept as {path!r}")
 
+    def put_journal_away(self, spare: bytes = b"") -> str:
+        """Move a journal that does not count to the backups, durable; give its path.
+
+        Args:
+            spare: What it holds, if there is but its mirror.
+
+        Raises:
+            OSError: It is where it was.
+        """
+        payload = spare
+        with suppress(FileNotFoundError):
+            payload, _ = _disk.read_bytes(self.place.journal)
+        path = self.folder.free_name(self.clock, ".corrupt")
+        _disk.replace_bytes(path, payload, self.place.prefix)
+        self.drop_journal()
+        return path
+
     def drop_journal(self) -> None:
         """Remove the journal and what helps it: its frames count no more.
 
@@ -130,7 +197,7 @@ class Held(NamedTuple):
     def prune(self, keep: Keep, good: str | None) -> None:
         """Delete old backups if possible; see `BackupFolder.prune`."""
         with self.or_warn("prune the backups of"):
-            self.folder.prune(keep, good)
+            self.folder.prune(keep, good, self.clock())
 
     def sweep(self) -> None:
         """Remove what a crash left, if possible; see `Place.sweep`."""

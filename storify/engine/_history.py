@@ -11,37 +11,36 @@ state that was ever acknowledged is found by its time, as long as the policy kee
 the backup before it.
 """
 
-import errno
 from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
 from storify.engine import _disk
-from storify.engine._backups import Entry, stamp_of, time_of
+from storify.engine._backups import Entry
 from storify.engine._held import Held
-from storify.engine._journal import Frame, scan, time_of_frame
+from storify.engine._journal import Frame
+from storify.engine._moment import Moment, current_at, moment_of, stamp_of, time_of
 from storify.engine._reading import Reading, version_after
+from storify.engine._record import Sum
 from storify.engine._replay import replay
 from storify.engine._verdict import Main, Verdict
 from storify.engine.protocol import BackupInfo, Version, version_of
 from storify.exceptions import CorruptionError
 
 __all__ = [
-    "PASSING",
     "Rebuilt",
+    "backup_of",
     "backups",
-    "frames_of",
+    "frame_id",
     "leads_to",
     "news_of",
     "rebuilds",
+    "root_with",
     "state_at",
     "state_of",
 ]
 
 SHORT_DIGITS = 32
-
-# Errors of the process, not of the file: an older state would be a needless loss.
-PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
 
 
 class _Epoch(NamedTuple):
@@ -76,25 +75,6 @@ class Rebuilt(NamedTuple):
     path: str
 
 
-def frames_of(held: Held, entry: Entry) -> tuple[Frame, ...]:
-    """The commits kept beside a backup, as far as they are whole.
-
-    Raises:
-        OSError: This process cannot read them now.
-    """
-    try:
-        payload, _ = _disk.read_bytes(held.folder.journal(entry.id))
-    except OSError as err:
-        if err.errno in PASSING:
-            raise
-        return ()  # it is missing, or as good as that
-    found = scan(payload, entry.digest or None)
-    if found.head is None or not found.head.base.startswith(entry.digest or "-"):
-        return ()
-    unbroken = [frame for at, frame in enumerate(found.frames, 1) if frame.seq == at]
-    return tuple(unbroken)
-
-
 def leads_to(held: Held, version: str) -> bool:
     """Whether a backup and the commits beside it give a state, by their names.
 
@@ -102,18 +82,31 @@ def leads_to(held: Held, version: str) -> bool:
         held: The files.
         version: The state, as a frame of the journal before.
     """
+    return _id_of(held, version) is not None
+
+
+def _id_of(held: Held, version: str) -> str | None:
     digest = version.partition("+")[0]
     for entry in held.folder.entries():
         if entry.digest and digest.startswith(entry.digest):
-            frames = frames_of(held, entry)
-            if version_after(digest, frames[-1] if frames else None) == version:
-                return True
-    return False
+            frames = held.folder.frames(entry)
+            last = frames[-1] if frames else None
+            if version_after(digest, last) == version:
+                return entry.id if last is None else frame_id(last)
+    return None
+
+
+def backup_of(held: Held, known: Sum) -> str | None:
+    """The id of a backup of the main file as it was; None if there is none."""
+    for entry in held.folder.entries():
+        if entry.digest and known.sha256.startswith(entry.digest):
+            return entry.id
+    return None if known.follows is None else _id_of(held, known.follows)
 
 
 def frame_id(frame: Frame) -> str:
     """The id of the state after a commit."""
-    return f"{stamp_of(time_of_frame(frame.time))}-{frame.crc:08x}"
+    return f"{frame.stamp}-{frame.crc:08x}"
 
 
 def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
@@ -130,7 +123,7 @@ def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
     for entry in held.folder.entries():
         # A copy of the main file is no other state than it.
         if entry.kind == "snapshot" and entry.id != own:
-            yield _Epoch(entry.stamp, entry, None, frames_of(held, entry))
+            yield _Epoch(entry.stamp, entry, None, held.folder.frames(entry))
 
 
 def backups(held: Held, now: Reading) -> list[BackupInfo]:
@@ -149,10 +142,9 @@ def backups(held: Held, now: Reading) -> list[BackupInfo]:
                 ),
             )
         for frame in epoch.frames:
-            stamp = stamp_of(time_of_frame(frame.time))
             # The last commit before a backup is that backup.
-            if stamp not in whole and stamp != present:
-                time = time_of_frame(frame.time)
+            if frame.stamp not in whole and frame.stamp != present:
+                time = frame.moment.clock
                 made = BackupInfo(frame_id(frame), time, len(frame.raw), "commit")
                 infos.setdefault(made.id, made)
     return sorted(infos.values(), key=_age, reverse=True)
@@ -224,36 +216,74 @@ def state_of(held: Held, now: Reading, backup_id: str) -> bytes:
     return _state(held, *_find(held, now, backup_id))
 
 
+class _Point(NamedTuple):
+    """A state by its place in an epoch.
+
+    Attributes:
+        epoch: The epoch.
+        commits: How many of its commits lead there.
+    """
+
+    epoch: _Epoch
+    commits: int
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the commit after it is kept in this epoch."""
+        return self.commits < len(self.epoch.frames)
+
+
 def state_at(held: Held, now: Reading, time: datetime) -> bytes:
     """The whole root that was committed last at or before *time*.
 
     Raises:
         FileNotFoundError: It is not kept: too old, or dropped by the policy.
+        MisdatedError: It is not known which one that is.
         CorruptionError: It is damaged.
     """
-    wanted = stamp_of(time)
-    best: tuple[str, bool, _Epoch, int] | None = None
-    newer: str | None = None
+    points: dict[Moment, _Point] = {}
     for epoch in _epochs(held, now):
-        if epoch.stamp > wanted:
-            newer = min(newer or epoch.stamp, epoch.stamp)
-            continue
-        stamps = [stamp_of(time_of_frame(frame.time)) for frame in epoch.frames]
-        count = sum(stamp <= wanted for stamp in stamps)
-        reached = stamps[count - 1] if count else epoch.stamp
-        # A copy made by hand stands between the commits of a longer epoch.
-        if best is None or (reached, count < len(stamps)) > best[:2]:
-            best = reached, count < len(stamps), epoch, count
-    if best is None:
-        msg = f"no state as old as {wanted} is kept"
+        first = moment_of(epoch.stamp)
+        moments = [] if first is None else [first, *(f.moment for f in epoch.frames)]
+        for count, moment in enumerate(moments):
+            point = _Point(epoch, count)
+            # A copy made by hand stands between the commits of a longer epoch.
+            if moment not in points or point.goes_on:
+                points[moment] = point
+    moments = sorted(points)
+    place = current_at(moments, time, held.clock())
+    if place is None:
+        msg = f"no state as old as {time} is kept"
         raise FileNotFoundError(2, msg, held.place.link)
-    reached, goes_on, epoch, count = best
+    found = points[moments[place]]
+    newer = stamp_of(*moments[place + 1]) if place + 1 < len(moments) else None
     # What comes after the last commit of an epoch is the next one, or there were
     # more that are not kept; but a database that was destroyed had no more.
-    if not (goes_on or newer in {None, now.since} or reached == wanted):
-        msg = f"the states between {reached} and {newer} are not kept"
+    goes_on = found.goes_on or newer in {None, now.since}
+    if not goes_on and moments[place].clock != time:
+        msg = f"the states between {moments[place].clock} and {newer} are not kept"
         raise FileNotFoundError(2, msg, held.place.link)
-    return _state(held, epoch, count)
+    return _state(held, *found)
+
+
+def root_with(held: Held, digest: str) -> bytes | None:
+    """Find a main file as it was, by its sha256; None if no backup gives it.
+
+    Raises:
+        OSError: This process cannot read a backup now.
+    """
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            try:
+                return held.folder.read(entry)
+            except (OSError, CorruptionError) as err:
+                _disk.raise_if_passing(err)
+    for found in rebuilds(held, None):
+        if not isinstance(found, Rebuilt):
+            _disk.raise_if_passing(found[1])
+        elif found.digest == digest:
+            return found.payload
+    return None
 
 
 def rebuilds(
@@ -273,13 +303,13 @@ def rebuilds(
         except (OSError, ValueError, CorruptionError) as err:
             yield path, err
             continue
-        frames = frames_of(held, entry) if entry.digest else ()
+        frames = held.folder.frames(entry) if entry.digest else ()
         stamp = entry.stamp or None
         if frames:
             entries, notes = replay(entries, frames)
             after = held.root_format.join(entries)
             if not notes:
-                stamp = stamp_of(time_of_frame(frames[-1].time))
+                stamp = frames[-1].stamp
                 yield Rebuilt(after, str(version_of(after)), stamp, path)
                 continue
         yield Rebuilt(payload, str(version_of(payload)), stamp, path)
@@ -301,7 +331,7 @@ def news_of(held: Held, version: Version, follows: str) -> list[Frame] | None:
         return None  # or it came back to a state before this one
     for entry in held.folder.entries():
         if entry.digest and digest.startswith(entry.digest):
-            frames = frames_of(held, entry)
+            frames = held.folder.frames(entry)
             known = {version_after(digest, frame) for frame in (None, *frames)}
             if len(frames) >= end and follows in known and version in known:
                 return list(frames[seq:end])

@@ -6,13 +6,14 @@
     frame := 93 ce CRC32 cf SEQ c6 LENGTH BODY   a MessagePack array
              [crc, seq, bin(body)]; the crc is that of all bytes after it
     body of frame 0  := "storify1" sha256-of-base
-    body of frame n  := base[8] time[8] flags[1] op op ...
+    body of frame n  := base[8] time[8] flags[1] clock[8]? op op ...
     op  := kind[1] key-size[4] value-size[4] key value
 
 All numbers are big-endian. ``base`` is the first 8 bytes of the hash of the main
 file that the frames apply to, and to no other (I3); ``time`` is the time of the
-commit in microseconds since 1970. Ops: 0 sets a key, 1 deletes it, 2 splices its
-value (`_splice`).
+commit in microseconds since 1970, and ``clock``, with flag 4, what the clock said if
+that is another one (`_moment`). Ops: 0 sets a key, 1 deletes it, 2 splices its value
+(`_splice`).
 
 A frame is appended whole and synced before it is acknowledged. So a frame that
 is not whole is the last one, torn by a crash, or it has rotted. The flags tell
@@ -28,6 +29,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from storify.engine._moment import Moment, stamp_of
 from storify.engine._splice import Splice
 from storify.engine.protocol import Change
 
@@ -39,9 +41,7 @@ __all__ = [
     "commit_frame",
     "head_frame",
     "keys_in",
-    "microseconds",
     "scan",
-    "time_of_frame",
 ]
 
 _HEAD: Final = struct.Struct(">BBIBQBI")
@@ -49,6 +49,7 @@ _CRC: Final = struct.Struct(">I")
 _CHECKED_FROM: Final = 6
 """The crc is that of all that follows it: sequence number, length and body."""
 _PREFIX: Final = struct.Struct(">8sQB")
+_CLOCK: Final = struct.Struct(">q")
 _OP: Final = struct.Struct(">BII")
 _MAGIC: Final = b"storify1"
 _MARKS: Final = (0x93, 0xCE, 0xCF, 0xC6)
@@ -56,7 +57,7 @@ _LOOKS_LIKE_A_FRAME: Final = re.compile(rb"\x93\xce.{4}\xcf.{8}\xc6", re.DOTALL)
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 SET, DELETE, SPLICE = 0, 1, 2
-DURABLE, AFTER_SYNC = 1, 2
+DURABLE, AFTER_SYNC, CLOCK = 1, 2, 4
 BASE_BYTES: Final = 8
 
 Op = tuple[bytes, bytes | Splice | None]
@@ -81,7 +82,7 @@ class Frame(NamedTuple):
     Attributes:
         seq: 1 for the first commit of the journal.
         crc: Of the frame; with the number it names the commit.
-        time: When it was committed, in microseconds since 1970.
+        moment: When it was committed.
         durable: Whether it was synced before anything came after it.
         after_sync: Whether all before it was durable when it was written.
         ops: What it changes, in order.
@@ -90,11 +91,16 @@ class Frame(NamedTuple):
 
     seq: int
     crc: int
-    time: int
+    moment: Moment
     durable: bool
     after_sync: bool
     ops: tuple[Op, ...]
     raw: bytes
+
+    @property
+    def stamp(self) -> str:
+        """The moment as it stands in names."""
+        return stamp_of(*self.moment)
 
     def changes(self, stored: "dict[bytes, bytes]") -> list[Change]:
         """Give the changes with whole values.
@@ -139,15 +145,15 @@ class Scan(NamedTuple):
         return self.head is not None and self.end == self.size
 
 
-def microseconds(time: datetime) -> int:
-    """Microseconds since 1970, as frames hold them."""
+def _microseconds(time: datetime) -> int:
+    """Microseconds since 1970."""
     return (time - _EPOCH) // timedelta(microseconds=1)
 
 
-def time_of_frame(time: int) -> datetime:
-    """The inverse of `microseconds`; the end of time for what is past it."""
+def _time(microseconds: int) -> datetime:
+    """The inverse; the end of time for what is past it."""
     try:
-        return _EPOCH + timedelta(microseconds=time)
+        return _EPOCH + timedelta(microseconds=microseconds)
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 
@@ -167,7 +173,7 @@ def head_frame(base: str) -> bytes:
 def commit_frame(
     base: str,
     seq: int,
-    time: int,
+    moment: Moment,
     ops: Iterable[Op],
     *,
     durable: bool,
@@ -178,8 +184,11 @@ def commit_frame(
     Raises:
         OverflowError: A value is 4 GiB or larger.
     """
-    flags = DURABLE * durable | AFTER_SYNC * after_sync
-    parts = [_PREFIX.pack(bytes.fromhex(base[: 2 * BASE_BYTES]), time, flags)]
+    order, clock = map(_microseconds, moment)
+    flags = DURABLE * durable | AFTER_SYNC * after_sync | CLOCK * (clock != order)
+    parts = [_PREFIX.pack(bytes.fromhex(base[: 2 * BASE_BYTES]), order, flags)]
+    if clock != order:
+        parts.append(_CLOCK.pack(clock))
     for key, value in ops:
         if value is None:
             kind, data = DELETE, b""
@@ -222,8 +231,7 @@ def _parse_head(payload: bytes) -> Head | None:
     return Head(body[len(_MAGIC) :].hex(), _HEAD.size + len(body))
 
 
-def _parse_ops(body: bytes) -> Iterator[Op]:
-    at = _PREFIX.size
+def _parse_ops(body: bytes, at: int) -> Iterator[Op]:
     while at < len(body):
         if len(body) - at < _OP.size:
             msg = "an op is cut short"
@@ -242,6 +250,11 @@ def _parse_ops(body: bytes) -> Iterator[Op]:
         at = end
 
 
+def _ops_at(flags: int) -> int:
+    """Where the ops of a body begin."""
+    return _PREFIX.size + _CLOCK.size * bool(flags & CLOCK)
+
+
 def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
     found = _read_at(payload, at)
     if found is None:
@@ -249,16 +262,18 @@ def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
     seq, crc, body = found
     if len(body) < _PREFIX.size or not seq:
         return None
-    named, time, flags = _PREFIX.unpack_from(body)
+    named, order, flags = _PREFIX.unpack_from(body)
     if named != base:
         return None  # of an older journal, in a file that was written over
     try:
-        ops = tuple(_parse_ops(body))
-    except ValueError:
+        clock = _CLOCK.unpack_from(body, _PREFIX.size)[0] if flags & CLOCK else order
+        ops = tuple(_parse_ops(body, _ops_at(flags)))
+    except (ValueError, struct.error):
         return None
     raw = payload[at : at + _HEAD.size + len(body)]
     durable, after_sync = bool(flags & DURABLE), bool(flags & AFTER_SYNC)
-    return Frame(seq, crc, time, durable, after_sync, ops, raw)
+    moment = Moment(_time(order), _time(clock))
+    return Frame(seq, crc, moment, durable, after_sync, ops, raw)
 
 
 def scan(payload: bytes, base: str | None = None, *, after: int = 0) -> Scan:
@@ -303,7 +318,8 @@ def keys_in(payload: bytes) -> list[bytes]:
         payload: The bytes between two whole frames.
     """
     keys: list[bytes] = []
-    at = _HEAD.size + _PREFIX.size
+    flags = payload[_HEAD.size + _PREFIX.size - 1 : _HEAD.size + _PREFIX.size]
+    at = _HEAD.size + _ops_at(flags[0] if flags else 0)
     while len(payload) - at >= _OP.size:
         kind, key_size, value_size = _OP.unpack_from(payload, at)
         at += _OP.size

@@ -1,7 +1,16 @@
-"""Which older states are kept: the last ones, then one an hour, one a day."""
+"""Which older states are kept: the last ones, then one an hour, one a day.
+
+Hours and days are those that the clock showed, in the order of the commits. It may
+have been wrong: what it showed in between two hours that are in order, and is not
+between them itself, is no hour of its own, and takes the place of none::
+
+    10 h   11 h   (2036)   12 h   13 h
+    14 h   15 h   (1970)   16 h   17 h
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from itertools import groupby, takewhile
 from typing import NamedTuple
 
 __all__ = ["Keep", "dropped"]
@@ -50,22 +59,42 @@ def _day(time: datetime) -> str:
     return f"{time.astimezone(UTC):%Y%m%d}"
 
 
-def dropped(times: Sequence[datetime | None], keep: Keep) -> list[int]:
+def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list[int]:
     """Give which states go, by their place in *times*, newest first.
 
     A state without a time counts for the last ones alone. The first stays always.
+
+    Args:
+        times: What the clock said at the commits.
+        keep: The policy.
+        now: What it says.
     """
-    stay = set(range(max(keep.last, 1)))
+    stay: set[int] = set()
+    dated = list(takewhile(lambda time: time is not None, times))
     rules: list[tuple[int, Callable[[datetime], str]]] = [
         (keep.hourly, _hour),
         (keep.daily, _day),
     ]
     for count, period in rules:
-        seen: set[str] = set()
-        for place, time in enumerate(times):
-            if time is None or len(seen) >= count:
-                break
-            if (name := period(time)) not in seen:
-                seen.add(name)
-                stay.add(place)
-    return [place for place in range(len(times)) if place not in stay]
+        names = [period(time) for time in dated if time is not None]
+        stay.update(_newest_of_each(names, period(now))[:count])
+    return [
+        place
+        for place in range(len(times))
+        if place >= max(keep.last, 1) and place not in stay
+    ]
+
+
+def _newest_of_each(names: Sequence[str], now: str) -> list[int]:
+    """Where each period begins, newest first; without those that cannot be."""
+    runs = [next(run) for _, run in groupby(range(len(names)), names.__getitem__)]
+    older = [*(names[place] for place in runs[1:]), ""]
+    places: dict[str, int] = {}
+    newer = now
+    for place, before in zip(runs, older, strict=False):
+        name = names[place]
+        if before <= newer and not before <= name <= newer:
+            continue
+        newer = name
+        places.setdefault(name, place)
+    return list(places.values())

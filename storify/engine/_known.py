@@ -9,6 +9,7 @@ the very file that we have in memory.
 from dataclasses import dataclass, field
 
 from storify.engine import _disk
+from storify.engine._moment import Moment
 from storify.engine._place import Place
 from storify.engine._reading import Reading, version_after
 from storify.engine._verdict import Verdict
@@ -26,14 +27,14 @@ class Tail:
         found: How the journal looked; None if there is none.
         size: Of the journal, in bytes; whole frames, nothing else.
         seq: The number of the last frame.
-        time: When the state was committed, in microseconds since 1970.
+        moment: When the state was committed.
         all_synced: Whether every frame is durable.
     """
 
     found: _disk.Found | None = None
     size: int = 0
     seq: int = 0
-    time: int = 0
+    moment: Moment | None = None
     all_synced: bool = True
 
     def is_still(self, found: _disk.Found | None) -> bool:

@@ -103,7 +103,7 @@ def _of(
     if found.size == size:
         # What is known goes on, so that the next look is cheap again.
         known.version = later
-        known.tail = Tail(found, size, last.seq, last.time, last.durable)
+        known.tail = Tail(found, size, last.seq, last.moment, last.durable)
     return None if ours else _news(later, frames)
 
 

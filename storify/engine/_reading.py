@@ -3,8 +3,7 @@
 from typing import NamedTuple
 
 from storify.engine import _disk
-from storify.engine._backups import stamp_of
-from storify.engine._journal import Frame, time_of_frame
+from storify.engine._journal import Frame
 from storify.engine._place import Place
 from storify.engine._record import DamagedRecordError, Record, Sum, read_record
 from storify.engine._replay import NO_JOURNAL, Journal, read_journal
@@ -39,6 +38,8 @@ class Reading(NamedTuple):
         known: The state that it is in, if it is TRUSTED.
         wrong: What is wrong with it otherwise, for messages.
         journal: What was committed since it was written.
+        left: The file that a FOREIGN one took the place of, and the commits in the
+            journal of that; None if there are none. See `_foreign`.
     """
 
     main: Main | None
@@ -47,6 +48,7 @@ class Reading(NamedTuple):
     known: Sum | None
     wrong: str
     journal: Journal = NO_JOURNAL
+    left: tuple[Sum, Journal] | None = None
 
     @property
     def found(self) -> _disk.Found | None:
@@ -79,7 +81,7 @@ class Reading(NamedTuple):
     def stamp(self) -> str | None:
         """When the state was committed, as in the names of backups."""
         if self.journal.last is not None:
-            return stamp_of(time_of_frame(self.journal.last.time))
+            return self.journal.last.stamp
         known = self.known or self.current
         return None if known is None else known.time
 
@@ -106,11 +108,22 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         if reading.digest:
             journal = read_journal(place.journal, place.mirror, reading.digest)
             reading = reading._replace(journal=journal)
+        if verdict is Verdict.FOREIGN:
+            reading = reading._replace(left=_left(place, record))
         # Between the reads there may have been a commit that wrote the file anew.
         if locked or _unmoved(place, main):
             return reading
     msg = f"cannot load {place.link!r}: it changes all the time; try again"
     raise UnsteadyError(msg)
+
+
+def _left(place: Place, record: Record | None) -> tuple[Sum, Journal] | None:
+    """The commits that are left in the journal of another main file of ours."""
+    for known in [] if record is None else record.sums():
+        journal = read_journal(place.journal, place.mirror, known.sha256)
+        if journal.frames:
+            return known, journal
+    return None
 
 
 def _unmoved(place: Place, main: Main | None) -> bool:

@@ -9,6 +9,7 @@ whose ``check`` is right counts::
      "check":   16 hex digits}  of the record itself
     SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit,
            "follows": VERSION | null}
+    TIME as in the names of backups, see `_moment`
 
 ``next`` is written before the main file is renamed and becomes ``current``
 after, by a line that is appended and not synced: it saves a sync for each

@@ -4,6 +4,7 @@
 
     verdict of `_verdict`        whole               not whole
     TRUSTED                      served              an error, where it is decoded
+    FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
     ROTTEN, LOST                 -                   recovered
 
@@ -14,17 +15,18 @@ damaged file is kept as ``.corrupt``. Where nothing may be written, what could b
 rebuilt is served and the files stay.
 
 A journal that is damaged while the main file is not is healed by its mirror; see
-`_replay`.
+`_replay`. What another program wrote while there was one comes on top of it; see
+`_foreign`.
 """
 
 from collections.abc import Sequence
 
 from storify.engine import _disk
 from storify.engine._append import tail_of
-from storify.engine._backups import time_of
+from storify.engine._foreign import bring_in, seen
 from storify.engine._held import Held
-from storify.engine._history import PASSING, Rebuilt, rebuilds
-from storify.engine._journal import Frame, microseconds, scan
+from storify.engine._history import Rebuilt, backup_of, rebuilds
+from storify.engine._journal import Frame, scan
 from storify.engine._keep import Keep
 from storify.engine._known import Known
 from storify.engine._reading import Reading, version_after
@@ -60,7 +62,8 @@ def is_damaged(now: Reading) -> bool:
     A torn frame may be one that is being written: it is not committed yet.
     """
     damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
-    return damaged or now.journal.harm not in {Harm.NONE, Harm.TORN}
+    torn = now.journal.harm in {Harm.NONE, Harm.TORN}
+    return damaged or not (torn or now.left is not None)
 
 
 def load(
@@ -80,12 +83,15 @@ def load(
     """
     if now is None:
         now = held.read()
-    main = now.main
     if now.verdict is Verdict.ABSENT:
         return None
+    if now.left is not None:
+        now = _with_edit(held, now)
+    main = now.main
     if main is not None and main.payload is not None:
         if now.verdict is Verdict.TRUSTED:
-            _settle(held, now, main)
+            if now.left is None:
+                _settle(held, now, main)
             return _served(held, known, now, main.payload)
         if now.verdict is not Verdict.ROTTEN:
             try:
@@ -99,12 +105,20 @@ def load(
     return recover(held, known, now, keep)
 
 
+def _with_edit(held: Held, now: Reading) -> Reading:
+    """Bring in another program's edit; if that cannot be saved, it is served."""
+    try:
+        return bring_in(held, now)
+    except OSError as err:
+        held.log.warning(f"cannot save {held.place.link!r}: {err}; the next load will")
+        return seen(held, now)
+
+
 def know(known: Known, now: Reading) -> None:
     """Note that a reading is what is on disk; its journal must be whole."""
-    stamp = now.current.time if now.current is not None else ""
-    time = time_of(stamp)
-    tail = tail_of(now, 0 if time is None else microseconds(time))
-    known.at(now.version, now.digest, now.found, tail, ours=False)
+    known.at(now.version, now.digest, now.found, tail_of(now), ours=False)
+    # The journal of another main file, or one that lacks what is not saved yet.
+    known.shunned = known.shunned or now.left is not None
 
 
 def flat(held: Held, payload: bytes, frames: Sequence[Frame]) -> list[Change]:
@@ -135,14 +149,15 @@ def _settle(held: Held, now: Reading, main: Main) -> None:
 
 def _take_over(held: Held, now: Reading, main: Main) -> None:
     """Note a file that we have not written."""
-    if now.verdict is Verdict.FOREIGN:
+    if now.verdict is Verdict.FOREIGN and now.left is None:
+        before = None if now.current is None else backup_of(held, now.current)
+        where = "no backup has" if before is None else f"backup {before!r} has"
         held.log.warning(
             f"{held.place.link!r} was changed by another program; it can be read "
-            f"and is taken over, the state before it is in the backups if one "
-            f"was made"
+            f"and is taken over; {where} the state before it"
         )
-    if held.writable:
-        held.note(Record(held.new_sum(main), None, now.since))
+    if held.writable and now.left is None:
+        held.note(Record(held.new_sum(now, main), None, now.since))
 
 
 def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
@@ -176,12 +191,7 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
         return now  # it is a commit that is under way
     for note in journal.notes:
         held.log.warning(f"journal {place.journal!r}: {note}")
-    if journal.harm is Harm.STALE and now.verdict is Verdict.FOREIGN:
-        held.log.warning(
-            f"journal {place.journal!r} belongs to the state before that and is "
-            f"put away"
-        )
-    if not held.writable:
+    if not held.writable or now.left is not None:
         return now
     try:
         _write_mended(held, now, payload)
@@ -197,7 +207,7 @@ def _grows(held: Held, journal: Journal) -> bool:
     return found is None or before is None or found.signature() != before.signature()
 
 
-def _is_kept_as_past(held: Held) -> bool:
+def _keep_as_past(held: Held) -> None:
     """Keep a journal beside the backup of its main file, if that is there.
 
     Its commits stay restore points, though whoever folded it was cut off before that.
@@ -213,16 +223,20 @@ def _is_kept_as_past(held: Held) -> bool:
                 ]
                 whole = rewritten(seen.head.base, frames)
                 _disk.replace_bytes(path, whole, held.place.prefix)
-                return True
-    return False
 
 
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
-        if not _is_kept_as_past(held) and now.verdict is Verdict.FOREIGN:
-            held.keep_damaged_journal(_disk.read_bytes(place.journal)[0])
-        held.drop_journal()
+        if now.verdict is Verdict.TRUSTED:
+            _keep_as_past(held)
+            held.drop_journal()
+            return
+        path = held.put_journal_away()
+        held.log.warning(
+            f"journal {place.journal!r} belongs to another file than that which is "
+            f"there, and is put away as {path!r}"
+        )
     elif journal.harm is Harm.TORN:
         held.keep_damaged_journal(journal.raw[journal.end :])
         if journal.frames:
@@ -258,8 +272,7 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
     for found in rebuilds(held, now.since):
         if not isinstance(found, Rebuilt):
             path, err = found
-            if isinstance(err, OSError) and err.errno in PASSING:
-                raise err
+            _disk.raise_if_passing(err)
             causes.append(f"{path}: {err}")
             continue
         newest = newest or found

@@ -27,7 +27,6 @@ from storify.engine._journal import (
     head_frame,
     keys_in,
     scan,
-    time_of_frame,
 )
 from storify.engine.protocol import Changes, apply
 
@@ -153,7 +152,7 @@ def _loss(payload: bytes, before: list[Frame], after: Frame, first: int) -> str:
     named = f", of keys {', '.join(keys)}" if keys else ""
     count = after.seq - first
     return (
-        f"{count} of its commits, before {time_of_frame(after.time)}, "
+        f"{count} of its commits, before {after.moment.clock}, "
         f"{'are' if count > 1 else 'is'} damaged and lost{named}"
     )
 
@@ -172,7 +171,7 @@ def replay(
         try:
             changes: Changes = frame.changes(entries)
         except ValueError as err:
-            notes.append(f"the commit of {time_of_frame(frame.time)}: {err}")
+            notes.append(f"the commit of {frame.moment.clock}: {err}")
             whole = [op for op in frame.ops if not isinstance(op[1], tuple)]
             changes = frame._replace(ops=tuple(whole)).changes(entries)
         apply(entries, changes)

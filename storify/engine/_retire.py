@@ -3,6 +3,7 @@
 import os
 
 from storify.engine import _disk
+from storify.engine._foreign import bring_in, is_whole
 from storify.engine._held import Held
 from storify.engine._keep import Keep
 from storify.engine._reading import Reading
@@ -15,7 +16,7 @@ __all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]
 
 def back_up(held: Held, keep: Keep) -> str | None:
     """Copy the present state into the backups; see `Engine.backup`."""
-    now = held.read()
+    now = bring_in(held, held.read())
     require_whole(held, now, "back up")
     main = now.main
     if main is None or main.payload is None:
@@ -36,7 +37,8 @@ def require_whole(held: Held, now: Reading, doing: str) -> None:
     Raises:
         CorruptionError: It is damaged or lost.
     """
-    if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
+    damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    if damaged or (now.verdict is Verdict.FOREIGN and not is_whole(held, now)):
         msg = (
             f"cannot {doing} {held.place.link!r}: {now.wrong}; "
             f"load it, so that it is recovered"
@@ -64,6 +66,11 @@ def set_aside(held: Held) -> str | None:
 def destroy(held: Held, *, backups: bool) -> None:
     """Remove the files, and the *backups* or else not; see `Engine.destroy`."""
     now = held.read()
+    if not backups:
+        now = bring_in(held, now)
+    if now.left is not None and not backups:
+        # What does not parse, so that it was not brought in.
+        held.put_journal_away()
     main = now.main
     if main is not None and not backups:
         if main.payload is None or now.verdict is Verdict.ROTTEN:

@@ -22,11 +22,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from storify.engine import _disk
-from storify.engine._backups import time_of
 from storify.engine._entries import write_entries
 from storify.engine._held import Held
-from storify.engine._journal import Frame, commit_frame, microseconds, scan
+from storify.engine._journal import Frame, commit_frame, scan
 from storify.engine._keep import Keep
+from storify.engine._moment import moment_of
 from storify.engine._reading import Reading, version_after
 from storify.engine._record import Record, Sum, settle_record, write_record
 from storify.engine._replay import replay, rewritten
@@ -89,7 +89,7 @@ def install(
     _disk.make_directory(place.directory)
     _disk.make_directory(place.backups)
     if stamp is None:
-        stamp = held.folder.next_stamp(held.clock, now.stamp)
+        stamp = held.next_stamp(now.stamp)
     since = stamp if now.verdict is Verdict.ABSENT else now.since
     temporary, found = _disk.write_temporary(
         place.directory, place.prefix, payload, now.found
@@ -177,16 +177,16 @@ def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
     same = new.digest == now.digest if last is None else not new.changes
     if same and now.main is not None and now.stamp is not None:
         return None, now.stamp  # only folded: the state is as old as it was
-    stamp = held.folder.next_stamp(held.clock, now.stamp)
-    time = time_of(stamp)
-    if now.main is None or not now.digest or time is None:
+    stamp = held.next_stamp(now.stamp)
+    moment = moment_of(stamp)
+    if now.main is None or not now.digest or moment is None:
         return None, stamp
     seq = 1 if last is None else last.seq + 1
     with suppress(OverflowError):  # too large for a frame; it is whole in the root
         raw = commit_frame(
             now.digest,
             seq,
-            microseconds(time),
+            moment,
             new.changes,
             durable=False,
             after_sync=False,

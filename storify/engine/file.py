@@ -15,7 +15,8 @@ MessagePack reader opens: the newest state, or the one before the journal.
 
 Every writer takes the lock, looks whether the files are as it knows them (two
 calls to the disk), and reads them only if they are not. What is read is verified:
-`_verdict`, `_replay`; what is damaged is rebuilt: `_recovery`.
+`_verdict`, `_replay`; what is damaged is rebuilt: `_recovery`; what another program
+wrote is brought in: `_foreign`.
 """
 
 import os
@@ -28,12 +29,13 @@ from types import TracebackType
 from storify.engine import _disk, _history, _recovery, _retire
 from storify.engine._access import Access
 from storify.engine._append import append, ops_of, second_copy
-from storify.engine._backups import stamp_of, time_of
+from storify.engine._foreign import bring_in, seen
 from storify.engine._held import Held
-from storify.engine._journal import Op, microseconds
+from storify.engine._journal import Op
 from storify.engine._keep import Keep
 from storify.engine._known import Known, Tail
 from storify.engine._lock import Hold, Mode
+from storify.engine._moment import moment_of, stamp_of
 from storify.engine._news import changes_since
 from storify.engine._place import stem_of
 from storify.engine._reading import Reading, UnsteadyError
@@ -151,8 +153,8 @@ class FileEngine:
         Where nothing may be written, what was rebuilt is served and the files stay.
 
         Raises:
-            DatabaseLoadError: As `Engine.load` says. A file that another program
-                wrote is taken over, with a warning, if it is whole.
+            DatabaseLoadError: As `Engine.load` says. What another program wrote is
+                brought in, with a warning, if it is whole (`_foreign`).
             CorruptionError: No backup is usable; the files are untouched.
             DatabaseLockedError: As `Engine.load` says.
             OSError: The file cannot be read, for want of permission perhaps.
@@ -236,14 +238,14 @@ class FileEngine:
             return None  # the error is told where the file is replaced
         if not self._known.tail.seq:
             now = now or held.read()
-            if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
+            if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
             second_copy(held, now, self.keep)
         return append(held, self._known, base, ops, sync=self._each_synced)
 
     def _read(self, held: Held, base: Version | None) -> Reading:
         """Read the files, which are not as they were known, and judge the base."""
-        now = held.read()
+        now = bring_in(held, held.read())
         main = now.main
         self._known.check_base(held.place, now, base, self._log)
         whole = main is not None and main.payload is not None
@@ -259,8 +261,7 @@ class FileEngine:
         self._known.attempt(commit.base, Version(new.digest))
         found, stamp = replace(held, now, new, self.keep)
         version = Version(new.digest)
-        time = time_of(stamp)
-        tail = Tail(time=0 if time is None else microseconds(time))
+        tail = Tail(moment=moment_of(stamp))
         self._known.at(version, new.digest, found, tail, ours=False)
         return version
 
@@ -347,7 +348,7 @@ class FileEngine:
     def backups(self) -> list[BackupInfo]:
         """All older states, newest first; ``legacy`` ones last. Takes no lock."""
         held = self._access.seen()
-        return _history.backups(held, held.read())
+        return _history.backups(held, seen(held, held.read()))
 
     @uncut
     def backup_path(self, backup_id: str) -> str:
@@ -358,7 +359,7 @@ class FileEngine:
         """
         held = self._access.seen()
         path = held.folder.own_file(backup_id)
-        return path or _history.path_of(held, held.read(), backup_id)
+        return path or _history.path_of(held, seen(held, held.read()), backup_id)
 
     @uncut
     def read_backup(self, backup_id: str) -> bytes:
@@ -371,7 +372,7 @@ class FileEngine:
         held = self._access.seen()
         if held.folder.own_file(backup_id) is not None:
             return held.folder.read(held.folder.find(backup_id))
-        return _history.state_of(held, held.read(), backup_id)
+        return _history.state_of(held, seen(held, held.read()), backup_id)
 
     @uncut
     def state_at(self, time: datetime) -> bytes:
@@ -379,10 +380,11 @@ class FileEngine:
 
         Raises:
             FileNotFoundError: It is not kept: too old, or dropped by the policy.
+            MisdatedError: It is not known which one that is.
             CorruptionError: It is damaged.
         """
         held = self._access.seen()
-        return _history.state_at(held, held.read(), time)
+        return _history.state_at(held, seen(held, held.read()), time)
 
     @uncut
     def verify(self) -> list[Problem]:
@@ -455,7 +457,7 @@ class FileEngine:
             OSError: Some may be there still.
         """
         with self._writing("purge") as held:
-            now = held.read()
+            now = bring_in(held, held.read())
             _retire.require_whole(held, now, "purge")
             self._fold(held, now)
             _retire.purge(held)

@@ -11,11 +11,12 @@ import threading
 import weakref
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple
 
 from storify.engine._keep import Keep, dropped
+from storify.engine._moment import Moment, current_at, next_moment, stamp_of
 from storify.engine._names import check_name, check_new_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -39,7 +40,6 @@ from storify.threads import DeadlockError, TurnLock, uncut
 __all__ = ["MemoryCatalog", "MemoryEngine"]
 
 SCHEME = "memory://"
-TICK = timedelta(microseconds=1)
 
 
 class _Step(NamedTuple):
@@ -47,30 +47,32 @@ class _Step(NamedTuple):
 
     Attributes:
         version: Of the state.
-        time: When it was committed.
+        moment: When it was committed.
         changes: Since the step before.
         anew: Whether the step before counts for nothing: a new database.
+        gap: Whether states between it and the step before were forgotten.
     """
 
     version: Version
-    time: datetime
+    moment: Moment
     changes: Changes
     anew: bool
+    gap: bool = False
 
     @property
     def id(self) -> str:
-        return f"{self.time:%Y%m%dT%H%M%S.%fZ}-{self.version}"
+        return f"{stamp_of(*self.moment)}-{self.version}"
 
 
 class _Unsaved(NamedTuple):
     """A state that never was the present one, or that was put aside."""
 
-    time: datetime
+    moment: Moment
     payload: bytes
 
     @property
     def id(self) -> str:
-        return f"{self.time:%Y%m%dT%H%M%S.%fZ}.unsaved"
+        return f"{stamp_of(self.moment.order)}.unsaved"
 
 
 @dataclass(slots=True)
@@ -98,11 +100,14 @@ class _Store:
         """The present state."""
         return None if self.entries is None else self.steps[-1].version
 
-    def next_time(self, clock: Clock) -> datetime:
-        """Now, but later than every state known."""
-        times = [step.time for step in self.steps[-1:]]
-        times += [each.time for each in self.unsaved]
-        return max([clock().astimezone(UTC), *(time + TICK for time in times)])
+    def next_moment(self, clock: Clock) -> Moment:
+        """The moment of what comes now, later than every state known."""
+        known = [each.moment for each in self.unsaved]
+        known += [step.moment for step in self.steps[-1:]]
+        if not known:
+            return next_moment(None, clock())
+        order = max(each.order for each in known)
+        return next_moment(known[-1]._replace(order=order), clock())
 
     def past(self) -> list[_Step]:
         """The steps that are backups, oldest first."""
@@ -122,11 +127,11 @@ class _Store:
                 break
         return entries
 
-    def prune(self, keep: Keep) -> None:
+    def prune(self, keep: Keep, now: datetime) -> None:
         """Forget states, by joining the step to each with the one after it."""
         past = self.past()[::-1]
-        times = [step.time for step in past]
-        gone = {past[place].version for place in dropped(times, keep)}
+        times = [step.moment.clock for step in past]
+        gone = {past[place].version for place in dropped(times, keep, now)}
         if not keep.last and past:
             gone.add(past[0].version)  # 0 makes none at a commit
         steps: list[_Step] = []
@@ -134,9 +139,10 @@ class _Store:
             joined = step
             if steps and steps[-1].version in gone:
                 before = steps.pop()
+                joined = step._replace(gap=True)
                 if not step.anew:
                     changes = (*before.changes, *step.changes)
-                    joined = step._replace(changes=changes, anew=before.anew)
+                    joined = joined._replace(changes=changes, anew=before.anew)
             steps.append(joined)
         self.steps = steps
         self._advance()
@@ -240,13 +246,13 @@ class MemoryEngine:
             store.commits += 1
             version = Version(f"{store.commits:08}")
             anew = store.entries is None
-            time = store.next_time(self._clock)
+            moment = store.next_moment(self._clock)
             changes = tuple(commit.changes)
             store.entries = apply(
                 {} if store.entries is None else store.entries, changes
             )
-            store.steps.append(_Step(version, time, changes, anew))
-            store.prune(self.keep)
+            store.steps.append(_Step(version, moment, changes, anew))
+            store.prune(self.keep, moment.clock)
             return version
 
     def changes_since(self, version: Version | None) -> News | None:
@@ -302,7 +308,7 @@ class MemoryEngine:
                 return None
             store.copied = store.version
             kept = store.steps[-1].id
-            store.prune(self.keep)
+            store.prune(self.keep, self._clock())
             return kept
 
     @uncut
@@ -310,11 +316,11 @@ class MemoryEngine:
         """The past, newest first."""
         with self._held() as store:
             infos = [
-                BackupInfo(step.id, step.time, _size(step.changes), "snapshot")
+                BackupInfo(step.id, step.moment.clock, _size(step.changes), "snapshot")
                 for step in store.past()
             ]
             infos += [
-                BackupInfo(each.id, each.time, len(each.payload), "unsaved")
+                BackupInfo(each.id, each.moment.clock, len(each.payload), "unsaved")
                 for each in store.unsaved
             ]
         return sorted(infos, key=lambda info: info.id, reverse=True)
@@ -352,11 +358,15 @@ class MemoryEngine:
 
         Raises:
             FileNotFoundError: No state that old is kept.
+            MisdatedError: It is not known which one that is.
         """
         with self._held() as store:
-            for step in reversed(store.steps):
-                if step.time <= time:
-                    return self._format.join(store.state(step))
+            moments = [step.moment for step in store.steps]
+            place = current_at(moments, time, self._clock())
+            if place is not None:
+                gap = any(step.gap for step in store.steps[place + 1 : place + 2])
+                if not gap or moments[place].clock == time:
+                    return self._format.join(store.state(store.steps[place]))
         msg = f"no state of {time} is kept"
         raise FileNotFoundError(2, msg, self.location)
 
@@ -386,7 +396,7 @@ class MemoryEngine:
 
     def _put_aside(self, payload: bytes) -> str:
         store = self._store
-        aside = _Unsaved(store.next_time(self._clock), payload)
+        aside = _Unsaved(store.next_moment(self._clock), payload)
         store.unsaved.append(aside)
         return f"{self.location}#{aside.id}"
 
@@ -409,7 +419,7 @@ class MemoryEngine:
             store.oldest = {} if present is None else dict(present)
             # It changes nothing of the oldest state, nor begins a new database.
             store.steps = [
-                step._replace(changes=(), anew=False)
+                step._replace(changes=(), anew=False, gap=False)
                 for step in last
                 if present is not None
             ]

@@ -46,6 +46,7 @@ __all__ = [
     "Sync",
     "Version",
     "apply",
+    "difference",
     "utc_now",
     "version_of",
 ]
@@ -103,6 +104,30 @@ def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes,
     return entries
 
 
+def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
+    """Give the fewest changes that make *new* of *old*, its order included.
+
+    A set key keeps its place and a key that is deleted and set goes last, so
+    what stays in its place is what *new* begins with.
+    """
+    changes: list[Change] = [(key, None) for key in old if key not in new]
+    place = {key: index for index, key in enumerate(old)}
+    reached = -1
+    moving = False
+    for key, value in new.items():
+        at = place.get(key, -1)
+        moving = moving or at < reached or at < 0
+        if not moving:
+            reached = at
+            if old[key] != value:
+                changes.append((key, value))
+            continue
+        if at >= 0:
+            changes.append((key, None))
+        changes.append((key, value))
+    return changes
+
+
 class Format(Protocol):
     """How the bytes of a root are made; the codec is one."""
 
@@ -125,6 +150,13 @@ class Format(Protocol):
 
         Raises:
             ValueError: It is not whole.
+        """
+        ...
+
+    def spell(self, blob: bytes) -> bytes:
+        """Give a key or value of unknown origin in the bytes that we would write.
+
+        As it is, if it cannot be read: only to compare it with another one.
         """
         ...
 
@@ -235,8 +267,9 @@ class BackupInfo(NamedTuple):
     """An older state, or one that could not be saved.
 
     Attributes:
-        id: Names it in `Engine.read_backup`.
-        time: When the state inside was committed, in UTC; None if unknown.
+        id: Names it in `Engine.read_backup`; later ones sort after.
+        time: When the state inside was committed, in UTC, as the clock said, which
+            may have been wrong; None if unknown.
         size_bytes: What it takes: a whole root, or the change alone.
         kind: ``snapshot`` and ``commit`` were durable once, the second is kept
             as the change that led to it; ``unsaved`` never became the state of
@@ -403,6 +436,8 @@ class Engine(Protocol):
 
         Raises:
             FileNotFoundError: No state that old is kept.
+            MisdatedError: It is not known which one that is: the clock was wrong
+                about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
         """
         ...

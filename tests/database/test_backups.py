@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from stand_ins import Log
-from storify import DatabaseLoadError, Keep, Model, Storify
+from storify import DatabaseLoadError, Keep, MisdatedError, Model, Storify
 from storify.database import Database
 from storify.database._saving import Saving
 from storify.database._schema import Schema
@@ -191,6 +191,43 @@ def test_a_time_before_all_states_is_an_error(db):
     """So is one whose state is not kept."""
     with pytest.raises(FileNotFoundError):
         db.at(at(1) - timedelta(minutes=1))
+
+
+def test_a_time_at_which_the_clock_was_wrong_is_an_error(db, engine):
+    """By its id each state is there."""
+    right = engine._clock.now
+    engine._clock.now += timedelta(days=365)
+    db["a"] = "ahead"
+    db.flush()
+    ahead = db.backups.backup()
+    engine._clock.now = right + timedelta(hours=1)
+
+    for use in (db.at, db.backups.restore, db.backups.diff):
+        for time in (right + timedelta(minutes=1), engine._clock.now):
+            with pytest.raises(MisdatedError, match=r"db\.backups\.list"):
+                use(time)
+    db["a"] = "after"
+    db.flush()
+    later = engine._clock.now
+
+    assert db.at(later)["a"] == "after"
+    assert db.at(at(4))["a"] == [1, 2]
+    assert db.backups.restore(ahead, keys=["a"]) == {"a"}
+    assert db["a"] == "ahead"
+
+
+def test_a_time_whose_state_was_dropped_is_an_error(db):
+    """The one before it was not there any more then."""
+    db.backups.keep = Keep(1, daily=2)
+    for number in range(30):
+        db["a"] = number
+        db.flush()
+
+    assert len(db.backups.list) == 2
+    assert db.at(datetime(2026, 1, 2, 10, tzinfo=UTC))["a"] == 29
+    assert db.at(at(23))["a"] == 18
+    with pytest.raises(FileNotFoundError):
+        db.at(datetime(2026, 1, 2, 2, tzinfo=UTC))
 
 
 def test_a_time_needs_a_zone(db):

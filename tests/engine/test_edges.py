@@ -22,7 +22,7 @@ from faults.database import (
 )
 from stand_ins import Log
 from storify.engine import Keep, MemoryCatalog, _disk, _rename
-from storify.engine._backups import stamp_of, time_of
+from storify.engine._moment import stamp_of, time_of
 from storify.engine._record import DamagedRecordError, read_record
 from storify.engine._rename import finish_rename, rename
 from storify.exceptions import (

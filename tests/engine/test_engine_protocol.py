@@ -324,14 +324,18 @@ def test_a_commit_keeps_the_state_before_it(engine):
 @pytest.mark.parametrize("step", [0, -3600, 1])
 def test_backups_are_ordered_whatever_the_clock_shows(engine, clock, step):
     """A clock that stands still or goes back neither mixes nor loses states."""
-    version = None
+    version, times = None, []
     for number in range(6):
         version = put(engine, number, version)
+        times.append(clock.now)
         clock.now += timedelta(seconds=step)
 
-    times = [backup.time for backup in engine.backups()]
+    ids = [backup.id for backup in engine.backups()]
     assert contents(engine) == [4, 3, 2, 1, 0]
-    assert times == sorted(set(times), reverse=True)
+    assert ids == sorted(set(ids), reverse=True)
+    for backup, time in zip(engine.backups(), times[4::-1], strict=True):
+        # One that stands still is moved on by a microsecond each time.
+        assert backup.time - time < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("catalog", WHOLE, indirect=True)

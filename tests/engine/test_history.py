@@ -409,27 +409,27 @@ def test_a_fold_by_another_makes_a_version_stale_but_is_no_change(large):
     assert found(make_engine(large)) == 7
 
 
-def test_a_foreign_write_takes_the_place_of_all(large):
-    """The journal of the file before is put away, with a warning."""
-    engine = make_engine(large)
-    version = engine.load().version
-    main(large).write_bytes(state(8))
+def test_a_foreign_write_is_a_commit_after_all_others(large):
+    """With a warning; what it took the place of is a backup. More in test_edited."""
     log = Log()
+    engine = make_engine(large, log=log)
+    version = engine.load().version
+    main(large).write_bytes(state(9))
 
     news = engine.changes_since(version)
     assert news.changes is None
     with pytest.raises(StaleVersionError):
         engine.commit(step(version, 3, 4))
-    loaded = make_engine(large, log=log).load()
+    loaded = make_engine(large).load()
 
-    assert generation_of(loaded) == 8
-    assert any("another program" in line for line in log.warnings)
-    assert any("put away" in line for line in log.warnings)
+    assert generation_of(loaded) == 9
+    assert len(log.warnings) == 1
+    assert generations(engine) == [3, 2, 1]
     assert not journal(large).exists()
     later = Log()
-    commit(make_engine(large, log=later), 9)
+    commit(make_engine(large, log=later), 10)
     assert later.warnings == []
-    assert found(make_engine(large)) == 9
+    assert found(make_engine(large)) == 10
 
 
 def test_a_reader_without_a_lock_sees_whole_commits_alone(tmp_path):

@@ -18,22 +18,21 @@ from storify.engine._journal import (
     commit_frame,
     head_frame,
     keys_in,
-    microseconds,
     scan,
-    time_of_frame,
 )
+from storify.engine._moment import Moment, next_moment
 from storify.engine._replay import Harm, read_journal, replay, rewritten
 from storify.engine._splice import Edit, Splice, splice
 
 BASE = sha256(b"base").hexdigest()
 OTHER = sha256(b"other").hexdigest()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def frame(seq, ops=((b"key", b"value"),), base=BASE, *, durable=True, after_sync=True):
     """A frame with a time of its own."""
-    return commit_frame(
-        base, seq, 1000 + seq, ops, durable=durable, after_sync=after_sync
-    )
+    moment = next_moment(None, EPOCH + timedelta(microseconds=1000 + seq))
+    return commit_frame(base, seq, moment, ops, durable=durable, after_sync=after_sync)
 
 
 def journal(count, base=BASE, **flags):
@@ -65,26 +64,27 @@ values = st.one_of(
         st.binary(max_size=9),
     ),
 )
+times = st.datetimes().map(lambda time: time.replace(tzinfo=UTC))
 all_ops = st.lists(st.tuples(st.binary(max_size=9), values), max_size=5)
 
 
 @given(
     ops=all_ops,
     seq=st.integers(1, 2**40),
-    time=st.integers(0, 2**62),
+    moment=st.builds(Moment, times.filter(lambda time: time >= EPOCH), times),
     durable=st.booleans(),
     after_sync=st.booleans(),
 )
-def test_a_frame_is_read_as_it_was_written(ops, seq, time, durable, after_sync):
-    """Each op, the flags, the time, the number."""
-    raw = commit_frame(BASE, seq, time, ops, durable=durable, after_sync=after_sync)
+def test_a_frame_is_read_as_it_was_written(ops, seq, moment, durable, after_sync):
+    """Each op, the flags, the time, what the clock said, the number."""
+    raw = commit_frame(BASE, seq, moment, ops, durable=durable, after_sync=after_sync)
 
     (found,) = scan(head_frame(BASE) + raw).frames
 
     assert found == Frame(
         seq,
         int.from_bytes(raw[2:6], "big"),
-        time,
+        moment,
         durable,
         after_sync,
         tuple(ops),
@@ -243,17 +243,22 @@ def test_the_keys_of_a_damaged_frame_are_guessed():
     assert keys_in(raw[:-20]) == [b"one", b"two"]
     assert keys_in(raw[:20]) == []
     assert keys_in(b"\xff" * 100) == []
+    misdated = Moment(EPOCH + timedelta(days=1), EPOCH)
+    raw = commit_frame(BASE, 1, misdated, [(b"a", b"")], durable=True, after_sync=True)
+    assert keys_in(raw) == [b"a"]
 
 
 def test_times_are_kept_to_the_microsecond():
     """Also such as no calendar has."""
-    time = datetime(2026, 11, 23, 5, 41, 0, 123456, tzinfo=UTC)
+    raw = bytearray(frame(7))
+    raw[28:36] = (2**63).to_bytes(8, "big")
+    raw[2:6] = zlib.crc32(raw[6:]).to_bytes(4, "big")
 
-    assert time_of_frame(microseconds(time)) == time
-    assert time_of_frame(2**63) == datetime.max.replace(tzinfo=UTC)
-    assert (
-        microseconds(datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=7)) == 7
-    )
+    (found,) = scan(head_frame(BASE) + frame(7)).frames
+    (late,) = scan(head_frame(BASE) + bytes(raw)).frames
+
+    assert found.moment == (EPOCH + timedelta(microseconds=1007),) * 2
+    assert late.moment.order == datetime.max.replace(tzinfo=UTC)
 
 
 # What counts

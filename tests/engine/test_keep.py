@@ -10,6 +10,8 @@ from faults.database import FORMAT, backups, commit, generations, make_engine
 from storify.engine import Keep
 from storify.engine._keep import dropped
 
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
 times = st.lists(
     st.datetimes(datetime(2020, 1, 1), datetime(2021, 1, 1)).map(  # noqa: DTZ001
         lambda time: time.replace(tzinfo=UTC)
@@ -22,7 +24,7 @@ policies = st.builds(Keep, st.integers(0, 5), st.integers(0, 5), st.integers(0, 
 @given(times, policies)
 def test_the_last_ones_stay_and_so_do_hours_and_days(found, keep):
     """Each rule keeps so many, no rule drops what another keeps."""
-    gone = set(dropped(found, keep))
+    gone = set(dropped(found, keep, NOW))
     stay = [place for place in range(len(found)) if place not in gone]
 
     assert stay[: max(keep.last, 1)] == list(range(len(found)))[: max(keep.last, 1)]
@@ -36,16 +38,16 @@ def test_the_last_ones_stay_and_so_do_hours_and_days(found, keep):
 @given(times, policies)
 def test_pruning_again_drops_nothing(found, keep):
     """What a policy keeps it keeps."""
-    gone = set(dropped(found, keep))
+    gone = set(dropped(found, keep, NOW))
     left = [time for place, time in enumerate(found) if place not in gone]
 
-    assert dropped(left, keep) == []
+    assert dropped(left, keep, NOW) == []
 
 
 @given(times, st.integers(0, 5))
 def test_the_newest_of_a_period_is_the_one_that_stays(found, hours):
     """An hour in which much was saved does not push other hours out."""
-    gone = set(dropped(found, Keep(1, hourly=hours)))
+    gone = set(dropped(found, Keep(1, hourly=hours), NOW))
 
     for place in range(1, len(found)):
         if place not in gone:
@@ -54,11 +56,39 @@ def test_the_newest_of_a_period_is_the_one_that_stays(found, hours):
 
 def test_states_without_a_time_count_for_the_last_ones_alone():
     """They are the oldest."""
-    now = datetime(2026, 1, 1, tzinfo=UTC)
+    assert dropped([NOW, None, None], Keep(2, hourly=9, daily=9), NOW) == [2]
+    assert dropped([None, None], Keep(0), NOW) == [1]
+    assert dropped([], Keep(0), NOW) == []
+    assert dropped([NOW], Keep(1 << 60), NOW) == []
 
-    assert dropped([now, None, None], Keep(2, hourly=9, daily=9)) == [2]
-    assert dropped([None, None], Keep(0)) == [1]
-    assert dropped([], Keep(0)) == []
+
+@given(times, policies, st.integers(0, 30), st.integers(1, 3), st.booleans())
+def test_a_clock_that_was_wrong_costs_no_other_state_its_place(
+    found, keep, place, count, ahead
+):
+    """What it showed in an hour of its own is no hour that counts."""
+    place = min(place, len(found))
+    wrong = datetime(2036 if ahead else 1970, 1, 1, tzinfo=UTC)
+    mixed = [*found[:place], *[wrong] * count, *found[place:]]
+
+    keep = keep._replace(last=1)  # the newest one stays, be it wrong
+
+    gone, alone = dropped(mixed, keep, NOW), dropped(found, keep, NOW)
+
+    stay = {time for at, time in enumerate(mixed) if at not in gone}
+    assert stay >= {time for at, time in enumerate(found) if at and at not in alone}
+
+
+def test_a_clock_that_is_wrong_now_drops_nothing_else():
+    """It is the states that tell of each other."""
+    hours = [NOW - timedelta(hours=each) for each in range(30)]
+
+    for now in (
+        NOW,
+        datetime(1970, 1, 1, tzinfo=UTC),
+        datetime(2036, 1, 1, tzinfo=UTC),
+    ):
+        assert dropped(hours, Keep(5, hourly=24), now) == [*range(24, 30)]
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from faults.database import (
     main,
     state,
 )
-from storify.engine import Commit, FileEngine
+from storify.engine import Commit, FileEngine, StaleVersionError
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,26 @@ def _holed(folder: Path) -> None:
     flip(journal(folder), 120)
 
 
+def _edited(folder: Path) -> None:
+    """Another program has changed all that the commits 2 and 3 changed."""
+    grow(folder, 3)
+    main(folder).write_bytes(state(12))
+
+
+def _put_back(folder: Path) -> None:
+    """A backup was copied over the file of generation 7, with 8 in the journal."""
+    grow(folder, 8)
+    (old, *_) = sorted(folder.rglob("*.mpack"))
+    main(folder).write_bytes(old.read_bytes())
+
+
+def _edited_alone(folder: Path) -> None:
+    """The same, and there is no backup to merge with."""
+    _edited(folder)
+    for path in (folder / ".backups").rglob("*.mpack"):
+        path.unlink()
+
+
 def _interval_left(folder: Path) -> None:
     """Another program has folded nothing, and synced nothing."""
     grow(folder, 3, sync="interval")
@@ -108,6 +128,14 @@ def _restore(engine: FileEngine) -> None:
 
 def _commits(generation: int, **options: bool) -> Callable[[FileEngine], object]:
     return lambda engine: commit(engine, generation, **options)
+
+
+def _commit_as_sessions(engine: FileEngine) -> None:
+    """If the edit was served and not saved, saving it makes the version another."""
+    try:
+        commit(engine, 13)
+    except StaleVersionError:
+        commit(engine, 13)
 
 
 def _commit_and_sync(engine: FileEngine) -> None:
@@ -185,6 +213,29 @@ SCENARIOS = [
             main(Path(e.location).parent).with_suffix(".mpack.journal"), 120
         ),
         **DAMAGE,
+        **LARGE,
+    ),
+    _scenario("edit", _edited, FileEngine.load, 12, 12, warns=True, **LARGE),
+    _scenario(
+        "commit on an edit", _edited, _commit_as_sessions, 12, 13, warns=True, **LARGE
+    ),
+    _scenario(
+        "destroy an edit",
+        _edited,
+        FileEngine.destroy,
+        12,
+        None,
+        warns=True,
+        **LARGE,
+    ),
+    _scenario("file put back", _put_back, FileEngine.load, 1, 1, warns=True, **LARGE),
+    _scenario(
+        "edit without a base",
+        _edited_alone,
+        FileEngine.load,
+        12,
+        12,
+        warns=True,
         **LARGE,
     ),
     _scenario("set aside", _rot(3), FileEngine.set_aside, 3, None, **DAMAGE),

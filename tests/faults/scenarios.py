@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgpack
+
 from faults.generations import NAME, SHAPES, Shape, flip_byte, open_db
 from storify import Storify
 
@@ -64,6 +66,18 @@ def damage(harm: Callable[[Path], object]) -> Callable[[Path, Shape], None]:
         harm(folder / f"{NAME}.mpack")
 
     return prepare
+
+
+def edited(folder: Path, form: Shape) -> None:
+    """Let another program lead the file of generation 3 to 5, with 4 in the journal."""
+    grow(3)(folder, form)
+    _, db = open_db(folder)
+    form.move(db, 4)
+    db.flush()
+    path = folder / f"{NAME}.mpack"
+    data, new = msgpack.unpackb(path.read_bytes()), form.state(5)
+    data.update({key: new[key] for key in ("k00005", "counter")})
+    path.write_bytes(msgpack.packb(data))
 
 
 def alone(folder: Path, form: Shape) -> None:
@@ -171,6 +185,8 @@ SCENARIOS = {
     "recovery": Scenario(
         "tiny", damage(flip_byte), open_only, users(6, 4), {NAME: 5}, damaged=True
     ),
+    # Of what both changed, the counter, it has the last word.
+    "edit": Scenario("medium", edited, open_only, users(5), {NAME: 5}),
     "loss": Scenario(
         "tiny", damage(Path.unlink), open_only, users(6, 4), {NAME: 5}, damaged=True
     ),

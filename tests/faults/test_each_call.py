@@ -132,6 +132,24 @@ def test_a_failed_call_is_raised_or_the_state_is_saved(tmp_path, scenario, name)
             assert reopened(folder, where) == 9, where
 
 
+@pytest.mark.parametrize("name", ["edit", "commit on an edit", "file put back"])
+@pytest.mark.parametrize("what", ["kill", "tear", errno.EIO])
+def test_what_an_edit_took_the_place_of_can_be_restored(tmp_path, what, name):
+    """Wherever it was cut off: each commit that was in the journal."""
+    scenario = next(s for s in SCENARIOS if s.name == name)
+    with scenario.large():
+        scenario.prepare(tmp_path / "kept")
+        commits = generations(make_engine(tmp_path / "kept", readonly=True))
+        assert commits == ([3, 2, 1] if name != "file put back" else [*range(8, 0, -1)])
+        for folder, _, _, where in struck(tmp_path, scenario, what, 24):
+            assert reopened(folder, where) in scenario.before | {scenario.after}, where
+
+            engine = make_engine(folder)
+
+            assert [g for g in generations(engine) if g < 12] == commits, where
+            assert engine.verify() == [], where
+
+
 @pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])
 @pytest.mark.parametrize("name", ERRNOS)
 def test_a_failed_commit_can_be_repeated_with_the_same_base(tmp_path, name, journaled):

@@ -19,6 +19,7 @@ from faults.database import (
     main,
     make_catalog,
     make_engine,
+    state,
 )
 from faults.sampling import runs, sample
 from stand_ins import Log
@@ -291,6 +292,26 @@ def test_a_power_cut_in_the_repair_of_a_damaged_file_loses_nothing(tmp_path, jou
         ]
 
         assert bad == []
+
+
+def test_a_power_cut_while_an_edit_is_brought_in_loses_neither(tmp_path):
+    """What another program wrote is there, and what it took the place of a backup."""
+    with journaling():
+        folder, place = tmp_path / "data", tmp_path / "cut"
+        grow(folder, 3)
+        main(folder).write_bytes(state(12))
+        model, log = recording(folder, lambda *_: make_engine(folder).load())
+        for number, entry in enumerate(log):
+            model.play(entry)
+            for which, outcome in enumerate(model.outcomes(number, runs(3, 12))):
+                write_folder(outcome, place)
+                engine = make_engine(place)
+
+                assert found(engine) == 12, (number, entry, which)
+                assert generations(engine) == [3, 2, 1], (number, entry, which)
+                assert engine.verify() == [], (number, entry, which)
+                shutil.rmtree(place)
+        assert len(log) > 10
 
 
 @pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])

@@ -12,6 +12,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from faults.database import (
 from stand_ins import Log
 from storify.codec import DecodeError
 from storify.engine._journal import commit_frame, head_frame
+from storify.engine._moment import Moment
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 __all__ = ["TARGETS", "load", "read_journal", "sealed_journal"]
@@ -35,6 +37,7 @@ __all__ = ["TARGETS", "load", "read_journal", "sealed_journal"]
 #: What a load may take beside five times the file.
 SPARE_BYTES = 8 << 20
 BASE = sha256(state(1)).hexdigest()
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - only where it is faster
 
 
@@ -124,10 +127,11 @@ def sealed_journal(data: bytes) -> None:
 
 def _sealed(seq: int, body: bytes, flags: int) -> bytes:
     """A frame of any body, as `commit_frame` would have written it."""
-    prefix = bytes.fromhex(BASE[:16]) + struct.pack(">QB", 1000 + seq, flags >> 1 & 3)
+    prefix = bytes.fromhex(BASE[:16]) + struct.pack(">QB", 1000 + seq, flags >> 1 & 7)
     body = prefix + body
+    moment = Moment(EPOCH, EPOCH)
     frame = bytearray(
-        commit_frame(BASE, seq, 0, (), durable=True, after_sync=True)[:25] + body
+        commit_frame(BASE, seq, moment, (), durable=True, after_sync=True)[:25] + body
     )
     frame[21:25] = len(body).to_bytes(4, "big")
     frame[2:6] = zlib.crc32(frame[6:]).to_bytes(4, "big")

@@ -1,0 +1,167 @@
+"""When states were committed, by a clock that may have been wrong.
+
+A state has an *order*, later than that of every state before it, and a *clock*: what
+the clock said. As long as the clock goes forward they are one time. Its *stamp* is::
+
+    20261123T054100.000000Z                            both
+    20271123T054100.000001Z~20261123T054200.000000Z    the clock went back: a tick
+                                                       after the state before, and
+                                                       what the clock said
+
+A clock that is corrected by at most two seconds, by the network or for a leap second,
+counts as one that stood still: a time that it shows twice means the first one.
+
+Where it goes back by more, it was wrong before that or is wrong after, and the states
+do not tell which. So of two states that the clock has in the other order both are
+*misdated*; so is one that is later than the clock now. Which state was current at a
+time is known if no misdated one was committed between the two well-dated ones that
+the time lies between.
+"""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import accumulate
+from typing import Final, NamedTuple
+
+from storify.exceptions import MisdatedError
+
+__all__ = [
+    "STAMP",
+    "Moment",
+    "current_at",
+    "moment_of",
+    "next_moment",
+    "stamp_of",
+    "time_of",
+    "went_back",
+]
+
+TICK: Final = timedelta(microseconds=1)
+SLACK: Final = timedelta(seconds=2)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+
+_TIME: Final = r"\d{8}T\d{6}\.\d{6}Z"
+STAMP: Final = rf"{_TIME}(?:~{_TIME})?"
+"""What a stamp looks like; one that does may still be no time."""
+
+# By hand: strptime is slow, and imports a module at its first call.
+_DIGITS: Final = re.compile(
+    r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{6})Z", re.ASCII
+)
+
+
+class Moment(NamedTuple):
+    """When a state was committed.
+
+    Attributes:
+        order: Tells which of two states is the later one.
+        clock: What the clock said.
+    """
+
+    order: datetime
+    clock: datetime
+
+
+def stamp_of(order: datetime, clock: datetime | None = None) -> str:
+    """A moment as it stands in names: in UTC, and later ones sort after."""
+    if clock is not None and clock != order:
+        return f"{stamp_of(order)}~{stamp_of(clock)}"
+    # strftime would drop the zeros of years before 1000 on some systems.
+    utc = order.astimezone(UTC)
+    return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"
+
+
+def moment_of(stamp: str) -> Moment | None:
+    """The moment in a name; None for what is none."""
+    order, tilde, clock = stamp.partition("~")
+    first = _parse(order)
+    second = _parse(clock) if tilde else first
+    return None if first is None or second is None else Moment(first, second)
+
+
+def time_of(stamp: str) -> datetime | None:
+    """What the clock said, by a name; None for digits that are no time."""
+    moment = moment_of(stamp)
+    return None if moment is None else moment.clock
+
+
+def _parse(text: str) -> datetime | None:
+    match = _DIGITS.fullmatch(text)
+    if match is None:
+        return None
+    year, month, day, hour, minute, second, microsecond = map(int, match.groups())
+    try:
+        return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def went_back(before: Moment | None, now: datetime) -> bool:
+    """Whether the clock shows less than at the last commit, by more than a trifle."""
+    return before is not None and before.clock - now > SLACK
+
+
+def next_moment(before: Moment | None, now: datetime) -> Moment:
+    """The moment of a commit.
+
+    Args:
+        before: That of the last one.
+        now: What the clock says.
+    """
+    now = now.astimezone(UTC)
+    if before is None:
+        return Moment(now, now)
+    if now <= before.clock and not went_back(before, now):
+        now = _after(before.clock)
+    return Moment(max(now, _after(before.order)), now)
+
+
+def _after(time: datetime) -> datetime:
+    # A state at the end of time cannot be topped; it does not happen by itself.
+    return time + TICK if time < _LAST else time
+
+
+def current_at(moments: Sequence[Moment], time: datetime, now: datetime) -> int | None:
+    """Find the state that was the present one at a time.
+
+    Args:
+        moments: Of all states, in order.
+        time: When.
+        now: What the clock says.
+
+    Returns:
+        Its place in *moments*; None if all are later.
+
+    Raises:
+        MisdatedError: It cannot be known.
+    """
+    dated = _well_dated([moment.clock for moment in moments], now)
+    # They ascend, so the last one that is not later was there last.
+    found = max((at for at in dated if moments[at].clock <= time), default=-1)
+    if found >= 0 and moments[found].clock == time:
+        return found
+    later = next((at for at in dated if at > found), len(moments))
+    if later - found > 1:
+        misdated = f"{moments[found + 1].clock:%Y-%m-%d %H:%M:%S} UTC"
+        msg = (
+            f"cannot tell which state was current at {time}: the clock was wrong "
+            f"about then, a state of that time is dated {misdated}; take one by its id, "
+            f"db.backups.list has them in the order of their commits"
+        )
+        raise MisdatedError(msg)
+    return None if found < 0 else found
+
+
+def _well_dated(clocks: Sequence[datetime], now: datetime) -> list[int]:
+    """Which of the times that a clock showed, in order, fit all others."""
+    possible = [at for at, clock in enumerate(clocks) if clock - now <= SLACK]
+    times = [clocks[at] for at in possible]
+    before = accumulate(times, max, initial=_FIRST)
+    after = [*accumulate(times[:0:-1], min, initial=_LAST)][::-1]
+    return [
+        at
+        for at, time, low, high in zip(possible, times, before, after, strict=False)
+        if low < time < high
+    ]
