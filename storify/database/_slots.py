@@ -624,10 +624,13 @@ class Slots(dict[Any, Any]):
         return flush
 
     def _begin_flush(self) -> Flush:
-        gone = self._gone.copy()
-        # No commit is under way: what is not durable will not be.
-        self._forget_deletions({b: mark for b, mark in gone.items() if b.blob is None})
-        deletions = {b: mark for b, mark in gone.items() if b.blob is not None}
+        deletions: dict[Base, object] = {}
+        if self._gone:
+            gone = self._gone.copy()
+            deletions = {b: mark for b, mark in gone.items() if b.blob is not None}
+            # No commit is under way: what is not durable will not be.
+            never = {b: mark for b, mark in gone.items() if b.blob is None}
+            self._forget_deletions(never)
         values, bases = self.live_values()
         flush = Flush(self, bases, deletions)
         flush.touched = self._in_order(values, bases, deletions)

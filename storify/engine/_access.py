@@ -1,9 +1,8 @@
 """The way to the files of one database: find them, take the lock, go to work."""
 
 import os
-from collections.abc import Generator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from types import TracebackType
 
 from storify.engine._backups import BackupFolder
 from storify.engine._held import Held
@@ -52,20 +51,28 @@ class Access:
         """Look at the files without the lock: what is read may change meanwhile."""
         return self._held(self.place(), writable=False)
 
-    @contextmanager
-    def held(self, mode: Mode) -> Generator[Held]:
-        """Hold the lock, with any cut-off rename settled; nests for one caller."""
+    def held(self, mode: Mode) -> "_InHand":
+        """Hold the lock in a ``with`` block, with any cut-off rename settled.
+
+        It nests for one caller. Only for saver threads: see `take`.
+        """
+        return _InHand(self, mode)
+
+    def hold(self, mode: Mode) -> Hold | None:
+        """Take the lock for one operation; None if it is not to be had, or is."""
         while True:
             place, lock = self._lock()
-            if lock.mine(self):
-                yield self._held(place, writable=True)
-                return
-            with lock.held(self, mode) as writable:
-                if not (writable and rename_pending(place)):
-                    yield self._held(place, writable=writable)
-                    return
+            hold = None if mode == "look" or lock.mine(self) else lock.take(self, mode)
+            if hold is None or not rename_pending(place):
+                return hold
             # Only without our lock: the rename needs it.
+            hold.release()
             finish_rename(place, self.log, self.lock_timeout_s)
+
+    def in_hand(self, hold: Hold | None) -> Held:
+        """The files, in the hands of who has the lock or looks without it."""
+        place, lock = self._lock()
+        return self._held(place, writable=hold is not None or lock.mine(self))
 
     def take(self) -> Hold | None:
         """Take the lock for a block; None if the caller has it already.
@@ -95,6 +102,35 @@ class Access:
     def _held(self, place: Place, *, writable: bool) -> Held:
         folder = self.folder(place)
         return Held(place, folder, self.root_format, self.log, self.clock, writable)
+
+
+class _InHand:
+    """A ``with`` block that works on the files.
+
+    Args:
+        access: The way to them.
+        mode: Whether it needs the lock.
+    """
+
+    __slots__ = ("_access", "_hold", "_mode")
+
+    def __init__(self, access: Access, mode: Mode) -> None:
+        self._access = access
+        self._mode: Mode = mode
+        self._hold: Hold | None = None
+
+    def __enter__(self) -> Held:
+        self._hold = self._access.hold(self._mode)
+        return self._access.in_hand(self._hold)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._hold is not None:
+            self._hold.release()
 
 
 def _leads_to(path: str, main: str) -> bool:

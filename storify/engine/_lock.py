@@ -83,8 +83,8 @@ class Hold:
         self.release()
 
 
-#: What is held in this process, by the path of the lock file.
-_holds: "weakref.WeakValueDictionary[str, Hold]" = weakref.WeakValueDictionary()
+#: What is or was held in this process, by the path of the lock file.
+_holds: "dict[str, weakref.ref[Hold]]" = {}
 #: Held by saver threads alone, and never while one waits.
 _taking = threading.Lock()
 
@@ -93,13 +93,22 @@ def _forget_parent() -> None:
     """Free every lock in a forked child: the parent has them."""
     global _taking  # noqa: PLW0603 - may be held by a thread that is gone
     _taking = threading.Lock()
-    for hold in list(_holds.values()):
-        hold._fd = None  # noqa: SLF001 - one module; it is closed with all others
+    for path in list(_holds):
+        hold = _held(path)
+        if hold is not None:
+            hold._fd = None  # noqa: SLF001 - one module; it is closed with all others
     _holds.clear()
 
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_forget_parent)
+
+
+def _held(path: str) -> Hold | None:
+    """What of a lock file is held now."""
+    ref = _holds.get(path)
+    hold = None if ref is None else ref()
+    return hold if hold is not None and hold.is_held() else None
 
 
 class Lock:
@@ -118,38 +127,25 @@ class Lock:
 
     def mine(self, holder: object) -> bool:
         """Whether the caller has the lock for *holder* already."""
-        hold = _holds.get(self.path)
-        return (
-            hold is not None
-            and hold.is_held()
-            and hold.holder is holder
-            and hold.who is caller().who
-        )
+        hold = _held(self.path)
+        return hold is not None and hold.holder is holder and hold.who is caller().who
 
     def is_of_callers_block(self) -> bool:
         """Whether a block of the caller's has the lock, for whatever instance."""
-        hold = _holds.get(self.path)
-        return (
-            hold is not None
-            and hold.is_held()
-            and hold.is_of_block
-            and hold.who is caller().who
-        )
+        hold = _held(self.path)
+        return hold is not None and hold.is_of_block and hold.who is caller().who
 
     @contextmanager
-    def held(self, holder: object, mode: Mode = "write") -> Generator[bool]:
+    def held(self, holder: object) -> Generator[None]:
         """Hold the lock in a ``with`` block; does not nest.
-
-        Yields:
-            Whether the holder has it; False only in the reading modes.
 
         Raises:
             DatabaseLockedError: Somebody else held it for the whole timeout.
-            OSError: The lock file could not be made; not in the reading modes.
+            OSError: The lock file could not be made.
         """
-        hold = None if mode == "look" else self.take(holder, mode)
+        hold = self.take(holder)
         try:
-            yield hold is not None
+            yield
         finally:
             if hold is not None:
                 hold.release()
@@ -201,8 +197,8 @@ class Lock:
         """Take the lock if it is free; else say who has it."""
         who = caller().who
         with _taking:
-            other = _holds.get(self.path)
-            if other is not None and other.is_held():
+            other = _held(self.path)
+            if other is not None:
                 if other.who is who and other.is_of_block:
                     # Waiting for ourselves would only end with the timeout.
                     msg = "another instance of this caller is inside `locked`"
@@ -218,7 +214,7 @@ class Lock:
                 closed(os.close, fd)
                 return "another process holds it"
             hold = Hold(fd, who, holder, is_of_block=is_of_block)
-            _holds[self.path] = hold
+            _holds[self.path] = weakref.ref(hold)
             return hold
 
     def _open(self) -> int:

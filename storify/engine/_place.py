@@ -16,8 +16,8 @@ reach it by different links exclude each other.
 """
 
 import os
+from functools import cached_property
 from hashlib import sha256
-from typing import NamedTuple
 
 from storify.engine import _disk
 from storify.logger import LoggerLike
@@ -40,52 +40,38 @@ def stem_of(path: str) -> str:
     return os.path.basename(path).removesuffix(SUFFIX)
 
 
-class Place(NamedTuple):
+class Place:
     """The paths of one database, as they are now.
 
     Attributes:
         link: The path that was given.
         main: The file itself, links followed.
         backups: Its folder of backups.
+        directory: The folder of the main file.
+        lock: The lock file.
+        record: The checksum record.
+        mirror: The second copy of the journal.
+        entries: The checksums of the entries of the main file.
     """
 
-    link: str
-    main: str
-    backups: str
+    def __init__(self, link: str, main: str, backups: str) -> None:
+        self.link = link
+        self.main = main
+        self.backups = backups
+        self.directory = os.path.dirname(main)
+        self.lock = os.path.join(backups, ".lock")
+        self.record = os.path.join(backups, ".sum")
+        self.mirror = os.path.join(backups, ".mirror")
+        self.entries = os.path.join(backups, ".entries")
 
-    @property
-    def directory(self) -> str:
-        """The folder of the main file."""
-        return os.path.dirname(self.main)
-
-    @property
-    def lock(self) -> str:
-        """The lock file."""
-        return os.path.join(self.backups, ".lock")
-
-    @property
-    def record(self) -> str:
-        """The checksum record."""
-        return os.path.join(self.backups, ".sum")
-
-    @property
+    @cached_property
     def journal(self) -> str:
         """The journal; under a short name where the long one has no room."""
         if len(os.fsencode(os.path.basename(self.main))) > LONGEST_WITH_JOURNAL:
             return os.path.join(self.directory, self.prefix + JOURNAL_SUFFIX)
         return self.main + JOURNAL_SUFFIX
 
-    @property
-    def mirror(self) -> str:
-        """The second copy of the journal."""
-        return os.path.join(self.backups, ".mirror")
-
-    @property
-    def entries(self) -> str:
-        """The checksums of the entries of the main file."""
-        return os.path.join(self.backups, ".entries")
-
-    @property
+    @cached_property
     def prefix(self) -> str:
         """Starts the name of each temporary file of this database.
 

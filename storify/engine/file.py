@@ -21,8 +21,7 @@ wrote is brought in: `_foreign`.
 
 import os
 import tempfile
-from collections.abc import Generator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from types import TracebackType
 
@@ -507,11 +506,9 @@ class FileEngine:
         self._require_writable("lock")
         return self._access.take()
 
-    @contextmanager
-    def _writing(self, doing: str) -> Generator[Held]:
+    def _writing(self, doing: str) -> AbstractContextManager[Held]:
         self._require_writable(doing)
-        with self._access.held("write") as held:
-            yield held
+        return self._access.held("write")
 
     def _require_writable(self, doing: str) -> None:
         if self.readonly:
