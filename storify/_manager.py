@@ -83,6 +83,9 @@ class Storify:
             the change; closing folds it in. False: each flush leaves one whole
             file, for other programs that read it meanwhile.
         clock: Seconds that only grow, for the intervals.
+        background: Save what is due in a thread in the background. False: `tick` saves
+            it, when the program calls that, as in a loop between two steps; and so do
+            `flush`, `close` and the end of the program.
         handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
             unless it has a handler for them. It is ended as it would have been.
 
@@ -112,6 +115,7 @@ class Storify:
         sync_interval: float = SYNC_INTERVAL_S,
         journal: bool = True,
         clock: Callable[[], float] = time.monotonic,
+        background: bool = True,
         handle_signals: bool = True,
     ) -> None:
         if save_interval is not None and save_interval < 0:
@@ -140,9 +144,12 @@ class Storify:
         self._catalog.create()
         #: Names whose loading failed here: only these may be started afresh.
         self._damaged: set[str] = set()
+        self._background = background
+        self._handle_signals = handle_signals
         if handle_signals:
             save_on_signals()
-        autosaver.watch(self)
+        if background:
+            autosaver.watch(self)
 
     # -- opening ---------------------------------------------------------------
 
@@ -594,7 +601,7 @@ class Storify:
     def tick(self, force: bool = False) -> None:
         """Flush the open databases whose last flush is `save_interval` ago.
 
-        It is called for you in the background.
+        The background does as much at any moment, unless ``background=False``.
 
         Args:
             force: Flush all of them now.

@@ -68,6 +68,8 @@ def _options_of(sf: Storify) -> dict[str, Any]:
         "sync_interval": saving.sync_interval_s,
         "journal": saving.journal,
         "clock": saving.clock,
+        "background": sf._background,
+        "handle_signals": sf._handle_signals,
     }
 
 

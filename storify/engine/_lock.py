@@ -40,10 +40,12 @@ Mode = Literal["write", "repair", "try", "look"]
 """``write`` must have the lock and waits for it; ``repair`` waits, and does without it
 where the folder does not allow it; ``try`` takes it if it is free; ``look`` never."""
 
-# Short: a lock is held for milliseconds, and who waits longer than others would be
-# beaten by them each time.
-FIRST_PAUSE_S = 0.0005
-LONGEST_PAUSE_S = 0.002
+# How long to wait before looking again: who has waited longer looks more often, so that
+# nobody is beaten by others again and again.
+FIRST_PAUSE_S = 0.002
+LAST_PAUSE_S = 0.0002
+#: After how long it looks as often as it will.
+IMPATIENT_S = 0.4
 # The folder or its file system does not let us write.
 NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK})
 
@@ -164,8 +166,7 @@ class Lock:
             DatabaseLockedError: Somebody else held it for the whole timeout.
             OSError: The lock file could not be made.
         """
-        deadline = time.monotonic() + self.timeout_s
-        pause = FIRST_PAUSE_S
+        begun_s = time.monotonic()
         while True:
             try:
                 found = self._try(holder, is_of_block=is_of_block)
@@ -181,11 +182,11 @@ class Lock:
                 return found
             if mode == "try":
                 return None
-            left = deadline - time.monotonic()
-            if left <= 0 or is_given_up():
-                raise self._refusal(found, self.timeout_s - max(left, 0))
-            time.sleep(min(pause, left))
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            waited_s = time.monotonic() - begun_s
+            if waited_s >= self.timeout_s or is_given_up():
+                raise self._refusal(found, waited_s)
+            pause_s = max(FIRST_PAUSE_S * (1 - waited_s / IMPATIENT_S), LAST_PAUSE_S)
+            time.sleep(min(pause_s, self.timeout_s - waited_s))
 
     def _refusal(self, why: str, waited_s: float) -> DatabaseLockedError:
         return DatabaseLockedError(

@@ -47,6 +47,8 @@ T = TypeVar("T")
 
 #: How long a saver thread waits for more work before it ends.
 _IDLE_S: Final = 10.0
+#: How long a wait is at most, before handlers of signals are run.
+_SLICE_S: Final = 0.05
 #: How long work may take that waits for nobody, where there is a limit.
 _GRACE_S: Final = 2.0
 
@@ -181,8 +183,12 @@ class Job(Generic[T]):
         bell = allocate_lock()
         bell.acquire()
         self._on_end.append(bell.release)
-        if not self.is_ended:
-            bell.acquire(timeout=timeout_s)
+        until = None if timeout_s < 0 else time.monotonic() + timeout_s
+        while not self.is_ended:
+            left_s = _SLICE_S if until is None else until - time.monotonic()
+            # In slices: a signal that comes just before the wait does not end it.
+            if bell.acquire(timeout=min(max(left_s, 0), _SLICE_S)) or left_s <= 0:
+                break
 
     def on_end(self, action: Callable[[], object]) -> None:
         """Call *action* at its end, in a saver thread, or at once if it has ended."""
