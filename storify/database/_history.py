@@ -63,7 +63,9 @@ def restore(session: Session, payload: bytes, keys: Iterable[Any] | None) -> set
         changes = difference(now, then)
         if not changes:
             return set()
-        session.engine.commit(Commit(session.version, changes, now.get))
+        session.engine.commit(
+            Commit(session.version, changes, now.get, undone_on_error=True)
+        )
         session.sync()
         catch_up(session, "restore a backup of")
         return set(decode_keys(session.codec, contents(changes)))

@@ -70,7 +70,9 @@ def _migrate(session: "Session", progress: Progress | None) -> int:
     if found.changes:
         # Locked, so that what is adopted is this commit and no other one.
         with session.engine.locked():
-            session.engine.commit(Commit(base, found.changes, entries.get))
+            session.engine.commit(
+                Commit(base, found.changes, entries.get, undone_on_error=True)
+            )
             session.sync()
             # What another thread changed meanwhile is saved in the present form.
             catch_up(session, "migrate", keep="mine")

@@ -296,6 +296,8 @@ class Session(Transactional):
                 stored=pending.stored,
                 compact=compact,
                 whole=lambda: self.codec.join(pending.entries()),
+                # The block of a transaction is.
+                undone_on_error=then is not _nothing,
             )
         save = partial(self._save, pending, commit, then)
         # What nobody has touched is not worth a look by another thread.
@@ -314,15 +316,7 @@ class Session(Transactional):
             if is_given_up():
                 msg = f"saving database {self.name!r} was given up; nothing was written"
                 raise DatabaseLockedError(msg)
-            try:
-                version = self.engine.commit(commit)
-            except OSError:
-                if then is not _nothing:
-                    # The block is undone. If this came through all the same it must
-                    # not count as ours: then the next flush brings it back.
-                    self.engine.disown()
-                raise
-            self.version = version
+            self.version = self.engine.commit(commit)
             self.syncing.note_commit()
         pending.done()
         then()

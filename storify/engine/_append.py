@@ -58,7 +58,7 @@ def ops_of(commit: Commit) -> list[Op]:
 
 
 def append(
-    held: Held, known: Known, base: Version | None, ops: Sequence[Op], *, sync: bool
+    held: Held, known: Known, commit: Commit, ops: Sequence[Op], *, sync: bool
 ) -> Version | None:
     """Append one commit; durable on return if *sync*.
 
@@ -82,7 +82,8 @@ def append(
         after_sync=tail.all_synced,
     )
     version = Version(f"{known.digest}+{tail.seq + 1}.{frame[_CRC_AT:_CRC_END].hex()}")
-    known.attempt(base, version)
+    if not commit.undone_on_error:
+        known.attempt(commit.base, version)
     known.shunned = True
     if not tail.size:
         payload = head_frame(known.digest) + frame

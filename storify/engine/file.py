@@ -203,14 +203,14 @@ class FileEngine:
             known = self._known
             ops = self._ops(commit)
             if known.version == commit.base and ops and known.is_still(held.place):
-                version = self._append(held, None, commit.base, ops)
+                version = self._append(held, None, commit, ops)
                 if version is not None:
                     return version
             now = self._read(held, commit.base)
             # Not on top of an attempt of ours that came through: differences are
             # to the base.
             if ops and known.version == now.version == commit.base:
-                version = self._append(held, now, commit.base, ops)
+                version = self._append(held, now, commit, ops)
                 if version is not None:
                     return version
             return self._replace(held, now, commit)
@@ -231,7 +231,7 @@ class FileEngine:
         return ops if sum(map(_size, ops)) <= room else []
 
     def _append(
-        self, held: Held, now: Reading | None, base: Version | None, ops: list[Op]
+        self, held: Held, now: Reading | None, commit: Commit, ops: list[Op]
     ) -> Version | None:
         if not os.access(held.place.main, os.W_OK):
             return None  # the error is told where the file is replaced
@@ -240,7 +240,7 @@ class FileEngine:
             if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
             second_copy(held, now, self.keep)
-        return append(held, self._known, base, ops, sync=self._each_synced)
+        return append(held, self._known, commit, ops, sync=self._each_synced)
 
     def _read(self, held: Held, base: Version | None) -> Reading:
         """Read the files, which are not as they were known, and judge the base."""
@@ -257,7 +257,8 @@ class FileEngine:
 
     def _replace(self, held: Held, now: Reading, commit: Commit) -> Version:
         new = self._next(held, now, commit)
-        self._known.attempt(commit.base, Version(new.digest))
+        if not commit.undone_on_error:
+            self._known.attempt(commit.base, Version(new.digest))
         found, stamp = replace(held, now, new, self.keep)
         version = Version(new.digest)
         tail = Tail(moment=moment_of(stamp))
@@ -293,10 +294,6 @@ class FileEngine:
     @uncut
     def _changes_since(self, version: Version | None) -> News | None:
         return changes_since(self._access, self._known, version)
-
-    def disown(self) -> None:
-        """Let what was tried in vain count as others' if it is there."""
-        self._known.attempts.clear()
 
     @uncut
     def sync(self) -> None:

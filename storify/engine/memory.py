@@ -261,9 +261,6 @@ class MemoryEngine:
             return None
         return self._changes_since(version)
 
-    def disown(self) -> None:
-        """Nothing can come through that failed."""
-
     @uncut
     def _changes_since(self, version: Version | None) -> News | None:
         with self._held() as store:

@@ -226,6 +226,9 @@ class Commit(NamedTuple):
         compact: Leave one whole root, whatever it costs.
         whole: Gives the whole root after the changes. Asked for only if the
             present state turns out to be damaged and no backup replaces it.
+        undone_on_error: The caller gives up what it wanted if this fails. Should it
+            have come through all the same, it counts as the commit of somebody else,
+            which the caller is to bring in; else it would be made stale by nothing.
     """
 
     base: Version | None
@@ -233,6 +236,7 @@ class Commit(NamedTuple):
     stored: Callable[[bytes], bytes | None] = _nothing
     compact: bool = False
     whole: Callable[[], bytes] | None = None
+    undone_on_error: bool = False
 
 
 class Problem(NamedTuple):
@@ -349,14 +353,6 @@ class Engine(Protocol):
 
         Raises:
             OSError: The state could not be read.
-        """
-        ...
-
-    def disown(self) -> None:
-        """Let commits that failed count as others' if they came through all the same.
-
-        For a caller who has undone what it wanted to commit: else nobody would see
-        that it is there.
         """
         ...
 

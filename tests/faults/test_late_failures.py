@@ -1,0 +1,141 @@
+"""A disk call that fails inside of a transaction, also after the commit is there.
+
+Whether the commit came through is not known then. Memory is as before the block, and
+the next flush or reload brings it and the file together, whatever is in the file.
+"""
+
+import errno
+from pathlib import Path
+
+import pytest
+
+from faults.database import journaling
+from faults.sampling import sample
+from stand_ins import Log
+from storify import Database, Storify, StorifyError
+from storify.engine import _disk
+from storify.testing._crash.faults import Fault, injected
+
+pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
+
+LIMIT = 400
+BEFORE = {"n": 0, "list": [0], "bulk": "x" * 4000}
+WITHIN = {"n": 1, "list": [0, 1], "new": 1, "bulk": "x" * 4000}
+
+
+def opened(folder: Path) -> Database:
+    """A database of this program, saved when it is told to."""
+    return Storify(folder, save_interval=None, log=Log()).get_db("notes")
+
+
+def prepared(folder: Path) -> Database:
+    """A database with its first state."""
+    db = opened(folder)
+    db.update(BEFORE, list=[0])
+    db.flush()
+    return db
+
+
+def change(db: Database) -> None:
+    """Change three records together."""
+    with db.transaction():
+        db["n"] += 1
+        db["list"].append(1)
+        db["new"] = 1
+
+
+def durable(folder: Path) -> dict:
+    """What another program finds."""
+    with Storify(folder, save_interval=None, log=Log()) as sf:
+        return dict(sf.get_db("notes", readonly=True))
+
+
+def calls(folder: Path) -> int:
+    """How many disk calls the change makes."""
+    db = prepared(folder)
+    with injected(Fault(LIMIT, "kill")) as fault:
+        change(db)
+    return fault.count
+
+
+def flush(db: Database) -> None:
+    """Save, with nothing to save."""
+    db.flush()
+
+
+def flush_another(db: Database) -> None:
+    """Save another record."""
+    db["other"] = 2
+    db.flush()
+
+
+def change_again(db: Database) -> None:
+    """Have another transaction."""
+    with db.transaction():
+        db["other"] = 2
+
+
+@pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])
+@pytest.mark.parametrize("name", ["EIO", "ENOSPC"])
+@pytest.mark.parametrize(
+    "then", [flush, Database.reload, flush_another, change_again, Database.close]
+)
+def test_after_a_late_failure_memory_and_file_come_together(
+    tmp_path, journaled, name, then
+):
+    """At each disk call: all of the block or nothing, the same in both."""
+    with journaling(journaled):
+        late = 0
+        for at in sample(range(1, calls(tmp_path / "good") + 1), 40, name, then):
+            where = f"{name} at {at}"
+            folder = tmp_path / str(at)
+            db = prepared(folder)
+            held = db["list"]
+            failed = False
+            with injected(Fault(at, getattr(errno, name))):
+                try:
+                    change(db)
+                except (OSError, StorifyError):
+                    failed = True
+
+            if failed:
+                assert dict(db) == BEFORE, where
+                assert held == [0], where
+            late += failed and durable(folder).get("n") == 1
+            then(db)
+
+            found = durable(folder)
+            assert found.pop("other", 2) == 2
+            assert found in ([BEFORE, WITHIN] if failed else [WITHIN]), where
+            if not db.defunct:
+                memory = dict(db)
+                memory.pop("other", None)
+                assert memory == found, where
+                assert held is db["list"], where
+                assert db.dirty() == set(), where
+                db.close()
+        # After the rename or the append: without those this tests nothing.
+        assert late > 0
+
+
+def test_what_is_in_place_when_the_folder_cannot_be_synced_is_adopted(
+    tmp_path, monkeypatch
+):
+    """The new file has its name, and then the folder cannot be synced."""
+    db = prepared(tmp_path)
+    sync, fails = _disk.sync_directory, [True]
+
+    def failing(path: str, *args: object) -> None:
+        if Path(path) == tmp_path and fails:
+            fails.clear()
+            raise OSError(errno.EIO, "Input/output error")
+        sync(path, *args)
+
+    monkeypatch.setattr(_disk, "sync_directory", failing)
+    with pytest.raises(OSError, match="Input/output"):
+        change(db)
+    assert (db["n"], durable(tmp_path)["n"]) == (0, 1)
+
+    db.flush()
+
+    assert dict(db) == durable(tmp_path) == WITHIN
