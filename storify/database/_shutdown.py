@@ -169,6 +169,8 @@ class _Report:
                 error = DatabaseLockedError("another thread is inside its lock")
                 self._put_aside(session, error)
                 return
+            if id(session) not in _open:
+                return  # whoever had the lock has done it
             try:
                 _flush(session, turn)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in
