@@ -18,7 +18,7 @@ from .misfit import Misfit, field_step
 from .options import class_of, class_options, is_model
 from .plain import fields_of
 from .ref import Ref
-from .state import UNKNOWN, Unloaded, pairs, public, state_of
+from .state import Unloaded, pairs, public, state_of, unasked
 from .walk import Findings, Part
 
 if TYPE_CHECKING:
@@ -101,11 +101,7 @@ class Inspection:
     def _object(self, obj: Any, shape: Shape) -> Findings:
         cls: type = class_of(obj)
         shapes = self._shapes_of(cls, _arguments(cls, shape))
-        state = state_of(obj)
-        unknown = _not_former(cls, state.get(UNKNOWN, {}))
-        misfits = [
-            _unknown(cls, name, item) for name, item in unknown if name not in state
-        ]
+        misfits = [_unknown(cls, *pair) for pair in _not_former(cls, unasked(obj))]
         if issubclass(cls, Ref):
             misfits += self._lead(obj)
         parts = [

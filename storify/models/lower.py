@@ -97,14 +97,14 @@ class Layout(NamedTuple):
         keyname: Its tag.
         fields: What is stored, in order.
         constants: Further names on disk with their values.
-        size: How many attributes an object has.
+        has_more: Writes the test whether a state holds more than the fields.
     """
 
     cls: type
     keyname: str
     fields: Sequence[LoweredField]
     constants: Mapping[str, int]
-    size: int
+    has_more: Callable[[str], str]
 
 
 Found = tuple[Lower, Layout] | None
@@ -161,7 +161,7 @@ class Lowering:
         lines = [
             f"{state} = {value}.__dict__",
             # or a class for which the user registered hooks of its own
-            f"if len({state}) != {layout.size} or {self._name(layout.cls)} in e:",
+            f"if {layout.has_more(state)} or {self._name(layout.cls)} in e:",
             "    return None",
         ]
         attributes = [field.name for field in fields]

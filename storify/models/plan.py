@@ -32,17 +32,18 @@ from .inspection import Examined
 from .lower import Found, Layout, Lower, LoweredField, Lowering
 from .options import class_options
 from .state import (
-    UNKNOWN,
     Unloaded,
+    aside,
     assign,
     bare,
     blank,
-    computed_names,
     extras,
     holds_unloaded,
     is_lone_dict,
-    pairs,
+    names_of_fields,
     public,
+    refuse_hidden,
+    undeclared,
 )
 from .walk import misfits
 
@@ -134,7 +135,7 @@ def make_hooks(
         by_hand = _HandWritten(cls, history, shapes)
         to_dict, from_dict = public, by_hand.build
         examine = by_hand.examine
-        unstructure, structure = _versioned(public, options.version), None
+        unstructure, structure = _versioned(_public, options.version), None
     revive = _reviver(cls, base, from_dict)
     if _overrides(cls, base, "_to_dict"):
         unstructure = _versioned(_called(cls), options.version)
@@ -167,6 +168,12 @@ def _versioned(to_dict: Unstructure, version: int) -> Unstructure:
     if not version:
         return to_dict
     return lambda obj: {**to_dict(obj), VERSION_KEY: version}
+
+
+def _public(obj: Any) -> dict[str, Any]:
+    fields = public(obj)
+    refuse_hidden(obj, fields)
+    return fields
 
 
 def _called(cls: type) -> Unstructure:
@@ -281,7 +288,7 @@ class _HandWritten:
     def build(self, data: dict[str, Any]) -> Any:
         obj = blank(self._cls)
         assign(obj, data)
-        unknown = extras(obj)
+        unknown = aside(obj)
         if self._forbid and unknown:
             _refuse_unknown(self._cls, next(iter(unknown)))
         return obj
@@ -292,7 +299,7 @@ class _HandWritten:
         fields = self._history.upgrade(stored)
         dropped = class_options(self._cls).dropped
         assign(obj, {k: v for k, v in fields.items() if k not in dropped})
-        unknown = extras(obj)
+        unknown = aside(obj)
         taken = [
             (name, value, self._shapes.get(name, Anything()))
             for name, value in public(obj).items()
@@ -351,7 +358,6 @@ class _Writer:
         self._cls = cls
         self._stored = [f for f in fields if f.options.stored]
         self._names = {f.name for f in fields}
-        self._forbid = class_options(cls).extra == "forbid"
         self._items = [f"{f.key!r}: o.{f.name}" for f in self._stored]
         version = class_options(cls).version
         self.to_dict = self._compile("d")
@@ -381,7 +387,7 @@ class _Writer:
         fields = [LoweredField(f.name, f.key, f.shape) for f in self._stored]
         version = class_options(self._cls).version
         constants = {VERSION_KEY: version} if version else {}
-        return Layout(self._cls, keyname, fields, constants, len(self._names))
+        return Layout(self._cls, keyname, fields, constants, self._has_more)
 
     def _has_plain_attributes(self) -> bool:
         """Tell whether reading ``__dict__`` reads the attributes."""
@@ -400,6 +406,16 @@ class _Writer:
             and self._has_plain_attributes()
         )
 
+    def _has_more(self, state: str) -> str:
+        """Write the test whether there are other attributes than the fields.
+
+        The stored fields are there, so it is enough to look for the others.
+        """
+        stored = {f.name for f in self._stored}
+        others = sorted(self._names - stored)
+        tests = [f"{name!r} not in {state}" for name in others]
+        return " or ".join([f"len({state}) != {len(self._names)}", *tests])
+
     def _compile(self, result: str, shortcut: Sequence[str] = ()) -> Unstructure:
         lines = [
             "def unstructure(o):",
@@ -408,8 +424,10 @@ class _Writer:
             f"        d = {{{', '.join(self._items)}}}",
             "    except AttributeError:",
             "        d = partial(o)",
-            f"    if len(o.__dict__) != {len(self._names)}:",
             "        more(o, d)",
+            "    else:",
+            f"        if {self._has_more('o.__dict__')}:",
+            "            more(o, d)",
             f"    return {result}",
         ]
         names = {
@@ -436,18 +454,27 @@ class _Writer:
         return {**fields, VERSION_KEY: version} if version else fields
 
     def _more(self, obj: Any, fields: dict[str, Any]) -> None:
-        """Add the undeclared public attributes and the unknown stored names."""
-        computed = computed_names(self._cls)
-        for name, value in pairs(vars(obj)):
-            if name in self._names or name.startswith("_") or name in computed:
-                continue
-            if self._forbid or name in fields:
-                why = "extra='forbid'" if self._forbid else "that name is a field's key"
+        """Add the undeclared public attributes and the names kept aside."""
+        more = undeclared(obj)
+        refuse_hidden(obj, more)
+        for name in more:
+            why = self._why_not(name)
+            if why:
                 msg = f"{self._cls.__qualname__} has no field {name!r}, and {why}"
                 raise UnstorableError(msg, f"$.{name}")
-            fields[name] = value
         for name, value in extras(obj).items():
             fields.setdefault(name, value)
+
+    def _why_not(self, name: str) -> str:
+        """Say why an undeclared attribute is not stored: it would not come back."""
+        options = class_options(self._cls)
+        if options.extra == "forbid":
+            return "extra='forbid'"
+        if name in names_of_fields(self._cls):
+            return "that name is a field's key on disk; give it another"
+        if name in options.dropped:
+            return "dropped= throws that name away at load; give it another"
+        return ""
 
 
 def _lower(layout: Layout | None, find: Callable[[type], Found]) -> Found:
@@ -596,7 +623,7 @@ class _Reader:
         for name, make in self._supply.items():
             state[name] = make(obj)
         if len(used) != len(data):
-            self._keep_unknown(state, data, used)
+            self._keep_unknown(obj, data, used)
         return obj
 
     def build(self, data: dict[str, Any]) -> Any:
@@ -661,9 +688,7 @@ class _Reader:
             return f.key
         return next((old for old in f.options.was if old in data), None)
 
-    def _keep_unknown(
-        self, state: dict[str, Any], data: dict[str, Any], used: set[str]
-    ) -> None:
+    def _keep_unknown(self, obj: Any, data: dict[str, Any], used: set[str]) -> None:
         unknown = self._unknown(data, used)
         if self._options.extra == "forbid":
             # an old name beside the new one: an older program saved the record too
@@ -672,7 +697,7 @@ class _Reader:
                 if name not in former:
                     _refuse_unknown(self._cls, name)
         if unknown:
-            state[UNKNOWN] = unknown
+            assign(obj, unknown)
 
     def _unknown(self, data: dict[str, Any], used: set[str]) -> dict[str, Any]:
         known = used | self._options.dropped

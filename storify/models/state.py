@@ -1,6 +1,7 @@
 """What an object of a model holds: its public state, unknown names, plain copies."""
 
 import collections
+import enum
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import wraps
@@ -9,7 +10,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from storify.exceptions import ModelLoadError
+from storify.exceptions import ModelLoadError, UnstorableError
 
 from .fields import default_of, options_of
 from .options import class_options, is_classvar, is_model, own_annotations
@@ -18,6 +19,7 @@ __all__ = [
     "UNKNOWN",
     "Unloaded",
     "asdict",
+    "aside",
     "assign",
     "bare",
     "blank",
@@ -26,19 +28,31 @@ __all__ = [
     "holds_unloaded",
     "is_lone_dict",
     "items_of",
+    "names_of_fields",
     "pairs",
     "public",
+    "refuse_hidden",
     "state_of",
+    "unasked",
+    "undeclared",
 ]
 
 _R = TypeVar("_R")
 _UNASKED = object()
 
 UNKNOWN = "_storify_unknown"
-"""The slot in ``__dict__`` for stored names that the class does not take.
+"""The slot in ``__dict__`` for stored names that the class does not declare.
+
+With the values of those that can be no attributes, and the places of the others.
 
 Its dict is never changed after it was made, so shallow copies may share it.
 """
+
+
+class _Place(enum.Enum):
+    """Where the value of a name in the slot is, if not there."""
+
+    ATTRIBUTE = "an attribute, whose place among the stored names this is"
 
 
 class Unloaded(dict[str, Any]):
@@ -73,11 +87,53 @@ def _once_per_class(find: Callable[[type[Any]], _R]) -> Callable[[type[Any]], _R
 
 
 def extras(obj: object) -> Mapping[Any, Any]:
-    """Give the stored names that the class of *obj* does not know, read-only.
+    """Give what is stored of *obj* though its class declares no such field, read-only.
 
-    They are saved again, in their order.
+    Public attributes of a declared model that are no fields, in their order, then
+    stored names that can be no attributes. They are saved again. A hand-written class
+    declares nothing: of one there are only the latter.
     """
-    return MappingProxyType(vars(obj).get(UNKNOWN, {}))
+    attributes = undeclared(obj)
+    found = {
+        name: attributes.pop(name, None) if value is _Place.ATTRIBUTE else value
+        for name, value in vars(obj).get(UNKNOWN, {}).items()
+        if value is not _Place.ATTRIBUTE or name in attributes
+    }
+    return MappingProxyType(found | attributes)
+
+
+def unasked(obj: object) -> dict[Any, Any]:
+    """Give what was loaded into *obj* though its class knows no such name."""
+    state, cls = vars(obj), type(obj)
+    kept: Mapping[Any, Any] = state.get(UNKNOWN, {})
+    found: dict[Any, Any] = {}
+    for name, value in kept.items():
+        if value is not _Place.ATTRIBUTE:
+            if name not in state:
+                found[name] = value
+        elif name in state and not hasattr(cls, name):
+            found[name] = state[name]
+    return found
+
+
+def aside(obj: object) -> Mapping[Any, Any]:
+    """Give the stored names that can be no attributes of *obj*."""
+    kept: Mapping[Any, Any] = vars(obj).get(UNKNOWN, {})
+    return {n: value for n, value in kept.items() if value is not _Place.ATTRIBUTE}
+
+
+def undeclared(obj: object) -> dict[str, Any]:
+    """Give the public attributes of a declared model that are no fields of it."""
+    cls = type(obj)
+    options = class_options(cls)
+    if not options.declared:
+        return {}
+    names = {a.name for a in options.attributes} | computed_names(cls)
+    return {
+        name: value
+        for name, value in vars(obj).items()
+        if name not in names and not name.startswith("_")
+    }
 
 
 @_once_per_class
@@ -101,7 +157,7 @@ def public(obj: object) -> dict[str, Any]:
         for name, value in vars(obj).items()
         if not name.startswith("_") and name not in computed
     }
-    for name, value in vars(obj).get(UNKNOWN, {}).items():
+    for name, value in aside(obj).items():
         fields.setdefault(name, value)
     return fields
 
@@ -123,26 +179,60 @@ def _guarded_names(cls: type[Any]) -> frozenset[str]:
                 guarded.discard(name)
             else:
                 guarded.add(name)
-    if "__storify__" in vars(cls):
-        guarded -= {a.name for a in vars(cls).get("__attrs_attrs__", ())}
     return frozenset(guarded)
 
 
-def assign(obj: object, data: Mapping[Any, Any]) -> None:
-    """Set the attributes of a hand-written *obj* to the stored *data*.
+def refuse_hidden(obj: object, names: Iterable[Any]) -> None:
+    """Refuse to store attributes that hide something of the class of *obj*.
 
-    A name that starts with ``_`` or is a class's own never shadows the class:
-    such names are kept aside and saved again.
+    They would not come back: what is stored never hides a method or a constant.
+
+    Raises:
+        UnstorableError: One of *names* is a method, property, class variable or
+            constant of the class.
     """
-    guarded = _guarded_names(type(obj))
+    cls = type(obj)
+    guarded = _guarded_names(cls)
+    for name in names:
+        if name in guarded and name in vars(obj):
+            msg = (
+                f"the attribute {name!r} of a {cls.__qualname__} hides the "
+                f"{cls.__qualname__}.{name} of its class, so it would not come back; "
+                "give it another name"
+            )
+            raise UnstorableError(msg, f"$.{name}")
+
+
+@_once_per_class
+def names_of_fields(cls: type[Any]) -> frozenset[str]:
+    """Give all names of the fields of *cls*: their own, on disk, and earlier ones."""
+    found: set[str] = set()
+    for attribute in class_options(cls).attributes:
+        options = options_of(attribute)
+        found |= {attribute.name, options.key or attribute.name, *options.was}
+    return frozenset(found)
+
+
+def assign(obj: object, data: Mapping[Any, Any]) -> None:
+    """Set attributes of *obj* that are no declared fields to the stored *data*.
+
+    A name that starts with ``_``, is a class's own or has to do with a field never
+    shadows it: such names are kept aside and saved again.
+    """
+    cls = type(obj)
+    guarded, fields = _guarded_names(cls), names_of_fields(cls)
     state = vars(obj)
-    unknown: dict[Any, Any] = {}
+    places: dict[Any, Any] = {}
     for name, value in data.items():
-        if not isinstance(name, str) or name.startswith("_") or name in guarded:
-            unknown[name] = value
-        else:
+        is_attribute = isinstance(name, str) and not name.startswith("_")
+        if is_attribute and name not in guarded and name not in fields:
             state[name] = value
-    if unknown:
+            places[name] = _Place.ATTRIBUTE
+        else:
+            places[name] = value
+    if class_options(cls).declared:
+        state[UNKNOWN] = places
+    elif unknown := {n: x for n, x in places.items() if x is not _Place.ATTRIBUTE}:
         state[UNKNOWN] = unknown
 
 
@@ -214,7 +304,7 @@ def _plain_model(obj: object) -> dict[str, Any]:
         for name, value in state.items()
         if not name.startswith("_") and name not in unstored
     }
-    for name, value in state.get(UNKNOWN, {}).items():
+    for name, value in aside(obj).items():
         if isinstance(name, str) and not name.startswith("_"):
             fields.setdefault(name, _plain(value))
     return fields

@@ -24,7 +24,7 @@ from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded
 from storify.models.fields import options_of
 from storify.models.options import class_of, class_options
-from storify.models.state import items_of, public, state_of
+from storify.models.state import aside, items_of, public, state_of, undeclared
 
 __all__ = [
     "MAIN",
@@ -293,10 +293,13 @@ def _model(item: Model, *, unknown: bool) -> tuple[str, list[Part]]:
     unstored = {a.name for a in options.attributes}.difference(stored)
     state = state_of(item)
     values = {name: state[name] for name in stored if name in state}
-    more = {n: x for n, x in public(item).items() if n not in unstored}
+    more = {n: x for n, x in public(item).items() if n in state and n not in unstored}
+    kept = aside(item) if unknown else {}
     if not unknown:
-        more = {n: x for n, x in more.items() if n in state}
+        more = {n: x for n, x in more.items() if n not in undeclared(item)}
     values |= {name: more[name] for name in sorted(more, key=str)}
+    # what is stored but no attribute is not the same as an attribute of that name
+    values |= {f"{name} (no attribute)": kept[name] for name in sorted(kept, key=str)}
     parts: list[Part] = [(f".{name}", each) for name, each in values.items()]
     if cls._to_dict is not Model._to_dict:
         # what it makes of private attributes shows nowhere else

@@ -1,5 +1,5 @@
 """Declared models: attrs in place, options, fields, defaults, decorators."""
-# ruff: noqa: D101, PLC0205, S105, S106 -- the classes are the examples, odd on purpose
+# ruff: noqa: D101, D102, PLC0205, S105, S106 -- the classes are the examples, odd on purpose
 
 import copy
 import subprocess
@@ -552,10 +552,102 @@ def test_undeclared_attributes_are_saved():
     registry = Registry([Open])
 
     tree = registry.unstructure(obj)
-    again = registry.unstructure(registry.structure(tree))
+    loaded = registry.structure(tree)
 
     assert tree == {"__Open__": {"a": 0, "note": "n"}}
-    assert again == tree
+    assert registry.unstructure(loaded) == tree
+    assert loaded.note == "n"
+    assert extras(loaded) == extras(obj) == {"note": "n"}
+
+
+class Stamped:
+    created: int = 0
+
+
+class Account(Stamped, Model):
+    owner: str
+    _held: int = 0
+    kept: str = field(default="", stored=False)
+
+    def __attrs_post_init__(self):
+        self.opened = 1
+
+    @property
+    def total(self):
+        return self.cents
+
+    @total.setter
+    def total(self, cents):
+        self.cents = cents
+
+
+@pytest.mark.parametrize("names", [(), ("_held",), ("kept",), ("_held", "kept")])
+def test_undeclared_attributes_come_back_as_attributes(names):
+    """Those of a mixin, a method, a setter and after-init; fields deleted or not."""
+    account = Account("Ann")
+    account.created, account.total, account.opened = 5, 7, 3
+    for name in names:
+        delattr(account, name)
+
+    loaded = reload(account)
+
+    assert (loaded.created, loaded.cents, loaded.opened) == (5, 7, 3)
+    assert reload(loaded).created == 5
+    del loaded.created
+    assert reload(loaded).created == 0
+
+
+def test_one_undeclared_attribute_in_the_place_of_an_unset_field():
+    """As many attributes as fields are not just the fields."""
+
+    class Late(Model):
+        a: int
+        b: int = field(init=False)
+
+    late = Late(1)
+    late.note = "n"
+
+    assert reload(late).note == "n"
+
+
+def test_what_comes_back_aside_is_no_attribute():
+    """Names of a class, of another field or its past never hide it at load."""
+
+    class User(Model, dropped="gone"):
+        LIMIT = 5
+        name: str = field(default="", key="n", was="called")
+        cache: int = field(default=0, stored=False)
+
+        def run(self):
+            return "ran"
+
+    fields = {"n": "x", "LIMIT": 1, "run": 2, "cache": 3, "called": 4, "name": 5}
+    registry = Registry([User])
+
+    user = registry.structure({"__User__": {**fields, "gone": 1}})
+
+    assert (user.LIMIT, user.run(), user.cache, user.name) == (5, "ran", 0, "x")
+    assert registry.unstructure(user) == {"__User__": fields}
+
+
+@pytest.mark.parametrize("name", ["LIMIT", "kind", "run", "called", "gone"])
+def test_an_attribute_that_would_not_come_back_is_refused(name):
+    """It hides something of the class, or a name that load takes for another."""
+
+    class User(Model, dropped="gone"):
+        LIMIT = 5
+        kind: ClassVar[str] = "user"
+        name: str = field(default="", was="called")
+
+        def run(self):
+            return "ran"
+
+    user = User()
+    setattr(user, name, 1)
+
+    with pytest.raises(UnstorableError, match=name) as caught:
+        Registry([User]).unstructure(user)
+    assert caught.value.path == f"$.{name}"
 
 
 def test_an_undeclared_attribute_must_not_hide_a_field():

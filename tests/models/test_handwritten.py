@@ -139,15 +139,33 @@ def test_computed_values_are_not_stored():
         def double(self):
             return self.a * 2
 
+    lazy = Lazy()
+    assert lazy.double == 2
+
+    assert list(Registry([Lazy]).unstructure(lazy)["__Lazy__"]) == ["a"]
+
+
+@pytest.mark.parametrize("name", ["LIMIT", "shared", "make"])
+def test_an_attribute_that_hides_something_of_its_class_is_refused(name):
+    """Stored names never shadow the class, so it would not come back."""
+
+    class Task(Model):
+        LIMIT = 10
+        shared: ClassVar[int] = 1
+
+        def __init__(self, a=1):
+            self.a = a
+
         @classmethod
         def make(cls):
             return cls()
 
-    lazy = Lazy()
-    assert lazy.double == 2
-    lazy.make = "shadows a method, and is the user's own"
+    task = Task()
+    setattr(task, name, 5)
 
-    assert list(Registry([Lazy]).unstructure(lazy)["__Lazy__"]) == ["a", "make"]
+    with pytest.raises(UnstorableError, match=f"hides the .*{name}") as caught:
+        Registry([Task]).unstructure(task)
+    assert caught.value.path == f"$.{name}"
 
 
 class FromInstance(Model):

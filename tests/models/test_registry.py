@@ -143,14 +143,16 @@ def test_values_that_are_no_models_are_not_ours():
 
 
 def test_unknown_names_are_kept_in_order():
-    """They never become attributes of a declared model."""
+    """Those that hide nothing of the class are attributes, the others lie aside."""
     registry = Registry([User])
     tree = {"__User__": {"z": 1, "name": "a", "evolve": 2, "_a": 3, "y": 4}}
 
     user = registry.structure(tree)
 
     assert dict(extras(user)) == {"z": 1, "evolve": 2, "_a": 3, "y": 4}
-    assert not hasattr(user, "z")
+    assert (user.z, user.y) == (1, 4)
+    assert callable(user.evolve)
+    assert not hasattr(user, "_a")
     assert list(registry.unstructure(user)["__User__"]) == [
         "name", "age", "address", "colour", "z", "evolve", "_a", "y",
     ]  # fmt: skip
