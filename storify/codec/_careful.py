@@ -175,22 +175,30 @@ class CarefulEncoder:
         encoder = self._encoders.get(kind)
         if encoder is None:
             return self._open_record(value, path)
-        try:
-            made: Any = encoder(value)
-        except UnstorableError as error:
-            raise _error(str(error), path) from None
+        made = _ask(encoder, value, path)
         if made.__class__ is not list:
             return self._open(made, path, pack)
         children = list(_name_children(value, made))
         return _Frame(value, path, array_header(len(made)), children)
 
     def _open_record(self, value: object, path: Path | str) -> _Frame:
-        wrapper = self._unstructure(value)
+        wrapper = _ask(self._unstructure, value, path)
         if wrapper is None:
             raise _error(refusal(value), path)
         ((key, fields),) = wrapper.items()
         children: list[_Child] = [("", key), ("", _as_fields(fields))]
         return _Frame(value, path, map_header(1), children)
+
+
+def _ask(open_: Callable[[Any], Any], value: object, path: Path | str) -> Any:
+    """Take an object apart; what its own code raises names the place."""
+    try:
+        return open_(value)
+    except UnstorableError as error:
+        raise _error(str(error), (path, error.path.removeprefix("$"))) from error
+    except Exception as error:
+        error.add_note(f"while storing {short(render(path))}")
+        raise
 
 
 def _type_of(value: object) -> type:

@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import PurePath
 from typing import Any, Final, Generic, TypeVar
 
+from storify._attributes import beside
 from storify.exceptions import ModelError, UnstorableError
 
-__all__ = ["CustomType", "check_names", "describe", "full_name"]
+__all__ = ["CustomType", "check_names", "describe", "full_name", "refuse_others"]
 
 T = TypeVar("T")
 
@@ -50,6 +51,22 @@ def check_names(fields: dict[str, Any], known: Iterable[str]) -> None:
     if fields.keys() - known:
         msg = "unknown fields"
         raise ValueError(msg)
+
+
+def refuse_others(cls: type, names: Iterable[str]) -> None:
+    """Refuse an object of *cls* that has attributes beside its fields.
+
+    Raises:
+        UnstorableError: There are *names*; they would not come back.
+    """
+    for name in names:
+        msg = (
+            f"a {full_name(cls)} has the attribute {name!r}, which is no field of it,"
+            " so it would not come back; make it a field, begin its name with an"
+            " underscore, or register CustomType(cls, encode, decode) in"
+            " Storify(types=[...])"
+        )
+        raise UnstorableError(msg, f"$.{name}")
 
 
 def describe(cls: type, key: str) -> CustomType[Any]:
@@ -96,9 +113,19 @@ def _record(
         )
         raise ModelError(msg)
     known = frozenset(names)
+    others = beside(cls, names)
 
     def encode(value: object) -> dict[str, Any]:
-        return {name: getattr(value, name) for name in names}
+        refuse_others(cls, others(value))
+        try:
+            return {name: getattr(value, name) for name in names}
+        except AttributeError as error:
+            name = next((n for n in names if not hasattr(value, n)), error.name)
+            msg = (
+                f"a {full_name(cls)} lacks its field {name!r}, so it could not be"
+                " loaded; set it, or delete the object"
+            )
+            raise UnstorableError(msg, f"$.{name}") from error
 
     def decode(fields: dict[str, Any]) -> object:
         check_names(fields, known)

@@ -205,8 +205,9 @@ class Codec:
             ):
                 self._give_back(writer, len(blob))
                 return blob
-        except (TypeError, ValueError):
-            # Also what a user's hook raised: it raises that again, carefully.
+        except RuntimeError:
+            raise  # the value changed meanwhile
+        except Exception:  # noqa: BLE001, S110 - a hook of the user's raises it again
             pass
         return self._careful.encode(value, path, room)
 
@@ -293,7 +294,9 @@ class Codec:
         try:
             blobs.extend(map(writer.pack, parts))
             doubtful = writer.doubt(parts, blobs, room, self._tag_pattern)
-        except (TypeError, ValueError):
+        except RuntimeError:
+            raise  # a value changed meanwhile
+        except Exception:  # noqa: BLE001 - one by one it is found out where
             doubtful = range(len(parts))
             blobs = [b""] * len(parts)
         else:

@@ -16,9 +16,10 @@ from typing import Any, Final, NoReturn
 
 from msgpack import ExtType, Timestamp
 
+from storify._attributes import beside
 from storify.exceptions import DuplicateKeynameError, ModelError
 
-from ._classes import CustomType, check_names, describe, full_name
+from ._classes import CustomType, check_names, describe, full_name, refuse_others
 from ._containers import (
     CONTAINER_DECODERS,
     CONTAINER_ENCODERS,
@@ -208,8 +209,10 @@ class TypeTable:
     def _add_namedtuple(self, cls: Any, key: str) -> None:
         names: tuple[str, ...] = cls._fields
         defaults: dict[str, Any] = cls._field_defaults
+        others = beside(cls, names)
 
         def encode(value: Any) -> list[Any]:
+            refuse_others(cls, others(value))
             return [_NAMEDTUPLE, key, dict(zip(names, value, strict=True))]
 
         def decode(fields: dict[str, Any]) -> object:

@@ -72,6 +72,8 @@ class Schema:
         self.types: list[type[Any] | CustomType[Any]] = []
         for type_ in _several(types, "types"):
             self._register_given(type_)
+        for type_ in self.types:  # when all are known that have hooks
+            self._follow(type_)
         self.registry.register(*self.models)
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
@@ -83,6 +85,10 @@ class Schema:
             raise TypeError(msg)
         self.codec.register(type_)
         self.types.append(type_)
+
+    def _follow(self, type_: type[Any] | CustomType[Any]) -> None:
+        if isinstance(type_, type):
+            self.registry.follow(type_)
 
     def _register(self, type_: type[Any]) -> None:
         self.codec.register(type_)  # which is made after the registry
@@ -100,6 +106,7 @@ class Schema:
         """Register a class with the codec, with hooks of its own or without."""
         if encode is None and decode is None and key is None:
             self._register_given(type_)
+            self._follow(type_)
         elif encode is None or decode is None:
             msg = (
                 f"cannot register {type_.__qualname__}: encode and decode go "

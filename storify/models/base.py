@@ -10,6 +10,7 @@ Two kinds, told apart when the class is made:
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import (
     TYPE_CHECKING,
     Any,
@@ -28,12 +29,14 @@ from storify.exceptions import ModelError
 from .fields import convert, field, prepare
 from .options import (
     ClassOptions,
+    check_body,
     check_names,
     class_options,
     definitions,
     read_options,
+    settle_annotations,
 )
-from .state import assign, bare, computed_names, public, state_of
+from .state import assign, bare, computed_names, public, state_of, undeclared
 
 if TYPE_CHECKING:
     from .plan import Hooks
@@ -86,6 +89,7 @@ class Model:
                 raise
             msg = f"class {cls.__qualname__}: unknown option {', '.join(kwargs)}"
             raise ModelError(msg) from err
+        kw_only_names = settle_annotations(cls)
         cls.__storify__ = read_options(
             cls, keyname=keyname, was=was, version=version, extra=extra, dropped=dropped
         )
@@ -97,7 +101,8 @@ class Model:
             register(cls)
         if not cls.__storify__.declared:
             return
-        own_replace = vars(cls).get("__replace__")
+        check_body(cls)
+        own = {name: vars(cls).get(name) for name in ("__replace__", "__eq__")}
         attrs.define(
             cls,
             # slots make a new class: its registration and super() would break
@@ -111,12 +116,16 @@ class Model:
             order=order,
             repr=cast("bool", repr),  # attrs takes None too, its stubs do not say so
             init=cast("bool", init),
-            field_transformer=prepare,
+            field_transformer=partial(prepare, kw_only=kw_only_names),
         )
-        if "__replace__" in vars(cls) and own_replace is None:
+        if "__replace__" in vars(cls) and own["__replace__"] is None:
             del cls.__replace__  # attrs' own forgets what is kept beside the fields
         made = cls.__storify__._replace(attributes=vars(cls)["__attrs_attrs__"])
         cls.__storify__ = made
+        if not made.attributes and own["__eq__"] is None and "__eq__" in vars(cls):
+            # attrs' own would find any two objects equal
+            cast("Any", cls).__eq__ = _have_same_state
+            cast("Any", cls).__hash__ = _hash_of_class
         check_names(cls, made)
 
     @classmethod
@@ -195,6 +204,22 @@ class Model:
 
 
 Model.__storify__ = ClassOptions(keyname="__Model__")
+
+
+def _have_same_state(self: Model, other: Model) -> Any:
+    """Compare objects of a class without fields by what was set on them.
+
+    Those of a hand-written class that is derived from it are told by identity.
+    """
+    if type(self) is not type(other) or not class_options(type(self)).declared:
+        return NotImplemented
+    return undeclared(self) == undeclared(other)
+
+
+def _hash_of_class(self: Model) -> int:
+    """Give one hash to all objects of a class without fields: they may change."""
+    is_declared = class_options(type(self)).declared
+    return hash(type(self)) if is_declared else object.__hash__(self)
 
 
 def _own_hooks(cls: type[Model]) -> "Hooks":

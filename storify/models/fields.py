@@ -5,8 +5,10 @@ disk, old names, whether it is stored at all) rides in its metadata.
 """
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
+from keyword import iskeyword
 from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
@@ -160,19 +162,94 @@ def options_of(attribute: "attrs.Attribute[Any]") -> FieldOptions:
 
 
 def prepare(
-    cls: type, attributes: "list[attrs.Attribute[Any]]"
+    cls: type,
+    attributes: "list[attrs.Attribute[Any]]",
+    kw_only: Container[str] = (),
 ) -> "list[attrs.Attribute[Any]]":
     """Adapt attrs' fields of *cls* to storify; attrs' ``field_transformer``.
 
+    Args:
+        cls: The class.
+        attributes: Its fields as attrs found them.
+        kw_only: The names of those that stand behind ``_: KW_ONLY``.
+
     Raises:
-        ModelError: An unstored field without a default.
+        ModelError: A field that cannot be, with the reason.
     """
-    return [_prepare(cls, attribute) for attribute in attributes]
+    prepared = [
+        _prepare(cls, attribute, kw_only=attribute.name in kw_only)
+        for attribute in _in_order(cls, attributes)
+    ]
+    _check_parameters(cls, prepared)
+    return prepared
 
 
-def _prepare(cls: type, attribute: "attrs.Attribute[Any]") -> "attrs.Attribute[Any]":
-    changes: dict[str, Any] = {}
+def _in_order(
+    cls: type, attributes: "list[attrs.Attribute[Any]]"
+) -> "Iterable[attrs.Attribute[Any]]":
+    """Put fields in the order of a dataclass, which type checkers believe in.
+
+    A field that a subclass defines again keeps its place; attrs would move it to
+    the end.
+    """
+    fields = {attribute.name: attribute for attribute in attributes}
+    names: dict[str, None] = {}
+    for base in reversed(cls.__mro__[1:]):
+        inherited: Iterable[attrs.Attribute[Any]] = vars(base).get(
+            "__attrs_attrs__", ()
+        )
+        names |= dict.fromkeys(a.name for a in inherited if a.name in fields)
+    return [fields[name] for name in {**names, **dict.fromkeys(fields)}]
+
+
+def _check_parameters(cls: type, attributes: "list[attrs.Attribute[Any]]") -> None:
+    """Refuse what attrs would refuse too, but not in words for users.
+
+    Raises:
+        ModelError: A required field behind an optional one, or parameters of
+            ``__init__`` that cannot be.
+    """
+    optional = ""
+    seen = {"self": "self"}
+    for attribute in attributes:
+        if not attribute.init:
+            continue
+        where = f"{cls.__qualname__}.{attribute.name}"
+        alias = cast("str", attribute.alias)
+        if alias in seen:
+            msg = (
+                f"{where}: {seen[alias]} is a parameter of __init__ already; give "
+                f"this one field(alias=...)"
+            )
+            raise ModelError(msg)
+        if not alias.isidentifier() or iskeyword(alias):
+            msg = f"{where}: {alias!r} can be no parameter of __init__; change alias="
+            raise ModelError(msg)
+        seen[alias] = attribute.name
+        if attribute.kw_only:
+            continue
+        if attribute.default is not attrs.NOTHING:
+            optional = attribute.name
+        elif optional:
+            msg = (
+                f"{where}: a required field cannot follow {optional}, which has a "
+                "default; move it before that, or give it a default, or say "
+                "field(kw_only=True)"
+            )
+            raise ModelError(msg)
+
+
+def _prepare(
+    cls: type, attribute: "attrs.Attribute[Any]", *, kw_only: bool
+) -> "attrs.Attribute[Any]":
+    changes: dict[str, Any] = {"kw_only": True} if kw_only else {}
     options = options_of(attribute)
+    if isinstance(attribute.default, dataclasses.Field):
+        msg = (
+            f"{cls.__qualname__}.{attribute.name}: dataclasses.field() is for "
+            "dataclasses; use storify.field(factory=...)"
+        )
+        raise ModelError(msg)
     if not options.alias_given and _alias_is_default(attribute):
         # attrs would strip the underscore, type checkers do not
         changes["alias"] = attribute.name

@@ -21,6 +21,7 @@ import typing
 import uuid
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import (
     Any,
@@ -423,13 +424,19 @@ class Parser:
         }:
             return self.parse(args[0], owner)
         if origin is typing.Literal:
-            return OneOf(args)
+            return self._literal(args)
         if isinstance(origin, _special_forms("TypeAliasType")):
             return self._alias(hint, origin, owner)
         if isinstance(origin, type):
             return self._generic(origin, args, owner)
         msg = "no stored value fits it"
         raise Unsupported(msg)
+
+    def _literal(self, values: tuple[Any, ...]) -> Shape:
+        for value in values:
+            if isinstance(value, enum.Enum):
+                self._class(type(value))
+        return OneOf(values)
 
     def _union(self, hints: tuple[Any, ...], owner: type | None) -> Shape:
         arms = tuple(self.parse(hint, owner) for hint in hints)
@@ -476,6 +483,9 @@ class Parser:
                 self.parse(arg, owner)
             self._model(origin)
             return Instance(origin, args)
+        for arg in args:  # no check asks for it, but there may be values of it
+            with suppress(Unsupported):
+                self.parse(arg, owner)
         return self._class(origin)
 
     def _tuple(self, args: tuple[Any, ...], owner: type | None) -> Shape:
@@ -503,7 +513,7 @@ class Parser:
             return self._once(cls, cls.__qualname__, lambda: self._typed_dict(cls))
         if is_model_class(cls):
             self._model(cls)
-            return Instance(cls)
+            return Instance(cls, _default_arguments(cls))
         if _is_role(cls):
             return Instance(cls)
         if cls.__module__ == "collections.abc" or issubclass(cls, type):
@@ -521,7 +531,41 @@ class Parser:
         typed: Any = cls
         hints = _typing_modules()[-1].get_type_hints(typed, include_extras=True)
         keys = {name: self.parse(hint) for name, hint in hints.items()}
-        return Record(cls.__qualname__, keys, typed.__required_keys__)
+        required = {
+            name
+            for name, hint in hints.items()
+            # an annotation in a string hides its qualifier from Python
+            if _is_required(hint, otherwise=name in typed.__required_keys__)
+        }
+        return Record(cls.__qualname__, keys, frozenset(required))
+
+
+def _is_required(hint: Any, *, otherwise: bool) -> bool:
+    """Tell whether the annotation of a key says that it must be there."""
+    while (origin := get_origin(hint)) is not None:
+        if origin in _special_forms("NotRequired"):
+            return False
+        if origin in _special_forms("Required"):
+            return True
+        if origin is not typing.Annotated and origin not in _special_forms("ReadOnly"):
+            break
+        hint = get_args(hint)[0]
+    return otherwise
+
+
+def _default_arguments(cls: type[Any]) -> tuple[Any, ...]:
+    """Give what the type variables of a class stand for where it gives no arguments.
+
+    That of a variable without a default is itself, as it stands for anything.
+    """
+    variables = getattr(cls, "__parameters__", ())
+    defaults = [getattr(each, "__default__", None) for each in variables]
+    none = {None, *_special_forms("NoDefault")}
+    found = [
+        each if default in none else default
+        for each, default in zip(variables, defaults, strict=True)
+    ]
+    return () if found == list(variables) else tuple(found)
 
 
 def _alias_value(alias: Any) -> Any:

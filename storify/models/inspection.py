@@ -8,6 +8,7 @@ could not read.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from storify._attributes import beside
 from storify.exceptions import ModelLoadError, NewerVersionError
 
 from .conform import conforms, fits_outside, is_told_by_class
@@ -18,7 +19,7 @@ from .misfit import Misfit, field_step
 from .options import class_of, class_options, is_model
 from .plain import fields_of
 from .ref import Ref
-from .state import Unloaded, pairs, public, state_of, unasked
+from .state import Unloaded, pairs, public, refused, state_of, unasked
 from .walk import Findings, Part
 
 if TYPE_CHECKING:
@@ -76,6 +77,7 @@ class Inspection:
         self._plain_shapes_of = plain_shapes_of
         # Within one walk they are the same ones, or it would not end in a cycle.
         self._plain: dict[type, Mapping[str, Shape]] = {}
+        self._beside: dict[type, Callable[[object], list[str]]] = {}
         self._kept = kept
         self._dangles = dangles
 
@@ -102,6 +104,7 @@ class Inspection:
         cls: type = class_of(obj)
         shapes = self._shapes_of(cls, _arguments(cls, shape))
         misfits = [_unknown(cls, *pair) for pair in _not_former(cls, unasked(obj))]
+        misfits += _unstorable(cls, refused(obj))
         if issubclass(cls, Ref):
             misfits += self._lead(obj)
         parts = [
@@ -119,6 +122,7 @@ class Inspection:
         cls = class_of(obj)
         if cls not in self._plain:
             self._plain[cls] = self._plain_shapes_of(cls)
+            self._beside[cls] = beside(cls, self._plain[cls])
         shapes = self._plain[cls]
         if not shapes:
             return None
@@ -128,7 +132,7 @@ class Inspection:
         ]
         if isinstance(obj, tuple):
             parts = [*parts, *_items_beyond(parts, obj, shape)]
-        return Findings([], parts)
+        return Findings(_unstorable(cls, self._beside[cls](obj)), parts)
 
     # Records
 
@@ -195,6 +199,13 @@ def _unknown(cls: type, name: object, value: object) -> Misfit:
     found = "record" if isinstance(value, Unloaded) else type(value).__name__
     expected = f"no such field of {cls.__qualname__}"
     return Misfit(field_step(name), "unknown", expected, found)
+
+
+def _unstorable(cls: type, names: Iterable[str]) -> list[Misfit]:
+    return [
+        Misfit(f".{n}", "unstorable", f"no such attribute of {cls.__qualname__}", n)
+        for n in names
+    ]
 
 
 def _raw_fields(fields: Any) -> list[tuple[Any, Any, Shape]]:

@@ -1,16 +1,24 @@
 """The options of a model class, checked when the class is made."""
 
+import builtins
+import dataclasses
+import enum
 import inspect
+import re
 import sys
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import (
+    Annotated,
     Any,
+    ClassVar,
     ForwardRef,
     Literal,
     NamedTuple,
     NewType,
     TypeVar,
+    Union,
     cast,
     get_args,
     get_origin,
@@ -18,6 +26,7 @@ from typing import (
 
 import attrs
 
+from storify._attributes import slots_of
 from storify.exceptions import ModelError
 
 from .evolution import VERSION_KEY, Migration, migrations_in
@@ -25,6 +34,7 @@ from .fields import options_of
 
 __all__ = [
     "ClassOptions",
+    "check_body",
     "class_of",
     "class_options",
     "definitions",
@@ -32,9 +42,15 @@ __all__ = [
     "is_model_class",
     "own_annotations",
     "read_options",
+    "settle_annotations",
 ]
 
 EXTRA = ("keep", "forbid")
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class statement made it
+_UNIONS = (Union, types.UnionType)
+# an annotation in a string: a dotted name, and what it has in brackets
+_HEAD = re.compile(r"\s*([\w.]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+_CLASSVARS = frozenset({"ClassVar", "typing.ClassVar", "t.ClassVar"})
 
 
 class ClassOptions(NamedTuple):  # made in a seventh of a dataclass's time
@@ -108,6 +124,7 @@ def read_options(
         ModelError: An option that makes no sense, or a class that cannot work.
     """
     _refuse_remade(cls)
+    _refuse_bases(cls)
     bases = [class_options(b) for b in cls.__mro__[1:] if "__storify__" in vars(b)]
     names = (was,) if isinstance(was, str) else tuple(was)
     for name in cast("tuple[object, ...]", (keyname, *names)):
@@ -170,10 +187,174 @@ def _refuse_remade(cls: type) -> None:
             "dataclass; give the options in the class line"
         )
         raise ModelError(msg)
-    slots = body.get("__slots__", ())
-    if set((slots,) if isinstance(slots, str) else slots) - {"__dict__", "__weakref__"}:
+    if slots_of(cls):
         msg = f"{cls.__qualname__} is a Model: __slots__ would hide its data; drop them"
         raise ModelError(msg)
+
+
+def _refuse_bases(cls: type) -> None:
+    """Refuse bases that hold data which are in no attribute of an object's dict."""
+    for base in cls.__mro__[1:-1]:
+        if "__storify__" not in vars(base) and (why := _holds_data(base)):
+            msg = (
+                f"{cls.__qualname__} is a Model, and its base {base.__qualname__} {why}"
+            )
+            raise ModelError(msg)
+
+
+def _holds_data(base: type) -> str:
+    """Say what is wrong with *base* as a base of a model; "" if nothing is."""
+    if issubclass(base, enum.Enum):
+        return "is an enum: its members are never loaded; keep one in a field"
+    if _is_builtin(base):
+        return (
+            "is built in: its data are in no field and would be lost; keep a value of "
+            "it in a field"
+        )
+    if "__dataclass_fields__" in vars(base):
+        return (
+            "is a dataclass, whose fields a Model does not take; make it a Model, or "
+            "a plain class without the decorator"
+        )
+    if slots_of(base):
+        remedy = "say attrs.define(slots=False)" if attrs.has(base) else "drop them"
+        return f"has __slots__, which would hide its data; {remedy} there"
+    return ""
+
+
+def _is_builtin(cls: type) -> bool:
+    """Tell whether *cls* is made in C, so that its objects may hold anything."""
+    makes = vars(cls).get("__new__")
+    return not cls.__flags__ & _HEAP_TYPE or isinstance(makes, types.BuiltinMethodType)
+
+
+def settle_annotations(cls: type) -> frozenset[str]:
+    """Have ClassVar and KW_ONLY taken for what they are, under any name.
+
+    attrs looks at the text of an annotation; type checkers resolve the names. So
+    the annotations of the class body are replaced by what attrs understands.
+
+    Returns:
+        The names of the fields that stand behind ``_: KW_ONLY``.
+
+    Raises:
+        ModelError: KW_ONLY stands there twice.
+    """
+    hints = own_annotations(cls)
+    scope = _names_in_sight(cls)
+    settled: dict[str, Any] = {}
+    behind: list[str] | None = None
+    for name, hint in hints.items():
+        meant, inner = _form_of(hint, scope)
+        if meant is dataclasses.KW_ONLY:
+            if behind is not None:
+                msg = f"{cls.__qualname__}.{name}: KW_ONLY stands there twice"
+                raise ModelError(msg)
+            behind = []
+            continue
+        if meant is ClassVar:
+            settled[name] = ClassVar if inner is None else ClassVar[inner]
+            continue
+        if behind is not None:
+            behind.append(name)
+        settled[name] = hint
+    if settled != hints:
+        cls.__annotations__ = settled
+    return frozenset(behind or ())
+
+
+def check_body(cls: type) -> None:
+    """Refuse what in the body of a declared *cls* does not mean what it says.
+
+    Raises:
+        ModelError: A field that hides its type, or a ``__post_init__``.
+    """
+    if hasattr(cls, "__post_init__"):
+        msg = (
+            f"{cls.__qualname__}.__post_init__ is for dataclasses and never called; "
+            "name it __attrs_post_init__"
+        )
+        raise ModelError(msg)
+    for name, hint in own_annotations(cls).items():
+        if not isinstance(hint, str) and _hides_its_type(cls, name, hint):
+            msg = (
+                f"{cls.__qualname__}.{name}: the field hides its type: when the "
+                f"annotation was read, {name!r} meant the default already; write the "
+                "annotation in quotes, or import the type under another name"
+            )
+            raise ModelError(msg)
+
+
+def _hides_its_type(cls: type, name: str, hint: object) -> bool:
+    """Tell whether the default stands where an annotation should have a type.
+
+    As in ``date: date | None = None``: Python sets the name before it reads the
+    annotation, and then it means None.
+    """
+    default: object = vars(cls).get(name, attrs.NOTHING)
+    if hint is None or hint is types.NoneType:
+        return default is None
+    arms = get_args(hint) if get_origin(hint) in _UNIONS else (hint,)
+    parts = [*arms, *(part for arm in arms for part in _parts(arm))]
+    if default is not None:
+        is_type = isinstance(default, type) or default is attrs.NOTHING
+        return not is_type and any(part is default for part in parts)
+    nested = (part for arm in arms for part in _parts(arm))
+    has_none = any(part is None or part is types.NoneType for part in nested)
+    # such a None may be meant, unless there is a type with the name of the field
+    return has_none and _is_type_like(_names_in_sight(cls).get(name))
+
+
+def _parts(hint: object) -> Iterator[object]:
+    """Give what stands in an annotation, at any depth."""
+    origin, args = get_origin(hint), get_args(hint)
+    if origin is Literal:
+        return
+    for part in args[:1] if origin is Annotated else args:
+        yield part
+        yield from _parts(part)
+
+
+def _names_in_sight(cls: type) -> Mapping[str, Any]:
+    """Give what the names in the annotations of *cls* are looked up in."""
+    module = sys.modules.get(cls.__module__)
+    around = _enclosing_types(cls)
+    return ChainMap(around, vars(module) if module else {}, vars(builtins))
+
+
+def _form_of(hint: object, scope: Mapping[str, Any]) -> tuple[Any, Any]:
+    """Give what stands outermost in an annotation, and what is in its brackets.
+
+    What stands in an ``Annotated`` counts as outermost.
+    """
+    if not isinstance(hint, str):
+        outer, args = get_origin(hint) or hint, get_args(hint)
+        if outer is Annotated:
+            return _form_of(args[0], scope)
+        return outer, args[0] if args else None
+    match = _HEAD.fullmatch(hint)
+    if match is None:
+        return None, None
+    head, inner = match.groups()
+    first, *rest = head.split(".")
+    outer = scope.get(first)
+    for name in rest:
+        outer = getattr(outer, name, None)
+    if outer is None and head in _CLASSVARS:
+        outer = ClassVar
+    if outer is Annotated and inner is not None:
+        return _form_of(_first_argument(inner), scope)
+    return outer, inner and inner.strip()
+
+
+def _first_argument(text: str) -> str:
+    """Give the first of the arguments in the brackets of an annotation."""
+    depth = 0
+    for index, char in enumerate(text):
+        depth += (char in "[(") - (char in "])")
+        if char == "," and not depth:
+            return text[:index]
+    return text
 
 
 def own_annotations(cls: type) -> dict[str, Any]:
@@ -191,21 +372,25 @@ def own_annotations(cls: type) -> dict[str, Any]:
 def is_classvar(hint: object) -> bool:
     """Tell whether an annotation, maybe a string, declares a class variable."""
     text = hint if isinstance(hint, str) else str(hint)
-    return text.startswith(("ClassVar", "typing.ClassVar", "t.ClassVar"))
+    return text.startswith(tuple(_CLASSVARS))
 
 
 def _is_declared(cls: type) -> bool:
     """Tell whether attrs should make *cls*: it has fields and no own ``__init__``."""
     for base in cls.__mro__:
         if "__storify__" in vars(base) and class_options(base).declared:
-            return True  # attrs made this one's __init__, if it has one
+            if class_options(base).attributes:
+                return True  # attrs made this one's __init__, if it has one
+            continue
         if base is not cls and "__storify__" not in vars(base):
             continue  # a plain mixin: like a dataclass, we do not call its __init__
         if "__init__" in vars(base):
             return False
         if any(not is_classvar(hint) for hint in own_annotations(base).values()):
             return not _has_handwritten_init(base)
-    return False
+    # no field and no __init__: an object is what is put on it
+    (owner,) = [b for b in cls.__mro__ if "__init__" in vars(b)][:1]
+    return owner is object or "__storify__" in vars(owner)
 
 
 def _has_handwritten_init(cls: type) -> bool:
@@ -245,7 +430,9 @@ def _enclosing_types(cls: type) -> dict[str, Any]:
 
 def _is_type_like(value: object) -> bool:
     return (
-        isinstance(
+        value is ClassVar
+        or value is dataclasses.KW_ONLY
+        or isinstance(
             value,
             (type, types.ModuleType, types.UnionType, TypeVar, NewType, ForwardRef),
         )

@@ -7,7 +7,8 @@ written for it, so what one of them does not tell is ``Any``.
 
 import dataclasses
 import enum
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from .conform import Check, checker, is_told_by_class
@@ -55,6 +56,18 @@ class PlainClasses:
                 self._known[cls] = known
         return known
 
+    def hints_of(self, cls: type) -> tuple[list[Any], bool]:
+        """Give the annotations of the fields of *cls*, as far as they are resolved.
+
+        Returns:
+            The annotations, and whether none names what is not defined yet.
+        """
+        if self._hooked(cls):
+            return [], True
+        found = list(self._resolve(cls))
+        hints = [h for _, h in found if not isinstance(h, _Pending)]
+        return hints, len(hints) == len(found)
+
     def check(self) -> Check:
         """Make a check of objects of all classes, for use within a short time.
 
@@ -72,29 +85,50 @@ class PlainClasses:
         return check
 
     def _find_out(self, cls: type[Any]) -> tuple[Mapping[str, Shape], bool]:
-        names = _names_of(cls)
-        if not names or issubclass(cls, enum.Enum):
-            return _unjudged(cls), True  # members stand in the program, not in a file
+        if not _has_fields(cls):
+            return _unjudged(cls), True
+        shapes: dict[str, Shape] = {}
+        is_final = True
+        for name, hint in self._resolve(cls):
+            shapes[name] = _ANYTHING
+            is_final = is_final and not isinstance(hint, _Pending)
+            with suppress(Exception):  # there may be any code in it
+                shapes[name] = self._shape_of(hint, cls)
+        return shapes, is_final
+
+    def _resolve(self, cls: type[Any]) -> Iterator[tuple[str, Any]]:
+        """Give the fields of *cls* with their annotations.
+
+        A `_Pending` stands for one that names what is not defined yet.
+        """
+        if not _has_fields(cls):
+            return
         try:
             resolving = annotations(cls, self._lookup)
         except Exception:  # noqa: BLE001 -- a class may say anything about its bases
             resolving = {}
-        shapes: dict[str, Shape] = {}
-        is_final = True
-        for name, hint in names.items():
+        for name, hint in _names_of(cls).items():
             resolve = resolving.get(name)
             try:
-                shapes[name] = self._shape_of(resolve() if resolve else hint, cls)
+                yield name, resolve() if resolve else hint
             except (UnresolvedError, NameError):
-                shapes[name], is_final = _ANYTHING, False
+                yield name, _Pending()
             except Exception:  # noqa: BLE001 -- there may be any code in it
-                shapes[name] = _ANYTHING
-        return shapes, is_final
+                yield name, Any
 
     def _shape_of(self, hint: Any, cls: type) -> Shape:
-        if hasattr(hint, "__get__"):
+        if hasattr(hint, "__get__") or isinstance(hint, _Pending):
             return _ANYTHING  # a descriptor, whose values are of another class
         return self._parse(hint, cls)
+
+
+class _Pending:
+    """Stands for an annotation that names what is not defined yet."""
+
+
+def _has_fields(cls: type[Any]) -> bool:
+    # members of an enum stand in the program, not in a file
+    return bool(_names_of(cls)) and not issubclass(cls, enum.Enum)
 
 
 def fields_of(obj: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:

@@ -40,10 +40,8 @@ from .state import (
     extras,
     holds_unloaded,
     is_lone_dict,
-    names_of_fields,
     public,
-    refuse_hidden,
-    undeclared,
+    refuse_lost,
 )
 from .walk import misfits
 
@@ -171,9 +169,8 @@ def _versioned(to_dict: Unstructure, version: int) -> Unstructure:
 
 
 def _public(obj: Any) -> dict[str, Any]:
-    fields = public(obj)
-    refuse_hidden(obj, fields)
-    return fields
+    refuse_lost(obj)
+    return public(obj)
 
 
 def _called(cls: type) -> Unstructure:
@@ -455,26 +452,9 @@ class _Writer:
 
     def _more(self, obj: Any, fields: dict[str, Any]) -> None:
         """Add the undeclared public attributes and the names kept aside."""
-        more = undeclared(obj)
-        refuse_hidden(obj, more)
-        for name in more:
-            why = self._why_not(name)
-            if why:
-                msg = f"{self._cls.__qualname__} has no field {name!r}, and {why}"
-                raise UnstorableError(msg, f"$.{name}")
+        refuse_lost(obj)
         for name, value in extras(obj).items():
             fields.setdefault(name, value)
-
-    def _why_not(self, name: str) -> str:
-        """Say why an undeclared attribute is not stored: it would not come back."""
-        options = class_options(self._cls)
-        if options.extra == "forbid":
-            return "extra='forbid'"
-        if name in names_of_fields(self._cls):
-            return "that name is a field's key on disk; give it another"
-        if name in options.dropped:
-            return "dropped= throws that name away at load; give it another"
-        return ""
 
 
 def _lower(layout: Layout | None, find: Callable[[type], Found]) -> Found:

@@ -17,7 +17,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
@@ -157,8 +157,10 @@ class Registry:
         self._made_converter: StorifyConverter | None = None
         self._found: list[type] = []
         self._register_type = register_type
-        self._finder = Parser(self._found.append, register_type)
+        self._finder = Parser(self._found.append, self._meet)
         self._parser = Parser(_ignore, _ignore)
+        self._followed: set[type] = set()
+        self._unfinished: set[type] = set()
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._supply = supply
         self._plain = PlainClasses(self._parse, self._named, hooked)
@@ -228,7 +230,8 @@ class Registry:
                 self._by_class = by_class
                 self._forget_wraps()
                 # it remembers recursive types whose models were just taken back
-                self._finder = Parser(self._found.append, self._register_type)
+                self._finder = Parser(self._found.append, self._meet)
+                self._followed.clear()
                 raise
 
     def register_hint(self, hint: object) -> None:
@@ -246,6 +249,44 @@ class Registry:
                 raise _not_stored(hint, err) from err
             self.register(*(cast("type[Model]", cls) for cls in tuple(self._found)))
 
+    def follow(self, cls: type) -> None:
+        """Register what the annotations of the fields of a plain class name.
+
+        That is, of a dataclass, attrs class or named tuple. What cannot be stored is
+        passed over: only a value can tell whether it matters.
+
+        Raises:
+            ModelError: As `register`.
+            DuplicateKeynameError: As `register`.
+        """
+        with self._lock:
+            del self._found[:]
+            self._follow(cls)
+            self.register(*(cast("type[Model]", each) for each in tuple(self._found)))
+
+    def _meet(self, cls: type) -> None:
+        """Register a class that is no model, and what its annotations name."""
+        self._register_type(cls)
+        self._follow(cls)
+
+    def _follow(self, cls: type) -> None:
+        if cls in self._followed:
+            return
+        self._followed.add(cls)
+        self._unfinished.discard(cls)
+        hints, is_final = self._plain.hints_of(cls)
+        if not is_final:
+            self._unfinished.add(cls)
+        for hint in hints:
+            with suppress(Unsupported):
+                self._finder.parse(hint, cls)
+
+    def _follow_unfinished(self) -> None:
+        """Look again for names that were not defined yet."""
+        for cls in tuple(self._unfinished):
+            self._followed.discard(cls)
+            self._follow(cls)
+
     def learn(self, keyname: str) -> None:
         """Note that *keyname* tags models in some file, though none is known."""
         with self._lock:
@@ -253,6 +294,9 @@ class Registry:
 
     def _register_all(self, models: Iterable[type], explicit: set[int]) -> None:
         pending = list(reversed(list(models)))
+        del self._found[:]
+        self._follow_unfinished()
+        pending += self._found
         del self._found[:]
         while pending:
             cls = pending.pop()
@@ -373,6 +417,8 @@ class Registry:
                 entry.shapes = self._find_out(entry.cls)
                 found = [cls for cls in self._found if cls not in self._by_class]
                 self.register(*cast("list[type[Model]]", found))
+            elif self._unfinished:
+                self.register()
             hooks = self._make_hooks(entry, entry.shapes)
             self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
             return hooks

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
+from storify._attributes import computed_by
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .fields import default_of, options_of
@@ -31,7 +32,8 @@ __all__ = [
     "names_of_fields",
     "pairs",
     "public",
-    "refuse_hidden",
+    "refuse_lost",
+    "refused",
     "state_of",
     "unasked",
     "undeclared",
@@ -106,6 +108,8 @@ def unasked(obj: object) -> dict[Any, Any]:
     """Give what was loaded into *obj* though its class knows no such name."""
     state, cls = vars(obj), type(obj)
     kept: Mapping[Any, Any] = state.get(UNKNOWN, {})
+    if not class_options(cls).attributes:
+        return dict(aside(obj))  # a class without fields knows all names
     found: dict[Any, Any] = {}
     for name, value in kept.items():
         if value is not _Place.ATTRIBUTE:
@@ -139,14 +143,7 @@ def undeclared(obj: object) -> dict[str, Any]:
 @_once_per_class
 def computed_names(cls: type[Any]) -> frozenset[str]:
     """Give the names that descriptors like ``cached_property`` fill in."""
-    return frozenset(
-        name
-        for base in cls.__mro__
-        for name, value in vars(base).items()
-        if _is_descriptor(value)
-        and not callable(value)
-        and not isinstance(value, (classmethod, staticmethod))
-    )
+    return computed_by(cls)
 
 
 def public(obj: object) -> dict[str, Any]:
@@ -182,25 +179,42 @@ def _guarded_names(cls: type[Any]) -> frozenset[str]:
     return frozenset(guarded)
 
 
-def refuse_hidden(obj: object, names: Iterable[Any]) -> None:
-    """Refuse to store attributes that hide something of the class of *obj*.
-
-    They would not come back: what is stored never hides a method or a constant.
+def refuse_lost(obj: object) -> None:
+    """Refuse to store public attributes of *obj* that would not come back.
 
     Raises:
-        UnstorableError: One of *names* is a method, property, class variable or
-            constant of the class.
+        UnstorableError: There is one, with its path and the reason.
     """
-    cls = type(obj)
-    guarded = _guarded_names(cls)
-    for name in names:
-        if name in guarded and name in vars(obj):
-            msg = (
-                f"the attribute {name!r} of a {cls.__qualname__} hides the "
-                f"{cls.__qualname__}.{name} of its class, so it would not come back; "
-                "give it another name"
-            )
-            raise UnstorableError(msg, f"$.{name}")
+    for name, why in refused(obj).items():
+        msg = f"the attribute {name!r} of a {type(obj).__qualname__} is refused: {why}"
+        raise UnstorableError(msg, f"$.{name}")
+
+
+def refused(obj: object) -> dict[str, str]:
+    """Give the public attributes of *obj* that would not come back, and why."""
+    cls, state = type(obj), vars(obj)
+    options = class_options(cls)
+    names = undeclared(obj) if options.declared else state
+    reasons = _reasons(cls)
+    if options.extra == "forbid" and options.declared:
+        own = "the class has no such field, and extra='forbid'"
+        reasons = {**dict.fromkeys(names, own), **reasons}
+    return {name: reasons[name] for name in reasons.keys() & names}
+
+
+@_once_per_class
+def _reasons(cls: type[Any]) -> dict[str, str]:
+    """Tell which names an attribute of *cls* must not have, and why."""
+    name = cls.__qualname__
+    hides = f"it hides what {name} has under that name, so it would not come back"
+    taken = f"that name is a field's key on disk, or was, in {name}"
+    dropped = f"dropped= of {name} throws that name away at load"
+    guarded = {n for n in _guarded_names(cls) if not n.startswith("_")}
+    return {
+        **dict.fromkeys(guarded - computed_names(cls), hides),
+        **dict.fromkeys(names_of_fields(cls), taken),
+        **dict.fromkeys(class_options(cls).dropped, dropped),
+    }
 
 
 @_once_per_class

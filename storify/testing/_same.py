@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
+from storify._attributes import beside
 from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded
 from storify.models.fields import options_of
@@ -198,12 +199,18 @@ def _apart(item: Any) -> tuple[str, list[Part]]:
     """Give what *item* is apart from its parts, and its parts."""
     for kind, open_ in _BY_KIND.items():
         if isinstance(item, kind):
-            return open_(item)
+            text, parts = open_(item)
+            if kind is enum.Enum or not hasattr(item, "__dict__"):
+                return text, parts
+            more = beside(class_of(item), getattr(item, "_fields", ()))(item)
+            others = [(f".{name}", getattr(item, name)) for name in more]
+            return ",".join((text, *more)), [*parts, *others]
     names = _fields(class_of(item))
     if names is None and _has_no_repr(class_of(item)):
         names = _attributes(item)  # its repr would be its address
     if names is None:
         return _repr(item), []
+    names = [*names, *beside(class_of(item), names)(item)]
     there = [name for name in names if hasattr(item, name)]
     return ",".join(there), [(f".{name}", getattr(item, name)) for name in there]
 

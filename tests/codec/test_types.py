@@ -2,6 +2,7 @@
 
 import dataclasses
 import enum
+import functools
 from collections import Counter, OrderedDict, defaultdict, deque
 from decimal import Decimal
 from pathlib import PurePosixPath
@@ -283,6 +284,84 @@ def test_attributes_of_a_subclass_are_not_lost(codec: Codec) -> None:
         assert caught.value.path == "$[0]"
 
 
+class Ranked:
+    """A mixin whose data lie in a slot."""
+
+    __slots__ = ("_hidden", "rank")
+
+
+@dataclasses.dataclass
+class Line:
+    """A dataclass with a value that is computed once."""
+
+    sku: str
+
+    @functools.cached_property
+    def upper(self) -> str:
+        """Give the name in capitals."""
+        return self.sku.upper()
+
+
+@dataclasses.dataclass(slots=True)
+class SlottedLine(Ranked):
+    """A dataclass with a slot of a mixin."""
+
+    sku: str
+
+
+@attrs.define
+class AttrsLine(Ranked):
+    """An attrs class with slots, also for what it computes once."""
+
+    sku: str
+
+    @functools.cached_property
+    def upper(self) -> str:
+        """Give the name in capitals."""
+        return self.sku.upper()
+
+
+class Wide(Size):
+    """A named tuple with a dict of its own."""
+
+
+@pytest.mark.parametrize(
+    ("value", "name"),
+    [
+        (Line("a"), "memo"),
+        (SlottedLine("a"), "rank"),
+        (AttrsLine("a"), "rank"),
+        (Wide(1, 2), "memo"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_attributes_beside_the_fields_are_not_lost(value: Any, name: str) -> None:
+    """They are refused with their place; private and computed ones are passed over."""
+    codec = Codec()
+    codec.register(type(value))
+    value._hidden = 1
+    assert getattr(value, "upper", "A") == "A"
+    assert same(codec.decode(codec.encode(value)), value)
+
+    setattr(value, name, 5)
+
+    with pytest.raises(UnstorableError, match="is no field of it") as caught:
+        codec.encode([value])
+    assert caught.value.path == f"$[0].{name}"
+
+
+def test_an_object_that_lacks_a_field_is_refused() -> None:
+    """It is named, and the place; it could not be loaded."""
+    codec = Codec()
+    codec.register(Line)
+    line = Line("a")
+    del line.sku
+
+    with pytest.raises(UnstorableError, match="lacks its field 'sku'") as caught:
+        codec.encode({"k": line})
+    assert caught.value.path == "$['k'].sku"
+
+
 def test_fields_are_shown_as_attributes(codec: Codec) -> None:
     """The path of a field is written with a dot."""
     for value, path in [
@@ -360,6 +439,10 @@ def test_an_error_of_the_users_is_passed_on() -> None:
     for error in (KeyError("mine"), ValueError("mine"), RuntimeError("mine")):
         with pytest.raises(type(error), match="mine"):
             codec.encode(Version("a"))
+    error = ZeroDivisionError("mine")
+    with pytest.raises(ZeroDivisionError) as caught:
+        codec.encode_items({"k": [1, Version("a")], "l": 2})
+    assert caught.value.__notes__ == ["while storing $['k'][1]"]
     error = MemoryError()
     with pytest.raises(MemoryError):
         codec.decode(payload)

@@ -20,7 +20,7 @@ from typing import (
 import attrs
 import pytest
 
-from storify import CheckError, Model, ModelError, Ref, Storify
+from storify import CheckError, Model, ModelError, Ref, Storify, UnstorableError
 
 T = TypeVar("T")
 UserId = NewType("UserId", str)
@@ -260,6 +260,49 @@ def test_a_strict_database_tells_which_key_misfits(key, good, bad, place):
 
         assert caught.value.path == f"${place}"
         assert db.data == {good: 1}
+
+
+@dataclass
+class Line:
+    """A part of an order."""
+
+    sku: str
+
+
+class Order(Model, dropped="gone"):
+    """A record with a method."""
+
+    line: Line
+
+    def run(self):
+        """Do it."""
+
+
+@pytest.mark.parametrize(
+    ("spoil", "place"),
+    [
+        (lambda order: setattr(order, "run", 1), "$['k'].run"),
+        (lambda order: setattr(order, "gone", 1), "$['k'].gone"),
+        (lambda order: setattr(order.line, "memo", 1), "$['k'].line.memo"),
+    ],
+    ids=["hides a method", "dropped", "in a dataclass"],
+)
+def test_a_strict_database_tells_of_an_attribute_that_would_be_lost(spoil, place):
+    """At once; another one refuses it at the flush."""
+    order = Order(Line("a"))
+    spoil(order)
+    with Storify("memory://") as sf:
+        strict = sf.get_db("strict", model=Order, strict=True)
+        db = sf.get_db("d", model=Order)
+        db["k"] = order
+
+        with pytest.raises(CheckError) as caught:
+            strict["k"] = order
+        assert caught.value.path == place
+        with pytest.raises(UnstorableError) as refused:
+            db.flush()
+        assert refused.value.path == place
+        db.close(discard=True)
 
 
 @pytest.mark.parametrize(

@@ -1025,3 +1025,25 @@ def test_a_misfit_reads_as_one_line():
 
     assert str(misfit) == "$['a'].age: wrong type: expected int, found str"
     assert str(misfit._replace(database="users")).startswith("users $['a'].age: ")
+
+
+Defaulted = typing_extensions.TypeVar("Defaulted", default=int)
+
+
+class DefaultedBox(Model, Generic[Defaulted]):
+    item: Defaulted
+
+
+def test_a_type_variable_stands_for_its_default():
+    """Where a generic class gives no arguments, as type checkers read it."""
+
+    class Holder(Model):
+        box: DefaultedBox
+
+    registry = Registry([Holder])
+
+    assert [str(m) for m in registry.misfits(Holder(DefaultedBox("x")), Holder)] == [
+        "$.box.item: wrong type: expected int, found str"
+    ]
+    assert not list(registry.misfits(Holder(DefaultedBox(1)), Holder))
+    assert not list(registry.misfits(DefaultedBox("x"), DefaultedBox[str]))

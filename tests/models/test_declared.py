@@ -2,13 +2,29 @@
 # ruff: noqa: D101, D102, PLC0205, S105, S106 -- the classes are the examples, odd on purpose
 
 import copy
+import dataclasses
 import subprocess
 import sys
+import threading
+import types
+import typing
 import weakref
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import KW_ONLY, dataclass
+from datetime import date
+from enum import Enum
 from functools import cached_property
-from typing import Any, ClassVar, Generic, TypeVar
+from types import SimpleNamespace
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    TypeVar,
+    cast,
+)
 
 import attrs
 import pytest
@@ -369,6 +385,277 @@ def test_a_decorator_in_place_is_refused_at_registration(decorate):
 
     with pytest.raises(ModelError, match="do not decorate"):
         Registry([decorated])
+
+
+class SlottedMixin:
+    __slots__ = ("rank",)
+
+
+@attrs.define
+class SlottedAttrs:
+    a: int
+
+
+@dataclass
+class DataBase:
+    a: int
+
+
+@pytest.mark.parametrize(
+    ("base", "why"),
+    [
+        (Exception, "built in"),
+        (dict, "built in"),
+        (OrderedDict, "built in"),
+        (threading.local, "built in"),
+        (SimpleNamespace, "built in"),
+        (SlottedMixin, "__slots__"),
+        (SlottedAttrs, r"attrs.define\(slots=False\)"),
+        (DataBase, "a dataclass"),
+    ],
+)
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_base_whose_data_would_be_lost_is_refused(base, why, is_first):
+    """When the class is made, whatever the order of the bases."""
+    bases = (base, Model) if is_first else (Model, base)
+
+    with pytest.raises(ModelError, match=f"base {base.__qualname__} .*{why}"):
+        types.new_class("Refused", bases)
+
+
+def test_an_enum_is_no_model():
+    """Its members are made once, and never loaded."""
+    with pytest.raises(ModelError, match="base Enum is an enum"):
+
+        class Level(Model, Enum):
+            A = 1
+
+
+def test_an_attrs_class_with_a_dict_is_a_base():
+    """Its fields are fields of the model."""
+
+    @attrs.define(slots=False)
+    class Base:
+        a: int
+
+    class Sub(Base, Model):
+        n: int = 0
+
+    assert reload(Sub(1, 2)) == Sub(a=1, n=2)
+    assert copy.deepcopy(Sub(1, 2)).evolve(n=5) == Sub(1, 5)
+
+
+class Ordered(Model):
+    a: int = 0
+    b: str = "x"
+
+
+class Left(Model):
+    n: int = 0
+    s: str = "l"
+
+
+class Right(Model):
+    m: int = 0
+    s: str = "r"
+
+
+class Required(Model):
+    a: int
+    b: int = 1
+
+
+def test_a_field_that_is_defined_again_keeps_its_place():
+    """As in a dataclass, which type checkers believe in."""
+
+    class Again(Ordered):
+        a: int = 5
+
+    class Both(Left, Right):
+        pass
+
+    class RequiredAgain(Required):
+        a: int
+
+    assert Again(1, "y") == Again(a=1, b="y")
+    assert Again.__match_args__ == ("a", "b")
+    assert Again().a == 5
+    assert Both(1, "x", 2) == Both(m=1, s="x", n=2)
+    assert Both().s == "l"
+    assert RequiredAgain(1, 2) == RequiredAgain(a=1, b=2)
+    assert list(Registry([Again]).unstructure(Again())["__Again__"]) == ["a", "b"]
+
+
+def test_fields_behind_kw_only_are_keywords():
+    """As in a dataclass."""
+
+    class Job(Model):
+        n: int
+        _: KW_ONLY
+        f: int = 3
+        g: str
+
+    assert Job(1, g="x") == Job(n=1, f=3, g="x")
+    assert Job.__match_args__ == ("n",)
+    with pytest.raises(TypeError):
+        Job(1, 2, g="x")
+    with pytest.raises(ModelError, match="twice"):
+        types.new_class("Twice", (Model,), exec_body=_two_kw_only)
+
+
+def _two_kw_only(body):
+    body["__annotations__"] = {"_": KW_ONLY, "a": int, "__": KW_ONLY}
+
+
+@pytest.mark.parametrize(
+    "hint",
+    [
+        "ClassVar[int]", "t.ClassVar", "some.ClassVar[int]", "Mine [ 'int' ]",
+        "Annotated[Mine[int], (1, 2)]", "typing.ClassVar[int]",
+        Annotated[ClassVar[int], 1],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_class_variable_is_one_under_any_name(hint, monkeypatch):
+    """Type checkers resolve the name; it is no field, and its name is guarded."""
+    monkeypatch.setitem(globals(), "Mine", ClassVar)
+    monkeypatch.setitem(globals(), "some", typing)
+    body = {
+        "__annotations__": {"LIMIT": hint, "n": int},
+        "LIMIT": 10,
+        "n": 0,
+        "__module__": __name__,
+    }
+
+    made = types.new_class("Made", (Model,), exec_body=lambda ns: ns.update(body))
+
+    assert repr(made(5)) == "Made(n=5)"
+    assert reload(made(5)) == made(5)
+    loaded = Registry([made]).structure({"__Made__": {"n": 1, "LIMIT": 5}})
+    assert loaded.LIMIT == 10
+
+
+class Day(Enum):
+    MON = 1
+
+
+_NONE: Any = None
+DATE = date(2026, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("hint", "default"),
+    [
+        (None, None),
+        (typing.Union[_NONE, None], None),  # noqa: UP007 -- as Optional gives it
+        (list[_NONE], None),
+        (list[_NONE] | None, None),
+        (Day.MON, Day.MON),
+        (typing.Union[cast("Any", DATE), None], DATE),  # noqa: UP007 -- idem
+    ],
+    ids=str,
+)
+def test_a_field_that_hides_its_type_is_refused(hint, default):
+    """Its annotation was read when its name stood for the default already."""
+    body = {"__annotations__": {"Day": hint}, "Day": default, "__module__": __name__}
+
+    with pytest.raises(ModelError, match=r"Hiding\.Day: the field hides its type"):
+        types.new_class("Hiding", (Model,), exec_body=lambda ns: ns.update(body))
+
+
+def test_a_field_described_by_field_hides_its_type_too():
+    """What the name stands for is then what field() gave."""
+    with pytest.raises(ModelError, match="hides its type"):
+
+        class Hiding(Model):
+            Day: list[Day] = field(factory=list)
+
+
+def test_a_field_may_have_the_name_of_a_type():
+    """As long as its annotation is about another."""
+
+    class Fine(Model):
+        Day: str | None = None
+        names: dict[str, None] | None = None
+        word: Literal["a"] = "a"
+
+    assert reload(Fine()) == Fine()
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"tags": dataclasses.field(default_factory=list)}, "use storify.field"),
+        ({"__post_init__": lambda _: None}, "name it __attrs_post_init__"),
+    ],
+)
+def test_what_only_a_dataclass_understands_is_refused(body, said):
+    """It would be the default, or never be called."""
+    body = {"__annotations__": {"tags": list}, **body}
+
+    with pytest.raises(ModelError, match=said):
+        types.new_class("Habit", (Model,), exec_body=lambda ns: ns.update(body))
+
+
+@pytest.mark.parametrize(
+    ("hints", "body", "said"),
+    [
+        ({"a": int, "b": int}, {"a": 1}, r"M\.b: a required field cannot follow a,"),
+        ({"self": int}, {}, r"M\.self: self is a parameter"),
+        ({"a": int, "b": int}, {"b": field(alias="a")}, r"M\.b: a is a parameter"),
+        ({"a": int}, {"a": field(alias="if")}, r"M\.a: 'if' can be no parameter"),
+    ],
+)
+def test_parameters_that_cannot_be_are_refused(hints, body, said):
+    """With class and field, and what to do."""
+    body = {"__annotations__": hints, "__module__": __name__, **body}
+
+    with pytest.raises(ModelError, match=said):
+        types.new_class("M", (Model,), exec_body=lambda ns: ns.update(body))
+
+
+class Paid(Model, frozen=True):
+    pass
+
+
+class Bag(Model):
+    theme = "light"
+
+
+class Written(Bag):
+    def __init__(self, a=0):
+        self.a = a
+
+
+class Initialised:
+    def __init__(self, a):
+        self.a = a
+
+
+def test_a_class_without_fields_is_compared_by_what_is_on_its_objects():
+    """It is declared; not so a class with an __init__, its own or of a mixin."""
+
+    class Mixed(Initialised, Bag):
+        pass
+
+    one, other = Bag(), Bag()
+    other.theme = "dark"
+
+    assert (Paid() == Paid(), repr(Paid()), len({Paid(), Paid()})) == (
+        True,
+        "Paid()",
+        1,
+    )
+    assert reload(Paid()) == Paid()
+    with pytest.raises(attrs.exceptions.FrozenInstanceError):
+        Paid().a = 1
+    assert (one == Bag(), one == other, len({one, other, Bag()})) == (True, False, 2)
+    assert reload(other) == other
+    assert (Written(1) == Written(1), len({Written(1), Written(1)})) == (False, 2)
+    assert Mixed(3).a == 3
+    assert Mixed(3) != Mixed(3)
+    assert extras(reload(other)) == {"theme": "dark"}
+    assert list(Registry([Bag]).misfits(reload(other), Bag)) == []
 
 
 def test_slots_are_refused():

@@ -16,6 +16,7 @@ from hypothesis import given
 
 from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded, field
+from storify.models.state import UNKNOWN
 from storify.testing import Difference, difference, same, storable
 
 Two = namedtuple("Two", "a b")  # noqa: PYI024 -- the untyped kind
@@ -184,6 +185,59 @@ def test_what_was_set_besides_the_fields_counts():
     assert str(difference(one, other)) == (
         "$: expected User(name='a', age=0), found User(name='a', age=0)"
     )
+
+
+class Slotted:
+    """A mixin."""
+
+    __slots__ = ("rank",)
+
+
+@dataclasses.dataclass
+class Ranked(Slotted):
+    """A dataclass with a slot of a mixin."""
+
+    name: str
+
+
+class Words(list):
+    """A list with a dict of its own."""
+
+
+class Tag(Two):
+    """A named tuple with a dict of its own."""
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        (lambda: Size(1), "memo"),
+        (lambda: Ranked("a"), "rank"),
+        (lambda: Words([1]), "memo"),
+        (lambda: Tag(1, 2), "memo"),
+    ],
+    ids=["dataclass", "slots", "list", "named tuple"],
+)
+def test_what_was_set_besides_the_fields_of_other_classes_counts(make, name):
+    """Public attributes, also those in slots; private ones do not count."""
+    one, other = make(), make()
+    other._hidden = 1
+    assert same(one, other)
+
+    setattr(other, name, 1)
+
+    assert not same(one, other)
+    setattr(one, name, 2)
+    assert difference(one, other).path == f"$.{name}"
+
+
+def test_a_name_that_was_kept_is_not_an_attribute_of_that_name():
+    """An attribute that came back as a stored name only was lost."""
+    user, loaded = User("a"), User("a")
+    user.run = 1
+    vars(loaded)[UNKNOWN] = {"run": 1}
+
+    assert not same(user, loaded)
 
 
 def test_a_difference_shows_types_and_values():
