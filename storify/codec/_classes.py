@@ -5,6 +5,7 @@ state, and running a constructor on it a second time could change or refuse it.
 """
 
 import dataclasses
+import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -14,7 +15,14 @@ from typing import Any, Final, Generic, TypeVar
 from storify._attributes import beside
 from storify.exceptions import ModelError, UnstorableError
 
-__all__ = ["CustomType", "check_names", "describe", "full_name", "refuse_others"]
+__all__ = [
+    "CustomType",
+    "check_names",
+    "describe",
+    "full_name",
+    "is_replaced",
+    "refuse_others",
+]
 
 T = TypeVar("T")
 
@@ -44,6 +52,19 @@ class CustomType(Generic[T]):
 def full_name(cls: type) -> str:
     """Name a class for a message."""
     return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def is_replaced(old: type, new: type) -> bool:
+    """Tell whether *new* is *old* defined again, as in a notebook.
+
+    It has the same name in the same module, where *old* has it no more.
+    """
+    if full_name(old) != full_name(new):
+        return False
+    found: Any = sys.modules.get(old.__module__)
+    for name in old.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is not old
 
 
 def check_names(fields: dict[str, Any], known: Iterable[str]) -> None:

@@ -161,7 +161,9 @@ class Codec:
         """Give the entries of a damaged root, None for each damaged stretch."""
         return _salvage.salvage(payload)
 
-    def register(self, type_: type | CustomType[Any]) -> None:
+    def register(
+        self, type_: type | CustomType[Any], *, may_replace: bool = False
+    ) -> None:
         """Make a class storable: its values come back as its own.
 
         Enums and flags are stored by member name or value, namedtuples,
@@ -169,11 +171,16 @@ class Codec:
         of the builtin. Objects are rebuilt without running their ``__init__``.
         Anything else needs a `CustomType`. The same class twice is fine.
 
+        Args:
+            type_: The class.
+            may_replace: Whether one of the same module and name as another is that one
+                defined again, as in a notebook, and takes its place.
+
         Raises:
             DuplicateKeynameError: Another class has its key.
             ModelError: The class is none of these.
         """
-        self._types.register(type_)
+        self._types.register(type_, may_replace=may_replace)
 
     # --- out --------------------------------------------------------------------
     def encode(self, value: object, path: str = "$") -> bytes:

@@ -19,7 +19,14 @@ from msgpack import ExtType, Timestamp
 from storify._attributes import beside
 from storify.exceptions import DuplicateKeynameError, ModelError
 
-from ._classes import CustomType, check_names, describe, full_name, refuse_others
+from ._classes import (
+    CustomType,
+    check_names,
+    describe,
+    full_name,
+    is_replaced,
+    refuse_others,
+)
 from ._containers import (
     CONTAINER_DECODERS,
     CONTAINER_ENCODERS,
@@ -75,8 +82,15 @@ class TypeTable:
             Ext.CUSTOM: self._decode_named,
         }
 
-    def register(self, type_: type | CustomType[Any]) -> None:
+    def register(
+        self, type_: type | CustomType[Any], *, may_replace: bool = False
+    ) -> None:
         """Learn a class; the same one twice is fine, and a later `CustomType` holds.
+
+        Args:
+            type_: The class.
+            may_replace: Whether one of the same module and name as another is that one
+                defined again, as in a notebook, and takes its place.
 
         Raises:
             DuplicateKeynameError: Another class has its key.
@@ -91,7 +105,8 @@ class TypeTable:
             msg = f"cannot register {full_name(cls)}: it is stored exactly already"
             raise ModelError(msg)
         other = self._classes.get(key) or FACTORIES.get(key)
-        if other is not None and other is not cls:
+        is_again = may_replace and other is not None and is_replaced(other, cls)
+        if other is not None and other is not cls and not is_again:
             msg = (
                 f"type key {key!r} is claimed by both {full_name(other)} and"
                 f" {full_name(cls)}; give one of them CustomType(..., key=...)"

@@ -30,7 +30,7 @@ from storify.database._schema import Schema
 from storify.database._session import Session
 from storify.database._shutdown import finalize
 from storify.database._transaction import AsyncTransaction, Transaction
-from storify.database._use import Use
+from storify.database._use import Use, is_same_type
 from storify.database.backups import Backups
 from storify.engine import Engine, Keep, MemoryEngine, Sync
 from storify.exceptions import (
@@ -219,12 +219,13 @@ class Database(Records[V, K], Generic[V, K]):
         """Give this open database to somebody who asks for it as *use*.
 
         Raises:
-            ValueError: It has other types already.
+            ValueError: It has other types already; the same class defined again is
+                none.
         """
         mine = self._use
         hint = mine.hint if use.hint is None else use.hint
         key = mine.key if use.key is None else use.key
-        if mine.hint not in (None, hint) or mine.key not in (None, key):
+        if not (is_same_type(mine.hint, hint) and is_same_type(mine.key, key)):
             msg = (
                 f"cannot open database {self.name!r} as {use.hint!r}: it is open "
                 f"as {mine.hint!r}; close it first"

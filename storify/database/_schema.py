@@ -9,7 +9,7 @@ and named tuples it found in annotations. One schema serves all databases of a
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from storify.codec import Codec, CustomType
@@ -83,7 +83,7 @@ class Schema:
                 f"objects that say how to store one"
             )
             raise TypeError(msg)
-        self.codec.register(type_)
+        self.codec.register(type_, may_replace=True)
         self.types.append(type_)
 
     def _follow(self, type_: type[Any] | CustomType[Any]) -> None:
@@ -91,7 +91,7 @@ class Schema:
             self.registry.follow(type_)
 
     def _register(self, type_: type[Any]) -> None:
-        self.codec.register(type_)  # which is made after the registry
+        self.codec.register(type_, may_replace=True)  # which is made after the registry
 
     def _is_hooked(self, cls: type) -> bool:
         return self.codec.is_hooked(cls)
@@ -186,12 +186,22 @@ class Schema:
         for misfit in self.registry.misfits(value, hint):
             if misfit.kind == "unknown":
                 continue
+            if self._has_new_classes(value):
+                self.check(value, hint, path)
+                return
             where = path + misfit.path.removeprefix("$")
             msg = (
                 f"cannot store {where}: expected {misfit.expected}, "
                 f"found {misfit.found}; the database is strict"
             )
             raise CheckError(msg, where)
+
+    def _has_new_classes(self, value: object) -> bool:
+        """Register what is in *value*; tell whether a class was defined again."""
+        before = self.registry.count_newer()
+        with self.registry.quietly(), suppress(Exception):  # a flush says what it is
+            self.codec.encode(value)
+        return self.registry.count_newer() != before
 
 
 def _is_class(given: object) -> bool:

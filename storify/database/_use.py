@@ -1,9 +1,9 @@
 """How one `Database` object uses its database: its types and its permissions."""
 
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any, Union, get_args, get_origin
 
-__all__ = ["Use"]
+__all__ = ["Use", "is_same_type"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,3 +35,25 @@ class Use:
         if isinstance(hint, tuple):
             hint = Union[model]  # noqa: UP007 - the members are in a tuple
         return hint
+
+
+def is_same_type(mine: Any, other: Any) -> bool:
+    """Tell whether a declared type is the *other*, or not declared.
+
+    A class that was defined again, as in a notebook, is the same.
+    """
+    if mine is None or mine == other:
+        return True
+    origin, inner, others = get_origin(mine), get_args(mine), get_args(other)
+    if origin is not None:
+        return (
+            is_same_type(origin, get_origin(other))
+            and len(inner) == len(others)
+            and all(map(is_same_type, inner, others))
+        )
+    is_class = isinstance(mine, type) and isinstance(other, type)
+    return is_class and _name(mine) == _name(other)
+
+
+def _name(cls: Any) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__

@@ -352,6 +352,10 @@ def substitute(hint: Any, bindings: Mapping[Any, Any]) -> Any:
 # --- parsing ----------------------------------------------------------------------
 
 
+def _as_it_is(cls: type) -> type:
+    return cls
+
+
 class Parser:
     """Parses annotations of one registry and tells it which classes it met.
 
@@ -360,13 +364,18 @@ class Parser:
         other: Called with each other class that the codec must be told of
             (enum, dataclass, namedtuple, subclass of a builtin); it raises for
             one that cannot be stored.
+        newest: Gives the class that took the place of one that was defined again.
     """
 
     def __init__(
-        self, model: Callable[[type], object], other: Callable[[type], object]
+        self,
+        model: Callable[[type], object],
+        other: Callable[[type], object],
+        newest: Callable[[type], type] = _as_it_is,
     ) -> None:
         self._model = model
         self._other = other
+        self._newest = newest
         self._recursive: dict[Any, Shape | None] = {}
 
     def parse(  # noqa: PLR0911 -- a table of the forms there are
@@ -479,6 +488,7 @@ class Parser:
             key = self.parse(args[0], owner) if args else ANYTHING
             return Pairs(origin, key, Instance(int))
         if is_model_class(origin):
+            origin = self._newest(origin)
             for arg in args:
                 self.parse(arg, owner)
             self._model(origin)
@@ -501,6 +511,7 @@ class Parser:
     def _class(  # noqa: C901, PLR0911 -- a table, as above
         self, cls: type[Any]
     ) -> Shape:
+        cls = self._newest(cls)
         if cls is object or vars(cls).get("_is_protocol"):
             return ANYTHING
         if cls in SCALARS or cls in ROLES:

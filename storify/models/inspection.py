@@ -126,13 +126,14 @@ class Inspection:
         shapes = self._plain[cls]
         if not shapes:
             return None
+        lost = _unstorable(cls, self._beside[cls](obj))
         parts = [
             Part(field_step(name), item, shapes[name])
             for name, item in fields_of(obj, shapes)
         ]
         if isinstance(obj, tuple):
             parts = [*parts, *_items_beyond(parts, obj, shape)]
-        return Findings(_unstorable(cls, self._beside[cls](obj)), parts)
+        return Findings(lost, parts)
 
     # Records
 

@@ -202,7 +202,7 @@ def _refuse_bases(cls: type) -> None:
             raise ModelError(msg)
 
 
-def _holds_data(base: type) -> str:
+def _holds_data(base: type[Any]) -> str:
     """Say what is wrong with *base* as a base of a model; "" if nothing is."""
     if issubclass(base, enum.Enum):
         return "is an enum: its members are never loaded; keep one in a field"
@@ -241,7 +241,8 @@ def settle_annotations(cls: type) -> frozenset[str]:
         ModelError: KW_ONLY stands there twice.
     """
     hints = own_annotations(cls)
-    scope = _names_in_sight(cls)
+    has_text = any(isinstance(hint, str) for hint in hints.values())
+    scope = _names_in_sight(cls) if has_text else {}
     settled: dict[str, Any] = {}
     behind: list[str] | None = None
     for name, hint in hints.items():
@@ -317,9 +318,9 @@ def _parts(hint: object) -> Iterator[object]:
 
 def _names_in_sight(cls: type) -> Mapping[str, Any]:
     """Give what the names in the annotations of *cls* are looked up in."""
-    module = sys.modules.get(cls.__module__)
     around = _enclosing_types(cls)
-    return ChainMap(around, vars(module) if module else {}, vars(builtins))
+    module = vars(sys.modules.get(cls.__module__, builtins))
+    return ChainMap(around, dict(module), dict(vars(builtins)))
 
 
 def _form_of(hint: object, scope: Mapping[str, Any]) -> tuple[Any, Any]:

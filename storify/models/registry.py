@@ -48,7 +48,7 @@ from .misfit import Misfit
 from .options import class_options, definitions, is_model, is_model_class
 from .plain import PlainClasses
 from .ref import Ref
-from .state import Unloaded
+from .state import Unloaded, adopt
 from .walk import misfits
 
 if TYPE_CHECKING:
@@ -109,6 +109,11 @@ class Entry:
             self.hooks, self.structure = hooks, hooks.structure
         return hooks
 
+    def forget(self) -> None:
+        """Plan anew at the next use."""
+        self.shapes = self.hooks = None
+        self.structure = self._first_structure
+
     def _first_structure(self, fields: Any, hint: Any = None) -> Any:
         return self.planned().structure(fields, hint)
 
@@ -157,13 +162,13 @@ class Registry:
         self._made_converter: StorifyConverter | None = None
         self._found: list[type] = []
         self._register_type = register_type
-        self._finder = Parser(self._found.append, self._meet)
-        self._parser = Parser(_ignore, _ignore)
+        self._hooked = hooked
+        self._newer: dict[type, type] = {}
+        self._plain_names: dict[str, type] = {}
         self._followed: set[type] = set()
         self._unfinished: set[type] = set()
-        self._shapes: dict[Any, dict[str, Shape]] = {}
         self._supply = supply
-        self._plain = PlainClasses(self._parse, self._named, hooked)
+        self._forget_annotations()
         self.count_odd: Callable[[], int] = itertools.count().__next__
         self.register(*models)
 
@@ -209,8 +214,8 @@ class Registry:
 
         The same class twice is fine. A class of the same module and qualified
         name as one registered before (a notebook cell that ran again) takes its
-        keyname over: records load as the new class, and objects of the old one
-        are still stored. Nothing is registered if anything is refused.
+        keyname over: records load as the new class, objects of the old one become
+        its own, and annotations that name the old one mean the new one. Nothing is registered if anything is refused.
 
         Raises:
             ModelError: No Model class, a field that cannot be stored, or a gap
@@ -219,6 +224,7 @@ class Registry:
         """
         with self._lock:
             entries, by_class = dict(self._entries), dict(self._by_class)
+            newer = dict(self._newer)
             try:
                 explicit = {id(cls) for cls in models}
                 self._register_all(models, explicit)
@@ -230,9 +236,11 @@ class Registry:
                 self._by_class = by_class
                 self._forget_wraps()
                 # it remembers recursive types whose models were just taken back
-                self._finder = Parser(self._found.append, self._meet)
-                self._followed.clear()
+                self._newer = newer
+                self._forget_annotations()
                 raise
+            if self._newer != newer:
+                self._take_over(newer)
 
     def register_hint(self, hint: object) -> None:
         """Register the models, enums and the like that *hint* names, at any depth.
@@ -261,13 +269,24 @@ class Registry:
         """
         with self._lock:
             del self._found[:]
+            before = dict(self._newer)
+            self._note_plain(cls)
             self._follow(cls)
+            if self._newer != before:
+                self._take_over(before)
             self.register(*(cast("type[Model]", each) for each in tuple(self._found)))
 
     def _meet(self, cls: type) -> None:
         """Register a class that is no model, and what its annotations name."""
         self._register_type(cls)
+        self._note_plain(cls)
         self._follow(cls)
+
+    def _note_plain(self, cls: type) -> None:
+        old = self._plain_names.setdefault(_name(cls), cls)
+        if old is not cls:
+            self._newer.pop(cls, None)
+            self._newer[old] = self._plain_names[_name(cls)] = cls
 
     def _follow(self, cls: type) -> None:
         if cls in self._followed:
@@ -286,6 +305,35 @@ class Registry:
         for cls in tuple(self._unfinished):
             self._followed.discard(cls)
             self._follow(cls)
+
+    def newest(self, cls: type) -> type:
+        """Give the class that took the place of *cls*, or *cls* itself."""
+        while cls in self._newer:
+            cls = self._newer[cls]
+        return cls
+
+    def count_newer(self) -> int:
+        """Count the classes of which another one took the place."""
+        return len(self._newer)
+
+    def _take_over(self, before: Mapping[type, type]) -> None:
+        """Have classes that were defined again take the place of the old ones."""
+        for entry in self._by_class.values():
+            entry.forget()
+        self._forget_annotations()
+        self._forget_wraps()
+        self._made_converter = None
+        for old, new in self._newer.items():
+            if before.get(old) is not new:
+                adopt(old, new)
+
+    def _forget_annotations(self) -> None:
+        """Parse all annotations anew when they are needed."""
+        self._finder = Parser(self._found.append, self._meet, self.newest)
+        self._parser = Parser(_ignore, _ignore, self.newest)
+        self._plain = PlainClasses(self._parse, self._named, self._hooked)
+        self._shapes: dict[Any, dict[str, Shape]] = {}
+        self._followed.clear()
 
     def learn(self, keyname: str) -> None:
         """Note that *keyname* tags models in some file, though none is known."""
@@ -343,6 +391,8 @@ class Registry:
                     continue  # found in an annotation that is older than the new class
                 if id(cls) not in explicit:
                     continue
+                self._newer.pop(cls, None)
+                self._newer[other.cls] = cls
             self._entries[name] = entry
         self._by_class[cls] = entry
         try:
@@ -479,8 +529,9 @@ class Registry:
             if not is_model(obj):
                 return None
             cls = cast("type[Model]", type(obj))
+            replaced = len(self._newer)
             self.register(cls)
-            if cls not in _OWN:
+            if cls not in _OWN and len(self._newer) == replaced:
                 self._warn_once(
                     f"{_name(cls)} was not registered; its objects are stored all the "
                     "same, but pass it in models=[...] so that they load as objects"

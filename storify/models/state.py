@@ -2,8 +2,10 @@
 
 import collections
 import enum
+import gc
 import inspect
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
@@ -19,6 +21,7 @@ from .options import class_options, is_classvar, is_model, own_annotations
 __all__ = [
     "UNKNOWN",
     "Unloaded",
+    "adopt",
     "asdict",
     "aside",
     "assign",
@@ -278,6 +281,28 @@ def blank(cls: type) -> Any:
         if attribute.default is not attrs.NOTHING:
             state[attribute.name] = default_of(attribute, obj)
     return obj
+
+
+def adopt(old: type, new: type) -> None:
+    """Make all objects of *old* objects of *new*, the same class defined again.
+
+    Fields that are new get their defaults. Enums keep their members.
+    """
+    if issubclass(old, enum.Enum):
+        return
+    for obj in gc.get_objects():
+        if type(obj) is old:
+            with suppress(TypeError):  # its objects are laid out in another way
+                object.__setattr__(obj, "__class__", new)
+                _complete(obj)
+
+
+def _complete(obj: object) -> None:
+    if not is_model(obj):
+        return
+    for attribute in class_options(type(obj)).attributes:
+        if attribute.name not in vars(obj) and attribute.default is not attrs.NOTHING:
+            vars(obj)[attribute.name] = default_of(attribute, obj)
 
 
 @_once_per_class

@@ -301,7 +301,7 @@ def _model(item: Model, *, unknown: bool) -> tuple[str, list[Part]]:
     state = state_of(item)
     values = {name: state[name] for name in stored if name in state}
     more = {n: x for n, x in public(item).items() if n in state and n not in unstored}
-    kept = aside(item) if unknown else {}
+    kept = aside(item) if unknown else dict[Any, Any]()
     if not unknown:
         more = {n: x for n, x in more.items() if n not in undeclared(item)}
     values |= {name: more[name] for name in sorted(more, key=str)}
