@@ -242,7 +242,7 @@ def settle_annotations(cls: type) -> frozenset[str]:
     """
     hints = own_annotations(cls)
     has_text = any(isinstance(hint, str) for hint in hints.values())
-    scope = _names_in_sight(cls) if has_text else {}
+    scope: Mapping[str, Any] = _names_in_sight(cls) if has_text else {}
     settled: dict[str, Any] = {}
     behind: list[str] | None = None
     for name, hint in hints.items():
