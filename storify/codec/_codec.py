@@ -1,5 +1,6 @@
 """The codec: plain trees to bytes and back, with what the user's classes add."""
 
+import itertools
 import re
 from array import array
 from bisect import bisect_right
@@ -103,6 +104,9 @@ class Codec:
         keynames: A live view of the keys of records. It may grow at any time.
         learn: Told the key of each escaped dict, before `structure` sees any part
             of the payload: somewhere, that key names records.
+        count_misfits: Gives a number that grows by one with each call, and with each
+            value that `structure` left as it was though it is of another type than
+            its place. It is there for who decodes.
     """
 
     def __init__(
@@ -114,7 +118,9 @@ class Codec:
         structure: Callable[[dict[Any, Any]], object] | None = None,
         keynames: Collection[str] = (),
         learn: Callable[[str], None] = _nothing,
+        count_misfits: Callable[[], int] | None = None,
     ) -> None:
+        self.count_misfits = count_misfits or itertools.count().__next__
         self._unstructure = unstructure
         self._wraps = wraps
         self._lowers = lowers

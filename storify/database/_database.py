@@ -24,6 +24,7 @@ from storify.codec import CustomType
 from storify.database._data import Data
 from storify.database._entries import whole
 from storify.database._history import state_at
+from storify.database._judge import Judge
 from storify.database._records import Records
 from storify.database._saving import Saving
 from storify.database._schema import Schema
@@ -177,10 +178,10 @@ class Database(Records[V, K], Generic[V, K]):
         self.last_flush = time.time()
         self._schema = schema
         self._use = use
-        self._typed = use.hint is not None
         self._saving = saving
         schema.register_hint(use.hint)
         schema.register_hint(use.key)
+        self._judge = None if use.hint is None else Judge(schema, use.hint)
         root = copy.deepcopy(_checked_root(initial, name))
         if use.strict:
             content = enumerate(root) if isinstance(root, list) else root.items()
@@ -234,7 +235,7 @@ class Database(Records[V, K], Generic[V, K]):
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
         self._use = replace(mine, hint=hint, key=key)
-        self._typed = hint is not None
+        self._judge = None if hint is None else Judge(self._schema, hint)
         return self
 
     # -- what it is ------------------------------------------------------------

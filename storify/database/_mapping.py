@@ -19,6 +19,7 @@ from typing import Any, Generic, cast, overload
 from typing_extensions import TypeVar
 
 from storify.database._data import Stored
+from storify.database._judge import Judge
 from storify.database._scan import path_of
 from storify.database._schema import Schema
 from storify.database._session import Session
@@ -69,8 +70,8 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
     _session: Session
     _schema: Schema
     _use: Use
-    #: Whether values have a declared type.
-    _typed: bool
+    #: Knows the declared type of the values; None if there is none.
+    _judge: Judge | None
 
     @abstractmethod
     def _root(self) -> dict[Any, Any] | list[Any]:
@@ -85,8 +86,8 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
 
         Raises:
             KeyError: There is no such key.
-            ModelLoadError: In a typed database, the record does not fit its
-                class; ``db.data[key]`` is the record as it was read.
+            ModelLoadError: In a typed database, what lies there is not of the type;
+                `raw` gives it all the same.
         """
         # One call for a live value: this is the way of every read.
         root: Any = self._root() if self.defunct else self._session.data
@@ -94,11 +95,50 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             value = _read(root, key)
             if type(value) is Stored:
                 value = root[key]
+            doubtful: Any = root.doubtful
         except TypeError:  # a list, or a key that cannot be hashed
             value = root[key]
-        if self._typed and type(value) is Unloaded:
-            raise self._load_error(key, value)
+            doubtful = True
+        judge = self._judge
+        if judge is not None and (value.__class__ is not judge.cls or doubtful):
+            self._check_type(key, value, root)
         return value  # type: ignore[no-any-return] # what was stored as V
+
+    def raw(self, key: K) -> Any:
+        """Give what lies under *key*, of whatever type it is.
+
+        A record that could not be loaded is the `Unloaded` dict that it was read as.
+        What is repaired in place, or set, is read by ``db[key]`` again.
+
+        Raises:
+            KeyError: There is no such key.
+        """
+        return cast("Any", self._root())[key]
+
+    def _check_type(self, key: Any, value: Any, root: Any) -> None:
+        """Raise unless *value* is of the declared type.
+
+        Raises:
+            ModelLoadError: It is not, with the first place.
+        """
+        if type(value) is Unloaded:
+            raise self._load_error(key, value)
+        if self._judge is None:
+            return
+        keys: Any = getattr(root, "doubtful", ())  # a list has none
+        in_list = root.__class__ is list and self._schema.registry.has_met_misfits
+        is_doubtful = in_list or (bool(keys) and key in keys)
+        misfit = self._judge.misfit(value, is_doubtful=is_doubtful)
+        if misfit is not None:
+            path = path_of(key) + misfit.path.removeprefix("$")
+            msg = (
+                f"cannot load {path} of database {self.name!r}: expected "
+                f"{misfit.expected}, found {misfit.found}; it is kept as it is and can "
+                f"be read by db.raw({key!r})"
+            )
+            raise ModelLoadError(msg, path)
+        if is_doubtful and keys:
+            keys.discard(key)
 
     def _load_error(self, key: object, value: object) -> ModelLoadError:
         record = cast("Unloaded", value)
@@ -110,7 +150,7 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         )
         msg = (
             f"cannot load {path} of database {self.name!r}: {reason}; the record is "
-            f"kept as it is and can be read from db.data[{key!r}]"
+            f"kept as it is and can be read by db.raw({key!r})"
         )
         error = (type(cause) if cause else ModelLoadError)(msg, path)
         error.__cause__ = cause
@@ -136,10 +176,12 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         pairs: Iterable[tuple[Any, Any]] = (
             enumerate(root) if isinstance(root, list) else root.items()
         )
-        typed = self._typed
+        judge = self._judge
         for key, value in pairs:
-            if type(value) is Unloaded and typed:
-                raise self._load_error(key, value)
+            if judge is not None and (
+                value.__class__ is not judge.cls or getattr(root, "doubtful", True)
+            ):
+                self._check_type(key, value, root)
             yield cast("tuple[K, V]", (key, value))
 
     def __setitem__(self, key: K, value: V) -> None:
@@ -201,6 +243,8 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         if key is MISSING:
             msg = f"pop from database {self.name!r} needs a key: its root is a dict"
             raise TypeError(msg)
+        if self._judge is not None and key in root:
+            self[key]  # raises for what is not of the type, which stays
         return root.pop(key) if default is MISSING else root.pop(key, default)
 
     def append(self, value: V) -> None:

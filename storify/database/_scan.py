@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from storify.database._data import Data, Stored
 from storify.database._slots import MISSING, Missing, storage
+from storify.exceptions import DatabaseLoadError, ModelLoadError
 from storify.models import Unloaded
 from storify.models.misfit import key_step
 
@@ -58,7 +59,8 @@ class Scan:
     ) -> None:
         self._source = source
         self._data = dict(enumerate(root)) if isinstance(root, list) else root
-        self._typed = source._typed  # noqa: SLF001 - one stack
+        self._root = root
+        self._judge = source._judge  # noqa: SLF001 - one stack
 
     def keys(self) -> list[Any]:
         """Give the keys of now, in order."""
@@ -83,9 +85,9 @@ class Scan:
         data, size, rest = self._data, _FIRST, iter(keys)
         while batch := list(islice(rest, size)):
             slots: list[Any] = list(map(_get, repeat(data), batch, repeat(MISSING)))
-            values = data.peek_all(slots) if isinstance(data, Data) else slots
+            values = self._peek_all(batch, slots)
             rows = zip(batch, slots, values, strict=True)
-            if _ODD.isdisjoint(map(type, values)):
+            if self._are_surely_fit(values):
                 yield from rows
             else:
                 for row in rows:
@@ -93,17 +95,37 @@ class Scan:
                         yield self._fitting(row)
             size = min(4 * size, _MOST)
 
+    def _peek_all(self, keys: list[Any], slots: list[Any]) -> list[Any]:
+        data = self._data
+        if not isinstance(data, Data):
+            return slots
+        before = data.count_misfits()
+        values = data.peek_all(slots)
+        if data.count_misfits() != before + 1:
+            data.doubtful.update(keys)
+        return values
+
+    def _are_surely_fit(self, values: list[Any]) -> bool:
+        kinds = set(map(type, values))
+        if self._judge is None:
+            return _ODD.isdisjoint(kinds)
+        return kinds <= {self._judge.cls} and not getattr(self._data, "doubtful", True)
+
     def _is_fit(self, row: Row) -> bool:
         """Whether the record can be read."""
-        return not isinstance(row[2], (Stored, Unloaded) if self._typed else Stored)
+        try:
+            self._fitting(row)
+        except (DatabaseLoadError, ModelLoadError):
+            return False
+        return True
 
     def _fitting(self, row: Row) -> Row:
         """Give a row, or raise what reading the record raises."""
         key, slot, value = row
         if isinstance(value, Stored) and isinstance(self._data, Data):
             value = self._data.peek(key, slot)
-        if self._typed and isinstance(value, Unloaded):
-            raise self._source._load_error(key, value)  # noqa: SLF001 - one stack
+        if self._judge is not None:
+            self._source._check_type(key, value, self._root)  # noqa: SLF001 - one stack
         return key, slot, value
 
     def see_again(

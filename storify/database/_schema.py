@@ -10,7 +10,7 @@ and named tuples it found in annotations. One schema serves all databases of a
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from storify.codec import Codec, CustomType
 from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
@@ -21,6 +21,13 @@ T = TypeVar("T")
 C = TypeVar("C")
 
 __all__ = ["Schema"]
+
+_OF_TYPE: Final = frozenset(
+    {
+        *("missing", "wrong type", "unregistered class", "newer version"),
+        *("unreadable", "unloadable"),
+    }
+)
 
 
 class Schema:
@@ -68,13 +75,14 @@ class Schema:
             structure=self.registry.structure,
             keynames=self.registry.keynames,
             learn=self.registry.learn,
+            count_misfits=self.registry.count_misfits,
         )
         self.types: list[type[Any] | CustomType[Any]] = []
         for type_ in _several(types, "types"):
             self._register_given(type_)
+        self.registry.register(*self.models)
         for type_ in self.types:  # when all are known that have hooks
             self._follow(type_)
-        self.registry.register(*self.models)
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
         if not _is_class(type_):
@@ -87,8 +95,12 @@ class Schema:
         self.types.append(type_)
 
     def _follow(self, type_: type[Any] | CustomType[Any]) -> None:
-        if isinstance(type_, type):
+        if not isinstance(type_, type):
+            return
+        try:
             self.registry.follow(type_)
+        except DuplicateKeynameError as error:  # it may be that no value holds one
+            self.log.warning(f"not all that {type_.__qualname__} names: {error}")
 
     def _register(self, type_: type[Any]) -> None:
         self.codec.register(type_, may_replace=True)  # which is made after the registry
@@ -173,6 +185,17 @@ class Schema:
         kept = self.codec.kept
         for misfit in self.registry.misfits(value, hint, kept=kept, dangles=dangles):
             yield misfit._replace(path=path + misfit.path.removeprefix("$"))
+
+    def judge(self, value: object, hint: object) -> Misfit | None:
+        """Give the first place where a loaded *value* is not of its type.
+
+        What its class does not know, and where references lead, is no matter of its
+        type; nor is what stands where anything may.
+        """
+        for misfit in self.registry.misfits(value, hint, kept=self.codec.kept):
+            if misfit.kind in _OF_TYPE and misfit.expected != "Any":
+                return misfit
+        return None
 
     def count_odd(self) -> tuple[int, int]:
         """Give two numbers that grow by 1 each if nothing odd was decoded since."""

@@ -250,6 +250,8 @@ class Slots(dict[Any, Any]):
         "_points",
         "_starts",
         "_watchers",
+        "count_misfits",
+        "doubtful",
     )
 
     def __init__(self, codec: Codec) -> None:
@@ -270,6 +272,10 @@ class Slots(dict[Any, Any]):
         self._points: list[Savepoint] = []
         #: They are told of each key that stops being LIVE, or changes without.
         self._watchers = Watchers()
+        #: Gives a number that grows by one if nothing was decoded with misfits since.
+        self.count_misfits = codec.count_misfits
+        #: The keys of what was decoded with misfits, and not found to be right since.
+        self.doubtful: set[Any] = set()
         #: Whether all keys are exactly str: then equal keys are the same key.
         self._only_str = True
 
@@ -410,14 +416,18 @@ class Slots(dict[Any, Any]):
                 return value
 
     def _decode(self, key: Any, blob: bytes) -> Any:
+        before = self.count_misfits()
         try:
-            return self._codec.decode(blob)
+            value = self._codec.decode(blob)
         except ValueError as error:
             msg = (
                 f"cannot read the value of key {key!r}: {error}; its bytes are kept as "
                 f"they are: take it from a backup, or set or delete the key"
             )
             raise DatabaseLoadError(msg) from error
+        if self.count_misfits() != before + 1:
+            self.doubtful.add(key)
+        return value
 
     def _make_live(self, key: Any, slot: Any, value: Any) -> bool:
         """Put a value into the slot of a key; False if the slot has changed.
@@ -457,10 +467,13 @@ class Slots(dict[Any, Any]):
                 numbers.append(number)
         payload, starts, ends = self._payload, self._starts, self._ends
         blobs = [payload[starts[number] : ends[number]] for number in numbers]
+        before = self.count_misfits()
         try:
             values = self._codec.decode_all(blobs)
         except Exception:  # noqa: BLE001 - each alone says what is wrong with it
             return
+        if self.count_misfits() != before + 1:
+            self.doubtful.update(keys)
         if not self._points:
             bases = list(map(Base, keys, numbers))
             if self._step(

@@ -32,6 +32,7 @@ __all__ = [
     "conforms",
     "fits_outside",
     "is_told_by_class",
+    "outer_classes",
 ]
 
 Check = Callable[[Any], bool]
@@ -163,6 +164,27 @@ def fits_outside(value: Any, shape: Shape) -> bool:
             return isinstance(value, dict) and required <= _keys(value) <= keys.keys()
         case _:
             return conforms(value, shape)
+
+
+def outer_classes(shape: Shape) -> tuple[type, ...] | None:
+    """Give the classes whose objects may be of *shape*; None if classes do not tell."""
+    match shape:
+        case Instance(cls):
+            return accepted_classes(cls)
+        case Items(cls) | Pairs(cls):
+            return (cls,)
+        case Tuple():
+            return (tuple,)
+        case Record():
+            return (dict,)
+        case Union(arms):
+            found = [outer_classes(arm) for arm in arms]
+            known = [classes for classes in found if classes is not None]
+            if len(known) == len(found):
+                return tuple(cls for classes in known for cls in classes)
+        case _:
+            pass
+    return None
 
 
 def _length(value: Any) -> int:

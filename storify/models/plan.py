@@ -88,6 +88,7 @@ class Surroundings:
         converter: Where hooks for values that do not conform come from; asked only
             when such a value appears.
         report: Told once about each field and kind of misfit.
+        note_misfit: Called for each value that stays though it does not conform.
         note_odd: Called for each object of which it is not proven that all in it
             conforms: it took the slow path, or the generated checks do not say all.
         supply: Makes the values of unstored fields of loaded objects, by class and
@@ -96,6 +97,7 @@ class Surroundings:
 
     converter: StorifyConverter
     report: Report
+    note_misfit: Callable[[], object]
     note_odd: Callable[[], object]
     supply: Mapping[type, Supply]
 
@@ -483,6 +485,7 @@ class _Reader:
         self._history = history
         self._converter = around.converter
         self._report = around.report
+        self._note_misfit = around.note_misfit
         self._note_odd = around.note_odd
         self._supply = around.supply.get(cls, {})
         self._options = class_options(cls)
@@ -656,6 +659,7 @@ class _Reader:
         return f.convert
 
     def _report_misfit(self, f: _Field, value: Any) -> None:
+        self._note_misfit()
         if isinstance(value, Unloaded):
             return  # reported when it could not be loaded
         reason = _reason(value, f.shape)

@@ -30,7 +30,7 @@ from storify.exceptions import (
 )
 
 from .base import Model
-from .conform import Check, checker, is_told_by_class
+from .conform import Check, checker, is_told_by_class, outer_classes
 from .evolution import History
 from .fields import options_of
 from .hints import (
@@ -123,6 +123,12 @@ class Registry:
 
     All methods may be called from any thread.
 
+    Attributes:
+        count_odd: Gives a number that grows by one with each call, and with each
+            object that took no short way.
+        count_misfits: The same with each value that stays though it does not conform.
+        has_met_misfits: Whether there was one.
+
     Args:
         models: Classes to register.
         warn: Called with one finished sentence, once for each class and reason.
@@ -169,8 +175,14 @@ class Registry:
         self._unfinished: set[type] = set()
         self._supply = supply
         self._forget_annotations()
+        self.count_misfits: Callable[[], int] = itertools.count().__next__
+        self.has_met_misfits = False
         self.count_odd: Callable[[], int] = itertools.count().__next__
         self.register(*models)
+
+    def _note_misfit(self) -> None:
+        self.has_met_misfits = True
+        self.count_misfits()
 
     @property
     def keynames(self) -> Collection[str]:
@@ -487,7 +499,11 @@ class Registry:
         from .plan import Surroundings  # noqa: PLC0415 -- it imports cattrs
 
         return Surroundings(
-            self.converter, self._warn_once, self.count_odd, self._supply
+            self.converter,
+            self._warn_once,
+            self._note_misfit,
+            self.count_odd,
+            self._supply,
         )
 
     def _hook(self, hint: Any) -> "Hook":
@@ -705,6 +721,17 @@ class Registry:
         shapes_of = self._shapes_of, self._plain.shapes_of
         inspect = Inspection(self._entries, *shapes_of, kept, dangles)
         return misfits(value, self._shape_of(hint), inspect)
+
+    def outer_classes(self, hint: object) -> tuple[type, ...] | None:
+        """Give the classes whose objects may be of *hint*, seen from outside.
+
+        Returns:
+            The classes; None if it is not told by them.
+
+        Raises:
+            ModelError: No value of *hint* can be stored.
+        """
+        return outer_classes(self._shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
         """Give a check of values that were structured without any oddity.

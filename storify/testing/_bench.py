@@ -41,9 +41,10 @@ class Bench:
         """What the database writes with."""
         return self._sf._schema.codec
 
-    def register_of(self, value: object) -> set[type[Model]]:
-        """Register the classes of the models in *value*, and give them."""
-        found = {type(f.value) for f in facts(value) if isinstance(f.value, Model)}
+    def register_of(self, value: object) -> dict[type[Model], Model]:
+        """Register the classes of the models in *value*; give an object of each."""
+        parts = [fact.value for fact in facts(value)]
+        found = {type(part): part for part in parts if isinstance(part, Model)}
         # in an order, so that a clash of keynames is always the same one
         self._registry.register(*sorted(found, key=lambda cls: cls.__qualname__))
         return found

@@ -13,6 +13,8 @@ from typing import Any, Final, Literal, cast
 import attrs
 from hypothesis import strategies as st
 
+from ._running import refusals
+
 __all__ = ["FREE", "Bounds", "of_metadata", "of_validator"]
 
 Check = Callable[[Any], bool]
@@ -120,8 +122,16 @@ def _both(one: Bounds | None, other: Bounds | None) -> Bounds | None:
 # --- attrs' validators --------------------------------------------------------------
 
 
-def of_validator(validator: Any, attribute: "attrs.Attribute[Any]") -> Bounds:
-    """Give the bounds that an attrs validator of *attribute* draws."""
+def of_validator(
+    validator: Any, attribute: "attrs.Attribute[Any]", owner: str = ""
+) -> Bounds:
+    """Give the bounds that an attrs validator of *attribute* draws.
+
+    Args:
+        validator: The validator.
+        attribute: The field.
+        owner: The name of the class, for messages.
+    """
     if validator is None:
         return FREE
     read = _VALIDATORS.get(type(validator).__name__)
@@ -132,7 +142,9 @@ def of_validator(validator: Any, attribute: "attrs.Attribute[Any]") -> Bounds:
             validator(None, attribute, value)
         except AttributeError:
             return True  # it looks at other fields, which are not there yet
-        except Exception:  # noqa: BLE001 -- whatever it raises, it does not pass
+        except Exception as err:  # noqa: BLE001 -- whatever it raises, it does not pass
+            where = f"{owner}.{attribute.name}".lstrip(".")
+            refusals.note(where, err)
             return False
         return True
 

@@ -9,13 +9,15 @@ from typing import Any, Final, cast
 import attrs
 from hypothesis import reject
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 from storify.models import Model
-from storify.models.fields import convert
+from storify.models.fields import convert, default_of
 from storify.models.options import class_options
-from storify.models.state import blank, state_of
+from storify.models.state import bare, blank, state_of
 
-from ._nesting import deeper
+from ._nesting import deeper, is_endless
+from ._running import refusals
 
 __all__ = ["Part", "declared_objects", "is_computed"]
 
@@ -71,9 +73,17 @@ def is_computed(cls: type, attribute: "attrs.Attribute[Any]") -> bool:
 def declared_objects(draw: st.DrawFn, cls: type[Model], parts: list[Part]) -> Model:
     """Give objects of *cls* with these fields drawn."""
     values: dict[str, Any] = {}
+    if is_endless():
+        refusals.last = f"{refusals.field} has no end: it holds another one each time"
+        reject()
     with deeper():
         for part in parts:
-            value = draw(part.strategy)
+            refusals.field = f"{cls.__qualname__}.{part.attribute.name}"
+            try:
+                value = draw(part.strategy)
+            except InvalidArgument as err:
+                msg = f"{cls.__qualname__}.{part.attribute.name}: {err}"
+                raise InvalidArgument(msg) from err
             if part.may_be_left_out and draw(_rarely()):
                 continue
             values[part.attribute.name] = value
@@ -98,7 +108,26 @@ def _make(cls: type[Model], values: dict[str, Any], given: set[str]) -> Model:
     except Exception as err:
         if _ran_post_init(cls, err) and not isinstance(err, ValueError):
             raise
+        _note_refusal(cls, values, err)
         reject()
+
+
+def _note_refusal(cls: type[Model], values: dict[str, Any], err: Exception) -> None:
+    """Find out which field refuses an object of *cls* with these values."""
+    where = cls.__qualname__
+    obj, _ = bare(cls)
+    state_of(obj).update(values)
+    for attribute in class_options(cls).attributes:
+        name = attribute.name
+        try:
+            if name not in values and attribute.default is not attrs.NOTHING:
+                state_of(obj)[name] = default_of(attribute, obj)
+            if attribute.validator is not None and name in state_of(obj):
+                attribute.validator(obj, attribute, state_of(obj)[name])
+        except Exception as found:  # noqa: BLE001 -- it is what is told
+            err, where = found, f"{cls.__qualname__}.{name}"
+            break
+    refusals.note(where, err)
 
 
 def _called(cls: type[Model], values: dict[str, Any]) -> Model:

@@ -221,7 +221,7 @@ class _Makers:
         if cls is Ref and attribute.name == "key":
             return hashables(adversarial=self._odd)
         shape = parse(hint, cls, f"{cls.__qualname__}.{attribute.name}")
-        bounds = of_validator(attribute.validator, attribute)
+        bounds = of_validator(attribute.validator, attribute, cls.__qualname__)
         return self._shapes(cls._keyname()).strategy(shape, bounds)
 
     def _declared(

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-__all__ = ["deeper", "few", "one_level", "shallow"]
+__all__ = ["deeper", "few", "is_endless", "one_level", "shallow"]
 
 _LEVELS: Final = 3
+_ENDLESS: Final = 30
 
 
 class _Level(threading.local):
@@ -30,6 +31,11 @@ def deeper() -> Generator[None]:
         yield
     finally:
         _level.value -= 1
+
+
+def is_endless() -> bool:
+    """Tell whether the value is so deep that each of its kind must hold another."""
+    return _level.value > _ENDLESS
 
 
 @st.composite

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any, cast, get_origin
 
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from ._defaults import check_defaults
 from ._fresh import Fresh
 from ._models import all_of
 from ._running import Failed, for_each, is_fresh
-from ._same import difference, looks
+from ._same import Fact, difference, facts, first_difference, looks
 
 __all__ = ["assert_roundtrip", "strategy_of"]
 
@@ -57,7 +58,7 @@ def assert_roundtrip(
         return  # in the new interpreter itself, which imports the caller
     strategy, name, count = strategy_of(what, examples)
     call = f"assert_roundtrip({name})"
-    found: set[type[Model]] = set()
+    found: dict[type[Model], Model] = {}
     types = list(types)
     fresh = Fresh()
     with Bench(models, types) as bench:
@@ -71,10 +72,10 @@ def assert_roundtrip(
         if new_process:
             fresh.check([*models, *_ordered(found)], types, call)
     for cls in _ordered(found):
-        check_defaults(cls, call)
+        check_defaults(found[cls], call)
 
 
-def _ordered(found: set[type[Model]]) -> list[type[Model]]:
+def _ordered(found: Iterable[type[Model]]) -> list[type[Model]]:
     return sorted(found, key=lambda cls: cls.__qualname__)
 
 
@@ -92,9 +93,9 @@ def strategy_of(what: object, examples: int) -> tuple[Any, str, int]:
     return st.just(what), type(what).__qualname__, 1
 
 
-def _check(bench: Bench, value: Any) -> set[type[Model]]:
+def _check(bench: Bench, value: Any) -> dict[type[Model], Model]:
     __tracebackhide__ = True
-    before = copy.deepcopy(value)
+    before = _remembered(value)
     try:
         found = bench.register_of(value)
         bench.store(value)
@@ -102,7 +103,7 @@ def _check(bench: Bench, value: Any) -> set[type[Model]]:
     except Exception as err:
         problem = f"it cannot be stored: {type(err).__name__}: {err}"
         raise Failed(problem) from err
-    changed = difference(before, value)
+    changed = first_difference(before, facts(value))
     if changed is not None:
         msg = "storing it changed the object itself"
         raise Failed(msg, ("where", changed), ("now", looks(value)))
@@ -119,6 +120,16 @@ def _check(bench: Bench, value: Any) -> set[type[Model]]:
         msg = "it came back the same, but saved again it is other bytes"
         raise Failed(msg, ("came back", looks(loaded)))
     return found
+
+
+def _remembered(value: object) -> Iterable[Fact]:
+    """Give what is known of *value* now, whatever becomes of it."""
+    try:
+        return facts(copy.deepcopy(value))
+    except Exception:  # noqa: BLE001 -- what cannot be copied may still be stored
+        with suppress(Exception):
+            return list(facts(value))
+    return facts(value)
 
 
 def _are_equal(one: object, other: object) -> bool:

@@ -5,6 +5,7 @@ example, the place inside it, and what is wrong there.
 """
 
 import os
+import threading
 from collections.abc import Callable
 from typing import Any, Final, NoReturn
 
@@ -14,7 +15,7 @@ from hypothesis.errors import FailedHealthCheck, Flaky, Unsatisfiable
 
 from ._same import looks
 
-__all__ = ["FRESH", "Failed", "for_each", "is_fresh"]
+__all__ = ["FRESH", "Failed", "for_each", "is_fresh", "refusals"]
 
 FRESH: Final = "STORIFY_TESTING_FRESH"
 """Set in the environment of a new interpreter that only reads what was stored."""
@@ -47,6 +48,25 @@ class Failed(AssertionError):  # noqa: N818 -- a signal inside this package
         )
 
 
+class _Refusals(threading.local):
+    """What was drawn last and is no example.
+
+    Attributes:
+        last: Which class and field refused it, and why; "" if nothing was refused.
+        field: The field that is drawn now.
+    """
+
+    last = ""
+    field = ""
+
+    def note(self, where: str, err: Exception) -> None:
+        """Note that the class or field *where* raised."""
+        self.last = f"the last was refused by {where}: {type(err).__name__}: {err}"
+
+
+refusals: Final = _Refusals()
+
+
 def is_fresh() -> bool:
     """Tell whether this interpreter only reads what another one stored."""
     return FRESH in os.environ
@@ -67,6 +87,7 @@ def for_each(
     """
     __tracebackhide__ = True
     last: list[Any] = []
+    refusals.last = ""
 
     @settings(
         max_examples=examples,
@@ -99,8 +120,9 @@ def for_each(
 
 
 def _refuse(call: str, err: Exception) -> NoReturn:
+    why = f" ({refusals.last})" if refusals.last else ""
     msg = (
-        f"{call}: nearly nothing that was drawn is valid; give strategies for the "
+        f"{call}: nearly nothing that was drawn is valid{why}; give strategies for the "
         f"fields with validators of their own: models(..., name=...)"
     )
     raise AssertionError(msg) from err

@@ -746,9 +746,15 @@ def test_an_error_of_the_users_function_keeps_a_flush_from_writing(db):
 
 def test_an_error_about_anothers_record_keeps_no_change_from_disk(db, theirs):
     """It is durable already; looking up says what is wrong with it."""
-    by_letter = db.index(lambda user: user.email and user.email[0], unique=True)
-    theirs["bad"] = User("Bad", "")
-    theirs["bad"].email = 3
+
+    def letter(user):
+        if user.email == "bad":
+            msg = "no letter"
+            raise TypeError(msg)
+        return user.email and user.email[0]
+
+    by_letter = db.index(letter, unique=True)
+    theirs["bad"] = User("Bad", "bad")
     theirs.flush()
 
     db["new"] = User("New", "new@x")

@@ -15,12 +15,21 @@ from typing import (
     NotRequired,
     TypedDict,
     TypeVar,
+    cast,
 )
 
 import attrs
 import pytest
 
-from storify import CheckError, Model, ModelError, Ref, Storify, UnstorableError
+from storify import (
+    CheckError,
+    Model,
+    ModelError,
+    ModelLoadError,
+    Ref,
+    Storify,
+    UnstorableError,
+)
 
 T = TypeVar("T")
 UserId = NewType("UserId", str)
@@ -428,3 +437,140 @@ def test_what_is_no_storable_type_is_refused_at_opening(model):
             sf.get_db("d", model=model)
 
         assert list(sf) == []
+
+
+class Level(Enum):
+    """An enum that loses a member with the next release."""
+
+    LOW = 1
+    HIGH = 2
+
+
+@dataclass
+class Place:
+    """A dataclass that loses a field with the next release."""
+
+    x: int
+    y: int = 0
+
+
+class Player(Model):
+    """A record of before."""
+
+    name: str
+    age: int = 0
+    level: Level = Level.LOW
+    place: Place | None = None
+    friend: "Player | None" = None
+    more: Any = None
+
+
+def release() -> Any:
+    """Define the classes of the next release under the same names."""
+
+    class Level(Enum):
+        LOW = 1
+
+    @dataclass
+    class Place:
+        x: int
+
+    class Player(Model):
+        name: str
+        age: int = 0
+        level: Level = Level.LOW
+        place: Place | None = None
+        friend: "Player | None" = None
+        more: Any = None
+
+    return Player
+
+
+MISFITTING: dict[str, tuple[Any, str]] = {
+    "int": (3, "$['int']"),
+    "none": (None, "$['none']"),
+    "str": (Player("a", cast("Any", "old")), "$['str'].age"),
+    "enum": (Player("a", level=Level.HIGH), "$['enum'].level"),
+    "dataclass": (Player("a", place=Place(1, 2)), "$['dataclass'].place"),
+    "nested": (
+        Player("a", friend=Player("b", cast("Any", None))),
+        "$['nested'].friend.age",
+    ),
+    "other model": (Box(1), "$['other model']"),
+}
+
+
+@pytest.fixture(params=[False, True], ids=["", "strict"])
+def next_release(request, tmp_path):
+    """Give a typed database of the next release over records of before."""
+    values = {key: value for key, (value, _) in MISFITTING.items()}
+    with Storify(tmp_path, models=[Player, Box], types=[Level, Place]) as sf:
+        sf["d"].update(values, fine=Player("f"), open=Player("g", more=[Level.HIGH]))
+    new = release()
+    with Storify(tmp_path, strict=request.param) as sf:
+        yield sf.get_db("d", model=new), new
+
+
+@pytest.mark.parametrize("key", MISFITTING)
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda db, key: db[key],
+        lambda db, key: db.get(key),
+        lambda db, key: db.setdefault(key, None),
+        lambda db, key: db.pop(key),
+        lambda db, _: list(db.items()),
+        lambda db, _: list(db.values()),
+        lambda db, _: db.where(lambda _: True).count(),
+        lambda db, _: db.index(lambda player: player.name),
+    ],
+    ids=["[]", "get", "setdefault", "pop", "items", "values", "where", "index"],
+)
+def test_a_typed_database_gives_what_is_of_its_type_or_raises(next_release, key, read):
+    """Whatever reads it; raw() gives what lies there."""
+    db, _ = next_release
+    for other in MISFITTING:
+        if other != key:
+            del db[other]
+
+    with pytest.raises(ModelLoadError, match=r"db\.raw\('") as caught:
+        read(db, key)
+
+    assert caught.value.path == MISFITTING[key][1]
+    assert db.raw(key) is db.data[key]
+    del db[key]
+    assert [player.name for player in db.values()] == ["f", "g"]
+    assert db.where(lambda _: True).count() == 2
+
+
+def test_what_is_repaired_in_place_is_read_again(next_release):
+    """By any way of reading."""
+    db, new = next_release
+    for key in ("int", "none", "other model"):
+        db[key] = new("z")
+
+    db.raw("str").age = 5
+    db.raw("enum").level = new("a").level
+    db.raw("dataclass").place = None
+    db.raw("nested").friend = None
+
+    assert db["str"].age == 5
+    assert {type(player) for player in db.values()} == {new}
+    assert db.where(lambda player: player.name == "a").count() == 4
+
+
+def test_items_of_a_typed_list_are_of_its_type_or_an_error(tmp_path):
+    """As those of a dict."""
+    with Storify(tmp_path, models=[Player], types=[Level]) as sf:
+        db = sf.get_db("l", root=[Player("a", level=Level.HIGH), 3, Player("b")])
+        db.flush()
+    new = release()
+    with Storify(tmp_path) as sf:
+        db = sf.get_db("l", model=new, key=int)
+        with pytest.raises(ModelLoadError) as caught:
+            db[0]
+        assert caught.value.path == "$[0].level"
+        with pytest.raises(ModelLoadError, match=r"expected .*Player, found int"):
+            db[1]
+        assert db[2] == new("b")
+        assert db.raw(1) == 3

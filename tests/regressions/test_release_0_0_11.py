@@ -319,18 +319,20 @@ def test_a_field_named_like_an_attribute_of_objects_stays_in_the_file(sf, root, 
     assert found == {"name": "a", name: {"b": 1}, "age": 2}
 
 
-def test_an_unknown_field_is_no_attribute_and_is_kept(sf, root):
-    """It set every field that the file had, ``is_admin`` among them."""
-    path = write(root, {"u": {"__User__": {"name": "a", "is_admin": True}}})
+def test_an_unknown_field_hides_nothing_of_the_class_and_is_kept(sf, root):
+    """It set every field that the file had, also over a method."""
+    fields = {"name": "a", "evolve": True, "note": 1}
+    path = write(root, {"u": {"__User__": fields}})
     db = sf.get_db("db", model=User)
 
     user = db["u"]
     user.age = 2
     db.flush()
 
-    assert not hasattr(user, "is_admin")
+    assert callable(user.evolve)
+    assert user.note == 1
     (found,) = read(path)["u"].values()
-    assert found == {"name": "a", "is_admin": True, "age": 2}
+    assert found == {**fields, "age": 2}
 
 
 def test_a_field_of_a_wrong_type_is_reported(root):
@@ -341,7 +343,9 @@ def test_a_field_of_a_wrong_type_is_reported(root):
 
     db = Storify(root, log=log, models=[User]).get_db("db", model=User)
 
-    assert db["u"].name == "a"
+    with pytest.raises(ModelLoadError, match=r"\['u'\]\.age of database 'db'"):
+        db["u"]
+    assert db.raw("u").name == "a"
     (line,) = [line for line in log.warnings if "User.age" in line]
     assert "expected int, found str" in line
     assert "private" not in "".join(log.warnings)

@@ -6,12 +6,16 @@ import datetime as dt
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from types import MappingProxyType
+from typing import Annotated, Any, Generic, TypeVar
 
 import pytest
+from annotated_types import Gt, Lt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
 
 from storify import CustomType, Model, field
 from storify.testing import assert_roundtrip, models
@@ -517,3 +521,139 @@ def test_what_fails_only_sometimes_is_said_to_do_so():
 
     with pytest.raises(AssertionError, match=r"^call: .* failed once and then passed"):
         for_each(st.integers(), check, examples=10, call="call")
+
+
+ISBNS = st.from_regex(r"\A[0-9]{9}\Z")
+
+
+def isbn(_, __, value):
+    """Know nothing that could be drawn from."""
+    if not (len(value) == 9 and value.isdigit()):
+        msg = "no ISBN"
+        raise ValueError(msg)
+
+
+class Book(Model):
+    code: str = field(validator=isbn)
+    tags: list[str] = field(factory=list)
+
+
+TAGS: list[str] = []
+
+
+class SharedBook(Book):
+    tags: list[str] = field(factory=lambda: TAGS)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda cls: cls("123456789"), lambda cls: models(cls, code=ISBNS)],
+    ids=["object", "strategy"],
+)
+def test_required_fields_are_taken_from_what_is_given(make):
+    """Also where two objects with defaults are compared."""
+    assert_roundtrip(make(Book), examples=20)
+
+    with pytest.raises(AssertionError, match=r"share SharedBook\.tags"):
+        assert_roundtrip(make(SharedBook), examples=20)
+
+
+def offline():
+    """Fail as what asks somebody else may."""
+    msg = "no network"
+    raise RuntimeError(msg)
+
+
+class Chain(Model):
+    next: "Chain"
+
+
+class Raises(Model):
+    a: int
+    b: int = field(factory=offline)
+
+
+class Never(Model):
+    a: int = 0
+    b: str = field(default="x", validator=isbn)
+
+    def __attrs_post_init__(self):
+        self.a += 1
+
+
+class Holder(Model):
+    book: Book
+
+
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        (Chain, r"Chain\.next has no end"),
+        (Raises, r"the default of Raises\.b .*: RuntimeError: no network"),
+        (Raises(1, 2), r"the default of Raises\.b .*: RuntimeError: no network"),
+        (Never, r"refused by Never\.b: ValueError: no ISBN"),
+        (Holder, r"refused by Book\.code: ValueError: no ISBN"),
+    ],
+    ids=["endless", "factory", "factory of one object", "validator", "nested"],
+)
+def test_what_cannot_be_drawn_is_told_with_field_and_cause(what, said):
+    """Of several causes it is the one that there is."""
+    with pytest.raises(AssertionError, match=said):
+        assert_roundtrip(what)
+
+
+class Bounded(Model):
+    x: Annotated[int, Gt(5), Lt(3)]
+
+
+class Outer(Model):
+    inner: Bounded
+
+
+def test_bounds_that_exclude_each_other_are_told_with_the_field():
+    """With the way to it."""
+    with pytest.raises(InvalidArgument, match=r"Outer\.inner: Bounded\.x: "):
+        assert_roundtrip(Outer)
+
+
+class Anything(Model):
+    a: Any
+
+
+@pytest.mark.parametrize(
+    "value",
+    [MappingProxyType({}), {}.keys(), threading.Lock()],
+    ids=["proxy", "view", "lock"],
+)
+def test_what_cannot_be_copied_is_told_as_what_cannot_be_stored(value):
+    """Not by an error of copy."""
+    with pytest.raises(AssertionError, match=r"it cannot be stored: .*\.a"):
+        assert_roundtrip(Anything(value))
+
+
+@dataclasses.dataclass
+class Line:
+    sku: str
+
+
+class Order(Model, dropped="gone"):
+    line: Line
+
+
+@pytest.mark.parametrize("name", ["line.memo", "gone", "evolve"])
+def test_an_attribute_that_would_be_lost_is_found(name):
+    """It is refused when it is stored."""
+    order = Order(Line("a"))
+    place, _, last = name.rpartition(".")
+    setattr(getattr(order, place) if place else order, last, 1)
+
+    with pytest.raises(AssertionError, match="it cannot be stored"):
+        assert_roundtrip(order)
+
+
+def test_an_attribute_that_comes_back_is_fine():
+    """As one that a method set."""
+    order = Order(Line("a"))
+    order.note = ["n"]
+
+    assert_roundtrip(order)
