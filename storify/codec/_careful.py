@@ -6,6 +6,8 @@ bytes as the packer for all else. It is iterative, because data may nest as deep
 as half of Python's recursion limit, and 55 to 90 times slower than the packer.
 """
 
+import enum
+import sys
 from _thread import LockType
 from collections.abc import Callable, Iterable, Iterator
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
@@ -13,8 +15,9 @@ from typing import Any, Final
 
 from msgpack import ExtType, Packer, Timestamp
 
-from storify.exceptions import UnstorableError
+from storify.exceptions import ModelError, UnstorableError
 
+from ._classes import describe
 from ._containers import sort_plainly
 from ._ext import MARKERS, Ext
 from ._frames import MAX_DEPTH, array_header, map_header
@@ -258,15 +261,42 @@ def refusal(value: object) -> str:
     if isinstance(value, (type, *_CODE)) or hasattr(kind, "__next__"):
         return f"a {name} is no data; store what it is made from"
     base = next((base for base in kind.__mro__ if base in _SUBCLASSED), None)
+    types = f"Storify(types=[{kind.__name__}])" if _is_registrable(kind) else ""
+    custom = f"Storify(types=[CustomType({kind.__name__}, encode, decode)])"
     if base is not None:
         return (
             f"a {name} would be read back as {base.__name__}; pass the class as"
-            f" Storify(types=[{kind.__name__}]), or store {base.__name__}(value)"
+            f" {types or custom}, or store {base.__name__}(value)"
         )
-    return (
-        f"nothing says how a {name} is stored; make its class a Model, or pass it as"
-        f" Storify(types=[{kind.__name__}]) or as a CustomType of it"
-    )
+    if types:
+        remedy = (
+            f"make its class a Model, or pass it as {types} or as a CustomType of it"
+        )
+    elif hasattr(value, "dtype") and hasattr(value, "tolist"):
+        remedy = f"store value.tolist(), or pass {custom}"
+    elif (
+        kind.__flags__ & _HEAP_TYPE
+        and kind.__module__.partition(".")[0] not in _FOREIGN
+    ):
+        remedy = f"make its class a Model, or pass {custom}"
+    else:
+        remedy = f"pass {custom}, or store what it is made from"
+    return f"nothing says how a {name} is stored; {remedy}"
+
+
+def _is_registrable(cls: type) -> bool:
+    """Tell whether the class alone says how its objects are stored."""
+    if issubclass(cls, enum.Enum) or hasattr(cls, "_fields"):
+        return True
+    try:
+        describe(cls, cls.__name__)
+    except ModelError:
+        return False
+    return True
+
+
+_HEAP_TYPE: Final = 1 << 9  # Py_TPFLAGS_HEAPTYPE: a class statement made it, mostly
+_FOREIGN: Final = sys.stdlib_module_names - {"__main__"}
 
 
 _CODE: Final = (FunctionType, BuiltinFunctionType, MethodType, ModuleType, LockType)

@@ -177,7 +177,17 @@ def _subclass(
 ) -> CustomType[Any]:
     """Store a subclass as a value of its base, and rebuild it past its own code."""
     slots = [name for k in cls.__mro__ for name in _slots(k, base)]
-    stored = str if base is PurePath else base
+    stored: Any = str if base is PurePath else base
+    try:
+        is_rebuilt = type(build(cls, stored())) is cls
+    except Exception:  # noqa: BLE001 - classes made in C refuse the way around them
+        is_rebuilt = False
+    if not is_rebuilt:
+        msg = (
+            f"cannot register {full_name(cls)}: it cannot be rebuilt from a"
+            f" {stored.__name__}; use CustomType(cls, encode, decode)"
+        )
+        raise ModelError(msg)
 
     def encode(value: object) -> object:
         if getattr(value, "__dict__", None) or any(hasattr(value, n) for n in slots):

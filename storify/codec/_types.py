@@ -104,6 +104,13 @@ class TypeTable:
         if cls in _NATIVE or (cls in self.encoders and cls not in self.keys):
             msg = f"cannot register {full_name(cls)}: it is stored exactly already"
             raise ModelError(msg)
+        described: CustomType[Any] | None = None
+        if (
+            custom is None
+            and not issubclass(cls, enum.Enum)
+            and not _is_namedtuple(cls)
+        ):
+            described = describe(cls, key)
         other = self._classes.get(key) or FACTORIES.get(key)
         is_again = may_replace and other is not None and is_replaced(other, cls)
         if other is not None and other is not cls and not is_again:
@@ -122,8 +129,8 @@ class TypeTable:
             self._add_enum(cls, key)
         elif _is_namedtuple(cls):
             self._add_namedtuple(cls, key)
-        else:
-            self._add_custom(describe(cls, key))
+        elif described is not None:
+            self._add_custom(described)
         self.keys[cls] = key
         self._classes[key] = cls
 

@@ -3,9 +3,14 @@
 import dataclasses
 import enum
 import functools
+import re
+import time
+from array import array
 from collections import Counter, OrderedDict, defaultdict, deque
+from datetime import datetime
 from decimal import Decimal
 from pathlib import PurePosixPath
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Self
 
 import attrs
@@ -422,6 +427,52 @@ def test_other_classes_need_a_custom_type() -> None:
             Codec().register(cls)
     with pytest.raises(ModelError, match="NUL"):
         Codec().register(CustomType(Version, str, Version, key="a\0b"))
+
+
+class Bare:
+    """A class of which nothing is known."""
+
+
+class Moment(datetime):
+    """A subclass of what is stored as a whole."""
+
+
+@pytest.mark.parametrize(
+    ("value", "works"),
+    [
+        (time.gmtime(0), ["CustomType", "tuple(value)"]),
+        (re.compile("a"), ["CustomType", "what it is made from"]),
+        (SimpleNamespace(a=1), ["CustomType", "what it is made from"]),
+        (array("i"), ["CustomType", "what it is made from"]),
+        (Moment(2026, 1, 1), ["CustomType"]),
+        (Bare(), ["CustomType", "a Model"]),
+        (Line("a"), ["types=[Line]", "CustomType", "a Model"]),
+        (str.__new__(Text, "a"), ["types=[Text]", "str(value)"]),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_refusal_names_what_will_work(value: Any, works: list[str]) -> None:
+    """Registering the class alone only where it will be stored then."""
+    cls = type(value)
+
+    with pytest.raises(UnstorableError) as caught:
+        Codec().encode(value)
+
+    assert all(way in str(caught.value) for way in works)
+    other = Codec()
+    if f"types=[{cls.__name__}]" in works:
+        other.register(cls)
+        assert same(other.decode(other.encode(value)), value)
+    else:
+        assert f"types=[{cls.__name__}]" not in str(caught.value)
+        with pytest.raises(ModelError, match="CustomType"):
+            other.register(cls)
+
+
+def test_another_class_with_the_name_of_a_builtin_is_told_the_same() -> None:
+    """That it needs a CustomType, and not that its name is taken."""
+    with pytest.raises(ModelError, match="use CustomType"):
+        Codec().register(type("bool", (), {}))
 
 
 def test_an_error_of_the_users_is_passed_on() -> None:
