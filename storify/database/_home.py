@@ -4,10 +4,11 @@ References hold this object, and it holds the `Storify` only weakly: a record th
 somebody keeps does not keep databases open.
 """
 
+import os
 import weakref
 from collections.abc import Container
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from storify.exceptions import DanglingRefError, DatabaseLoadError
 from storify.models import Unloaded
@@ -18,8 +19,13 @@ if TYPE_CHECKING:
 __all__ = ["Folder", "StorifyHome", "holds"]
 
 
+_IN_MEMORY: Final = "memory://"
+
+
 class Folder(Protocol):
     """What is needed of a `Storify`."""
+
+    root: str
 
     def _find_db(self, name: str) -> "RootMapping[Any, Any] | None":
         """Give the database *name*, opened if it is not; None if there is none."""
@@ -59,6 +65,18 @@ class StorifyHome:
         if type(value) is Unloaded:  # of a database that has no type
             raise found._load_error(key, value)  # noqa: SLF001 - as it would itself
         return value
+
+    def place(self) -> tuple[str, int] | None:
+        """Tell where the databases are, to compare; None if the `Storify` is gone.
+
+        The folder, with links followed; and in memory, whose it is.
+        """
+        folder = self._folder()
+        if folder is None:
+            return None
+        if folder.root.startswith(_IN_MEMORY):  # one without a name is shared by none
+            return folder.root, id(folder) if folder.root == _IN_MEMORY else 0
+        return os.path.realpath(folder.root), 0
 
     def keys(self, db: str) -> Container[Any] | None:
         """Give the keys of a database; see `Home`."""

@@ -8,7 +8,7 @@ and named tuples it found in annotations. One schema serves all databases of a
 """
 
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
@@ -66,6 +66,7 @@ class Schema:
             warn=log.warning,
             register_type=self._register,
             supply={Ref: {"_home": self._home_of}},
+            refuse={Ref: self._why_foreign},
             hooked=self._is_hooked,
         )
         self.codec = Codec(
@@ -153,6 +154,23 @@ class Schema:
         for note in self._watchers:
             note(ref)
         return self.home
+
+    def _why_foreign(self, state: Mapping[str, Any]) -> str:
+        """Say why a reference in that state is not stored here; "" if it is.
+
+        Only a name and a key are stored, which mean another record elsewhere.
+        """
+        home, mine = state.get("_home"), self.home
+        if home is None or mine is None or home is mine:
+            return ""
+        there, here = home.place(), mine.place()
+        if there == here or there is None or here is None:
+            return ""
+        return (
+            f"a reference into database {state.get('db')!r} of the Storify in "
+            f"{there[0]!r}, stored in that in {here[0]!r}, would lead elsewhere; make "
+            f"it by ref() of a database of the latter"
+        )
 
     @contextmanager
     def watch_refs(self, note: Callable[[Ref[Any]], object]) -> Generator[None]:

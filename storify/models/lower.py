@@ -98,6 +98,7 @@ class Layout(NamedTuple):
         fields: What is stored, in order.
         constants: Further names on disk with their values.
         has_more: Writes the test whether a state holds more than the fields.
+        names: What that test refers to.
     """
 
     cls: type
@@ -105,6 +106,7 @@ class Layout(NamedTuple):
     fields: Sequence[LoweredField]
     constants: Mapping[str, int]
     has_more: Callable[[str], str]
+    names: Mapping[str, Any]
 
 
 Found = tuple[Lower, Layout] | None
@@ -164,6 +166,7 @@ class Lowering:
             f"if {layout.has_more(state)} or {self._name(layout.cls)} in e:",
             "    return None",
         ]
+        self.names |= layout.names
         attributes = [field.name for field in fields]
         pairs = zip(names, attributes, strict=True)
         lines += [f"{name} = {state}[{attribute!r}]" for name, attribute in pairs]

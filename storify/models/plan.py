@@ -45,10 +45,11 @@ from .state import (
 )
 from .walk import misfits
 
-__all__ = ["Hooks", "Supply", "Surroundings", "make_hooks"]
+__all__ = ["Hooks", "Refuse", "Supply", "Surroundings", "make_hooks"]
 
 Report = Callable[[str], object]
 Unstructure = Callable[[Any], dict[str, Any]]
+Refuse = Callable[[Mapping[str, Any]], str]
 Supply = Mapping[str, Callable[[Any], Any]]
 
 
@@ -91,6 +92,8 @@ class Surroundings:
         note_misfit: Called for each value that stays though it does not conform.
         note_odd: Called for each object of which it is not proven that all in it
             conforms: it took the slow path, or the generated checks do not say all.
+        refuse: Tells by class why an object with that state is not stored here; "" if
+            it is.
         supply: Makes the values of unstored fields of loaded objects, by class and
             name, in place of their defaults; called with the object.
     """
@@ -99,6 +102,7 @@ class Surroundings:
     report: Report
     note_misfit: Callable[[], object]
     note_odd: Callable[[], object]
+    refuse: Mapping[type, Refuse]
     supply: Mapping[type, Supply]
 
 
@@ -125,7 +129,7 @@ def make_hooks(
     layout: Layout | None = None
     if options.declared:
         reader = _Reader(cls, shapes, history, around)
-        writer = _Writer(cls, reader.fields)
+        writer = _Writer(cls, reader.fields, around.refuse.get(cls))
         to_dict, from_dict = writer.to_dict, reader.build
         examine = reader.examine
         unstructure, structure = writer.unstructure, reader.structure
@@ -353,8 +357,11 @@ def _fields(cls: type, shapes: Mapping[str, Shape]) -> list[_Field]:
 class _Writer:
     """Gives the fields of an object; the usual case is generated code."""
 
-    def __init__(self, cls: type, fields: list[_Field]) -> None:
+    def __init__(self, cls: type, fields: list[_Field], refuse: Refuse | None) -> None:
         self._cls = cls
+        self._refuse: dict[str, Refuse] = {}
+        if refuse is not None:
+            self._refuse["refuse"] = refuse
         self._stored = [f for f in fields if f.options.stored]
         self._names = {f.name for f in fields}
         self._items = [f"{f.key!r}: o.{f.name}" for f in self._stored]
@@ -386,7 +393,8 @@ class _Writer:
         fields = [LoweredField(f.name, f.key, f.shape) for f in self._stored]
         version = class_options(self._cls).version
         constants = {VERSION_KEY: version} if version else {}
-        return Layout(self._cls, keyname, fields, constants, self._has_more)
+        more = self._has_more, self._refuse
+        return Layout(self._cls, keyname, fields, constants, *more)
 
     def _has_plain_attributes(self) -> bool:
         """Tell whether reading ``__dict__`` reads the attributes."""
@@ -402,6 +410,7 @@ class _Writer:
             [f.key for f in self._stored] == names
             and len(names) == len(self._names)
             and not class_options(self._cls).version
+            and not self._refuse
             and self._has_plain_attributes()
         )
 
@@ -413,6 +422,7 @@ class _Writer:
         stored = {f.name for f in self._stored}
         others = sorted(self._names - stored)
         tests = [f"{name!r} not in {state}" for name in others]
+        tests += [f"{name}({state})" for name in self._refuse]
         return " or ".join([f"len({state}) != {len(self._names)}", *tests])
 
     def _compile(self, result: str, shortcut: Sequence[str] = ()) -> Unstructure:
@@ -433,6 +443,7 @@ class _Writer:
             "partial": self._partial,
             "more": self._more,
             "names": [f.name for f in self._stored],
+            **self._refuse,
         }
         made: Unstructure = _run(self._cls, lines, names)["unstructure"]
         return made
@@ -455,6 +466,10 @@ class _Writer:
     def _more(self, obj: Any, fields: dict[str, Any]) -> None:
         """Add the undeclared public attributes and the names kept aside."""
         refuse_lost(obj)
+        for refuse in self._refuse.values():
+            why = refuse(vars(obj))
+            if why:
+                raise UnstorableError(why)
         for name, value in extras(obj).items():
             fields.setdefault(name, value)
 

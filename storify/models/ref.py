@@ -27,6 +27,10 @@ class Home(Protocol):
         """
         ...
 
+    def place(self) -> tuple[str, int] | None:
+        """Tell where the databases are, to compare; None if they are gone."""
+        ...
+
     def keys(self, db: str) -> Container[Any] | None:
         """Give the keys of a database, None if it cannot be opened.
 

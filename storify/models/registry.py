@@ -54,7 +54,7 @@ from .walk import misfits
 if TYPE_CHECKING:
     from .converter import Hook, StorifyConverter
     from .lower import Found, Lower
-    from .plan import Hooks, Supply, Surroundings
+    from .plan import Hooks, Refuse, Supply, Surroundings
 
 __all__ = ["Entry", "Registry", "own_hooks"]
 
@@ -136,6 +136,7 @@ class Registry:
             found in annotations; it raises for what cannot be stored.
         supply: Makes the values of unstored fields of the objects that are loaded,
             by class and name, in place of their defaults.
+        refuse: Tells by class why an object with that state is not stored here.
         hooked: Tells of a class that is no model whether hooks of the user's store
             its objects; otherwise what its fields admit is checked.
 
@@ -151,6 +152,7 @@ class Registry:
         warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
         register_type: Callable[[type], object] = refuse_unstorable,
         supply: "Mapping[type, Supply]" = MappingProxyType({}),
+        refuse: "Mapping[type, Refuse]" = MappingProxyType({}),
         hooked: Callable[[type], bool] = _store_by_field,
     ) -> None:
         self._lock = threading.RLock()
@@ -174,6 +176,7 @@ class Registry:
         self._followed: set[type] = set()
         self._unfinished: set[type] = set()
         self._supply = supply
+        self._refuse = refuse
         self._forget_annotations()
         self.count_misfits: Callable[[], int] = itertools.count().__next__
         self.has_met_misfits = False
@@ -503,6 +506,7 @@ class Registry:
             self._warn_once,
             self._note_misfit,
             self.count_odd,
+            self._refuse,
             self._supply,
         )
 

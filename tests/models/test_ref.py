@@ -22,6 +22,7 @@ from storify import (
     ModelLoadError,
     Ref,
     Storify,
+    UnstorableError,
     extras,
 )
 from storify.database._settling import RELIABLE
@@ -57,6 +58,12 @@ class Warnings:
         self.told.append(msg)
 
     info = error = traceback = debug
+
+
+class Holds(Model):
+    """A record that refers to one somewhere inside."""
+
+    what: Any
 
 
 @pytest.fixture
@@ -415,3 +422,48 @@ def test_another_writer_changes_no_reference_that_is_held(tmp_path):
         assert ref in known
         assert mine["b"].customer == Ref("orders", "x")
         assert mine.dirty() == set()
+
+
+@pytest.mark.parametrize(
+    ("hold", "place"),
+    [
+        (Order, ".customer"),
+        (lambda ref: User("Bo", ref, [ref]), ".boss"),
+        (lambda ref: Holds([ref]), ".what[0]"),
+        (lambda ref: {"in": (ref,)}, "['in'][0]"),
+    ],
+    ids=["field", "list of them", "anywhere", "no model"],
+)
+@pytest.mark.parametrize("roots", [("one", "two"), ("memory://", "memory://")])
+def test_a_reference_of_another_folder_is_refused(tmp_path, hold, place, roots):
+    """Only name and key are stored, so it would lead elsewhere."""
+    places = [r if "://" in r else str(tmp_path / r) for r in roots]
+    with Storify(places[0]) as one, Storify(places[1]) as two:
+        for each in (one, two):
+            each.get_db("users", model=User)["u1"] = User("Ann")
+        db = two["d"]
+        db["good"] = hold(two["users"].ref("u1"))
+        db.flush()  # what is generated for the class is there
+        ref = one["users"].ref("u1")
+        db["k"] = hold(ref)
+
+        with pytest.raises(UnstorableError, match="would lead elsewhere") as caught:
+            db.flush()
+
+        assert caught.value.path == f"$['k']{place}"
+        assert db["k"] is not None
+        del db["k"]
+
+
+def test_a_reference_of_the_same_folder_is_stored(tmp_path):
+    """Also one of a Storify that is gone, and one that was made by hand."""
+    with Storify(tmp_path) as one:
+        one.get_db("users", model=User)["u1"] = User("Ann")
+        ref = one["users"].ref("u1")
+    (tmp_path / "link").symlink_to(tmp_path)
+    with Storify(tmp_path / "link") as two:
+        orders = two.get_db("orders", model=Order)
+        orders["a"], orders["b"] = Order(ref), Order(Ref("users", "u1"))
+        orders.flush()
+        orders.load()
+        assert [order.customer().name for order in orders.values()] == ["Ann", "Ann"]
