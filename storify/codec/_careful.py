@@ -284,7 +284,7 @@ def refusal(value: object) -> str:
     return f"nothing says how a {name} is stored; {remedy}"
 
 
-def _is_registrable(cls: type) -> bool:
+def _is_registrable(cls: type[Any]) -> bool:
     """Tell whether the class alone says how its objects are stored."""
     if issubclass(cls, enum.Enum) or hasattr(cls, "_fields"):
         return True

@@ -14,11 +14,12 @@ from collections.abc import Callable, Container, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from storify.database._data import Data
+from storify.database._data import Data, Stored
 from storify.database._entries import LIST
 from storify.database._home import holds
 from storify.database._scan import path_of
 from storify.database._session import Session
+from storify.database._slots import MISSING, storage
 from storify.exceptions import DanglingRefError
 from storify.models import Misfit, Ref
 
@@ -200,7 +201,35 @@ class _Checker:
         for key, value in pairs:
             path = path_of(key)
             self.found += self._misfits_of_key(key)
-            self.found += misfits(value, self._value, path, self._dangles)
+            found = list(misfits(value, self._value, path, self._dangles))
+            self.found += found
+            places = {misfit.path for misfit in found}
+            self.found += (m for m in self._altered(key) if m.path not in places)
+
+    def _altered(self, key: Any) -> Iterator[Misfit]:
+        """List where a load would make another value of what is in memory."""
+        live = self._in_memory(key)
+        if live is MISSING:
+            return
+        misfits = self._schema.misfits
+        for misfit in misfits(live, self._value, path_of(key), self._dangles):
+            if misfit.kind == "wrong type":
+                yield misfit
+
+    def _in_memory(self, key: Any) -> Any:
+        """Give the object under *key* that exists, MISSING if there are only bytes."""
+        root = self._root
+        if isinstance(root, list):
+            items = cast("Any", root)
+            return items[key] if key < len(items) else MISSING
+        try:
+            slot: Any = storage.get(root, key, MISSING)
+        except TypeError:  # a key that cannot be hashed
+            return MISSING
+        if type(slot) is not Stored:
+            return slot
+        content: Any = slot.cell_contents
+        return cast("Any", content)[1] if isinstance(content, tuple) else MISSING
 
     def _misfits_of_key(self, key: Any) -> Iterator[Misfit]:
         path = f"{path_of(key)} (key)"

@@ -123,8 +123,9 @@ class Records(RootMapping[V, K], Generic[V, K]):
         """List where the records do not fit their types; nothing is changed.
 
         Records are judged as they would be read after a flush now: by the class of
-        their keyname and, in a typed database, by its *model* and *key*. What
-        follows its class by `was`, ``upgrade``, a migration or a default is none.
+        their keyname and, in a typed database, by its *model* and *key*. Of what is in
+        memory it is also told what a load would alter, as a tuple in a field for a
+        list. What is stored and follows its class by `was`, ``upgrade``, a migration or a default is none.
         References are followed within one `Storify`; a database that was opened by
         itself cannot judge them.
 

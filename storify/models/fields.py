@@ -73,6 +73,29 @@ def field(
 def field(*, factory: type[set[Any]], **options: Unpack[_Options]) -> set[Any]: ...
 @overload
 def field(
+    *, converter: type[list[Any]], default: Any = ..., **options: Unpack[_Options]
+) -> list[Any]: ...
+@overload
+def field(
+    *, converter: type[dict[Any, Any]], default: Any = ..., **options: Unpack[_Options]
+) -> dict[Any, Any]: ...
+@overload
+def field(
+    *, converter: type[set[Any]], default: Any = ..., **options: Unpack[_Options]
+) -> set[Any]: ...
+@overload
+def field(
+    *, converter: type[frozenset[Any]], default: Any = ..., **options: Unpack[_Options]
+) -> frozenset[Any]: ...
+@overload
+def field(
+    *,
+    converter: type[tuple[Any, ...]],
+    default: Any = ...,
+    **options: Unpack[_Options],
+) -> tuple[Any, ...]: ...
+@overload
+def field(
     *,
     converter: Callable[[_In], _T],
     factory: Callable[[], _In],

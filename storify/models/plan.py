@@ -467,7 +467,7 @@ class _Writer:
         """Add the undeclared public attributes and the names kept aside."""
         refuse_lost(obj)
         for refuse in self._refuse.values():
-            why = refuse(vars(obj))
+            why = refuse(cast("Mapping[str, Any]", vars(obj)))
             if why:
                 raise UnstorableError(why)
         for name, value in extras(obj).items():

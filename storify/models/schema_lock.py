@@ -16,7 +16,7 @@ class has no fields here: what it stores is its own code's to say.
 import dataclasses
 import enum
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, Literal, NotRequired, TypedDict, cast
 
 import attrs
@@ -90,7 +90,7 @@ def describe(classes: Iterable[type[Model]]) -> SchemaLock:
         ModelError: A class cannot be a model, or names what is not defined.
     """
     registry = Registry(classes)
-    found = _Description()
+    found = _Description(registry._plain.shapes_of)  # noqa: SLF001 -- idem
     for entry in list(registry._by_class.values()):  # noqa: SLF001 -- same package
         entry.planned()  # now, annotations must be resolved
         if not _is_ours(entry.cls):
@@ -98,14 +98,22 @@ def describe(classes: Iterable[type[Model]]) -> SchemaLock:
     return {"format": FORMAT, "models": found.models, "types": found.types}
 
 
+_NO_FIELDS: Final[Mapping[str, FieldLock]] = {}
+
+
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
 
 
 class _Description:
-    """Collects the models, and the types that are met in their fields."""
+    """Collects the models, and the types that are met in their fields.
 
-    def __init__(self) -> None:
+    Args:
+        shapes_of: Gives what the fields of a plain class admit.
+    """
+
+    def __init__(self, shapes_of: Callable[[type], Mapping[str, Shape]]) -> None:
+        self._shapes_of = shapes_of
         self.models: dict[str, ModelLock] = {}
         self.types: dict[str, TypeLock] = {}
 
@@ -158,9 +166,15 @@ class _Description:
             self._add_types(part)
 
     def _add_type(self, cls: type) -> None:
-        found = _type_lock(cls)
-        if found is not None:
-            self.types[_name_of(cls)] = found
+        name = _name_of(cls)
+        found = None if name in self.types else _type_lock(cls)
+        if found is None:
+            return
+        self.types[name] = found
+        shapes = self._shapes_of(cls)
+        for key, field in found.get("fields", _NO_FIELDS).items():
+            if key in shapes:
+                field["type"] = self._text(shapes[key])
 
 
 def _parts(shape: Shape) -> Iterable[Shape]:

@@ -1169,3 +1169,41 @@ def test_a_database_that_is_removed_meanwhile_is_passed_over(tmp_path):
 
         assert sf.check(remove) == []
         assert told == [(1, 1)]
+
+
+class Level(enum.IntEnum):
+    """A number with a name."""
+
+    ONE = 1
+
+
+class Loose(Model):
+    """A record whose fields take what is near."""
+
+    items: list[int]
+    names: set[int]
+    level: Level
+    inner: "Loose | None" = None
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+def test_what_a_load_would_alter_is_told(flushed):
+    """Of the objects in memory; what it made of them fits."""
+    with Storify("memory://") as sf:
+        db = sf.get_db("d", model=Loose)
+        db["k"] = Loose((1, 2), [3], 1, {"items": [], "names": set(), "level": 1})
+        if flushed:
+            db.flush()
+
+        assert [(m.path, m.expected, m.found) for m in db.check()] == [
+            ("$['k'].items", "list[int]", "tuple"),
+            ("$['k'].names", "set[int]", "list"),
+            ("$['k'].level", "Level", "int"),
+            ("$['k'].inner", "Loose | None", "dict"),
+        ]
+        db.flush()
+        db.load()
+        assert db.check() == []
+        assert db["k"].items == [1, 2]
+        assert db["k"].inner.level is Level.ONE
+        assert db.check() == []

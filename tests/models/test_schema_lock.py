@@ -186,19 +186,20 @@ def test_what_is_stored_by_names_is_described_with_them():
     """Enums, flags, and the fields of records."""
     types = describe([User])["types"]
 
-    point = {"type": "Any", "default": False}
+    point = {"type": "int", "default": False}
+    count = {"type": "int", "default": True}
     assert types == {
         "Color": {"kind": "enum", "members": ["BLUE", "RED"]},
         "Size": {"kind": "enum", "members": ["SMALL"]},
         "Right": {"kind": "flag", "values": {"READ": 1, "WRITE": 2}},
         "Point": {
             "kind": "record",
-            "fields": {"x": point, "y": {"type": "Any", "default": True}},
+            "fields": {"x": point, "y": count},
         },
         "Pair": {"kind": "record", "fields": {"left": point, "right": point}},
         "Named": {
             "kind": "record",
-            "fields": {"key": point, "value": {"type": "Any", "default": True}},
+            "fields": {"key": {"type": "str", "default": False}, "value": count},
         },
         "Tree": {
             "kind": "record",
@@ -762,3 +763,35 @@ def test_an_enum_of_another_name_is_another_type():
     (change,) = changes(holder(_enum(A=1)), holder(_enum("Sort", A=1)))
 
     assert (change.what, change.breaking) == ("Kind became Sort", True)
+
+
+@dataclasses.dataclass
+class Geo:
+    """A place."""
+
+    lat: float
+
+
+class Seen(Model):
+    """A record that has one."""
+
+    geo: Geo
+
+
+class Retyped(Model, keyname="__Seen__"):
+    """The same of the next release."""
+
+    @dataclasses.dataclass
+    class Geo:
+        """A place."""
+
+        lat: str
+
+    geo: Geo
+
+
+def test_a_field_of_a_record_that_gets_another_type_breaks():
+    """Nothing converts it."""
+    (change,) = changes(Seen, Retyped)
+
+    assert (change.keyname, change.field, change.breaking) == ("Geo", "lat", True)

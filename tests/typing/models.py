@@ -66,6 +66,17 @@ class Fields(Model, keyname="__F__", was=("__G__",), version=1, extra="forbid"):
         return d
 
 
+class Converted(Model):
+    tags: list[str] = field(converter=list)
+    counts: dict[str, int] = field(converter=dict)
+    names: set[str] = field(converter=set, default=())
+    frozen: frozenset[str] = field(converter=frozenset, default=())
+    pair: tuple[int, ...] = field(converter=tuple, default=())
+
+
+assert_type(Converted(["a"], {"b": 1}).tags, list[str])
+
+
 class Box(Model, Generic[T]):
     item: T
     more: list[T] = []
