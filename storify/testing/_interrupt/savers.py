@@ -19,9 +19,11 @@ __all__ = ["in_step"]
 
 _AnyJob = Job[Any]
 
-#: How long anything is waited for that should come at once.
+#: How long it is waited until a saver thread has nothing to do.
+_IDLE_S: Final = 0.1
+#: How long work is waited for that may itself wait for this thread.
 _PATIENCE_S: Final = 1.0
-#: The same for work on the disk.
+#: How long other work is.
 _WORK_S: Final = 10.0
 
 
@@ -32,6 +34,7 @@ def in_step() -> Generator[None]:
     At its end all work has ended.
     """
     finish_all(_WORK_S)
+    Job(lambda: None).start().wait()  # so that there is a saver thread
     steps = _Steps()
     with ExitStack() as stack:
         for owner, name, stand_in in (
@@ -76,7 +79,7 @@ class _Steps:
                 return real(job)
             real(job)
             # It may wait for what this thread has.
-            _wait_until(lambda: job.is_ended)
+            _wait_until(lambda: job.is_ended, _PATIENCE_S)
             return job
 
         return start
@@ -106,7 +109,7 @@ class _Steps:
     def has_a_saver(self, real: Callable[[], bool]) -> Callable[[], bool]:
         def has_a_saver() -> bool:
             if self.is_here():
-                _wait_until(_is_settled)
+                _wait_until(_is_settled, _IDLE_S)
             return real()
 
         return has_a_saver
@@ -135,7 +138,7 @@ def _is_settled() -> bool:
     return bool(_saver._idle) or len(_saver._jobs) >= savers
 
 
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    until = time.monotonic() + _PATIENCE_S
+def _wait_until(is_so: Callable[[], bool], limit_s: float) -> None:
+    until = time.monotonic() + limit_s
     while not is_so() and time.monotonic() < until:
         time.sleep(0)
