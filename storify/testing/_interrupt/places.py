@@ -192,12 +192,20 @@ def _is_ours(path: str) -> bool:
 def _offsets(code: CodeType, by: By) -> frozenset[int]:
     """Give the offsets of the bytecodes before which it may be interrupted."""
     found: set[int] = set()
-    before = ""
-    for step in dis.get_instructions(code):
+    bytecode: Any = dis.Bytecode(code)  # the stubs know nothing of its entries
+    handlers = [range(each.start, each.end) for each in bytecode.exception_entries]
+    called: int | None = None
+    for step in bytecode:
+        at = step.offset
+        # A signal after a call is raised as if by the call. So what follows stands for
+        # it only if both are in the same blocks: `with lock: return call()` has left
+        # the block then.
+        is_looked_at = step.opname.startswith("JUMP_BACKWARD") or (
+            called is not None
+            and all((called in each) == (at in each) for each in handlers)
+        )
         is_begin = step.opname == "RESUME"  # told of by the event of the call
-        turns_back = step.opname.startswith("JUMP_BACKWARD")
-        is_looked_at = before.startswith("CALL") or turns_back
         if not is_begin and (by == "opcode" or is_looked_at):
-            found.add(step.offset)
-        before = step.opname
+            found.add(at)
+        called = at if step.opname.startswith("CALL") else None
     return frozenset(found)
