@@ -6,10 +6,12 @@ flush brings the file to what memory is.
 """
 
 import shutil
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import enumerate as enumerate_threads
 from typing import Any
 
 import pytest
@@ -24,7 +26,7 @@ from storify.database._session import Session
 from storify.engine import FileEngine
 from storify.exceptions import DatabaseLockedError
 from storify.testing import Interrupted, interrupt_points, same
-from storify.threads import is_given_up
+from storify.threads import _saver, finish_all, is_given_up
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 
@@ -444,6 +446,21 @@ def test_a_handler_may_close_the_database(strike, name):
         with interrupted:
             assert isinstance(interrupted.error, StorifyError | None)
             assert one_of(found := go_on(interrupted), case.memory), found
+
+
+def test_no_saver_thread_is_forgotten(strike):
+    """Interrupted on the way to one: each that has nothing to do is known to be idle."""
+    finish_all()
+    for _ in strike("flush", 15, where="threads/_saver.py"):
+        pass
+    finish_all()
+    until = time.monotonic() + 10
+
+    while time.monotonic() < until:
+        savers = [each for each in enumerate_threads() if each.name == "storify-saver"]
+        if len(savers) == len(_saver._idle):
+            break
+    assert len(savers) == len(_saver._idle)
 
 
 # -- planted faults --------------------------------------------------------------------

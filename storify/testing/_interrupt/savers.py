@@ -34,7 +34,7 @@ def in_step() -> Generator[None]:
     At its end all work has ended.
     """
     finish_all(_WORK_S)
-    Job(lambda: None).start().wait()  # so that there is a saver thread
+    Job(list).start().join()  # so that there is a saver thread
     steps = _Steps()
     with ExitStack() as stack:
         for owner, name, stand_in in (
@@ -42,7 +42,6 @@ def in_step() -> Generator[None]:
             (Job, "run", steps.run(Job[Any].run)),
             (Job, "on_end", steps.on_end(Job[Any].on_end)),
             (_saver, "allocate_lock", steps.bell),
-            (_saver, "_has_a_saver", steps.has_a_saver(_saver._has_a_saver)),
         ):
             stack.enter_context(replaced(owner, name, stand_in))
         try:
@@ -74,6 +73,7 @@ class _Steps:
         def start(job: _AnyJob) -> _AnyJob:
             if not self.is_here():
                 return real(job)
+            _wait_until(_is_settled, _IDLE_S)
             if job.is_awaited:
                 self._gates[job] = threading.Event()
                 return real(job)
@@ -105,14 +105,6 @@ class _Steps:
     def bell(self) -> "_Bell":
         """Make what the end of work is waited for with."""
         return _Bell(self)
-
-    def has_a_saver(self, real: Callable[[], bool]) -> Callable[[], bool]:
-        def has_a_saver() -> bool:
-            if self.is_here():
-                _wait_until(_is_settled, _IDLE_S)
-            return real()
-
-        return has_a_saver
 
 
 class _Bell:
