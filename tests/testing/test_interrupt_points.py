@@ -2,7 +2,9 @@
 
 import asyncio
 import gc
+import json
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -481,6 +483,37 @@ def test_a_tracer_that_was_there_is_put_back(tmp_path):
 
     assert found is trace
     assert "raise_nothing" in seen
+
+
+def test_coverage_counts_on(tmp_path):
+    """It loses count of the frames if a tracer is put back elsewhere than it was taken."""
+    program = tmp_path / "program.py"
+    program.write_text(
+        "from storify import Storify\n"
+        "from storify.testing import interrupt_points\n"
+        "def look(root): Storify(root, save_interval=None)['db']\n"
+        "def after():\n"
+        "    return 1\n"
+        "for each in interrupt_points(look, most=2):\n"
+        "    after()\n"
+        "after()\n"
+    )
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith("COV")
+    }
+    own = ["--data-file=.mine", "--include=*program.py"]
+    for command in (["run", *own, program.name], ["json", *own, "-o", "-"]):
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "coverage", *command],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
+    (found,) = json.loads(done.stdout)["files"].values()
+    assert found["missing_lines"] == []
 
 
 def raise_nothing():

@@ -56,8 +56,9 @@ def interrupt_points(
     scenario may catch it. What it has open is alive afterwards, in
     `Interrupted.live`; what is on disk is read with `Interrupted.reopen`.
 
-    All is done in this thread and this process, by `sys.settrace`; a tracer that was
-    there before, as that of coverage, is put back. Each run must come by the same
+    All is done in this thread and this process, by `sys.settrace`. A tracer that was
+    there before, as that of coverage, does not see the scenario, and is put back
+    after it. Each run must come by the same
     places: an autosave thread is not started for its databases, the garbage collector
     does not come by, and saver threads begin when their caller waits. Keep chance,
     clocks and threads out of the scenario.

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from storify._manager import Storify
 from storify.testing._crash.faults import replaced
 from storify.testing._crash.opened import Opened
 from storify.testing._crash.run import Scenario, call_scenario
-from storify.testing._interrupt.places import By, Place, Spot, traced
+from storify.testing._interrupt.places import By, Place, Spot, call_traced
 from storify.testing._interrupt.savers import in_step
 
 __all__ = ["Run", "Strike"]
@@ -77,8 +78,8 @@ class Run:
         only = None if self._place is None else self._place.spot
         with self._watched():
             try:
-                with traced(self._by, self._meet, only):
-                    call_scenario(self._scenario, self.folder, self._done)
+                act = partial(call_scenario, self._scenario, self.folder, self._done)
+                call_traced(act, self._by, self._meet, only)
                 self.completed = True
             except BaseException as error:
                 if not (
@@ -91,11 +92,15 @@ class Run:
             _forget_frames(self._struck_with)
         return self
 
-    def _done(self, what: Any) -> None:
+    def _done(
+        self, what: Any
+    ) -> None:  # pragma: no cover - coverage does not trace meanwhile
         # As it is now: the scenario may go on to change it.
         self.done.append(deepcopy(what))
 
-    def _meet(self, spot: Spot) -> None:
+    def _meet(
+        self, spot: Spot
+    ) -> None:  # pragma: no cover - coverage does not trace meanwhile
         """Come by a place: note it, or strike there once."""
         if self._place is None:
             self.spots.append(spot)
@@ -129,7 +134,9 @@ class Run:
             yield
 
     def _kept(self, real: Callable[..., None]) -> Callable[..., None]:
-        def init(sf: Storify, *args: Any, **options: Any) -> None:
+        def init(
+            sf: Storify, *args: Any, **options: Any
+        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
             real(sf, *args, **options)
             if any(each is sf for each in self.opened.storifys()):
                 self.live.append(sf)
@@ -139,7 +146,9 @@ class Run:
     def _without_ours(self, real: Callable[[Any], object]) -> Callable[[Any], object]:
         """Say nothing of a finalizer that we interrupted."""
 
-        def hook(unraisable: Any) -> None:
+        def hook(
+            unraisable: Any,
+        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
             if not self._is_ours(unraisable.exc_value):
                 real(unraisable)
 

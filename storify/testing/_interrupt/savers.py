@@ -70,7 +70,9 @@ class _Steps:
         return threading.get_ident() == self._thread
 
     def start(self, real: Callable[[_AnyJob], _AnyJob]) -> Callable[[_AnyJob], _AnyJob]:
-        def start(job: _AnyJob) -> _AnyJob:
+        def start(
+            job: _AnyJob,
+        ) -> _AnyJob:  # pragma: no cover - coverage does not trace meanwhile
             if not self.is_here():
                 return real(job)
             _wait_until(_is_settled, _IDLE_S)
@@ -96,7 +98,9 @@ class _Steps:
     def on_end(
         self, real: Callable[[_AnyJob, Callable[[], object]], None]
     ) -> Callable[[_AnyJob, Callable[[], object]], None]:
-        def on_end(job: _AnyJob, action: Callable[[], object]) -> None:
+        def on_end(
+            job: _AnyJob, action: Callable[[], object]
+        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
             real(job, action)
             self.begin()
 
