@@ -309,7 +309,11 @@ class Database(Records[V, K], Generic[V, K]):
             what = "destroyed" if self.destroyed else "closed"
             msg = f"database {self.name!r} is {what}; get it anew to use it"
             raise DatabaseClosedError(msg)
-        return self._session.data
+        session = self._session
+        if session.is_cut_off() and not session.lock.is_mine():
+            with session.lock:
+                session.finish_cut_off()
+        return session.data
 
     def _writable(self) -> dict[Any, Any] | list[Any]:
         root = self._root()

@@ -41,7 +41,8 @@ class ListRoot:
         self._stored = stored
         self._over = dict(over or {})
         self._savepoints: list[tuple[list[Any], bytes]] = []
-        self._newest: Pending | None = None
+        #: That of the `Pending` that was begun last.
+        self._mark = object()
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
         """Take another list in its place; False for a dict."""
@@ -52,12 +53,13 @@ class ListRoot:
 
     def begin_flush(self) -> Pending:
         """Give what is to be saved."""
-        self._newest = pending = _PendingList(self, self._encode())
-        return pending
+        # First of all: what a handler begins meanwhile makes this an old one.
+        self._mark = mark = object()
+        return _PendingList(self, mark, self._encode())
 
-    def is_newest(self, pending: Pending) -> bool:
-        """Whether none was made since."""
-        return self._newest is pending
+    def is_newest(self, mark: object) -> bool:
+        """Whether what has this mark was begun last."""
+        return self._mark is mark
 
     def _encode(self) -> bytes:
         encoded = encode_quietly(lambda: {LIST: self._codec.encode(self.live)})
@@ -193,11 +195,12 @@ class ListRoot:
 
 
 class _PendingList(Pending):
-    def __init__(self, root: ListRoot, blob: bytes) -> None:
+    def __init__(self, root: ListRoot, mark: object, blob: bytes) -> None:
         changes = root.changes(blob)
         held = {LIST: blob} if changes else {}
         super().__init__(changes, dict(held), dict.fromkeys(key for key, _ in changes))
         self._root = root
+        self._mark = mark
         self._blob = blob
 
     def stored(self, key: bytes) -> bytes | None:
@@ -207,7 +210,7 @@ class _PendingList(Pending):
         return {LIST: self._blob}
 
     def is_newest(self) -> bool:
-        return self._root.is_newest(self)
+        return self._root.is_newest(self._mark)
 
     def done(self) -> None:
         if self.changes:

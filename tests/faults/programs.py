@@ -13,10 +13,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from faults.sampling import runs
+
 TESTS = Path(__file__).parents[1]
 
 #: Longer than anything takes; then it is killed and the test fails.
-PATIENCE_S = 120.0
+PATIENCE_S = runs(120, 7200)
 
 
 class Program:
