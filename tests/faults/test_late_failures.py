@@ -116,7 +116,7 @@ def test_after_a_late_failure_memory_and_file_come_together(
     """At each disk call: all of the block or nothing, the same in both."""
     with journaling(journaled):
         late = 0
-        for at in sample(range(1, calls(tmp_path / "good", act) + 1), 30, name, then):
+        for at in sample(range(1, calls(tmp_path / "good", act) + 1), 10, name, then):
             where = f"{name} at {at}"
             folder = tmp_path / str(at)
             db = prepared(folder, act.earlier)
