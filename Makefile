@@ -23,7 +23,7 @@ demo: $(READY)
 # the coverage above it. Each test goes to the worker that is free.
 test: $(READY)
 	$(MAKE) -j2 lint docs
-	STORIFY_DEPTH=$(DEPTH) $(BIN)/pytest -n auto --dist loadgroup $(COVERAGE_OF_$(DEPTH))
+	STORIFY_DEPTH=$(DEPTH) $(BIN)/pytest -n auto $(COVERAGE_OF_$(DEPTH))
 
 lint: mypy pyright verify style
 
@@ -51,7 +51,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/pip install --quiet --group faults
-	STORIFY_DEPTH=soak STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --dist loadgroup --storify-crash=all
+	STORIFY_DEPTH=soak STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --storify-crash=all
 
 # pip reads dependency groups since 25.1, so it comes first.
 $(READY): pyproject.toml

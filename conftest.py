@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
-from sybil.integration.pytest import SybilItem
 from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown import PythonCodeBlockParser
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 def enter_folder(namespace: dict[str, Any]) -> None:
@@ -47,8 +48,19 @@ _docstrings = Sybil(
 pytest_collect_file = (_markdown + _docstrings).pytest()
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep what is one program together."""
-    for item in items:
-        if isinstance(item, SybilItem):
-            item.add_marker(pytest.mark.xdist_group(item.path.name))
+#: What they need is made once for the file, and takes long.
+TOGETHER = {"tests/testing/test_docs.py", "tests/testing/test_downstream.py"}
+
+
+class Scheduler(LoadScopeScheduling):
+    """Tests one by one to the worker that is free, and a program as a whole to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        is_test = file.startswith("tests/") and file not in TOGETHER
+        return nodeid if is_test else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    """Schedule with ours, whatever ``--dist`` says."""
+    return Scheduler(config, log)

@@ -22,9 +22,6 @@ from hypothesis import settings
 settings.register_profile("page", max_examples=20)
 """
 
-#: What a page prints is asked for once.
-pytestmark = pytest.mark.xdist_group("pages")
-
 _BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _TEST = re.compile(r"^(?:def (test_\w+)|(Test\w+) =)", re.MULTILINE)
 

@@ -173,9 +173,6 @@ def test_the_tests_of_the_project_find_what_is_wrong_in_it(name, tmp_path):
 
 # -- the wheel -------------------------------------------------------------------------
 
-#: The wheel is built once.
-of_the_wheel = pytest.mark.xdist_group("wheel")
-
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -203,7 +200,6 @@ def make_environment(place: Path, *requirements: str | Path) -> Path:
     return python
 
 
-@of_the_wheel
 def test_the_wheel_needs_no_extra(wheel, tmp_path):
     """What a program does works with what the plain wheel brings."""
     python = make_environment(tmp_path / "env", wheel)
@@ -213,7 +209,6 @@ def test_the_wheel_needs_no_extra(wheel, tmp_path):
     assert Path(printed.strip()).is_relative_to(tmp_path)
 
 
-@of_the_wheel
 def test_the_project_passes_on_the_wheel(wheel, tmp_path):
     """Its tests and mypy, strict, in an environment with what it asks for."""
     project = copied(tmp_path)
