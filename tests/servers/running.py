@@ -3,7 +3,6 @@
 import http.client
 import os
 import re
-import shutil
 import signal
 import socket
 import subprocess
@@ -11,8 +10,6 @@ import sys
 import threading
 from pathlib import Path
 from typing import NamedTuple, Self
-
-HERE = Path(__file__).parent
 
 #: Longer than anything takes; what takes longer fails the test.
 PATIENCE_S = 60.0
@@ -41,15 +38,13 @@ class Running:
 
     Args:
         server: What is started.
-        folder: Where; the application is copied there.
-        opens: When the application opens its database.
+        folder: Where; the application is there.
+        opens: When our application opens its database.
     """
 
-    def __init__(self, server: Server, folder: Path, opens: str) -> None:
+    def __init__(self, server: Server, folder: Path, opens: str = "at import") -> None:
         self._server = server
-        self.app = folder / "app.py"
-        self.app.write_text((HERE / "app.py").read_text(encoding="utf-8"), "utf-8")
-        shutil.copy(HERE / "hooks.py", folder)
+        self._folder = folder
         self._lines: list[str] = []
         self._listens = threading.Event()
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -59,7 +54,14 @@ class Running:
             self.process = subprocess.Popen(  # noqa: S603 - servers of our choice
                 [sys.executable, "-m", *command],
                 cwd=folder,
-                env={**os.environ, "PYTHONUNBUFFERED": "1", "OPENS": opens},
+                env={
+                    **os.environ,
+                    "PYTHONUNBUFFERED": "1",
+                    "OPENS": opens,
+                    # gunicorn puts a socket there
+                    "HOME": str(folder),
+                    "XDG_RUNTIME_DIR": str(folder),
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
@@ -113,7 +115,7 @@ class Running:
             self.process.send_signal(self._server.reload)
             return
         # Another size as well: the clock of a file system is coarse.
-        with self.app.open("a", encoding="utf-8") as file:
+        with (self._folder / "app.py").open("a", encoding="utf-8") as file:
             file.write("# changed\n")
 
     def signal_all(self, number: signal.Signals) -> None:
@@ -154,6 +156,9 @@ class Visitors:
     Args:
         server: Whom they visit.
         number: How many they are.
+
+    Attributes:
+        visits: How often they were told something.
     """
 
     def __init__(self, server: Running, number: int = 3) -> None:
@@ -161,7 +166,7 @@ class Visitors:
         self._leave = threading.Event()
         self._news = threading.Condition()
         self._noted: dict[str, int] = {}
-        self._visits = 0
+        self.visits = 0
         self._threads = [threading.Thread(target=self._visit) for _ in range(number)]
 
     def _visit(self) -> None:
@@ -172,7 +177,7 @@ class Visitors:
                 self._leave.wait(_PAUSE_S)
                 continue
             with self._news:
-                self._visits += 1
+                self.visits += 1
                 self._noted[key] = max(number, self._noted.get(key, 0))
                 self._news.notify_all()
 
@@ -181,9 +186,9 @@ class Visitors:
     ) -> None:
         """Wait until so many visits more were made, and by others than *strangers*."""
         with self._news:
-            until = self._visits + visits
+            until = self.visits + visits
             assert self._news.wait_for(
-                lambda: self._visits >= until and not strangers >= self._noted.keys(),
+                lambda: self.visits >= until and not strangers >= self._noted.keys(),
                 PATIENCE_S,
             ), self._server.output
 

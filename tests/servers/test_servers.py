@@ -6,7 +6,10 @@ folder afterwards; or the server said that it is not.
 
 import importlib.util
 import os
+import re
+import shutil
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -21,12 +24,16 @@ pytestmark = [
     ),
 ]
 
+HERE = Path(__file__).parent
+PAGE = (HERE.parents[1] / "docs/how-to/web.md").read_text(encoding="utf-8")
+
 HUP = signal.SIGHUP
 GUNICORN = "gunicorn --graceful-timeout 10 --bind fd://{fd}"
 ASGI = "-k uvicorn_worker.UvicornWorker app:asgi"
 
 #: No reload: one uvicorn without a supervisor, hypercorn without workers, and waitress
-#: know none; of flask it is an option.
+#: know none. That of flask is no server of its own in this table: who watches the files
+#: ends the application with SIGKILL, which nobody sees.
 SERVERS = {
     "uvicorn": Server("uvicorn --fd {fd} app:asgi"),
     "uvicorn, 2 workers": Server("uvicorn --fd {fd} --workers 2 app:asgi", HUP),
@@ -60,7 +67,27 @@ CELLS = [
     if ending != "reload" or server.reload is not None
 ]
 #: Who opens late does so in a thread of a request, where the server has them.
-LATE = [(name, "SIGTERM") for name, server in SERVERS.items() if not server.inherits]
+LATE = [
+    (name, "SIGTERM for all") for name, server in SERVERS.items() if not server.inherits
+]
+
+
+@pytest.fixture
+def ours(tmp_path):
+    """A folder with our application."""
+    for name in ("app.py", "hooks.py"):
+        shutil.copy(HERE / name, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """A folder with the applications of the page "In a web application"."""
+    for name, text in re.findall(
+        r'^```python title="(\S+)"\n(.*?)^```$', PAGE, re.MULTILINE | re.DOTALL
+    ):
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    return tmp_path
 
 
 def end(server: Running, visitors: Visitors, ending: str) -> None:
@@ -69,19 +96,17 @@ def end(server: Running, visitors: Visitors, ending: str) -> None:
     if ending == "reload":
         server.reload()
         visitors.wait_for(5, strangers=frozenset(visitors.noted))
-    if ending == "Ctrl-C":
-        server.signal_all(signal.SIGINT)
-    elif ending == "SIGTERM for all":
-        server.signal_all(signal.SIGTERM)
-    else:
+    if ending == "SIGTERM":
         server.process.send_signal(signal.SIGTERM)
+    else:
+        server.signal_all(signal.SIGINT if ending == "Ctrl-C" else signal.SIGTERM)
     server.end()
 
 
-def lost(folder, noted: dict[str, int]) -> dict[str, tuple[int, int]]:
+def lost(folder, noted, name="visits") -> dict[str, tuple[int, int]]:
     """Give what is saved and what was acknowledged, where that is more."""
     with Storify(folder / "data") as sf:
-        saved = dict(sf["visits"])
+        saved = dict(sf[name])
     return {
         key: (saved.get(key, 0), number)
         for key, number in noted.items()
@@ -89,12 +114,12 @@ def lost(folder, noted: dict[str, int]) -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize(("name", "ending"), sample(CELLS, 8, "servers"))
-def test_no_visit_is_lost_silently(tmp_path, name, ending):
+@pytest.mark.parametrize(("name", "ending"), sample(CELLS, 6, "servers"))
+def test_no_visit_is_lost_silently(ours, name, ending):
     """The database is opened when the application is imported."""
     server = SERVERS[name]
     with (
-        Running(server, tmp_path, "at import") as running,
+        Running(server, ours, "at import") as running,
         Visitors(running) as visitors,
     ):
         end(running, visitors, ending)
@@ -102,14 +127,47 @@ def test_no_visit_is_lost_silently(tmp_path, name, ending):
     if server.inherits:
         assert "was opened before this process was forked" in running.output
     else:
-        assert lost(tmp_path, visitors.noted) == {}, running.output
+        assert lost(ours, visitors.noted) == {}, running.output
 
 
-@pytest.mark.parametrize(("name", "ending"), sample(LATE, 3, "late"))
-def test_no_visit_is_lost_silently_of_what_is_opened_late(tmp_path, name, ending):
+@pytest.mark.parametrize(("name", "ending"), sample(LATE, 2, "late"))
+def test_no_visit_is_lost_silently_of_what_is_opened_late(ours, name, ending):
     """The first request opens the database, in whatever thread that is."""
     server = SERVERS[name]
-    with Running(server, tmp_path, "late") as running, Visitors(running) as visitors:
+    with Running(server, ours, "late") as running, Visitors(running) as visitors:
         end(running, visitors, ending)
 
-    assert lost(tmp_path, visitors.noted) == {}, running.output
+    assert lost(ours, visitors.noted) == {}, running.output
+
+
+#: Two workers count in one database, if they can do so without a loss.
+SHOWN = {
+    "hits": Server("flask --app hits run --port 0"),
+    "life": Server("uvicorn --fd {fd} --workers 2 life:app", HUP),
+    "shop": Server(f"{GUNICORN} -w 2 shop:app", HUP),
+    "shop, preloaded": Server(f"{GUNICORN} -w 2 --preload shop:app"),
+}
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_what_the_page_shows_loses_nothing(shown, name):
+    """It counts under one key, whatever number of workers there is."""
+    with Running(SHOWN[name], shown) as running, Visitors(running) as visitors:
+        end(running, visitors, "SIGTERM")
+
+    assert lost(shown, visitors.noted, "counts") == {}, running.output
+    assert list(visitors.noted) == ["visits"]
+    assert visitors.noted["visits"] >= visitors.visits
+
+
+def test_the_page_shows_the_table():
+    """What is saved, what is warned of, and what there is not."""
+    rows = re.findall(
+        r"^\| (\S.*?) \| (\S.*?) \| (\S.*?) \| (\S.*?) \|$", PAGE, re.MULTILINE
+    )
+    table = {}
+    for name, server in SERVERS.items():
+        verdict = "a warning" if server.inherits else "saved"
+        table[name] = (verdict, verdict, "none" if server.reload is None else verdict)
+
+    assert {name: tuple(row) for name, *row in rows[1:]} == table
