@@ -38,6 +38,8 @@ __all__ = [
     "forget",
     "is_open",
     "remember",
+    "save_all",
+    "save_at_exit",
     "save_before_signal",
 ]
 
@@ -82,6 +84,8 @@ def finalize(session: "Session") -> None:
     """Let the session of a database that nobody holds be flushed, by another thread."""
     if session.is_inherited or id(session) not in _open:
         return
+    if session.lock.is_turn_of(_end):
+        return  # it is being saved for the last time
     job = Job(partial(_finish_orphan, session), Caller(object(), 0), is_awaited=False)
     _orphans[job] = session.engine
     job.on_end(partial(_orphans.pop, job, None))
@@ -130,8 +134,11 @@ def save_before_signal() -> None:
     _save_all([_Step.SAVE, _Step.KEEP])
 
 
-def save_as_a_child() -> None:
-    """Save all at the end of a child of multiprocessing; its threads may go on."""
+def save_all() -> None:
+    """Save and close all that is open, or put it aside; other threads may go on.
+
+    As at the end of a child of multiprocessing, which waits for its threads afterwards.
+    """
     _save_all([_Step.CLOSE])
 
 
@@ -168,17 +175,18 @@ class _Step(Enum):
 
 def _save_all(steps: Iterable[_Step]) -> None:
     """Save all that is open, or put it aside, and say so."""
-    report = _Report(None)
+    said = _Report(None)
     interrupt: BaseException | None = None
     for step, session in ((step, each) for step in steps for each in _sessions()):
         try:
-            report.finish(session, step)
-        except Exception:  # noqa: BLE001 - the other databases are to be saved still
-            session.log.traceback(f"ending database {session.name!r} failed")
+            said.finish(session, step)
+        except Exception as error:  # noqa: BLE001 - the other databases are to be saved still
+            line = f"ending database {session.name!r} failed: {error}"
+            said.say(session.log, line, error)
         except BaseException as error:  # noqa: BLE001 - it is raised below
             interrupt = error
-            report.finish(session, step)
-    report.close()
+            said.finish(session, step)
+    said.close()
     if interrupt is not None:
         raise interrupt
 
@@ -228,6 +236,8 @@ class _Report:
             turn: Turn | None = None
             try:
                 turn = _take(session, None if step.is_last else frame)
+                if id(session) not in _open:
+                    return  # whoever had the lock has done it
                 if session not in self._aside:
                     _flush(session, turn, for_good=step.is_last)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in
@@ -249,7 +259,7 @@ class _Report:
             self.say(session.log, line, error)
 
     def _put_aside(self, session: "Session", error: Exception) -> None:
-        if session in self._aside:
+        if session in self._aside or id(session) not in _open:
             return
         self._aside.add(session)
         lost: list[Exception] = []
@@ -343,7 +353,7 @@ def _finish_as_a_child() -> None:
         return
     if _Child.pid != os.getpid():
         util = sys.modules["multiprocessing.util"]
-        util.Finalize(None, save_as_a_child, exitpriority=100)
+        util.Finalize(None, save_all, exitpriority=100)
         _Child.pid = os.getpid()
 
 
