@@ -24,7 +24,7 @@ from storify.database._salvage import salvage
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._shutdown import is_open
-from storify.database._signals import save_on_signals
+from storify.database._signals import heed_signals
 from storify.database._use import Use
 from storify.engine import Catalog, Keep, Sync
 from storify.engine.protocol import SYNC_INTERVAL_S
@@ -146,8 +146,7 @@ class Storify:
         self._damaged: set[str] = set()
         self._background = background
         self._handle_signals = handle_signals
-        if handle_signals:
-            save_on_signals()
+        heed_signals(wanted=handle_signals)
         if background:
             autosaver.watch(self)
 

@@ -75,6 +75,8 @@ class Transactional:
         self.blocks: list[_Block] = []
         #: The dict whose writers wait.
         self._guarded: Data | None = None
+        #: Whether they wait for the end of the process.
+        self._is_ending = False
         #: What a saver thread does, or did last, for this data.
         self._job: Job[Any] | None = None
         self.use(root)
@@ -154,7 +156,9 @@ class Transactional:
         Raises:
             TransactionError: It is of another task of this thread.
         """
-        if not self.blocks or (self._is_inside() and self.lock.is_mine()):
+        if not self.blocks and not self._is_ending:
+            return False
+        if self.lock.is_mine() and (self._is_ending or self._is_inside()):
             return False
         with self.lock:
             self.finish_cut_off()
@@ -180,6 +184,17 @@ class Transactional:
         if self._guarded is not None:
             open_gate(self._guarded)
         self._guarded = None
+
+    def close_for_good(self) -> None:
+        """Let other callers that write wait for the end of the process."""
+        self._is_ending = True
+        self.close_gate()
+
+    def reopen(self) -> None:
+        """Let everybody write again, in a forked child: its end is another one."""
+        if self._is_ending:
+            self._is_ending = False
+            self.open_gate()
 
     def roll_back_to(self, depth: int) -> None:
         """Return the live data to the state at the entry of a block, and leave it.
