@@ -13,6 +13,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final
 
+from storify.database._forks import keep_signals_away
 from storify.database._shutdown import save_all
 
 __all__ = ["save_on_signals"]
@@ -53,3 +54,6 @@ def _save_and_end(number: int, frame: FrameType | None) -> None:
     finally:
         _signal(number, signal.SIG_DFL)
         signal.raise_signal(number)
+
+
+keep_signals_away()
