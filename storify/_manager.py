@@ -676,8 +676,11 @@ class Storify:
         await run_async(self.flush)
 
     async def aclose(self) -> None:
-        """Close all open databases without stopping the loop; see `close`."""
-        await run_async(self.close)
+        """Close all open databases without stopping the loop; see `close`.
+
+        A task that is cancelled closes them all the same, as one does that fails.
+        """
+        await run_async(self.close, gives_up=False)
 
     async def __aenter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""

@@ -5,10 +5,12 @@ a line, and then does its part:
 
 - ``own``: saves COUNT keys of its own, one at a time;
 - ``count``: increments a counter COUNT times, in transactions;
+- ``contend``: does that until another line comes, and says how often it did;
 - ``conflict``: changes a key to its NUMBER, says so, waits, and flushes.
 """
 
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,26 @@ def counted(db: Database[Any, Any], number: int, count: int) -> None:
             db[f"of {number}"] = db.get(f"of {number}", 0) + 1
 
 
+def contending(db: Database[Any, Any], number: int, count: int) -> None:
+    """Take the lock again and again."""
+    del number, count
+    enough = threading.Event()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        enough.set()
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    done = 0
+    while not enough.is_set():
+        with db.transaction():
+            done += 1
+            db["total"] = done
+    waiting.join()
+    say(done)
+
+
 def conflicting(db: Database[Any, Any], number: int, count: int) -> None:
     """Change what the others change too; say who was refused."""
     db["both"] = number
@@ -47,7 +69,7 @@ def conflicting(db: Database[Any, Any], number: int, count: int) -> None:
         say("saved")
 
 
-PARTS = {"own": own, "count": counted, "conflict": conflicting}
+PARTS = {"own": own, "count": counted, "contend": contending, "conflict": conflicting}
 
 
 def main(what: str, folder: str, number: str, count: str) -> None:

@@ -117,12 +117,29 @@ def test_children_forked_from_an_open_database_all_save(tmp_path):
     """Each flushes the object it inherited; nothing of another is overwritten."""
     steps = runs(10, 100)
 
-    run("forker", tmp_path / "data", 8, steps)
+    run("forker", "inherit", tmp_path / "data", 8, steps)
 
     expected = {
         f"{number}-{step}": step for number in range(8) for step in range(steps)
     }
     assert content(tmp_path / "data") == {"parent": 1, **expected}
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_forks_in_the_middle_of_flushes_take_no_lock_along(tmp_path):
+    """Threads flush, another process wants the lock: each child can save, and ends."""
+    for _ in range(runs(1, 60)):
+        with sharers("contend", tmp_path / "data", 1, 0) as [contender]:
+            contender.go()
+            said = run("forker", "open", tmp_path / "data", runs(60, 100), 2)
+            contender.go()
+            code, [counted], errors = contender.end()
+
+        assert said == []
+        assert (code, errors) == (0, "")
+        saved = content(tmp_path / "data")
+        last = max(value for key, value in saved.items() if key.startswith("child"))
+        assert (last, saved["total"]) == (runs(60, 100) - 1, int(counted))
 
 
 def test_tasks_of_an_event_loop_lose_nothing(tmp_path):
