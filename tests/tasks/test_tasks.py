@@ -367,6 +367,31 @@ def test_a_cancellation_in_a_block_undoes_it(root, db, loop, block):
     assert is_free(db)
 
 
+def test_a_cancellation_that_is_due_at_the_end_of_a_block_undoes_it(root, db, loop):
+    """Nothing was awaited since: the commit does not begin."""
+
+    async def main():
+        cancels = []
+
+        async def change():
+            async with db.atransaction():
+                db["n"] = 1
+                cancels[0]()
+
+        async def work():
+            with pytest.raises(loop.Cancelled):
+                await change()
+
+        async with loop.group() as group:
+            cancels.append(group.start(work))
+
+    loop.run(main)
+
+    assert dict(db) == saved(root) == {"n": 0, "list": [0]}
+    assert db.dirty() == set()
+    assert is_free(db)
+
+
 def test_a_cancellation_in_the_lock_frees_it(root, db, loop):
     """What was changed stays, unsaved, as after any exception."""
 
