@@ -490,8 +490,11 @@ class Database(Records[V, K], Generic[V, K]):
         await run_async(partial(self.reload, keep))
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Flush and close without stopping the loop; see `close`."""
-        await run_async(partial(self.close, discard=discard))
+        """Flush and close without stopping the loop; see `close`.
+
+        A task that is cancelled closes all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
         """Bring in what other writers committed; my unsaved changes stay unsaved.

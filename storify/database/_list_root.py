@@ -1,10 +1,11 @@
 """A list as the root: eager, compared and saved as one value."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from storify.codec import Codec
 from storify.database._entries import LIST, contents
+from storify.database._parts import Parts, changed, parts_of_all
 from storify.database._pending import Pending, Side, Take, encode_quietly
 from storify.database._refresh import refresh
 from storify.database._same_value import same_value
@@ -152,13 +153,14 @@ class ListRoot:
 
     # -- transactions ----------------------------------------------------------
 
-    def mark(self) -> None:
-        """Who holds a list may change it without a trace."""
+    def mark(self) -> dict[None, Parts]:
+        """Give what `changed_since` compares with."""
+        return parts_of_all({None: self.live})
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """The list may have been changed."""
-        del mark
-        return {None}
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give None, which stands for the list, if it may have been changed since."""
+        before = cast("dict[None, Parts]", mark)
+        return set(changed({None: self.live}, before))
 
     def begin(self) -> None:
         """Make a savepoint."""

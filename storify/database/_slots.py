@@ -715,7 +715,7 @@ class Slots(dict[Any, Any]):
 
     def mark(self) -> Flush:
         """Give what `touched_since` compares with."""
-        return self._begin_flush()
+        return self.begin_flush()
 
     def touched_since(self, mark: Flush) -> set[Any]:
         """Give the keys that were read, set or deleted since."""

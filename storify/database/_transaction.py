@@ -26,7 +26,7 @@ from storify.database._roots import Root
 from storify.database._write_lock import WriteLock
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
-from storify.threads import Job, in_saver, run_async
+from storify.threads import Job, checkpoint, in_saver, run_async
 
 if TYPE_CHECKING:
     from storify.database._session import Session
@@ -394,9 +394,17 @@ class AsyncTransaction(Generic[D]):
     ) -> None:
         """Commit, or undo the block; a cancellation is raised when that is done.
 
+        One that came inside of the block undoes it, also if nothing was awaited since.
+
         Raises:
             As `Transaction`.
         """
+        if kind is None:
+            try:
+                await checkpoint()
+            except BaseException:
+                await self.__aexit__(*sys.exc_info())
+                raise
         end = partial(self._transaction.__exit__, kind, error, traceback)
         if kind is GeneratorExit:  # nobody runs this task any more: it cannot wait
             end()
