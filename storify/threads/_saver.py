@@ -163,10 +163,11 @@ class Job(Generic[T]):
         self._error = error
         self._end()
 
-    def wait(self) -> T:
-        """Wait for its end; give its result, or raise its error.
+    def do(self) -> T:
+        """Have it done, and wait for its end; give its result, or raise its error.
 
-        What interrupts the wait is raised when the work has come to its end.
+        What interrupts this is raised when the work has come to its end, if it was
+        handed over.
 
         Raises:
             TimeoutError: It did not end in the time that the caller has (`patience`).
@@ -175,10 +176,12 @@ class Job(Generic[T]):
         if self.until is not None:
             limit_s = max(self.until - time.monotonic(), 0) + _GRACE_S
         try:
+            self.start()
             self.join(limit_s)
         except BaseException:
-            self.is_given_up = True
-            self.join(limit_s)
+            if self.is_under_way():
+                self.is_given_up = True
+                self.join(limit_s)
             raise
         finally:
             self.say()
@@ -315,7 +318,7 @@ def uncut(method: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **keywords: P.kwargs) -> T:
         if _working.job is not None:
             return method(*args, **keywords)
-        return Job(partial(method, *args, **keywords)).start().wait()
+        return Job(partial(method, *args, **keywords)).do()
 
     return run
 
