@@ -204,7 +204,9 @@ class InterruptPoints:
         raise AssertionError(msg)
 
 
-def _throw(error: BaseException | type[BaseException]) -> NoReturn:
+def _throw(
+    error: BaseException | type[BaseException],
+) -> NoReturn:  # pragma: no cover - coverage does not trace meanwhile
     """Raise an error, as if it had not been raised before."""
     if isinstance(error, BaseException):
         error.__context__ = None
