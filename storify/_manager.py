@@ -7,7 +7,7 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
 from typing import Any, Self, overload
@@ -326,7 +326,7 @@ class Storify:
             db.close(discard=True)
             return first._reuse(use)
         self._damaged.discard(name)
-        self.databases[:] = [each for each in self.databases if not each.defunct]
+        self._forget_closed()
         self.databases.append(db)
         return db
 
@@ -601,7 +601,8 @@ class Storify:
     def tick(self, force: bool = False) -> None:
         """Flush the open databases whose last flush is `save_interval` ago.
 
-        The background does as much at any moment, unless ``background=False``.
+        With ``sync="interval"`` also sync what is due. The background does as much at
+        any moment, unless ``background=False``.
 
         Args:
             force: Flush all of them now.
@@ -610,10 +611,14 @@ class Storify:
             The errors of `Database.flush`: all databases were tried, the first
             error is raised, further ones are logged.
         """
-        self._for_each(
-            [db for db in self.databases if force or self._due_in_s(db) <= 0],
-            Database.flush,
-        )
+
+        def flush(db: Database[Any, Any]) -> None:
+            if force or self._due_in_s(db) <= 0:
+                db.flush()
+            if not db.defunct:
+                db._session.syncing.sync_what_is_due()
+
+        self._for_each(list(self.databases), flush)
 
     def _for_each(
         self,
@@ -669,15 +674,25 @@ class Storify:
         try:
             self._for_each(list(self.databases), Database.close)
         finally:
-            self.databases[:] = [db for db in self.databases if not db.defunct]
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        """Let go of closed databases, one by one: others may be opened meanwhile."""
+        for db in list(self.databases):
+            if db.defunct:
+                with suppress(ValueError):  # another thread was faster
+                    self.databases.remove(db)
 
     async def aflush(self) -> None:
         """Flush all open databases now, without stopping the loop; see `flush`."""
         await run_async(self.flush)
 
     async def aclose(self) -> None:
-        """Close all open databases without stopping the loop; see `close`."""
-        await run_async(self.close)
+        """Close all open databases without stopping the loop; see `close`.
+
+        A task that is cancelled closes them all the same, as one does that fails.
+        """
+        await run_async(self.close, gives_up=False)
 
     async def __aenter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""

@@ -313,7 +313,11 @@ class Database(Records[V, K], Generic[V, K]):
             what = "destroyed" if self.destroyed else "closed"
             msg = f"database {self.name!r} is {what}; get it anew to use it"
             raise DatabaseClosedError(msg)
-        return self._session.data
+        session = self._session
+        if session.is_cut_off() and not session.lock.is_mine():
+            with session.lock:
+                session.finish_cut_off()
+        return session.data
 
     def _writable(self) -> dict[Any, Any] | list[Any]:
         root = self._root()
@@ -486,8 +490,11 @@ class Database(Records[V, K], Generic[V, K]):
         await run_async(partial(self.reload, keep))
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Flush and close without stopping the loop; see `close`."""
-        await run_async(partial(self.close, discard=discard))
+        """Flush and close without stopping the loop; see `close`.
+
+        A task that is cancelled closes all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
         """Bring in what other writers committed; my unsaved changes stay unsaved.

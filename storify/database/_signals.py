@@ -18,6 +18,7 @@ import threading
 from types import FrameType
 from typing import Any, Final
 
+from storify.database._forks import keep_signals_away
 from storify.database._shutdown import save_before_signal
 
 __all__ = ["heed_signals"]
@@ -92,3 +93,4 @@ def _save_and_end(number: int, frame: FrameType | None) -> None:
 
 if threading.current_thread() is threading.main_thread():  # pragma: no branch
     _take_over()
+keep_signals_away()
