@@ -87,7 +87,8 @@ class Storify:
             it, when the program calls that, as in a loop between two steps; and so do
             `flush`, `close` and the end of the program.
         handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
-            unless it has a handler for them. It is ended as it would have been.
+            unless it has a handler for them. It is ended as it would have been. All
+            databases are saved if one object of the program asks for it.
 
     Attributes:
         root: The folder, as it was given.

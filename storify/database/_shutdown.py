@@ -11,6 +11,9 @@ what cannot be is put aside, and said in a few lines:
     a child of multiprocessing                       its finalizers: it skips atexit
     SIGTERM, SIGHUP                                  `storify.database._signals`
 
+Other threads may go on until the very end, as those that answer requests. So where
+nothing comes after the last save, a database is not given back: who changes it waits.
+
 A forked child does not save what its parent holds. What it changes of it is said once.
 """
 

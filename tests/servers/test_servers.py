@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from faults.sampling import sample
+from faults.sampling import DEPTH, sample
 from servers.running import Running, Server, Visitors
 from storify import Storify
 
@@ -70,6 +70,8 @@ CELLS = [
 LATE = [
     (name, "SIGTERM for all") for name, server in SERVERS.items() if not server.inherits
 ]
+if DEPTH == "quick":
+    CELLS, LATE = sample(CELLS, 6, "servers"), sample(LATE, 2, "late")
 
 
 @pytest.fixture
@@ -114,7 +116,7 @@ def lost(folder, noted, name="visits") -> dict[str, tuple[int, int]]:
     }
 
 
-@pytest.mark.parametrize(("name", "ending"), sample(CELLS, 6, "servers"))
+@pytest.mark.parametrize(("name", "ending"), CELLS)
 def test_no_visit_is_lost_silently(ours, name, ending):
     """The database is opened when the application is imported."""
     server = SERVERS[name]
@@ -130,7 +132,7 @@ def test_no_visit_is_lost_silently(ours, name, ending):
         assert lost(ours, visitors.noted) == {}, running.output
 
 
-@pytest.mark.parametrize(("name", "ending"), sample(LATE, 2, "late"))
+@pytest.mark.parametrize(("name", "ending"), LATE)
 def test_no_visit_is_lost_silently_of_what_is_opened_late(ours, name, ending):
     """The first request opens the database, in whatever thread that is."""
     server = SERVERS[name]
