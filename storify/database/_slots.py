@@ -33,7 +33,7 @@ from types import CellType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from storify.codec import Codec, without_collector
-from storify.codec._frames import read_map_header
+from storify.codec._frames import read_header
 from storify.database._settling import held_elsewhere
 from storify.database._watching import Watchers
 from storify.exceptions import DatabaseLoadError
@@ -351,7 +351,7 @@ class Slots(dict[Any, Any]):
             number: The value's.
         """
         payload = self._payload
-        start = self._ends[number - 1] if number else read_map_header(payload)[0]
+        start = self._ends[number - 1] if number else read_header(payload)[0]
         return payload[start : self._starts[number]]
 
     def _base_of(self, key: Any, slot: Any) -> Base:

@@ -100,3 +100,99 @@ def test_what_was_saved_is_kept_if_it_cannot_be_committed(damaged, monkeypatch, 
     [kept] = damaged.rglob("*.unsaved.mpack")
     assert "key-9" in msgpack.unpackb(kept.read_bytes())
     assert any(kept.name in line for line in log.warnings)
+
+
+def closed_once(root, content):
+    """Save a database that has no older state; give its file."""
+    with Storify(root, save_interval=None) as sf:
+        sf.get_db("d", root=content)
+    return root / "d.mpack"
+
+
+def salvage(root, log):
+    """Salvage the damaged database; give the report and what it has again."""
+    sf = Storify(root, save_interval=None, log=log)
+    with pytest.raises(DatabaseLoadError):
+        sf.get_db("d")
+    saved = sf.salvage("d")
+    db = sf.get_db("d")
+    data = db.data.copy()
+    db.close()
+    return saved, data
+
+
+@pytest.mark.parametrize("with_checksums", [True, False])
+def test_what_has_no_legible_key_any_more_is_counted(root, log, with_checksums):
+    """The report and the log say how many records are lost, by key or not."""
+    path = closed_once(root, {f"k{at}": f"value {at}" for at in range(50)})
+    path.write_bytes(path.read_bytes()[:200])
+    if not with_checksums:
+        (root / ".backups" / "d" / ".entries").unlink()
+
+    saved, data = salvage(root, log)
+
+    assert saved.recovered == len(data)
+    assert 0 < len(data) < 50
+    assert saved.lost_count == 50 - len(data)
+    assert saved.unnamed == 50 - len(data) - len(saved.lost)
+    said = f"{len(data)} records are there, {50 - len(data)} lost"
+    assert any(said in line for line in log.warnings)
+
+
+def test_a_record_that_a_backup_has_is_not_counted_as_lost(damaged, log):
+    """Nor one whose key is legible twice."""
+    saved, data = salvage(damaged, log)
+
+    assert saved.recovered == len(data)
+    assert saved.lost_count == 10 - len(data)
+
+
+@pytest.mark.parametrize("with_checksums", [True, False])
+def test_a_list_that_was_cut_gives_its_first_items(root, log, with_checksums):
+    """The others are named by their indexes."""
+    items = [f"item {at}" for at in range(50)]
+    path = closed_once(root, list(items))
+    path.write_bytes(path.read_bytes()[:100])
+    if not with_checksums:
+        (root / ".backups" / "d" / ".entries").unlink()
+
+    saved, data = salvage(root, log)
+
+    assert data == items[: len(data)]
+    assert len(data) >= 10
+    assert saved.recovered == len(data)
+    assert saved.lost == tuple(range(len(data), 50))
+    assert saved.lost_count == 50 - len(data)
+    said = f"{len(data)} items are there, {50 - len(data)} lost"
+    assert any(said in line for line in log.warnings)
+
+
+def test_a_damaged_item_of_a_list_is_named_and_the_others_are_kept(root, log):
+    """Also those behind it, by their checksums."""
+    items = [{"name": f"item {at}", "at": at} for at in range(50)]
+    path = closed_once(root, list(items))
+    blob = path.read_bytes()
+    at = blob.index(b"item 7") - 1
+    path.write_bytes(blob[:at] + b"\xc1" + blob[at + 1 :])
+
+    saved, data = salvage(root, log)
+
+    assert data == items[:7] + items[8:]
+    assert saved.lost == (7,)
+    assert saved.lost_count == 1
+
+
+def test_a_changed_byte_in_a_list_gives_no_other_item(root, log):
+    """Without the checksums, what follows a shift is not taken for items."""
+    items = [f"item {at}" for at in range(50)]
+    path = closed_once(root, list(items))
+    (root / ".backups" / "d" / ".entries").unlink()
+    blob = bytearray(path.read_bytes())
+    blob[blob.index(b"item 7") - 1] += 3
+    path.write_bytes(blob)
+
+    saved, data = salvage(root, log)
+
+    assert data[:7] == items[:7]
+    assert len(set(data) - set(items)) <= 1
+    assert saved.recovered + saved.lost_count == 50
