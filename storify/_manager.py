@@ -20,7 +20,7 @@ from storify.codec import CustomType
 from storify.database import Database, Salvage
 from storify.database._check import Progress, check
 from storify.database._home import StorifyHome
-from storify.database._salvage import salvage
+from storify.database._salvage import salvage, set_aside
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._shutdown import is_open
@@ -48,6 +48,31 @@ T = TypeVar("T")
 
 #: An interval that never comes: autosave is off.
 _NEVER_S = 3600.0
+
+
+class _Damage:
+    """Which databases could not be loaded, and what was asked for then.
+
+    Who asks for a database as it is, is refused and then gives a root says that it is
+    to start afresh. Who gives a root each time, as for a list, says nothing by it.
+    """
+
+    def __init__(self) -> None:
+        self._asked_without_root: set[str] = set()
+        self._asked_with_root: set[str] = set()
+
+    def met(self, name: str, *, with_root: bool) -> None:
+        """Note that a call was refused."""
+        (self._asked_with_root if with_root else self._asked_without_root).add(name)
+
+    def is_answered_by_root(self, name: str) -> bool:
+        """Whether a root that is given now is an answer to a refusal."""
+        return name in self._asked_without_root and name not in self._asked_with_root
+
+    def is_over(self, name: str) -> None:
+        """Note that it was loaded or put away."""
+        self._asked_with_root.discard(name)
+        self._asked_without_root.discard(name)
 
 
 class Storify:
@@ -142,8 +167,7 @@ class Storify:
             root, self._schema.codec, self.log
         )
         self._catalog.create()
-        #: Names whose loading failed here: only these may be started afresh.
-        self._damaged: set[str] = set()
+        self._damage = _Damage()
         self._background = background
         self._handle_signals = handle_signals
         if handle_signals:
@@ -279,9 +303,10 @@ class Storify:
             name: A portable file name without its ending: no separators,
                 control characters or device names, at most 200 bytes.
             root: The content of a database that does not exist yet, copied;
-                an empty dict unless given. After this `Storify` has raised
-                `DatabaseLoadError` for *name*, giving a root starts the
-                database afresh, and the damaged file is kept as ``.corrupt``.
+                an empty dict unless given. It hides no damage: `set_aside` lets a
+                damaged database start afresh. So does the first call with a root
+                after one without has raised `DatabaseLoadError`, unless one with a
+                root has, too; the damaged file is kept as ``.corrupt``.
             model: The type of the values, or a tuple of two to four types: type
                 checkers see ``Database[User]``, the classes are registered, and a
                 record that does not fit its class raises `ModelLoadError` when
@@ -309,7 +334,7 @@ class Storify:
         if loaded is not None:
             return loaded._reuse(use)
         self._schema.registry.register(*self.models)
-        if root is not None and name in self._damaged:
+        if root is not None and self._damage.is_answered_by_root(name):
             where = engine.set_aside()
             self.log.warning(
                 f"database {name!r} starts afresh; it was moved to {where}"
@@ -319,13 +344,13 @@ class Storify:
                 name, engine, self._schema, self.models, root, use, self._saving
             )
         except DatabaseLoadError:
-            self._damaged.add(name)
+            self._damage.met(name, with_root=root is not None)
             raise
         first = self._opened.put(name, db)
         if first is not db:  # another thread was faster, or the handler of a signal
             db.close(discard=True)
             return first._reuse(use)
-        self._damaged.discard(name)
+        self._damage.is_over(name)
         self.databases[:] = [each for each in self.databases if not each.defunct]
         self.databases.append(db)
         return db
@@ -448,8 +473,29 @@ class Storify:
         self._refuse_open(name, "salvage")
         engine = self._catalog.engine(name)
         saved = salvage(name, engine, self._schema.codec, self.log)
-        self._damaged.discard(name)
+        self._damage.is_over(name)
         return saved
+
+    def set_aside(self, name: str) -> str:
+        """Put a damaged database away, so that `get_db` makes it anew.
+
+        For one that raises `DatabaseLoadError` and of which nothing is wanted: see
+        `salvage` first. The damaged file is kept among the backups.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            DatabaseOpenError: It is open in this process.
+            FileNotFoundError: There is no such database.
+            ValueError: It can be opened: `remove_db` removes it.
+            DatabaseNameError: The name is not allowed.
+        """
+        self._refuse_open(name, "set aside")
+        engine = self._catalog.engine(name)
+        kept = set_aside(name, engine, self._schema.codec, self.log)
+        self._damage.is_over(name)
+        return kept
 
     # -- checking --------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from storify.engine import Commit, Engine
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Salvage", "salvage"]
+__all__ = ["Salvage", "salvage", "set_aside"]
 
 
 class Salvage(NamedTuple):
@@ -45,9 +45,7 @@ def salvage(name: str, engine: Engine, codec: Codec, log: LoggerLike) -> Salvage
         ValueError: It can be loaded.
     """
     with engine.locked():
-        if _loads(name, engine, codec):
-            msg = f"cannot salvage database {name!r}: it is intact; open it as always"
-            raise ValueError(msg)
+        _require_damage(name, engine, codec, "salvage", "open it as always")
         saved = engine.salvage()
         if saved is None:
             msg = f"cannot salvage database {name!r}: {engine.location} does not exist"
@@ -86,14 +84,36 @@ def _keys(codec: Codec, keys: Sequence[bytes | int]) -> tuple[Any, ...]:
     return *numbers, *decode_keys(codec, blobs)
 
 
-def _loads(name: str, engine: Engine, codec: Codec) -> bool:
-    """Whether the engine has it, and it can be read here."""
+def set_aside(name: str, engine: Engine, codec: Codec, log: LoggerLike) -> str:
+    """Put a damaged database away, so that it can be made anew; give where it is.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        ValueError: It can be loaded.
+    """
+    with engine.locked():
+        _require_damage(name, engine, codec, "set aside", "remove_db removes it")
+        kept = engine.set_aside() or engine.backup_location
+    log.warning(f"database {name!r} starts afresh; it was moved to {kept}")
+    return kept
+
+
+def _require_damage(
+    name: str, engine: Engine, codec: Codec, what: str, else_do: str
+) -> None:
+    """See that a database is there and cannot be read.
+
+    Raises:
+        FileNotFoundError: There is no such database.
+        ValueError: It can be loaded.
+    """
     try:
         loaded = engine.load()
         if loaded is None:
-            msg = f"cannot salvage database {name!r}: {engine.location} does not exist"
+            msg = f"cannot {what} database {name!r}: {engine.location} does not exist"
             raise FileNotFoundError(msg)
         codec.decode_root(loaded.payload)
     except (DatabaseLoadError, ValueError):
-        return False
-    return True
+        return
+    msg = f"cannot {what} database {name!r}: it is intact; {else_do}"
+    raise ValueError(msg)

@@ -1,5 +1,7 @@
 """What can be saved of a database that cannot be opened any more."""
 
+from pathlib import Path
+
 import msgpack
 import pytest
 
@@ -196,3 +198,58 @@ def test_a_changed_byte_in_a_list_gives_no_other_item(root, log):
     assert data[:7] == items[:7]
     assert len(set(data) - set(items)) <= 1
     assert saved.recovered + saved.lost_count == 50
+
+
+# -- starting afresh -------------------------------------------------------------------
+
+
+@pytest.fixture
+def unreadable(root):
+    """A folder with a database of which nothing is whole."""
+    root.mkdir(exist_ok=True)
+    (root / "l.mpack").write_bytes(b"\xc1")
+    return root
+
+
+def test_a_damaged_database_stays_an_error_to_who_gives_a_root_each_time(unreadable):
+    """As a handler does, which opens a list per request."""
+    with Storify(unreadable, save_interval=None) as sf:
+        for _ in range(3):
+            with pytest.raises(DatabaseLoadError, match="set_aside"):
+                sf.get_db("l", root=[])
+        with pytest.raises(DatabaseLoadError):
+            sf.get_db("l")
+        with pytest.raises(DatabaseLoadError):
+            sf.get_db("l", root=[])
+
+    assert (unreadable / "l.mpack").read_bytes() == b"\xc1"
+
+
+def test_set_aside_says_that_it_is_to_start_afresh(unreadable, log):
+    """The damaged file is kept, and the log says where."""
+    with Storify(unreadable, save_interval=None, log=log) as sf:
+        with pytest.raises(DatabaseLoadError):
+            sf.get_db("l", root=[])
+
+        kept = sf.set_aside("l")
+
+        sf.get_db("l", root=[]).append(1)
+    assert Path(kept).read_bytes() == b"\xc1"
+    assert any(kept in line for line in log.warnings)
+    assert msgpack.unpackb((unreadable / "l.mpack").read_bytes()) == [1]
+
+
+def test_only_a_damaged_database_is_set_aside(root):
+    """One that can be opened is not, nor one that is open or not there."""
+    with Storify(root, save_interval=None) as sf:
+        sf.get_db("d")["a"] = 1
+        with pytest.raises(DatabaseOpenError):
+            sf.set_aside("d")
+        sf.get_db("d").close()
+
+        with pytest.raises(ValueError, match="intact; remove_db"):
+            sf.set_aside("d")
+        with pytest.raises(FileNotFoundError, match="nothing"):
+            sf.set_aside("nothing")
+
+    assert msgpack.unpackb((root / "d.mpack").read_bytes()) == {"a": 1}
