@@ -521,7 +521,6 @@ class Storify:
         Raises:
             FileNotFoundError: There is no database of a name in *types*.
             ModelError: A type in *types* cannot be stored.
-            UnstorableError: An unsaved value could not be saved.
         """
         names = list(self)
         for name in types:

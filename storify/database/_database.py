@@ -351,10 +351,8 @@ class Database(Records[V, K], Generic[V, K]):
         """Give the keys that differ from the durable state, as a new set.
 
         What was read, set or deleted since is encoded to find out; a list root
-        is encoded as a whole and gives ``{None}`` if it differs.
-
-        Raises:
-            UnstorableError: A value could not be saved.
+        is encoded as a whole and gives ``{None}`` if it differs. What cannot be
+        stored differs; `check` says where it is.
         """
         self._root()
         return self._session.dirty()

@@ -100,21 +100,19 @@ def compare(session: Session, payload: bytes) -> Diff:
     codec = session.codec
     with session.lock:
         session.finish_cut_off()
-        pending = session.begin_flush("compare")
+        pending, refused = session.begin_look()
         now = pending.entries()
         pending.drop()
         then = session.root.spell_entries(codec.split(payload))
-    return Diff(
-        set(decode_keys(codec, (key for key in now if key not in then))),
-        set(decode_keys(codec, (key for key in then if key not in now))),
-        set(
-            decode_keys(
-                codec,
-                (
-                    key
-                    for key, value in now.items()
-                    if key in then and not same_value(codec, then[key], value)
-                ),
-            )
-        ),
+    before = set(decode_keys(codec, then))
+    added = set(decode_keys(codec, (key for key in now if key not in then)))
+    removed = set(decode_keys(codec, (key for key in then if key not in now)))
+    differ = (
+        key
+        for key, value in now.items()
+        if key in then and not same_value(codec, then[key], value)
     )
+    changed = set(decode_keys(codec, differ))
+    # What cannot be stored is there all the same.
+    here = {None} if LIST in now and refused else set(refused)
+    return Diff(added | here - before, removed - here, changed | here & before)

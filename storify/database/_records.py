@@ -128,12 +128,11 @@ class Records(RootMapping[V, K], Generic[V, K]):
         References are followed within one `Storify`; a database that was opened by
         itself cannot judge them.
 
+        What a flush would refuse is listed, too, as ``"unstorable"``.
+
         Args:
             progress: Called now and then with the number of records that were
                 checked and the number of all.
-
-        Raises:
-            UnstorableError: An unsaved value could not be saved.
         """
         self._root()
         return check(self, progress)

@@ -170,7 +170,6 @@ class Backups:
             FileNotFoundError: There is no such backup, no state that old.
             MisdatedError: As `Database.at`.
             CorruptionError: That state is damaged.
-            UnstorableError: A live value could not be saved.
             ValueError: A datetime without a time zone.
         """
         return _history.compare(self._session, self._read(which))
