@@ -131,6 +131,7 @@ def main() -> None:
             run_script("codec.py", folder, quick),
             run_script("check.py", folder, [*quick, *data]),
             run_script("queries.py", folder, quick),
+            run_script("before.py", folder, [*quick, "--folder", str(folder)]),
         ]
         facts_ = machine_table(folder)
     targets = Report(targets=[each for one in reports for each in one.targets])

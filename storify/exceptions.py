@@ -8,11 +8,11 @@
     ├── ConflictError                somebody else changed the same key
     ├── DatabaseClosedError          also ValueError
     ├── DatabaseNameError            also ValueError
-    ├── DatabaseLockedError          also TimeoutError
+    ├── DatabaseLockedError          also TimeoutError: somebody else has the lock
     ├── DatabaseReadOnlyError        also PermissionError
     ├── DatabaseOpenError            also RuntimeError: an open database is in the way
     ├── MisdatedError                also FileNotFoundError: which state, is not known
-    ├── TransactionError             also RuntimeError: not inside a transaction
+    ├── TransactionError             also RuntimeError: not inside a transaction, not now
     ├── CheckError                   also TypeError: a value of another type than declared
     ├── DuplicateKeyError            also ValueError: two keys in a unique index
     ├── QueryError                   also LookupError: not exactly one match
@@ -126,7 +126,11 @@ class DatabaseNameError(StorifyError, ValueError):
 
 
 class DatabaseLockedError(StorifyError, TimeoutError):
-    """Another process held the database's lock for longer than the timeout."""
+    """Somebody else held the database's lock for longer than the timeout.
+
+    Nothing was written; memory keeps your changes and stays dirty. Also what a save
+    raises that was given up, as by a task that was cancelled, before it wrote.
+    """
 
 
 class DatabaseReadOnlyError(StorifyError, PermissionError):
@@ -145,9 +149,11 @@ class MisdatedError(StorifyError, FileNotFoundError):
 
 
 class TransactionError(StorifyError, RuntimeError):
-    """A step that a transaction does at its end, or that would end it, inside one.
+    """A step that cannot be done inside of a transaction, or not by who asks for it.
 
-    Nothing was done; the transaction goes on.
+    It is what the transaction does at its end, or would end it; or it would wait for
+    itself: another task of the same thread has the lock, or a thread that waits for
+    what the caller has. Nothing was done; the transaction goes on.
     """
 
 

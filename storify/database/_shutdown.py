@@ -106,17 +106,18 @@ def save_all(*, closing: bool = True) -> None:
     Args:
         closing: Whether to close the databases as well: nothing comes afterwards.
     """
-    report = _Report(None)
+    said = _Report(None)
     interrupt: BaseException | None = None
     for session in _sessions():
         try:
-            report.finish(session, closing=closing)
-        except Exception:  # noqa: BLE001 - the other databases are to be saved still
-            session.log.traceback(f"ending database {session.name!r} failed")
+            said.finish(session, closing=closing)
+        except Exception as error:  # noqa: BLE001 - the other databases are to be saved still
+            line = f"ending database {session.name!r} failed: {error}"
+            said.say(session.log, line, error)
         except BaseException as error:  # noqa: BLE001 - it is raised below
             interrupt = error
-            report.finish(session, closing=closing)
-    report.close()
+            said.finish(session, closing=closing)
+    said.close()
     if closing:
         finish_all(_PATIENCE_S)
     if interrupt is not None:
@@ -168,6 +169,8 @@ class _Report:
                 error = DatabaseLockedError("another thread is inside its lock")
                 self._put_aside(session, error)
                 return
+            if id(session) not in _open:
+                return  # whoever had the lock has done it
             try:
                 _flush(session, turn)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in

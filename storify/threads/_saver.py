@@ -99,12 +99,14 @@ class Job(Generic[T]):
         self._result: T | None = None
         self._said: deque[tuple[Callable[[str], object], str]] = deque()
         self._on_end: list[Callable[[], object]] = []
-        self.is_awaited = is_awaited
-        self.is_started = False
-        self.is_ended = False
-        self.is_given_up = False
+        self.is_awaited: bool = is_awaited
+        self.is_started: bool = False
+        self.is_ended: bool = False
+        self.is_given_up: bool = False
         patience_s = _working.patience_s
-        self.until = None if patience_s is None else time.monotonic() + patience_s
+        self.until: float | None = (
+            None if patience_s is None else time.monotonic() + patience_s
+        )
 
     def start(self) -> "Job[T]":
         """Hand it to a saver thread, or do it at once if there can be none."""

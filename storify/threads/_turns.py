@@ -80,11 +80,13 @@ class Turn:
     __slots__ = ("bells", "caller", "era", "frame", "guard", "is_ended")
 
     def __init__(self, who: Caller, frame: FrameType | None, guard: object) -> None:
-        self.caller = who
+        self.caller: Caller = who
         self.frame = frame
-        self.guard = None if guard is None else weakref.ref(guard)
-        self.era = _Era.number
-        self.is_ended = False
+        self.guard: weakref.ref[object] | None = (
+            None if guard is None else weakref.ref(guard)
+        )
+        self.era: int = _Era.number
+        self.is_ended: bool = False
         self.bells: list[LockType] = []
 
     def is_over(self) -> bool:

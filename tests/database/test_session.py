@@ -1,5 +1,6 @@
 """The unit of work under stress: races, errors, other writers, the last flush."""
 
+import ast
 import gc
 import threading
 
@@ -151,6 +152,49 @@ def test_a_database_collected_anywhere_is_flushed_by_another_thread(log):
 
     assert inner_engine.load() is not None
     assert threads == ["storify-saver"]
+
+
+def test_the_collector_may_find_a_database_inside_of_the_parser(tmp_path, log):
+    """It saves nothing there, where deep calls are an error of the parser's."""
+
+    def forget_in_a_cycle():
+        db = Storify(tmp_path, save_interval=None, log=log)["x"]
+        db["k"] = object()  # cannot be stored
+        cycle = [db]
+        cycle.append(cycle)
+
+    source = "\n".join(f"a{i} = [{i}, (1, 2), {{'k': b{i}.c}}]" for i in range(3000))
+    before = gc.get_threshold()
+    gc.disable()
+    forget_in_a_cycle()
+    gc.set_threshold(50, 1, 1)
+    gc.enable()
+    try:
+        tree = ast.parse(source)
+    finally:
+        gc.set_threshold(*before)
+    finish_all()
+
+    assert len(tree.body) == 3000
+    assert [line for line in log.warnings if "$['k']" in line]
+
+
+def test_what_two_threads_end_at_once_is_put_aside_once(log):
+    """The end of the program comes while the saver thread ends a forgotten one."""
+    session = session_over(memory(kind=Failing), log, {"a": 1})
+    lock = session.lock
+
+    class Contended:
+        def take(self, *args, **options):
+            session.lock = lock
+            _shutdown.finalize(session)
+            finish_all()
+            return lock.take(*args, **options)
+
+    session.lock = Contended()
+    _shutdown.save_all()
+
+    assert len([line for line in log.warnings if "are lost" in line]) == 1
 
 
 def test_a_closed_session_is_not_flushed_at_the_end(log):

@@ -1,11 +1,14 @@
-"""A disk call that fails inside of a transaction, also after the commit is there.
+"""A disk call that fails inside of a transaction or a restore, also after the commit.
 
-Whether the commit came through is not known then. Memory is as before the block, and
+Whether the commit came through is not known then. Memory is as before the call, and
 the next flush or reload brings it and the file together, whatever is in the file.
 """
 
 import errno
+from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -28,12 +31,29 @@ def opened(folder: Path) -> Database:
     return Storify(folder, save_interval=None, log=Log()).get_db("notes")
 
 
-def prepared(folder: Path) -> Database:
-    """A database with its first state."""
+def prepared(folder: Path, earlier: dict | None = None) -> Database:
+    """A database with the state before, and perhaps one that it had earlier."""
     db = opened(folder)
-    db.update(BEFORE, list=[0])
-    db.flush()
+    for state in [earlier, BEFORE]:
+        if state is not None:
+            db.clear()
+            db.update(deepcopy(state))
+            db.flush()
     return db
+
+
+class Act(NamedTuple):
+    """What is done to a database, all or nothing.
+
+    Attributes:
+        name: What it is.
+        do: Does it; afterwards the data are `WITHIN`.
+        earlier: The state that the database had before `BEFORE`.
+    """
+
+    name: str
+    do: Callable[[Database], object]
+    earlier: dict | None = None
 
 
 def change(db: Database) -> None:
@@ -44,17 +64,26 @@ def change(db: Database) -> None:
         db["new"] = 1
 
 
+def restore(db: Database) -> None:
+    """Restore the state that was the first."""
+    db.backups.restore(db.backups.list[-1])
+
+
+ACTS = [Act("transaction", change), Act("restore", restore, WITHIN)]
+
+
 def durable(folder: Path) -> dict:
     """What another program finds."""
     with Storify(folder, save_interval=None, log=Log()) as sf:
         return dict(sf.get_db("notes", readonly=True))
 
 
-def calls(folder: Path) -> int:
+def calls(folder: Path, act: Act) -> int:
     """How many disk calls the change makes."""
-    db = prepared(folder)
+    db = prepared(folder, act.earlier)
     with injected(Fault(LIMIT, "kill")) as fault:
-        change(db)
+        act.do(db)
+    assert dict(db) == WITHIN
     return fault.count
 
 
@@ -75,26 +104,27 @@ def change_again(db: Database) -> None:
         db["other"] = 2
 
 
+@pytest.mark.parametrize("act", ACTS, ids=lambda act: act.name)
 @pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])
 @pytest.mark.parametrize("name", ["EIO", "ENOSPC"])
 @pytest.mark.parametrize(
     "then", [flush, Database.reload, flush_another, change_again, Database.close]
 )
 def test_after_a_late_failure_memory_and_file_come_together(
-    tmp_path, journaled, name, then
+    tmp_path, act, journaled, name, then
 ):
     """At each disk call: all of the block or nothing, the same in both."""
     with journaling(journaled):
         late = 0
-        for at in sample(range(1, calls(tmp_path / "good") + 1), 40, name, then):
+        for at in sample(range(1, calls(tmp_path / "good", act) + 1), 30, name, then):
             where = f"{name} at {at}"
             folder = tmp_path / str(at)
-            db = prepared(folder)
+            db = prepared(folder, act.earlier)
             held = db["list"]
             failed = False
             with injected(Fault(at, getattr(errno, name))):
                 try:
-                    change(db)
+                    act.do(db)
                 except (OSError, StorifyError):
                     failed = True
 

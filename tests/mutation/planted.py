@@ -232,15 +232,19 @@ FAULTS: Final = (
     Fault(
         "a transaction is not rolled back",
         "database/_transaction.py",
-        "        root.roll_back()\n",
-        "        root.release()\n",
+        "root.roll_back() if root.depth()",
+        "root.release if root.depth()",
         MACHINE,
     ),
     Fault(
         "a savepoint inside a transaction is not merged into it",
         "database/_undo.py",
-        "point = self._points.pop()\n            if self._points:",
-        "point = self._points.pop()\n            if len(self._points) > 1:",
+        "if len(self._points) > 1:\n            outer = self._points[-2]\n"
+        "            for key, before in point.before.items():\n"
+        "                outer.note(",
+        "if len(self._points) > 2:\n            outer = self._points[-2]\n"
+        "            for key, before in point.before.items():\n"
+        "                outer.note(",
         MACHINE,
     ),
     Fault(
@@ -260,9 +264,9 @@ FAULTS: Final = (
     Fault(
         "closing does not save",
         "database/_database.py",
-        "            if not discard:\n                self.flush()\n"
-        "            self.defunct",
-        "            self.defunct",
+        "            elif not discard:\n                self.flush()\n"
+        "            self._session.run_uncut",
+        "            self._session.run_uncut",
         MACHINE,
     ),
     # -- two writers ---------------------------------------------------------------
@@ -334,10 +338,9 @@ FAULTS: Final = (
     Fault(
         "a flush that failed counts as done",
         "database/_session.py",
-        "version = self.engine.commit(commit)\n        except BaseException:\n"
-        "            pending.undo()",
-        "version = self.engine.commit(commit)\n        except BaseException:\n"
-        "            pending.done()",
+        "            self.version = self.engine.commit(commit)\n",
+        "            pending.done()\n"
+        "            self.version = self.engine.commit(commit)\n",
         TWO,
     ),
     Fault(
