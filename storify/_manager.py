@@ -17,7 +17,7 @@ from typing_extensions import TypeVar
 from storify._autosave import autosaver
 from storify._opened import Opened
 from storify.codec import CustomType
-from storify.database import Database, Salvage
+from storify.database import Database, ListDatabase, Salvage
 from storify.database._check import Progress, check
 from storify.database._home import StorifyHome
 from storify.database._salvage import salvage, set_aside
@@ -181,7 +181,62 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: list[Any],
+        *,
+        model: None = ...,
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[Any]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: type[A],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B], type[C]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B | C]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B], type[C], type[D]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B | C | D]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: dict[Any, Any] | None = ...,
         *,
         model: None = ...,
         key: None = ...,
@@ -214,7 +269,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: type[A],
         key: None = ...,
@@ -225,7 +280,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B]],
         key: None = ...,
@@ -236,7 +291,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C]],
         key: None = ...,
@@ -247,7 +302,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
         key: None = ...,

@@ -7,16 +7,26 @@ destroying. What it does as a dict is in `_mapping`, what it knows of its record
 
 import copy
 import os
+import sys
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    Self,
+    cast,
+    overload,
+)
 
 from typing_extensions import TypeVar
 
@@ -41,7 +51,7 @@ from storify.exceptions import (
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.threads import Guard, run_async
 
-__all__ = ["Database"]
+__all__ = ["Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
@@ -75,10 +85,12 @@ class Database(Records[V, K], Generic[V, K]):
     database. Nothing is durable until `flush` (or `close`, the autosave, the
     end of the ``with`` block or of the program) has saved it.
 
-    A root may also be a list (``get_db("log", root=[])``): then `append`,
-    `remove`, `pop` and indexes work on it, and iteration gives the items.
+    It has the methods of a dict, and gives plain dicts where a dict would give a new
+    one, as ``db | {}`` and ``db.copy()``. Two databases are equal only if they are the
+    same object: compare ``db.data``, which is a dict.
 
-    Two databases are equal only if they are the same object.
+    A root may also be a list (``get_db("log", root=[])``): then it is a `ListDatabase`,
+    with the methods of a list.
 
     Threads: reading takes no lock. Hold ``with db.lock:`` while several
     records change together; a flush waits for it. What must change together also
@@ -198,6 +210,14 @@ class Database(Records[V, K], Generic[V, K]):
         # A Database that nobody holds is flushed; at exit every open session is.
         self._finalizer = weakref.finalize(self, finalize, self._session)
         self._finalizer.atexit = False
+        self._take_form()
+
+    def _take_form(self) -> None:
+        """Be of the class that the root asks for; not of another one of the user's."""
+        forms: tuple[Any, Any] = (Database, ListDatabase)
+        form = forms[isinstance(self._session.data, list)]
+        if type(self) in forms:
+            self.__class__ = form
 
     @classmethod
     def _over(
@@ -303,6 +323,7 @@ class Database(Records[V, K], Generic[V, K]):
     def data(self, root: dict[K, V] | list[V]) -> None:
         self._writable()
         self._session.replace(_checked_root(root, self.name))
+        self._take_form()
 
     def _root(self) -> dict[Any, Any] | list[Any]:
         if self.defunct:
@@ -407,7 +428,7 @@ class Database(Records[V, K], Generic[V, K]):
         if not self.defunct:
             self._session.sync()
 
-    def transaction(self) -> "AbstractContextManager[Database[V, K]]":
+    def transaction(self) -> AbstractContextManager[Self]:
         """Change several records together, in memory, on disk and among writers.
 
         ::
@@ -443,7 +464,7 @@ class Database(Records[V, K], Generic[V, K]):
         """
         return Transaction(self, self._session, self._writable)
 
-    def atransaction(self) -> "AbstractAsyncContextManager[Database[V, K]]":
+    def atransaction(self) -> AbstractAsyncContextManager[Self]:
         """Change several records together, in a task of asyncio or trio.
 
         ::
@@ -509,8 +530,9 @@ class Database(Records[V, K], Generic[V, K]):
         with self._session.lock:
             self._session.ready("reload")
             self._session.reload(keep)
+            self._take_form()
 
-    def at(self, time: datetime) -> "Database[V, K]":
+    def at(self, time: datetime) -> Self:
         """Open the state that was committed last at or before *time*, to read.
 
         It is a database of its own, in memory and read-only, with the classes of
@@ -612,9 +634,10 @@ class Database(Records[V, K], Generic[V, K]):
             self._session.ready("load")
             if path is None:
                 self._session.load()
-                return
-            self._writable()
-            self._session.replace(self.unpack(path))
+            else:
+                self._writable()
+                self._session.replace(self.unpack(path))
+            self._take_form()
 
     def close(self, *, discard: bool = False) -> None:
         """Flush, then make the object unusable; the file stays.
@@ -704,3 +727,58 @@ class Database(Records[V, K], Generic[V, K]):
     ) -> None:
         """Close the database: what was set before an exception is saved too."""
         self.close()
+
+
+class ListDatabase(Database[V, int], Generic[V]):
+    """A database whose root is a list: it has the methods of a list.
+
+    ``get_db("log", root=[], model=User)`` is a ``ListDatabase[User]``. Iterating over
+    it gives the items, and what a dict has and a list has not raises `TypeError`, as
+    ``keys()`` does. Else it is what a `Database` is; an index is the key of an item, in
+    queries, misfits and references.
+    """
+
+    # What a list says of these is not what a dict says.
+    def index(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        self, value: V, start: int = 0, stop: int = sys.maxsize, /
+    ) -> int:
+        """Give the index of the first item that equals *value*.
+
+        Raises:
+            ValueError: There is none.
+            TypeError: Nor is a function one: there are no keys for an `Index`.
+        """
+        try:
+            return self._list_to_read("look up an item of").index(value, start, stop)
+        except ValueError:
+            if callable(value):
+                super().index(value)
+            raise
+
+    if TYPE_CHECKING:
+
+        @property  # type: ignore[override]
+        def data(self) -> list[V]: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+        @data.setter
+        def data(self, root: dict[int, V] | list[V]) -> None: ...
+        def __iter__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        def __reversed__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        def copy(self) -> list[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        @overload
+        def __getitem__(self, key: int) -> V: ...
+        @overload
+        def __getitem__(self, key: slice) -> list[V]: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        @overload
+        def __setitem__(self, key: int, value: V) -> None: ...
+        @overload
+        def __setitem__(self, key: slice, value: Iterable[V]) -> None: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
+        def __delitem__(self, key: int | slice) -> None: ...
+        def keys(self) -> NoReturn: ...
+        def values(self) -> NoReturn: ...
+        def items(self) -> NoReturn: ...
+        def popitem(self) -> NoReturn: ...
+        def get(self, key: Any, default: Any = None) -> NoReturn: ...
+        def setdefault(self, key: Any, default: Any = None, /) -> NoReturn: ...
+        def update(self, /, *other: Any, **named: Any) -> NoReturn: ...

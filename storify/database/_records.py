@@ -83,7 +83,7 @@ class Records(RootMapping[V, K], Generic[V, K]):
         Raises:
             DuplicateKeyError: Two records have one value, and it is to be unique.
             ModelLoadError: In a typed database, a record does not fit its class.
-            TypeError: A value cannot be hashed.
+            TypeError: A value cannot be hashed, or the root is a list.
         """
         return Index(self, key, unique=unique)
 

@@ -112,10 +112,18 @@ class _Probe:
 def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
     """Give the key in a dict that equals *key*, of which it has one."""
     probe = _Probe(key)
-    if probe in keys:
-        return probe.found
-    # A stored key whose __eq__ knows no probe.
-    return next(each for each in list(storage.__iter__(keys)) if each == key)
+    try:
+        if probe in keys:
+            return probe.found
+    except Exception:  # noqa: BLE001 - of an __eq__ that takes its like alone
+        probe.found = MISSING
+    # A stored key whose __eq__ knows no probe; those of other hashes it never sees.
+    same = hash(key)
+    return next(
+        each
+        for each in list(storage.__iter__(keys))
+        if each is key or (hash(each) == same and each == key)
+    )
 
 
 class Base:
