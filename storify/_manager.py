@@ -8,9 +8,10 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, SupportsIndex, overload
 
 from typing_extensions import TypeVar
 
@@ -713,12 +714,14 @@ class Storify:
         self._for_each(
             [db for db in self.databases if force or self._due_in_s(db) <= 0],
             Database.flush,
+            "flush",
         )
 
     def _for_each(
         self,
         databases: list[Database[Any, Any]],
         action: Callable[[Database[Any, Any]], None],
+        doing: str,
     ) -> None:
         """Do *action* with all, then raise the first error; log the others."""
         errors: list[Exception] = []
@@ -727,7 +730,7 @@ class Storify:
                 action(db)
             except Exception as error:  # noqa: BLE001 - the others are tried first
                 if errors:
-                    self.log.traceback(f"{action.__name__} of {db!r} failed")
+                    self.log.traceback(f"{doing} of {db!r} failed")
                 errors.append(error)
         if errors:
             raise errors[0]
@@ -759,15 +762,20 @@ class Storify:
             return _NEVER_S
         return db._flushed_at_s + self.save_interval - self._clock()
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         """Close all open databases; each can be got anew.
+
+        Args:
+            discard: Drop unsaved changes instead of flushing them.
 
         Raises:
             The errors of `Database.flush`: all were tried, the first error is
             raised, and the databases concerned stay open and dirty.
         """
         try:
-            self._for_each(list(self.databases), Database.close)
+            self._for_each(
+                list(self.databases), lambda db: db.close(discard=discard), "close"
+            )
         finally:
             self.databases[:] = [db for db in self.databases if not db.defunct]
 
@@ -775,9 +783,9 @@ class Storify:
         """Flush all open databases now, without stopping the loop; see `flush`."""
         await run_async(self.flush)
 
-    async def aclose(self) -> None:
+    async def aclose(self, *, discard: bool = False) -> None:
         """Close all open databases without stopping the loop; see `close`."""
-        await run_async(self.close)
+        await run_async(partial(self.close, discard=discard))
 
     async def __aenter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""
@@ -804,6 +812,14 @@ class Storify:
     ) -> None:
         """Close all databases: what was set before an exception is saved too."""
         self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        msg = (
+            f"cannot pickle or copy {self!r}: it is open files; pass its folder, "
+            f"{self.root!r}, and open it there"
+        )
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         """Tell the folder and how many databases are open."""

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import PurePath
 from types import TracebackType
@@ -24,6 +24,7 @@ from typing import (
     Literal,
     NoReturn,
     Self,
+    SupportsIndex,
     cast,
     overload,
 )
@@ -33,7 +34,7 @@ from typing_extensions import TypeVar
 from storify.codec import CustomType
 from storify.database._data import Data
 from storify.database._entries import whole
-from storify.database._history import state_at
+from storify.database._history import state_of
 from storify.database._records import Records
 from storify.database._saving import Saving
 from storify.database._schema import Schema
@@ -359,6 +360,14 @@ class Database(Records[V, K], Generic[V, K]):
         """Hash by identity."""
         return id(self)
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        msg = (
+            f"cannot pickle or copy database {self.name!r}: it is an open file; "
+            f"pass its content, as db.copy(), or its path, {self.path!r}"
+        )
+        raise TypeError(msg)
+
     def __repr__(self) -> str:
         """Tell name, size and place, never values."""
         if self.defunct:
@@ -532,29 +541,32 @@ class Database(Records[V, K], Generic[V, K]):
             self._session.reload(keep)
             self._take_form()
 
-    def at(self, time: datetime) -> Self:
-        """Open the state that was committed last at or before *time*, to read.
+    def at(self, which: datetime | str | int) -> Self:
+        """Open an older state, to read: the last one at a time, or a backup by its id.
 
         It is a database of its own, in memory and read-only, with the classes of
         this one. What is not flushed here is in none. How far back it goes is
         `Backups.keep`'s to say.
 
         Args:
-            time: With a time zone, as ``datetime.now(UTC)``.
+            which: A time with its zone, as ``datetime.now(UTC)``: what was committed
+                last at or before it. Or an id, as `Backups.list` gives it.
 
         Raises:
-            FileNotFoundError: No state that old is kept.
+            FileNotFoundError: No state that old is kept, no such backup.
             MisdatedError: It is not known which state that is: the clock was wrong
                 about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
-            ValueError: *time* has no time zone.
+            ValueError: The time has no time zone.
         """
         self._root()
-        payload = state_at(self._session, time)
-        location = f"{self.path}@{time.isoformat()}"
-        codec = self._schema.codec
+        payload = state_of(self._session, which)
+        time = which if isinstance(which, datetime) else None
         engine = MemoryEngine.holding(
-            payload, root_format=codec, location=location, time=time
+            payload,
+            root_format=self._schema.codec,
+            location=f"{self.path}@{which if time is None else time.isoformat()}",
+            time=time or datetime.now(UTC),
         )
         use = replace(self._use, readonly=True)
         return self._over(

@@ -73,7 +73,8 @@ users.reload(keep="ours")  # type: ignore[arg-type]  # pyright: ignore[reportArg
 now = datetime.now(UTC)
 assert_type(users.at(now), Database[User, str])
 assert_type(users.at(now)["u1"], User)
-users.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(users.at(users.backups.list[0])["u1"], User)
+users.at(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_type(users.backups.diff(now), Diff)
 assert_type(users.backups.diff("7").changed, set[Any])
 assert_type(users.backups.restore(now, keys=["u1"]), set[Any])
