@@ -151,7 +151,7 @@ class Query(Generic[V_co, K]):
     def _no_type(self, model: Any) -> TypeError:
         return TypeError(
             f"cannot query database {self._source.name!r} for what is of {model!r}: "
-            f"it is neither a class, nor a tuple of classes, nor a function"
+            f"it is neither a class nor a function, nor a tuple of classes"
         )
 
     def sorted(
