@@ -246,7 +246,7 @@ def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     elif journal.harm is Harm.HEALED:
         held.keep_damaged_journal(journal.raw)
         raw = rewritten(now.digest, journal.frames)
-        _disk.replace_bytes(place.journal, raw, place.prefix)
+        _disk.replace_bytes(place.journal, raw, place.prefix, like=now.found)
         with held.or_warn("mirror the journal of"):
             _disk.write_spare(place.mirror, raw)
     else:
