@@ -7,7 +7,7 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
@@ -25,7 +25,7 @@ from storify.database._salvage import salvage, set_aside
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._shutdown import is_open
-from storify.database._signals import save_on_signals
+from storify.database._signals import heed_signals
 from storify.database._use import Use
 from storify.engine import Catalog, Keep, Sync
 from storify.engine.protocol import SYNC_INTERVAL_S
@@ -113,7 +113,8 @@ class Storify:
             it, when the program calls that, as in a loop between two steps; and so do
             `flush`, `close` and the end of the program.
         handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
-            unless it has a handler for them. It is ended as it would have been.
+            unless it has a handler for them. It is ended as it would have been. All
+            databases are saved if one object of the program asks for it.
 
     Attributes:
         root: The folder, as it was given.
@@ -171,8 +172,7 @@ class Storify:
         self._damage = _Damage()
         self._background = background
         self._handle_signals = handle_signals
-        if handle_signals:
-            save_on_signals()
+        heed_signals(wanted=handle_signals)
         if background:
             autosaver.watch(self)
 
@@ -407,7 +407,7 @@ class Storify:
             db.close(discard=True)
             return first._reuse(use)
         self._damage.is_over(name)
-        self.databases[:] = [each for each in self.databases if not each.defunct]
+        self._forget_closed()
         self.databases.append(db)
         return db
 
@@ -702,7 +702,8 @@ class Storify:
     def tick(self, force: bool = False) -> None:
         """Flush the open databases whose last flush is `save_interval` ago.
 
-        The background does as much at any moment, unless ``background=False``.
+        With ``sync="interval"`` also sync what is due. The background does as much at
+        any moment, unless ``background=False``.
 
         Args:
             force: Flush all of them now.
@@ -711,11 +712,14 @@ class Storify:
             The errors of `Database.flush`: all databases were tried, the first
             error is raised, further ones are logged.
         """
-        self._for_each(
-            [db for db in self.databases if force or self._due_in_s(db) <= 0],
-            Database.flush,
-            "flush",
-        )
+
+        def flush(db: Database[Any, Any]) -> None:
+            if force or self._due_in_s(db) <= 0:
+                db.flush()
+            if not db.defunct:
+                db._session.syncing.sync_what_is_due()
+
+        self._for_each(list(self.databases), flush, "flush")
 
     def _for_each(
         self,
@@ -777,15 +781,25 @@ class Storify:
                 list(self.databases), lambda db: db.close(discard=discard), "close"
             )
         finally:
-            self.databases[:] = [db for db in self.databases if not db.defunct]
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        """Let go of closed databases, one by one: others may be opened meanwhile."""
+        for db in list(self.databases):
+            if db.defunct:
+                with suppress(ValueError):  # another thread was faster
+                    self.databases.remove(db)
 
     async def aflush(self) -> None:
         """Flush all open databases now, without stopping the loop; see `flush`."""
         await run_async(self.flush)
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Close all open databases without stopping the loop; see `close`."""
-        await run_async(partial(self.close, discard=discard))
+        """Close all open databases without stopping the loop; see `close`.
+
+        A task that is cancelled closes them all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     async def __aenter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""

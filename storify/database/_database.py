@@ -40,6 +40,7 @@ from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._session import Session
 from storify.database._shutdown import finalize
+from storify.database._signals import heed_signals
 from storify.database._transaction import AsyncTransaction, Transaction
 from storify.database._use import Use
 from storify.database.backups import Backups
@@ -114,6 +115,7 @@ class Database(Records[V, K], Generic[V, K]):
         sync: ``"interval"``: a flush does not wait for the disk. What it saved is
             synced by the first flush after a second, by `sync` and by `close`.
         journal: Save a change of a large file beside it; see `Storify`.
+        handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
 
     Raises:
         DatabaseLoadError: Neither the file nor a backup could be read.
@@ -148,6 +150,7 @@ class Database(Records[V, K], Generic[V, K]):
         keep: Keep | int | None = None,
         sync: Sync = "commit",
         journal: bool = True,
+        handle_signals: bool = True,
     ) -> None:
         logger = adapt(log)
         schema = Schema(models, types, logger)
@@ -171,6 +174,7 @@ class Database(Records[V, K], Generic[V, K]):
             Use.of(model, key, readonly=readonly, strict=strict),
             saving,
         )
+        heed_signals(wanted=handle_signals)
 
     def _open(
         self,
@@ -331,7 +335,11 @@ class Database(Records[V, K], Generic[V, K]):
             what = "destroyed" if self.destroyed else "closed"
             msg = f"database {self.name!r} is {what}; get it anew to use it"
             raise DatabaseClosedError(msg)
-        return self._session.data
+        session = self._session
+        if session.is_cut_off() and not session.lock.is_mine():
+            with session.lock:
+                session.finish_cut_off()
+        return session.data
 
     def _writable(self) -> dict[Any, Any] | list[Any]:
         root = self._root()
@@ -510,8 +518,11 @@ class Database(Records[V, K], Generic[V, K]):
         await run_async(partial(self.reload, keep))
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Flush and close without stopping the loop; see `close`."""
-        await run_async(partial(self.close, discard=discard))
+        """Flush and close without stopping the loop; see `close`.
+
+        A task that is cancelled closes all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
         """Bring in what other writers committed; my unsaved changes stay unsaved.

@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from storify.codec import Codec, without_collector
 from storify.database._data import Data, Flush
 from storify.database._dict_merge import DictMerge, arrange
 from storify.database._dict_pending import CleanDict, compare
+from storify.database._parts import Parts, changed, parts_of_all
 from storify.database._pending import Pending, Refused, Side, Take, encode_quietly
 from storify.database._spelling import Spelling
 from storify.database._undo import Undo
@@ -20,6 +21,18 @@ __all__ = ["DictRoot"]
 _FEW = 4096
 #: and so is one of which this part moved.
 _PART = 16
+
+
+class _Mark(NamedTuple):
+    """What a dict was at one moment.
+
+    Attributes:
+        flush: What of it may have differed from what is durable.
+        held: The parts of those values that somebody held.
+    """
+
+    flush: Flush
+    held: dict[Any, Parts]
 
 
 class DictRoot:
@@ -190,13 +203,16 @@ class DictRoot:
         pending.drop()
         return self.entries(changes)
 
-    def mark(self) -> Flush:
-        """Give what `touched_since` compares with."""
-        return self.live.mark()
+    def mark(self) -> _Mark:
+        """Give what `changed_since` compares with."""
+        flush = self.live.mark()
+        held = {key: flush.touched[key] for key in flush.held}
+        return _Mark(flush, parts_of_all(held))
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """Give the keys that were read, set or deleted since."""
-        return self.live.touched_since(cast("Flush", mark))
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give the keys that were read, set or deleted since, or changed in place."""
+        flush, held = cast("_Mark", mark)
+        return {*self.live.touched_since(flush), *changed(flush.touched, held)}
 
     def begin(self) -> None:
         """Make a savepoint."""

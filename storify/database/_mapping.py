@@ -88,7 +88,8 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
                 class; ``db.data[key]`` is the record as it was read.
         """
         # One call for a live value: this is the way of every read.
-        root: Any = self._root() if self.defunct else self._session.data
+        session = self._session
+        root: Any = self._root() if session.blocks or self.defunct else session.data
         try:
             value = _read(root, key)
             if type(value) is Stored:

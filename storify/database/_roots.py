@@ -93,11 +93,11 @@ class Root(Protocol):
         ...
 
     def mark(self) -> object:
-        """Give what `touched_since` compares with; it runs no code of the user's."""
+        """Give what `changed_since` compares with; it runs no code of the user's."""
         ...
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """Give the keys that were read, set or deleted since."""
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give the keys whose values may have been changed, set or deleted since."""
         ...
 
     def begin(self) -> None:

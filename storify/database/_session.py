@@ -45,7 +45,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 from storify.logger import LoggerLike, report
-from storify.threads import is_given_up
+from storify.threads import Job, is_given_up
 
 __all__ = ["Session"]
 
@@ -110,7 +110,8 @@ class Session(Transactional):
         self.is_inherited = False
         self.forks = 0
         self.was_told_of_fork = False
-        self._mark: object = None
+        #: The root at the moment of the fork, and what it was then.
+        self._forked: tuple[Root, object] = (self.root, None)
         self.version: Version | None = None
         _shutdown.finish_orphans(engine)
         self.load()
@@ -428,17 +429,24 @@ class Session(Transactional):
         self._job = None
         self.forks += 1
         if self.in_transaction and not self.lock.is_mine():
-            self.roll_back_to(0)
-        self._mark = None if self.is_inherited else self.root.mark()
+            # By the one thread that there is; a signal waits until it is done.
+            undo = Job(partial(self.roll_back_to, 0))
+            undo.run()
+            undo.result()
+        self._forked = self.root, self.root.mark()
         self.is_inherited = True
 
     def is_changed_by_child(self) -> bool:
         """Whether a forked child changed what it inherited, and did not save it."""
-        touched = self.root.touched_since(self._mark)
+        root, mark = self._forked
+        changed = root.changed_since(mark) if root is self.root else None
+        if changed is not None and not changed:
+            return False
         try:
-            return not touched.isdisjoint(self.dirty())
+            dirty = self.dirty()
         except RuntimeError:
-            return bool(touched)
+            return True
+        return bool(dirty if changed is None else dirty & changed)
 
     def words_about_fork(self) -> str:
         """What is said of such changes, once."""
