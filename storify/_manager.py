@@ -86,7 +86,8 @@ class Storify:
     Args:
         root: The folder, made if it is missing; or ``"memory://"`` for
             databases that live and die with this object.
-        save_interval: Seconds between automatic saves; None or 0 for none.
+        save_interval: Seconds between automatic saves, in the background or by `tick`.
+            0: each `tick` saves, the background never. None: neither does.
             What is unsaved at the end of the program is saved then.
         log: A logger with the guide's methods (``debug``, ``info``,
             ``warning``, ``error``, ``traceback``) or a ``logging.Logger``.
@@ -756,13 +757,15 @@ class Storify:
         for db in list(self.databases):
             if db.defunct or db.readonly:
                 continue
-            if self._due_in_s(db) <= 0:
-                db._autosave()
-            delays_s += self._due_in_s(db), db._autosync()
+            if self.save_interval:  # 0: `tick` alone saves, each time
+                if self._due_in_s(db) <= 0:
+                    db._autosave()
+                delays_s.append(self._due_in_s(db))
+            delays_s.append(db._autosync())
         return min(delays_s, default=self.save_interval or _NEVER_S)
 
     def _due_in_s(self, db: Database[Any, Any]) -> float:
-        if not self.save_interval:
+        if self.save_interval is None:
             return _NEVER_S
         return db._flushed_at_s + self.save_interval - self._clock()
 
