@@ -6,7 +6,7 @@ from typing import Any, cast
 from storify.codec import Codec
 from storify.database._entries import LIST, contents
 from storify.database._parts import Parts, changed, parts_of_all
-from storify.database._pending import Pending, Side, Take, encode_quietly
+from storify.database._pending import Pending, Refused, Side, Take, encode_quietly
 from storify.database._refresh import refresh
 from storify.database._same_value import same_value
 from storify.database._slots import MISSING
@@ -57,6 +57,26 @@ class ListRoot:
         # First of all: what a handler begins meanwhile makes this an old one.
         self._mark = mark = object()
         return _PendingList(self, mark, self._encode())
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give the items that can be saved, and those that cannot be stored."""
+        try:
+            return self.begin_flush(), {}
+        except (UnstorableError, RuntimeError):
+            items, refused = self._sift()
+            return _PendingList(self, object(), self._codec.encode(items)), refused
+
+    def _sift(self) -> tuple[list[Any], Refused]:
+        refused: Refused = {}
+        items: list[Any] = []
+        for at, item in enumerate(list(self.live)):
+            try:
+                self._codec.encode(item, f"$[{at}]")
+            except (UnstorableError, RuntimeError) as error:
+                refused[at] = error
+            else:
+                items.append(item)
+        return items, refused
 
     def is_newest(self, mark: object) -> bool:
         """Whether what has this mark was begun last."""
@@ -139,16 +159,9 @@ class ListRoot:
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Encode the items that can be."""
-
-        def can_be_stored(item: Any) -> bool:
-            try:
-                self._codec.encode_items({None: item})
-            except (UnstorableError, RuntimeError) as error:
-                report(error)
-                return False
-            return True
-
-        items = [each for each in list(self.live) if can_be_stored(each)]
+        items, refused = self._sift()
+        for error in refused.values():
+            report(error)
         return {LIST: self._codec.encode(items)}
 
     # -- transactions ----------------------------------------------------------

@@ -31,7 +31,7 @@ from storify.database import _shutdown
 from storify.database._entries import difference, entries_of
 from storify.database._guards import Guards
 from storify.database._merge import catch_up
-from storify.database._pending import Pending, Side
+from storify.database._pending import Pending, Refused, Side
 from storify.database._roots import Root, make_root, open_root
 from storify.database._saving import Saving
 from storify.database._syncing import Syncing
@@ -189,9 +189,12 @@ class Session(Transactional):
         """
         with self.lock:
             self.finish_cut_off()
-            pending = self.begin_flush("compare")
+            pending, refused = self.begin_look()
             pending.drop()
-            return {pending.keys[key] for key, _ in pending.changes}
+            changed = {pending.keys[key] for key, _ in pending.changes}
+            if refused and isinstance(self.data, list):
+                return {None}
+            return changed | refused.keys()
 
     # -- writing ---------------------------------------------------------------
 
@@ -255,6 +258,17 @@ class Session(Transactional):
         if self.root.moved_much(pending):
             self._shorten(pending)
         return pending
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give what is to be saved, and what cannot be stored; the lock is held.
+
+        Raises:
+            RuntimeError: Another thread kept changing the data.
+        """
+        pending, refused = self.root.begin_look()
+        if self.root.moved_much(pending):
+            self._shorten(pending)
+        return pending, refused
 
     def _shorten(self, pending: Pending) -> None:
         """Leave out the keys that were deleted and set again to no effect.
@@ -430,7 +444,7 @@ class Session(Transactional):
             return False
         try:
             dirty = self.dirty()
-        except (UnstorableError, RuntimeError):
+        except RuntimeError:
             return True
         return bool(dirty if changed is None else dirty & changed)
 

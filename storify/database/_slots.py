@@ -33,7 +33,7 @@ from types import CellType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from storify.codec import Codec, without_collector
-from storify.codec._frames import read_map_header
+from storify.codec._frames import read_header
 from storify.database._settling import held_elsewhere
 from storify.database._watching import Watchers
 from storify.exceptions import DatabaseLoadError
@@ -112,10 +112,18 @@ class _Probe:
 def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
     """Give the key in a dict that equals *key*, of which it has one."""
     probe = _Probe(key)
-    if probe in keys:
-        return probe.found
-    # A stored key whose __eq__ knows no probe.
-    return next(each for each in list(storage.__iter__(keys)) if each == key)
+    try:
+        if probe in keys:
+            return probe.found
+    except Exception:  # noqa: BLE001 - of an __eq__ that takes its like alone
+        probe.found = MISSING
+    # A stored key whose __eq__ knows no probe; those of other hashes it never sees.
+    same = hash(key)
+    return next(
+        each
+        for each in list(storage.__iter__(keys))
+        if each is key or (hash(each) == same and each == key)
+    )
 
 
 class Base:
@@ -347,7 +355,7 @@ class Slots(dict[Any, Any]):
             number: The value's.
         """
         payload = self._payload
-        start = self._ends[number - 1] if number else read_map_header(payload)[0]
+        start = self._ends[number - 1] if number else read_header(payload)[0]
         return payload[start : self._starts[number]]
 
     def _base_of(self, key: Any, slot: Any) -> Base:

@@ -13,6 +13,7 @@ MisfitKind = Literal[
     "dangling ref",
     "unreadable",
     "unloadable",
+    "unstorable",
 ]
 """What is wrong with a value.
 
@@ -24,6 +25,7 @@ MisfitKind = Literal[
 * ``"dangling ref"``: a reference to a record that is not there.
 * ``"unreadable"``: bytes that stand for nothing here.
 * ``"unloadable"``: code of the class, or a migration, failed.
+* ``"unstorable"``: a value in memory that a flush refuses.
 """
 
 
