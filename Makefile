@@ -1,31 +1,44 @@
 # Two commands need nothing but Python 3.11+, pip and make:
 #   make demo   the main job on real data, and what it left on disk
-#   make test   everything that must hold, the fault suites as a sample
+#   make test   everything that must hold, the fault suites as a sample: 6 minutes
+#               on two cores; with DEPTH=ci three times as much, with coverage
 #   make soak   the fault suites whole, and the laws with many more examples
 #   make bench  against peers and the limit, into docs/benchmarks.md
 #   make docs   the documentation as a site, in site/; part of make test
-# A test server says EXAMPLES=ci: the same in each run. Elsewhere others are drawn.
+# How much is tried: quick, or three times as much and with coverage, as a test
+# server does (ci), or everything (soak). A server has the same examples in each run,
+# others are drawn elsewhere.
+DEPTH ?= quick
+COVERAGE_OF_ci := --cov --cov-report=term-missing:skip-covered
 PYTHON ?= python3
-EXAMPLES ?= default
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint docs bench soak clean
+.PHONY: demo test lint style mypy pyright verify docs bench soak clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
 
-# The summary of pytest comes last, with the coverage above it. By file: the examples
-# of a page are one program.
-test: lint docs
-	$(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=$(EXAMPLES) --cov --cov-report=term-missing:skip-covered
+# What only reads the code runs two at a time. The summary of pytest comes last, with
+# the coverage above it. Each test goes to the worker that is free.
+test: $(READY)
+	$(MAKE) -j2 lint docs
+	STORIFY_DEPTH=$(DEPTH) $(BIN)/pytest -n auto $(COVERAGE_OF_$(DEPTH))
 
-lint: $(READY)
+lint: mypy pyright verify style
+
+style: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/lint-imports --no-cache
+
+mypy: $(READY)
 	$(BIN)/mypy
+
+pyright: $(READY)
 	$(BIN)/pyright
+
+verify: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" pyright --verifytypes storify --ignoreexternal
 
 # Any warning is an error. The variable silences an advertisement of the theme.
@@ -38,7 +51,7 @@ bench: $(READY)
 
 soak: $(READY)
 	$(BIN)/pip install --quiet --group faults
-	STORIFY_SOAK=1 STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --dist loadfile --hypothesis-profile=soak --storify-crash=all
+	STORIFY_DEPTH=soak STORIFY_FUZZ_S=60 $(BIN)/pytest -n auto --storify-crash=all
 
 # pip reads dependency groups since 25.1, so it comes first.
 $(READY): pyproject.toml

@@ -1,17 +1,20 @@
 """Run the examples in the Markdown files and in the docstrings of the package.
 
 Each file is one program: its examples share their names and run in order, in an
-empty folder.
+empty folder, and by one worker.
 """
 
 import os
 import tempfile
 from typing import Any
 
+import pytest
 from sybil import Sybil
 from sybil.document import PythonDocStringDocument
 from sybil.parsers.doctest import DocTestParser
 from sybil.parsers.markdown import PythonCodeBlockParser
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 
 def enter_folder(namespace: dict[str, Any]) -> None:
@@ -43,3 +46,21 @@ _docstrings = Sybil(
     document_types={".py": PythonDocStringDocument},
 )
 pytest_collect_file = (_markdown + _docstrings).pytest()
+
+
+#: What they need is made once for the file, and takes long.
+TOGETHER = {"tests/testing/test_docs.py", "tests/testing/test_downstream.py"}
+
+
+class Scheduler(LoadScopeScheduling):
+    """Tests one by one to the worker that is free, and a program as a whole to one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", maxsplit=1)[0]
+        is_test = file.startswith("tests/") and file not in TOGETHER
+        return nodeid if is_test else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduler:
+    """Schedule with ours, whatever ``--dist`` says."""
+    return Scheduler(config, log)

@@ -18,8 +18,9 @@ it closes itself, with ``db.close(discard=True)``.
 Inside of ``@given`` these fixtures would be one for all examples: use
 `storify.testing.temp_db` there.
 
-``--storify-crash=all`` (or a number) tells how many crash points `crash_points` tries
-in the tests that are marked ``@pytest.mark.storify_crash``, whatever their ``most=``.
+``--storify-crash=all`` (or a number) tells how many points `crash_points` and
+`interrupt_points` try in the tests that are marked ``@pytest.mark.storify_crash``,
+whatever their ``most=``.
 
 It runs at every start of pytest, so it imports nothing of storify: coverage is told
 of each line, and who uses no fixture pays nothing.
@@ -93,7 +94,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--storify-crash",
         metavar="N|all",
         type=_depth,
-        help="try N crash points, or all, in each test that is marked storify_crash",
+        help="try N crash or interrupt points, or all, in each test that is marked "
+        "storify_crash",
     )
 
 

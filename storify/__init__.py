@@ -19,7 +19,15 @@ The public names are those of ``__all__`` and of the modules `storify.model`,
 
 from storify._manager import Storify
 from storify.codec import CustomType
-from storify.database import Backups, Database, Diff, Index, Query, Salvage
+from storify.database import (
+    Backups,
+    Database,
+    Diff,
+    Index,
+    ListDatabase,
+    Query,
+    Salvage,
+)
 from storify.engine import Keep, Problem
 from storify.exceptions import (
     CheckError,
@@ -75,6 +83,7 @@ __all__ = [
     "DuplicateKeynameError",
     "Index",
     "Keep",
+    "ListDatabase",
     "Logger",
     "MigrationError",
     "MisdatedError",

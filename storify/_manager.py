@@ -7,24 +7,25 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 import os
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
-from typing import Any, Self, overload
+from typing import Any, NoReturn, Self, SupportsIndex, overload
 
 from typing_extensions import TypeVar
 
 from storify._autosave import autosaver
 from storify._opened import Opened
 from storify.codec import CustomType
-from storify.database import Database, Salvage
+from storify.database import Database, ListDatabase, Salvage
 from storify.database._check import Progress, check
 from storify.database._home import StorifyHome
-from storify.database._salvage import salvage
+from storify.database._salvage import salvage, set_aside
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._shutdown import is_open
-from storify.database._signals import save_on_signals
+from storify.database._signals import heed_signals
 from storify.database._use import Use
 from storify.engine import Catalog, Keep, Sync
 from storify.engine.protocol import SYNC_INTERVAL_S
@@ -50,6 +51,31 @@ T = TypeVar("T")
 _NEVER_S = 3600.0
 
 
+class _Damage:
+    """Which databases could not be loaded, and what was asked for then.
+
+    Who asks for a database as it is, is refused and then gives a root says that it is
+    to start afresh. Who gives a root each time, as for a list, says nothing by it.
+    """
+
+    def __init__(self) -> None:
+        self._asked_without_root: set[str] = set()
+        self._asked_with_root: set[str] = set()
+
+    def met(self, name: str, *, with_root: bool) -> None:
+        """Note that a call was refused."""
+        (self._asked_with_root if with_root else self._asked_without_root).add(name)
+
+    def is_answered_by_root(self, name: str) -> bool:
+        """Whether a root that is given now is an answer to a refusal."""
+        return name in self._asked_without_root and name not in self._asked_with_root
+
+    def is_over(self, name: str) -> None:
+        """Note that it was loaded or put away."""
+        self._asked_with_root.discard(name)
+        self._asked_without_root.discard(name)
+
+
 class Storify:
     """A folder of databases.
 
@@ -60,7 +86,8 @@ class Storify:
     Args:
         root: The folder, made if it is missing; or ``"memory://"`` for
             databases that live and die with this object.
-        save_interval: Seconds between automatic saves; None or 0 for none.
+        save_interval: Seconds between automatic saves, in the background or by `tick`.
+            0: each `tick` saves, the background never. None: neither does.
             What is unsaved at the end of the program is saved then.
         log: A logger with the guide's methods (``debug``, ``info``,
             ``warning``, ``error``, ``traceback``) or a ``logging.Logger``.
@@ -87,7 +114,8 @@ class Storify:
             it, when the program calls that, as in a loop between two steps; and so do
             `flush`, `close` and the end of the program.
         handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
-            unless it has a handler for them. It is ended as it would have been.
+            unless it has a handler for them. It is ended as it would have been. All
+            databases are saved if one object of the program asks for it.
 
     Attributes:
         root: The folder, as it was given.
@@ -142,12 +170,10 @@ class Storify:
             root, self._schema.codec, self.log
         )
         self._catalog.create()
-        #: Names whose loading failed here: only these may be started afresh.
-        self._damaged: set[str] = set()
+        self._damage = _Damage()
         self._background = background
         self._handle_signals = handle_signals
-        if handle_signals:
-            save_on_signals()
+        heed_signals(wanted=handle_signals)
         if background:
             autosaver.watch(self)
 
@@ -157,7 +183,62 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: list[Any],
+        *,
+        model: None = ...,
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[Any]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: type[A],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B], type[C]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B | C]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: list[Any],
+        *,
+        model: tuple[type[A], type[B], type[C], type[D]],
+        key: None = ...,
+        readonly: bool = ...,
+        strict: bool | None = ...,
+    ) -> ListDatabase[A | B | C | D]: ...
+    @overload
+    def get_db(
+        self,
+        name: str,
+        root: dict[Any, Any] | None = ...,
         *,
         model: None = ...,
         key: None = ...,
@@ -190,7 +271,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: type[A],
         key: None = ...,
@@ -201,7 +282,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B]],
         key: None = ...,
@@ -212,7 +293,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C]],
         key: None = ...,
@@ -223,7 +304,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
         key: None = ...,
@@ -279,9 +360,10 @@ class Storify:
             name: A portable file name without its ending: no separators,
                 control characters or device names, at most 200 bytes.
             root: The content of a database that does not exist yet, copied;
-                an empty dict unless given. After this `Storify` has raised
-                `DatabaseLoadError` for *name*, giving a root starts the
-                database afresh, and the damaged file is kept as ``.corrupt``.
+                an empty dict unless given. It hides no damage: `set_aside` lets a
+                damaged database start afresh. So does the first call with a root
+                after one without has raised `DatabaseLoadError`, unless one with a
+                root has, too; the damaged file is kept as ``.corrupt``.
             model: The type of the values, or a tuple of two to four types: type
                 checkers see ``Database[User]``, the classes are registered, and a
                 record that does not fit its class raises `ModelLoadError` when
@@ -309,7 +391,7 @@ class Storify:
         if loaded is not None:
             return loaded._reuse(use)
         self._schema.registry.register(*self.models)
-        if root is not None and name in self._damaged:
+        if root is not None and self._damage.is_answered_by_root(name):
             where = engine.set_aside()
             self.log.warning(
                 f"database {name!r} starts afresh; it was moved to {where}"
@@ -319,14 +401,14 @@ class Storify:
                 name, engine, self._schema, self.models, root, use, self._saving
             )
         except DatabaseLoadError:
-            self._damaged.add(name)
+            self._damage.met(name, with_root=root is not None)
             raise
         first = self._opened.put(name, db)
         if first is not db:  # another thread was faster, or the handler of a signal
             db.close(discard=True)
             return first._reuse(use)
-        self._damaged.discard(name)
-        self.databases[:] = [each for each in self.databases if not each.defunct]
+        self._damage.is_over(name)
+        self._forget_closed()
         self.databases.append(db)
         return db
 
@@ -448,8 +530,29 @@ class Storify:
         self._refuse_open(name, "salvage")
         engine = self._catalog.engine(name)
         saved = salvage(name, engine, self._schema.codec, self.log)
-        self._damaged.discard(name)
+        self._damage.is_over(name)
         return saved
+
+    def set_aside(self, name: str) -> str:
+        """Put a damaged database away, so that `get_db` makes it anew.
+
+        For one that raises `DatabaseLoadError` and of which nothing is wanted: see
+        `salvage` first. The damaged file is kept among the backups.
+
+        Returns:
+            Where it is now.
+
+        Raises:
+            DatabaseOpenError: It is open in this process.
+            FileNotFoundError: There is no such database.
+            ValueError: It can be opened: `remove_db` removes it.
+            DatabaseNameError: The name is not allowed.
+        """
+        self._refuse_open(name, "set aside")
+        engine = self._catalog.engine(name)
+        kept = set_aside(name, engine, self._schema.codec, self.log)
+        self._damage.is_over(name)
+        return kept
 
     # -- checking --------------------------------------------------------------
 
@@ -475,7 +578,6 @@ class Storify:
         Raises:
             FileNotFoundError: There is no database of a name in *types*.
             ModelError: A type in *types* cannot be stored.
-            UnstorableError: An unsaved value could not be saved.
         """
         names = list(self)
         for name in types:
@@ -601,7 +703,8 @@ class Storify:
     def tick(self, force: bool = False) -> None:
         """Flush the open databases whose last flush is `save_interval` ago.
 
-        The background does as much at any moment, unless ``background=False``.
+        With ``sync="interval"`` also sync what is due. The background does as much at
+        any moment, unless ``background=False``.
 
         Args:
             force: Flush all of them now.
@@ -610,15 +713,20 @@ class Storify:
             The errors of `Database.flush`: all databases were tried, the first
             error is raised, further ones are logged.
         """
-        self._for_each(
-            [db for db in self.databases if force or self._due_in_s(db) <= 0],
-            Database.flush,
-        )
+
+        def flush(db: Database[Any, Any]) -> None:
+            if force or self._due_in_s(db) <= 0:
+                db.flush()
+            if not db.defunct:
+                db._session.syncing.sync_what_is_due()
+
+        self._for_each(list(self.databases), flush, "flush")
 
     def _for_each(
         self,
         databases: list[Database[Any, Any]],
         action: Callable[[Database[Any, Any]], None],
+        doing: str,
     ) -> None:
         """Do *action* with all, then raise the first error; log the others."""
         errors: list[Exception] = []
@@ -627,7 +735,7 @@ class Storify:
                 action(db)
             except Exception as error:  # noqa: BLE001 - the others are tried first
                 if errors:
-                    self.log.traceback(f"{action.__name__} of {db!r} failed")
+                    self.log.traceback(f"{doing} of {db!r} failed")
                 errors.append(error)
         if errors:
             raise errors[0]
@@ -649,35 +757,52 @@ class Storify:
         for db in list(self.databases):
             if db.defunct or db.readonly:
                 continue
-            if self._due_in_s(db) <= 0:
-                db._autosave()
-            delays_s += self._due_in_s(db), db._autosync()
+            if self.save_interval:  # 0: `tick` alone saves, each time
+                if self._due_in_s(db) <= 0:
+                    db._autosave()
+                delays_s.append(self._due_in_s(db))
+            delays_s.append(db._autosync())
         return min(delays_s, default=self.save_interval or _NEVER_S)
 
     def _due_in_s(self, db: Database[Any, Any]) -> float:
-        if not self.save_interval:
+        if self.save_interval is None:
             return _NEVER_S
         return db._flushed_at_s + self.save_interval - self._clock()
 
-    def close(self) -> None:
+    def close(self, *, discard: bool = False) -> None:
         """Close all open databases; each can be got anew.
+
+        Args:
+            discard: Drop unsaved changes instead of flushing them.
 
         Raises:
             The errors of `Database.flush`: all were tried, the first error is
             raised, and the databases concerned stay open and dirty.
         """
         try:
-            self._for_each(list(self.databases), Database.close)
+            self._for_each(
+                list(self.databases), lambda db: db.close(discard=discard), "close"
+            )
         finally:
-            self.databases[:] = [db for db in self.databases if not db.defunct]
+            self._forget_closed()
+
+    def _forget_closed(self) -> None:
+        """Let go of closed databases, one by one: others may be opened meanwhile."""
+        for db in list(self.databases):
+            if db.defunct:
+                with suppress(ValueError):  # another thread was faster
+                    self.databases.remove(db)
 
     async def aflush(self) -> None:
         """Flush all open databases now, without stopping the loop; see `flush`."""
         await run_async(self.flush)
 
-    async def aclose(self) -> None:
-        """Close all open databases without stopping the loop; see `close`."""
-        await run_async(self.close)
+    async def aclose(self, *, discard: bool = False) -> None:
+        """Close all open databases without stopping the loop; see `close`.
+
+        A task that is cancelled closes them all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     async def __aenter__(self) -> Self:
         """Give the `Storify` itself; the end of the block closes it."""
@@ -704,6 +829,14 @@ class Storify:
     ) -> None:
         """Close all databases: what was set before an exception is saved too."""
         self.close()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        msg = (
+            f"cannot pickle or copy {self!r}: it is open files; pass its folder, "
+            f"{self.root!r}, and open it there"
+        )
+        raise TypeError(msg)
 
     def __repr__(self) -> str:
         """Tell the folder and how many databases are open."""

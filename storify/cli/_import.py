@@ -1,6 +1,7 @@
 """``storify import``: the data of other stores, copied into a folder of databases."""
 
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
@@ -9,13 +10,20 @@ import typer
 
 from storify.cli._databases import Models, open_folder
 from storify.cli._models import load_classes
-from storify.cli._terminal import Failure, counted, failures, progress
+from storify.cli._terminal import (
+    FOUND,
+    Failure,
+    complain,
+    counted,
+    failures,
+    progress,
+)
 from storify.importers import (
     import_shelve,
     import_sqlitedict,
-    import_storify,
     import_tinydb,
 )
+from storify.importers._folder import copy_folder, portable
 
 __all__ = ["importing"]
 
@@ -136,19 +144,46 @@ def storify_folder(
     source: Source,
     folder: Folder,
     *,
+    rename: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--rename",
+            metavar="OLD=NEW",
+            help="Another name for a database; OLD= leaves it out. May be repeated.",
+        ),
+    ] = None,
     models: Models = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Import the databases of another folder, also of storify 0.0.11.
 
+    Those whose names cannot be kept are named, and the exit code is 1.
+
     Example: storify import storify old-data data --models shop.models
     """
     with failures():
         classes = load_classes(models or ())
+        names = dict(map(_parted, rename or ()))
         with open_folder(folder, classes) as sf, progress(source.name) as tell:
-            counts = import_storify(source, sf, overwrite=overwrite, progress=tell)
+            counts, left = copy_folder(
+                source, sf, names=names, overwrite=overwrite, progress=tell
+            )
     for name, count in counts.items():
         _tell(name, count)
+    for name, reason in left.items():
+        option = shlex.quote(f"{name}={portable(name)}")
+        complain(f"not imported: {reason}; or add --rename {option}")
+    if left:
+        raise typer.Exit(FOUND)
+
+
+def _parted(rename: str) -> tuple[str, str | None]:
+    """Part OLD=NEW; the new name is the part behind the last ``=``."""
+    old, sign, new = rename.rpartition("=")
+    if not sign or not old:
+        msg = f"cannot rename {rename!r}: write OLD=NEW"
+        raise Failure(msg)
+    return old, new or None
 
 
 def _tell(name: str, count: int) -> None:

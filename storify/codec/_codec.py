@@ -167,6 +167,29 @@ class Codec:
         """Give the entries of a damaged root, None for each damaged stretch."""
         return _salvage.salvage(payload)
 
+    @staticmethod
+    def salvage_items(payload: bytes) -> list[bytes | None] | None:
+        """Give the first items of a damaged list root, None for what is not whole.
+
+        None alone if it does not begin as a list.
+        """
+        return _salvage.salvage_items(payload)
+
+    @staticmethod
+    def claimed(payload: bytes) -> int | None:
+        """Give how many entries or items a damaged root says it has."""
+        return _salvage.claimed(payload)
+
+    @staticmethod
+    def items(payload: bytes) -> list[bytes]:
+        """Part a list root, which is whole, into its items."""
+        return _frames.items(payload)
+
+    @staticmethod
+    def join_items(items: Sequence[bytes]) -> bytes:
+        """Give the list root that `items` would part into *items*."""
+        return _frames.array_header(len(items)) + b"".join(items)
+
     def register(
         self, type_: type | CustomType[Any], *, may_replace: bool = False
     ) -> None:
@@ -516,7 +539,7 @@ class Codec:
 
     def _refuse_equal_keys(self, payload: bytes, count: int) -> None:
         """Refuse a map of whose keys only *count* made it into a dict."""
-        if count == _frames.read_map_header(payload)[1]:
+        if count == _frames.read_header(payload)[1]:
             return
         # One key twice is read as everywhere: the last one holds.
         spelled = {self.encode_key(self.decode(key)) for key in _frames.split(payload)}
@@ -609,7 +632,7 @@ class Codec:
             if not places:
                 return root
             parts = list(chain.from_iterable(_frames.split(payload).items()))
-            odd = _parts_at(places, parts, _frames.read_map_header(payload)[0])
+            odd = _parts_at(places, parts, _frames.read_header(payload)[0])
             # Not if two keys are the same bytes, or a key itself is odd.
             if len(parts) == 2 * len(root) and all(index % 2 for index in odd):
                 keys = list(root)
@@ -654,7 +677,7 @@ def _find_few_records(payload: bytes) -> list[int] | None:
     In data without models it is a few floats and texts that look like one; to
     call the hook for every map on their account doubles the time. None: many.
     """
-    most = _frames.read_map_header(payload)[1] // _PAIRS_PER_RECORD
+    most = _frames.read_header(payload)[1] // _PAIRS_PER_RECORD
     found = list(islice(find_wrappers(payload), most + 1))
     return None if len(found) > most else found
 
@@ -669,7 +692,7 @@ def _snapshot(names: Collection[str]) -> tuple[str, ...]:
 
 
 def _root_as_list(payload: bytes) -> bytes:
-    size, count = _frames.read_map_header(payload)
+    size, count = _frames.read_header(payload)
     return b"".join(
         (_frames.array_header(2 * count + 1), b"\xc0", memoryview(payload)[size:])
     )
@@ -721,7 +744,7 @@ def _parts_with_escapes(payload: bytes, *, is_root: bool) -> list[bytes]:
     if not is_root:
         return [payload]
     parts = list(chain.from_iterable(_frames.split(payload).items()))
-    size, count = _frames.read_map_header(payload)
+    size, count = _frames.read_header(payload)
     if len(parts) != 2 * count:  # a key stands there twice
         return [payload]
     places = [match.start() for match in re.finditer(_ESCAPED_MARKER, payload)]

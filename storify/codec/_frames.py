@@ -29,9 +29,10 @@ __all__ = [
     "is_array",
     "is_deep",
     "is_map",
+    "items",
     "join",
     "map_header",
-    "read_map_header",
+    "read_header",
     "spans",
     "split",
 ]
@@ -106,18 +107,18 @@ def is_array(payload: bytes) -> bool:
     return payload[:1] != b"" and payload[0] in _ARRAYS
 
 
-def read_map_header(payload: bytes) -> tuple[int, int]:
-    """Give the size of the map header that begins *payload*, and its count.
+def read_header(payload: bytes) -> tuple[int, int]:
+    """Give the size of the map or array header that begins *payload*, and its count.
 
     Raises:
         ValueError: It is cut short.
     """
     head = payload[0]
-    if head < 0x90:  # noqa: PLR2004 - a fixmap, in the MessagePack spec
+    if head < 0xA0:  # noqa: PLR2004 - a fixmap or fixarray, in the MessagePack spec
         return 1, head & 0x0F
-    size = 2 if head == 0xDE else 4  # noqa: PLR2004 - a map16
+    size = 2 if head in (0xDC, 0xDE) else 4
     if len(payload) <= size:
-        msg = "the map header is cut short"
+        msg = "the header is cut short"
         raise ValueError(msg)
     return 1 + size, int.from_bytes(payload[1 : 1 + size], "big")
 
@@ -226,6 +227,17 @@ def spans(payload: bytes) -> list[int]:
         msg = "there is more after the end of the data"
         raise DecodeError(msg)
     return bounds
+
+
+def items(payload: bytes) -> list[bytes]:
+    """Part a list root, which is whole, into its items."""
+    scanner = _scanner(payload)
+    count = scanner.read_array_header()
+    start = scanner.tell()
+    skips = starmap(scanner.skip, repeat((), count))
+    tells = starmap(scanner.tell, repeat((), count))
+    ends = [end for _, end in zip(skips, tells, strict=True)]
+    return [payload[at:end] for at, end in zip([start, *ends], ends, strict=False)]
 
 
 def index(payload: bytes, slot: Callable[[int], T]) -> Index[T] | None:

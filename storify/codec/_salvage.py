@@ -20,7 +20,7 @@ from msgpack.exceptions import OutOfData
 from . import _frames
 from ._errors import DecodeError
 
-__all__ = ["part", "salvage"]
+__all__ = ["claimed", "part", "salvage", "salvage_items"]
 
 _MOST_SEARCHED: Final = 1 << 20
 """How far a damaged stretch may reach: each byte of it is tried."""
@@ -121,7 +121,7 @@ def salvage(payload: bytes) -> list[Entry | None]:
     if not _frames.is_map(payload):
         return [None]
     try:
-        at, count = _frames.read_map_header(payload)
+        at, count = _frames.read_header(payload)
     except ValueError:
         return [None]
     found: list[Entry | None] = []
@@ -150,6 +150,40 @@ def salvage(payload: bytes) -> list[Entry | None]:
         at = after
     # Cut between two entries, so that all the others are whole.
     return [*found, None] if None not in found and len(found) < count else found
+
+
+def claimed(payload: bytes) -> int | None:
+    """Give how many entries or items a damaged root says it has; None if illegible."""
+    if not (_frames.is_map(payload) or _frames.is_array(payload)):
+        return None
+    try:
+        return _frames.read_header(payload)[1]
+    except ValueError:
+        return None
+
+
+def salvage_items(payload: bytes) -> list[bytes | None] | None:
+    """Give the first items of a damaged list root, None for what is not whole.
+
+    None alone if it does not begin as a list.
+
+    Nothing tells where an item begins but the end of the one before: behind a place
+    that is no item there are none to be found. What was read before that place is
+    taken up to the first item of a kind that was not there before: a length that was
+    changed makes other items of what follows.
+    """
+    count = claimed(payload)
+    if not _frames.is_array(payload) or count is None:
+        return None
+    rest = payload[_frames.read_header(payload)[0] :]
+    ends = _ends(rest, count)
+    parts = [rest[at:end] for at, end in zip([0, *ends], ends, strict=False)]
+    if len(ends) < count or (ends and ends[-1] < len(rest)):
+        kinds = [_KIND[each[0]] for each in parts]
+        known = set(kinds[:_ENOUGH])
+        odd = (at for at, kind in enumerate(kinds) if kind not in known)
+        parts = parts[: next(odd, None)]
+    return [each if _is_whole(each) else None for each in parts]
 
 
 class _Start(NamedTuple):

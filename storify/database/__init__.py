@@ -1,6 +1,7 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
-- `Database`: what the user holds (``_database``); as a dict (``_mapping``)
+- `Database`: what the user holds (``_database``); as a dict (``_mapping``), as a list
+  (``_sequence``)
 - `Backups`: what can be restored (``backups``)
 - ``_records``: what it knows of its records (``_query``, ``_index``, ``_check``,
   ``_migrate``)
@@ -16,10 +17,10 @@
 - ``_saving``: what was chosen about saving, and the engines for that
 """
 
-from storify.database._database import Database
+from storify.database._database import Database, ListDatabase
 from storify.database._index import Index
 from storify.database._query import Query
 from storify.database._salvage import Salvage
 from storify.database.backups import Backups, Diff
 
-__all__ = ["Backups", "Database", "Diff", "Index", "Query", "Salvage"]
+__all__ = ["Backups", "Database", "Diff", "Index", "ListDatabase", "Query", "Salvage"]

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from storify.database._data import Data, Stored
 from storify.database._entries import LIST
 from storify.database._home import holds
+from storify.database._pending import Refused
 from storify.database._scan import path_of
-from storify.database._session import Session
 from storify.database._slots import MISSING, storage
-from storify.exceptions import DanglingRefError
+from storify.exceptions import DanglingRefError, UnstorableError
 from storify.models import Misfit, Ref
 
 if TYPE_CHECKING:
@@ -59,7 +59,6 @@ def check(
             finds the same.
 
     Raises:
-        UnstorableError: An unsaved value could not be saved.
         ModelError: No value of *hint* can be stored.
     """
     checker = _Checker(db, hint, walk_all=walk_all)
@@ -111,7 +110,7 @@ class _Checker:
             if isinstance(self._root, list):
                 yield from self._check_list()
                 return
-            entries = _entries(self._session)
+            entries = self._entries()
             while batch := list(islice(entries, _BATCH)):
                 self._check_batch(batch)
                 yield len(batch)
@@ -119,15 +118,46 @@ class _Checker:
     def _check_list(self) -> Iterator[int]:
         with self._session.lock:
             self._session.finish_cut_off()
-            pending = self._session.begin_flush("check")
+            pending, refused = self._session.begin_look()
             payload = pending.entries()[LIST]
             pending.drop()
+        self._tell_of(refused)
         before = self._schema.count_odd()
         items = self._schema.codec.decode_root(payload)
-        pairs: list[tuple[Any, Any]] = list(enumerate(items))
+        indexes = (at for at in range(len(items) + len(refused)) if at not in refused)
+        pairs: list[tuple[Any, Any]] = list(zip(indexes, items, strict=True))
         if not self._is_clean(pairs, odd=self._is_odd(before)):
             self._walk_all(pairs)
         yield len(pairs)
+
+    def _entries(self) -> Iterator[_Entry]:
+        """Give the keys and bytes of what a flush now would leave."""
+        session = self._session
+        with session.lock:
+            session.finish_cut_off()
+            pending, refused = session.begin_look()
+            # Of two keys that are one for Python the set one, which comes later.
+            changed: dict[Any, tuple[Any, bytes | None]] = {
+                (key := pending.keys[key_bytes]): (key, blob)
+                for key_bytes, blob in pending.contents.items()
+            }
+            pending.drop()
+        changed.update((key, (key, None)) for key in refused)
+        self._tell_of(refused)
+        live: Data = cast("Data", session.data)
+        for pair in live.stored_items():
+            key, blob = changed.pop(pair[0], pair)
+            if blob is not None:
+                yield key, blob
+        # What is new; another thread may have flushed a deletion meanwhile.
+        yield from ((key, blob) for key, blob in changed.values() if blob is not None)
+
+    def _tell_of(self, refused: Refused) -> None:
+        for key, error in refused.items():
+            path = error.path if isinstance(error, UnstorableError) else path_of(key)
+            reason = str(error).removeprefix(f"cannot store {path}: ")
+            what = "what can be stored"
+            self.found.append(Misfit(path, "unstorable", what, reason))
 
     def _check_batch(self, batch: list[_Entry]) -> None:
         codec = self._schema.codec
@@ -245,23 +275,3 @@ class _Checker:
         except DanglingRefError:
             return False
         return not holds(self._keys[name], ref.key)
-
-
-def _entries(session: Session) -> Iterator[_Entry]:
-    """Give the keys and bytes of what a flush now would leave."""
-    with session.lock:
-        session.finish_cut_off()
-        pending = session.begin_flush("check")
-        # Of two keys that are one for Python the set one, which comes later.
-        changed: dict[Any, tuple[Any, bytes | None]] = {
-            (key := pending.keys[key_bytes]): (key, blob)
-            for key_bytes, blob in pending.contents.items()
-        }
-        pending.drop()
-    live: Data = cast("Data", session.data)
-    for pair in live.stored_items():
-        key, blob = changed.pop(pair[0], pair)
-        if blob is not None:
-            yield key, blob
-    # What is new; another thread may have flushed a deletion meanwhile.
-    yield from ((key, blob) for key, blob in changed.values() if blob is not None)

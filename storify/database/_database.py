@@ -7,29 +7,41 @@ destroying. What it does as a dict is in `_mapping`, what it knows of its record
 
 import copy
 import os
+import sys
 import time
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import PurePath
 from types import TracebackType
-from typing import Any, Generic, Literal, Self, cast
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    Literal,
+    NoReturn,
+    Self,
+    SupportsIndex,
+    cast,
+    overload,
+)
 
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
 from storify.database._data import Data
 from storify.database._entries import whole
-from storify.database._history import state_at
+from storify.database._history import state_of
 from storify.database._judge import Judge
 from storify.database._records import Records
 from storify.database._saving import Saving
 from storify.database._schema import Schema
 from storify.database._session import Session
 from storify.database._shutdown import finalize
+from storify.database._signals import heed_signals
 from storify.database._transaction import AsyncTransaction, Transaction
 from storify.database._use import Use, is_same_type
 from storify.database.backups import Backups
@@ -42,7 +54,7 @@ from storify.exceptions import (
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.threads import Guard, run_async
 
-__all__ = ["Database"]
+__all__ = ["Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
@@ -76,10 +88,12 @@ class Database(Records[V, K], Generic[V, K]):
     database. Nothing is durable until `flush` (or `close`, the autosave, the
     end of the ``with`` block or of the program) has saved it.
 
-    A root may also be a list (``get_db("log", root=[])``): then `append`,
-    `remove`, `pop` and indexes work on it, and iteration gives the items.
+    It has the methods of a dict, and gives plain dicts where a dict would give a new
+    one, as ``db | {}`` and ``db.copy()``. Two databases are equal only if they are the
+    same object: compare ``db.data``, which is a dict.
 
-    Two databases are equal only if they are the same object.
+    A root may also be a list (``get_db("log", root=[])``): then it is a `ListDatabase`,
+    with the methods of a list.
 
     Threads: reading takes no lock. Hold ``with db.lock:`` while several
     records change together; a flush waits for it. What must change together also
@@ -102,6 +116,7 @@ class Database(Records[V, K], Generic[V, K]):
         sync: ``"interval"``: a flush does not wait for the disk. What it saved is
             synced by the first flush after a second, by `sync` and by `close`.
         journal: Save a change of a large file beside it; see `Storify`.
+        handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
 
     Raises:
         DatabaseLoadError: Neither the file nor a backup could be read.
@@ -136,6 +151,7 @@ class Database(Records[V, K], Generic[V, K]):
         keep: Keep | int | None = None,
         sync: Sync = "commit",
         journal: bool = True,
+        handle_signals: bool = True,
     ) -> None:
         logger = adapt(log)
         schema = Schema(models, types, logger)
@@ -159,6 +175,7 @@ class Database(Records[V, K], Generic[V, K]):
             Use.of(model, key, readonly=readonly, strict=strict),
             saving,
         )
+        heed_signals(wanted=handle_signals)
 
     def _open(
         self,
@@ -199,6 +216,14 @@ class Database(Records[V, K], Generic[V, K]):
         # A Database that nobody holds is flushed; at exit every open session is.
         self._finalizer = weakref.finalize(self, finalize, self._session)
         self._finalizer.atexit = False
+        self._take_form()
+
+    def _take_form(self) -> None:
+        """Be of the class that the root asks for; not of another one of the user's."""
+        forms: tuple[Any, Any] = (Database, ListDatabase)
+        form = forms[isinstance(self._session.data, list)]
+        if type(self) in forms:
+            self.__class__ = form
 
     @classmethod
     def _over(
@@ -305,13 +330,18 @@ class Database(Records[V, K], Generic[V, K]):
     def data(self, root: dict[K, V] | list[V]) -> None:
         self._writable()
         self._session.replace(_checked_root(root, self.name))
+        self._take_form()
 
     def _root(self) -> dict[Any, Any] | list[Any]:
         if self.defunct:
             what = "destroyed" if self.destroyed else "closed"
             msg = f"database {self.name!r} is {what}; get it anew to use it"
             raise DatabaseClosedError(msg)
-        return self._session.data
+        session = self._session
+        if session.is_cut_off() and not session.lock.is_mine():
+            with session.lock:
+                session.finish_cut_off()
+        return session.data
 
     def _writable(self) -> dict[Any, Any] | list[Any]:
         root = self._root()
@@ -340,6 +370,14 @@ class Database(Records[V, K], Generic[V, K]):
         """Hash by identity."""
         return id(self)
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied."""
+        msg = (
+            f"cannot pickle or copy database {self.name!r}: it is an open file; "
+            f"pass its content, as db.copy(), or its path, {self.path!r}"
+        )
+        raise TypeError(msg)
+
     def __repr__(self) -> str:
         """Tell name, size and place, never values."""
         if self.defunct:
@@ -353,10 +391,8 @@ class Database(Records[V, K], Generic[V, K]):
         """Give the keys that differ from the durable state, as a new set.
 
         What was read, set or deleted since is encoded to find out; a list root
-        is encoded as a whole and gives ``{None}`` if it differs.
-
-        Raises:
-            UnstorableError: A value could not be saved.
+        is encoded as a whole and gives ``{None}`` if it differs. What cannot be
+        stored differs; `check` says where it is.
         """
         self._root()
         return self._session.dirty()
@@ -411,7 +447,7 @@ class Database(Records[V, K], Generic[V, K]):
         if not self.defunct:
             self._session.sync()
 
-    def transaction(self) -> "AbstractContextManager[Database[V, K]]":
+    def transaction(self) -> AbstractContextManager[Self]:
         """Change several records together, in memory, on disk and among writers.
 
         ::
@@ -447,7 +483,7 @@ class Database(Records[V, K], Generic[V, K]):
         """
         return Transaction(self, self._session, self._writable)
 
-    def atransaction(self) -> "AbstractAsyncContextManager[Database[V, K]]":
+    def atransaction(self) -> AbstractAsyncContextManager[Self]:
         """Change several records together, in a task of asyncio or trio.
 
         ::
@@ -484,8 +520,11 @@ class Database(Records[V, K], Generic[V, K]):
         await run_async(partial(self.reload, keep))
 
     async def aclose(self, *, discard: bool = False) -> None:
-        """Flush and close without stopping the loop; see `close`."""
-        await run_async(partial(self.close, discard=discard))
+        """Flush and close without stopping the loop; see `close`.
+
+        A task that is cancelled closes all the same, as one does that fails.
+        """
+        await run_async(partial(self.close, discard=discard), gives_up=False)
 
     def reload(self, keep: Literal["mine", "theirs"] | None = None) -> None:
         """Bring in what other writers committed; my unsaved changes stay unsaved.
@@ -513,30 +552,34 @@ class Database(Records[V, K], Generic[V, K]):
         with self._session.lock:
             self._session.ready("reload")
             self._session.reload(keep)
+            self._take_form()
 
-    def at(self, time: datetime) -> "Database[V, K]":
-        """Open the state that was committed last at or before *time*, to read.
+    def at(self, which: datetime | str | int) -> Self:
+        """Open an older state, to read: the last one at a time, or a backup by its id.
 
         It is a database of its own, in memory and read-only, with the classes of
         this one. What is not flushed here is in none. How far back it goes is
         `Backups.keep`'s to say.
 
         Args:
-            time: With a time zone, as ``datetime.now(UTC)``.
+            which: A time with its zone, as ``datetime.now(UTC)``: what was committed
+                last at or before it. Or an id, as `Backups.list` gives it.
 
         Raises:
-            FileNotFoundError: No state that old is kept.
+            FileNotFoundError: No state that old is kept, no such backup.
             MisdatedError: It is not known which state that is: the clock was wrong
                 about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
-            ValueError: *time* has no time zone.
+            ValueError: The time has no time zone.
         """
         self._root()
-        payload = state_at(self._session, time)
-        location = f"{self.path}@{time.isoformat()}"
-        codec = self._schema.codec
+        payload = state_of(self._session, which)
+        time = which if isinstance(which, datetime) else None
         engine = MemoryEngine.holding(
-            payload, root_format=codec, location=location, time=time
+            payload,
+            root_format=self._schema.codec,
+            location=f"{self.path}@{which if time is None else time.isoformat()}",
+            time=time or datetime.now(UTC),
         )
         use = replace(self._use, readonly=True)
         return self._over(
@@ -616,9 +659,10 @@ class Database(Records[V, K], Generic[V, K]):
             self._session.ready("load")
             if path is None:
                 self._session.load()
-                return
-            self._writable()
-            self._session.replace(self.unpack(path))
+            else:
+                self._writable()
+                self._session.replace(self.unpack(path))
+            self._take_form()
 
     def close(self, *, discard: bool = False) -> None:
         """Flush, then make the object unusable; the file stays.
@@ -708,3 +752,58 @@ class Database(Records[V, K], Generic[V, K]):
     ) -> None:
         """Close the database: what was set before an exception is saved too."""
         self.close()
+
+
+class ListDatabase(Database[V, int], Generic[V]):
+    """A database whose root is a list: it has the methods of a list.
+
+    ``get_db("log", root=[], model=User)`` is a ``ListDatabase[User]``. Iterating over
+    it gives the items, and what a dict has and a list has not raises `TypeError`, as
+    ``keys()`` does. Else it is what a `Database` is; an index is the key of an item, in
+    queries, misfits and references.
+    """
+
+    # What a list says of these is not what a dict says.
+    def index(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        self, value: V, start: int = 0, stop: int = sys.maxsize, /
+    ) -> int:
+        """Give the index of the first item that equals *value*.
+
+        Raises:
+            ValueError: There is none.
+            TypeError: Nor is a function one: there are no keys for an `Index`.
+        """
+        try:
+            return self._list_to_read("look up an item of").index(value, start, stop)
+        except ValueError:
+            if callable(value):
+                super().index(value)
+            raise
+
+    if TYPE_CHECKING:
+
+        @property  # type: ignore[override]
+        def data(self) -> list[V]: ...  # pyright: ignore[reportIncompatibleMethodOverride]
+        @data.setter
+        def data(self, root: dict[int, V] | list[V]) -> None: ...
+        def __iter__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        def __reversed__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        def copy(self) -> list[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
+        @overload
+        def __getitem__(self, key: int) -> V: ...
+        @overload
+        def __getitem__(self, key: slice) -> list[V]: ...
+        def __getitem__(self, key: Any) -> Any: ...
+        @overload
+        def __setitem__(self, key: int, value: V) -> None: ...
+        @overload
+        def __setitem__(self, key: slice, value: Iterable[V]) -> None: ...
+        def __setitem__(self, key: Any, value: Any) -> None: ...
+        def __delitem__(self, key: int | slice) -> None: ...
+        def keys(self) -> NoReturn: ...
+        def values(self) -> NoReturn: ...
+        def items(self) -> NoReturn: ...
+        def popitem(self) -> NoReturn: ...
+        def get(self, key: Any, default: Any = None) -> NoReturn: ...
+        def setdefault(self, key: Any, default: Any = None, /) -> NoReturn: ...
+        def update(self, /, *other: Any, **named: Any) -> NoReturn: ...

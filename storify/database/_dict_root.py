@@ -1,14 +1,15 @@
 """A dict as the root: the live one, over the durable state that it is based on."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, cast
+from functools import partial
+from typing import Any, NamedTuple, cast
 
 from storify.codec import Codec, without_collector
 from storify.database._data import Data, Flush
 from storify.database._dict_merge import DictMerge, arrange
 from storify.database._dict_pending import CleanDict, compare
-from storify.database._keys import encode_keys
-from storify.database._pending import Pending, Side, Take, encode_quietly
+from storify.database._parts import Parts, changed, parts_of_all
+from storify.database._pending import Pending, Refused, Side, Take, encode_quietly
 from storify.database._spelling import Spelling
 from storify.database._undo import Undo
 from storify.engine import Change, apply
@@ -20,6 +21,18 @@ __all__ = ["DictRoot"]
 _FEW = 4096
 #: and so is one of which this part moved.
 _PART = 16
+
+
+class _Mark(NamedTuple):
+    """What a dict was at one moment.
+
+    Attributes:
+        flush: What of it may have differed from what is durable.
+        held: The parts of those values that somebody held.
+    """
+
+    flush: Flush
+    held: dict[Any, Parts]
 
 
 class DictRoot:
@@ -74,6 +87,33 @@ class DictRoot:
         except BaseException:
             self.live.abandon(flush)
             raise
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give what can be saved, and what cannot be stored."""
+        try:
+            return self.begin_flush(), {}
+        except (UnstorableError, RuntimeError):
+            return without_collector(self._begin_look)
+
+    def _begin_look(self) -> tuple[Pending, Refused]:
+        flush = self.live.begin_flush()
+        try:
+            refused = self._refused(flush.touched)
+            for key in refused:
+                del flush.touched[key]
+            return compare(self, flush), refused
+        except BaseException:
+            self.live.abandon(flush)
+            raise
+
+    def _refused(self, values: dict[Any, Any]) -> Refused:
+        refused: Refused = {}
+        for key, value in values.items():
+            try:
+                encode_quietly(partial(self.codec.encode_items, {key: value}))
+            except (UnstorableError, RuntimeError) as error:
+                refused[key] = error
+        return refused
 
     def moved_much(self, pending: Pending) -> bool:
         """Whether it is worth while to look which keys moved at all."""
@@ -154,27 +194,25 @@ class DictRoot:
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Give the whole root without what cannot be encoded."""
-        flush = self.live.begin_flush()
-        changes: list[Change] = [
-            (key, None) for key in encode_keys(self.codec, flush.gone)
-        ]
-        for key, value in flush.touched.items():
-            try:
-                changes += self.codec.encode_items({key: value}).items()
-            except (UnstorableError, RuntimeError) as error:
-                report(error)
-                if self.live.durable(key) is not None:
-                    changes.append((self.codec.encode_key(key), None))
-        self.live.abandon(flush)
-        return apply(self._durable(), changes)
+        pending, refused = self.begin_look()
+        changes = pending.changes
+        for key, error in refused.items():
+            report(error)
+            if self.live.durable(key) is not None:
+                changes.append((self.codec.encode_key(key), None))
+        pending.drop()
+        return self.entries(changes)
 
-    def mark(self) -> Flush:
-        """Give what `touched_since` compares with."""
-        return self.live.mark()
+    def mark(self) -> _Mark:
+        """Give what `changed_since` compares with."""
+        flush = self.live.mark()
+        held = {key: flush.touched[key] for key in flush.held}
+        return _Mark(flush, parts_of_all(held))
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """Give the keys that were read, set or deleted since."""
-        return self.live.touched_since(cast("Flush", mark))
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give the keys that were read, set or deleted since, or changed in place."""
+        flush, held = cast("_Mark", mark)
+        return {*self.live.touched_since(flush), *changed(flush.touched, held)}
 
     def begin(self) -> None:
         """Make a savepoint."""

@@ -1,5 +1,6 @@
 """Older states of a database: found, compared with the live content, restored."""
 
+import errno
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -11,7 +12,7 @@ from storify.database._same_value import same_value
 from storify.database._session import Session
 from storify.engine import Commit
 
-__all__ = ["Diff", "compare", "restore", "state_at"]
+__all__ = ["Diff", "compare", "restore", "state_of"]
 
 
 class Diff(NamedTuple):
@@ -29,14 +30,31 @@ class Diff(NamedTuple):
     changed: set[Any]
 
 
-def state_at(session: Session, time: datetime) -> bytes:
-    """Give the root that was committed last at or before *time*.
+def state_of(session: Session, which: datetime | str | int) -> bytes:
+    """Give the root that was committed last at or before a time, or a backup by id.
 
     Raises:
-        ValueError: *time* has no time zone.
-        FileNotFoundError: No state that old is kept.
+        TypeError: *which* is neither.
+        ValueError: The time has no time zone.
+        FileNotFoundError: No state that old is kept, no such backup.
         MisdatedError: It is not known which state that is.
     """
+    if isinstance(which, (str, int)):
+        try:
+            return session.engine.read_backup(str(which))
+        except FileNotFoundError as error:
+            msg = (
+                f"database {session.name!r} has no backup {which!r}; db.backups.list "
+                f"gives their ids, an aware datetime is a time"
+            )
+            raise FileNotFoundError(errno.ENOENT, msg, error.filename) from error
+    time: Any = which
+    if not isinstance(time, datetime):
+        msg = (
+            f"cannot look up database {session.name!r} at a "
+            f"{type(time).__qualname__}: pass the id of a backup or an aware datetime"
+        )
+        raise TypeError(msg)
     if time.utcoffset() is None:
         msg = (
             f"cannot look up database {session.name!r} at {time}: it has no time "
@@ -100,21 +118,19 @@ def compare(session: Session, payload: bytes) -> Diff:
     codec = session.codec
     with session.lock:
         session.finish_cut_off()
-        pending = session.begin_flush("compare")
+        pending, refused = session.begin_look()
         now = pending.entries()
         pending.drop()
         then = session.root.spell_entries(codec.split(payload))
-    return Diff(
-        set(decode_keys(codec, (key for key in now if key not in then))),
-        set(decode_keys(codec, (key for key in then if key not in now))),
-        set(
-            decode_keys(
-                codec,
-                (
-                    key
-                    for key, value in now.items()
-                    if key in then and not same_value(codec, then[key], value)
-                ),
-            )
-        ),
+    before = set(decode_keys(codec, then))
+    added = set(decode_keys(codec, (key for key in now if key not in then)))
+    removed = set(decode_keys(codec, (key for key in then if key not in now)))
+    differ = (
+        key
+        for key, value in now.items()
+        if key in then and not same_value(codec, then[key], value)
     )
+    changed = set(decode_keys(codec, differ))
+    # What cannot be stored is there all the same.
+    here = {None} if LIST in now and refused else set(refused)
+    return Diff(added | here - before, removed - here, changed | here & before)

@@ -1,11 +1,12 @@
 """A list as the root: eager, compared and saved as one value."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from storify.codec import Codec
 from storify.database._entries import LIST, contents
-from storify.database._pending import Pending, Side, Take, encode_quietly
+from storify.database._parts import Parts, changed, parts_of_all
+from storify.database._pending import Pending, Refused, Side, Take, encode_quietly
 from storify.database._refresh import refresh
 from storify.database._same_value import same_value
 from storify.database._slots import MISSING
@@ -41,7 +42,8 @@ class ListRoot:
         self._stored = stored
         self._over = dict(over or {})
         self._savepoints: list[tuple[list[Any], bytes]] = []
-        self._newest: Pending | None = None
+        #: That of the `Pending` that was begun last.
+        self._mark = object()
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
         """Take another list in its place; False for a dict."""
@@ -52,12 +54,33 @@ class ListRoot:
 
     def begin_flush(self) -> Pending:
         """Give what is to be saved."""
-        self._newest = pending = _PendingList(self, self._encode())
-        return pending
+        # First of all: what a handler begins meanwhile makes this an old one.
+        self._mark = mark = object()
+        return _PendingList(self, mark, self._encode())
 
-    def is_newest(self, pending: Pending) -> bool:
-        """Whether none was made since."""
-        return self._newest is pending
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give the items that can be saved, and those that cannot be stored."""
+        try:
+            return self.begin_flush(), {}
+        except (UnstorableError, RuntimeError):
+            items, refused = self._sift()
+            return _PendingList(self, object(), self._codec.encode(items)), refused
+
+    def _sift(self) -> tuple[list[Any], Refused]:
+        refused: Refused = {}
+        items: list[Any] = []
+        for at, item in enumerate(list(self.live)):
+            try:
+                self._codec.encode(item, f"$[{at}]")
+            except (UnstorableError, RuntimeError) as error:
+                refused[at] = error
+            else:
+                items.append(item)
+        return items, refused
+
+    def is_newest(self, mark: object) -> bool:
+        """Whether what has this mark was begun last."""
+        return self._mark is mark
 
     def _encode(self) -> bytes:
         encoded = encode_quietly(lambda: {LIST: self._codec.encode(self.live)})
@@ -136,27 +159,21 @@ class ListRoot:
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Encode the items that can be."""
-
-        def can_be_stored(item: Any) -> bool:
-            try:
-                self._codec.encode_items({None: item})
-            except (UnstorableError, RuntimeError) as error:
-                report(error)
-                return False
-            return True
-
-        items = [each for each in list(self.live) if can_be_stored(each)]
+        items, refused = self._sift()
+        for error in refused.values():
+            report(error)
         return {LIST: self._codec.encode(items)}
 
     # -- transactions ----------------------------------------------------------
 
-    def mark(self) -> None:
-        """Who holds a list may change it without a trace."""
+    def mark(self) -> dict[None, Parts]:
+        """Give what `changed_since` compares with."""
+        return parts_of_all({None: self.live})
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """The list may have been changed."""
-        del mark
-        return {None}
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give None, which stands for the list, if it may have been changed since."""
+        before = cast("dict[None, Parts]", mark)
+        return set(changed({None: self.live}, before))
 
     def begin(self) -> None:
         """Make a savepoint."""
@@ -193,11 +210,12 @@ class ListRoot:
 
 
 class _PendingList(Pending):
-    def __init__(self, root: ListRoot, blob: bytes) -> None:
+    def __init__(self, root: ListRoot, mark: object, blob: bytes) -> None:
         changes = root.changes(blob)
         held = {LIST: blob} if changes else {}
         super().__init__(changes, dict(held), dict.fromkeys(key for key, _ in changes))
         self._root = root
+        self._mark = mark
         self._blob = blob
 
     def stored(self, key: bytes) -> bytes | None:
@@ -207,7 +225,7 @@ class _PendingList(Pending):
         return {LIST: self._blob}
 
     def is_newest(self) -> bool:
-        return self._root.is_newest(self)
+        return self._root.is_newest(self._mark)
 
     def done(self) -> None:
         if self.changes:

@@ -5,16 +5,17 @@ typed database looks at what it gives: a record that does not fit its class is a
 error when it is read, never silently a dict.
 """
 
-from abc import abstractmethod
 from collections.abc import (
     Callable,
     ItemsView,
     Iterable,
     Iterator,
+    KeysView,
+    Mapping,
     MutableMapping,
     ValuesView,
 )
-from typing import Any, Generic, cast, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
 
@@ -22,11 +23,15 @@ from storify.database._data import Stored
 from storify.database._judge import Judge
 from storify.database._scan import path_of
 from storify.database._schema import Schema
+from storify.database._sequence import RootSequence
 from storify.database._session import Session
 from storify.database._slots import MISSING
 from storify.database._use import Use
 from storify.exceptions import ModelLoadError
 from storify.models import Unloaded
+
+if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
 
 __all__ = ["RootMapping"]
 
@@ -47,6 +52,9 @@ class _Items(ItemsView[K, V]):
     def __iter__(self) -> Iterator[tuple[K, V]]:
         return self._mapping._checked()  # noqa: SLF001 - a part of the class
 
+    def __reversed__(self) -> Iterator[tuple[K, V]]:
+        return self._mapping._checked(backwards=True)  # noqa: SLF001 - as above
+
 
 class _Values(ValuesView[V]):
     """The values of a database, without a look-up for each."""
@@ -57,29 +65,20 @@ class _Values(ValuesView[V]):
         for _, value in self._mapping._checked():  # noqa: SLF001 - as above
             yield value
 
+    def __reversed__(self) -> Iterator[V]:
+        for _, value in self._mapping._checked(backwards=True):  # noqa: SLF001 - as above
+            yield value
 
-class RootMapping(MutableMapping[K, V], Generic[V, K]):
-    """A mapping over a live root.
 
-    Attributes:
-        name: The name of the database, for messages.
-    """
+class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
+    """A mapping over a live root."""
 
-    name: str
     defunct: bool
     _session: Session
     _schema: Schema
     _use: Use
     #: Knows the declared type of the values; None if there is none.
     _judge: Judge | None
-
-    @abstractmethod
-    def _root(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if the database is closed."""
-
-    @abstractmethod
-    def _writable(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if it must not be changed."""
 
     def __getitem__(self, key: K) -> V:
         """Give the live value under *key* (for a list root, at an index).
@@ -90,7 +89,8 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
                 `raw` gives it all the same.
         """
         # One call for a live value: this is the way of every read.
-        root: Any = self._root() if self.defunct else self._session.data
+        session = self._session
+        root: Any = self._root() if session.blocks or self.defunct else session.data
         try:
             value = _read(root, key)
             if type(value) is Stored:
@@ -125,6 +125,11 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             raise self._load_error(key, value)
         if self._judge is None:
             return
+        if key.__class__ is slice and isinstance(root, list):
+            places = range(*key.indices(len(cast("Any", root))))
+            for at, item in zip(places, value, strict=True):
+                self._check_type(at, item, root)
+            return
         keys: Any = getattr(root, "doubtful", ())  # a list has none
         in_list = root.__class__ is list and self._schema.registry.has_met_misfits
         is_doubtful = in_list or (bool(keys) and key in keys)
@@ -156,12 +161,36 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         error.__cause__ = cause
         return error
 
+    def keys(self) -> KeysView[K]:
+        """Give a view of the keys, as a dict does."""
+        self._dict_to_read("keys")
+        return super().keys()
+
+    @overload
+    def get(self, key: K) -> V | None: ...
+    @overload
+    def get(self, key: K, default: V) -> V: ...
+    @overload
+    def get(self, key: K, default: T) -> V | T: ...
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Give the live value under *key*, or *default* if there is none.
+
+        Raises:
+            ModelLoadError: As reading it does.
+        """
+        self._dict_to_read("get")
+        try:
+            return self[key]
+        except KeyError:
+            return default
+
     def values(self) -> ValuesView[V]:
         """Give a view of the live values, as a dict does.
 
         Iterating over it raises `ModelLoadError` at a record that does not fit
         its class, in a typed database.
         """
+        self._dict_to_read("values")
         return _Values(self)
 
     def items(self) -> ItemsView[K, V]:
@@ -169,17 +198,15 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
 
         Iterating over it raises as iterating over `values` does.
         """
+        self._dict_to_read("items")
         return _Items(self)
 
-    def _checked(self) -> Iterator[tuple[K, V]]:
-        root = self._root()
-        pairs: Iterable[tuple[Any, Any]] = (
-            enumerate(root) if isinstance(root, list) else root.items()
-        )
-        judge = self._judge
-        for key, value in pairs:
+    def _checked(self, *, backwards: bool = False) -> Iterator[tuple[K, V]]:
+        root: Any = self._dict_to_read("items")
+        items, judge = root.items(), self._judge
+        for key, value in reversed(items) if backwards else items:
             if judge is not None and (
-                value.__class__ is not judge.cls or getattr(root, "doubtful", True)
+                value.__class__ is not judge.cls or root.doubtful
             ):
                 self._check_type(key, value, root)
             yield cast("tuple[K, V]", (key, value))
@@ -192,12 +219,22 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             DuplicateKeyError: Another record has its value in a unique index.
             DatabaseReadOnlyError: The database was opened read-only.
         """
-        root = self._writable()
+        root: Any = self._writable()
+        if type(root) is list and isinstance(key, slice):
+            items: list[Any] = list(cast("Iterable[Any]", value))
+            for at, item in enumerate(items, key.indices(len(self))[0]):
+                self._admit_item(at, item)
+            root[key] = items
+            return
+        self._admit(key, value)
+        cast("Any", root)[key] = value
+
+    def _admit(self, key: object, value: object) -> None:
+        """Raise if *value* must not be put under *key*."""
         if self._use.strict:
             self._check(key, value)
         if self._session.guards.held:
             self._session.guards.admit(key, value)
-        cast("Any", root)[key] = value
 
     def _check(self, key: object, value: object) -> None:
         path = path_of(key)
@@ -211,8 +248,24 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         del cast("Any", self._writable())[key]
 
     def __iter__(self) -> Iterator[K]:
-        """Iterate over the keys in order; for a list root over its items."""
-        return iter(cast("dict[K, V]", self._root()))
+        """Iterate over the keys in order; for a list root over its items.
+
+        Raises:
+            ModelLoadError: In a typed database, an item is not of the type.
+        """
+        root: Any = self._root()
+        if self._judge is not None and isinstance(root, list):
+            return self._checked_items(root)
+        return iter(cast("dict[K, V]", root))
+
+    def _checked_items(self, root: Any) -> Iterator[Any]:
+        for at, value in enumerate(root):
+            self._check_type(at, value, root)
+            yield value
+
+    def __reversed__(self) -> Iterator[K]:
+        """Iterate over the keys, or the items of a list root, from the last on."""
+        return reversed(cast("dict[K, V]", self._root()))
 
     def __len__(self) -> int:
         """Count the keys; for a list root its items."""
@@ -239,7 +292,16 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
         """
         root = self._writable()
         if isinstance(root, list):
-            return root.pop() if key is MISSING else root.pop(key)
+            if default is not MISSING:
+                msg = (
+                    f"pop from database {self.name!r} takes no default: its root is a "
+                    f"list"
+                )
+                raise TypeError(msg)
+            at: Any = -1 if key is MISSING else key
+            if self._judge is not None and root:
+                self[at]  # raises for what is not of the type, which stays
+            return root.pop(at)
         if key is MISSING:
             msg = f"pop from database {self.name!r} needs a key: its root is a dict"
             raise TypeError(msg)
@@ -247,28 +309,116 @@ class RootMapping(MutableMapping[K, V], Generic[V, K]):
             self[key]  # raises for what is not of the type, which stays
         return root.pop(key) if default is MISSING else root.pop(key, default)
 
-    def append(self, value: V) -> None:
-        """Append *value* to a list root; TypeError if the root is a dict."""
-        root = self._list("append to")
-        if self._use.strict:
-            self._check(len(root), value)
-        root.append(value)
-
-    def remove(self, value: V) -> None:
-        """Remove the first item equal to *value* from a list root.
+    def popitem(self) -> tuple[K, V]:
+        """Remove the last key; give it and its live value.
 
         Raises:
-            ValueError: There is no such item.
-            TypeError: The root is a dict.
+            KeyError: There is none.
+            ModelLoadError: As reading it does.
         """
-        self._list("remove an item from").remove(value)
+        root = self._dict("popitem")
+        if self._judge is not None and root:
+            self[next(reversed(root))]  # as in pop
+        return root.popitem()
 
-    def _list(self, what: str) -> list[Any]:
-        root = self._writable()
-        if isinstance(root, list):
+    def clear(self) -> None:
+        """Remove all keys, or all items of a list root."""
+        self._writable().clear()
+
+    @overload
+    def setdefault(
+        self: "RootMapping[T | None, K]", key: K, default: None = None, /
+    ) -> T | None: ...
+    @overload
+    def setdefault(self, key: K, default: V, /) -> V: ...
+    def setdefault(self, key: Any, default: Any = None, /) -> Any:
+        """Give the live value under *key*; if there is none, put *default* there.
+
+        Raises:
+            As setting it does.
+            ModelLoadError: As reading it does.
+        """
+        root = self._dict("setdefault")
+        if key not in root:
+            self._admit(key, default)
+        value = root.setdefault(key, default)
+        if self._judge is not None:
+            self._check_type(key, value, root)
+        return value
+
+    @overload
+    def update(self, other: "SupportsKeysAndGetItem[K, V]", /, **named: V) -> None: ...
+    @overload
+    def update(self, other: Iterable[tuple[K, V]], /, **named: V) -> None: ...
+    @overload
+    def update(self, /, **named: V) -> None: ...
+    def update(self, /, *other: Any, **named: Any) -> None:
+        """Set many keys at once, from what ``dict.update`` takes; all or none.
+
+        Raises:
+            As setting one of them does: none was set.
+        """
+        root = self._dict("update")
+        entries = dict[Any, Any](*other, **named)
+        for key, value in entries.items():
+            self._admit(key, value)
+        root.update(entries)
+
+    def copy(self) -> dict[K, V]:
+        """Give a plain dict, or list, of the live values: a shallow copy.
+
+        Raises:
+            ModelLoadError: As reading one of them does.
+        """
+        root: Any = self._root()
+        if self._judge is not None and isinstance(root, dict):
+            return dict(self._checked())
+        return root.copy()  # type: ignore[no-any-return] # a list is no dict
+
+    def __or__(self, other: "Mapping[K, V]") -> dict[K, V]:
+        """Give a plain dict of the live values and those of *other*."""
+        joined: dict[K, V] = _joined(self, other)
+        return joined
+
+    def __ror__(self, other: "Mapping[K, V]") -> dict[K, V]:
+        """Give a plain dict of the values of *other* and the live ones."""
+        joined: dict[K, V] = _joined(other, self)
+        return joined
+
+    def __ior__(
+        self, other: "SupportsKeysAndGetItem[K, V] | Iterable[tuple[K, V]]"
+    ) -> Self:
+        """Set many keys, as `update` does."""
+        self.update(other)
+        return self
+
+    def _dict(self, method: str) -> dict[Any, Any]:
+        return self._as_dict(self._writable(), method)
+
+    def _dict_to_read(self, method: str) -> dict[Any, Any]:
+        return self._as_dict(self._root(), method)
+
+    def _as_dict(self, root: dict[Any, Any] | list[Any], method: str) -> dict[Any, Any]:
+        if isinstance(root, dict):
             return root
         msg = (
-            f"cannot {what} database {self.name!r}: its root is a dict; "
-            f"a list root is made by get_db(name, root=[])"
+            f"cannot call {method}() of database {self.name!r}: its root is a list, "
+            f"which has no such method"
         )
         raise TypeError(msg)
+
+    def _admit_item(self, at: int, value: object) -> None:
+        if self._use.strict:
+            self._check(at, value)
+
+
+def _joined(left: Any, right: Any) -> Any:
+    plain: list[Any] = []
+    for each in (left, right):
+        if isinstance(each, RootMapping):
+            plain.append(each.copy())
+        elif isinstance(each, dict):
+            plain.append(each)
+        else:
+            return NotImplemented
+    return {**plain[0], **plain[1]}

@@ -6,10 +6,20 @@ from typing import Any, Literal, Protocol
 
 from storify.engine import Change
 
-__all__ = ["OvertakenError", "Pending", "Side", "Take", "encode_quietly"]
+__all__ = [
+    "OvertakenError",
+    "Pending",
+    "Refused",
+    "Side",
+    "Take",
+    "encode_quietly",
+]
 
 #: Whose value a key has that was changed on both sides.
 Side = Literal["mine", "theirs"]
+
+#: Why values cannot be stored, by their keys; of a list by their indexes.
+Refused = dict[Any, Exception]
 
 #: How often encoding starts anew because another thread changed a value meanwhile.
 _RACES = 5

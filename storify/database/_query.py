@@ -29,6 +29,7 @@ from typing_extensions import TypeIs, TypeVar
 
 from storify.database._scan import Row, Scan, Test, path_of
 from storify.database._stages import Limit, Map, Of, Picking, Sorted, Stage, Where
+from storify.database._use import is_several
 from storify.exceptions import QueryError
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ __all__ = ["Found", "Query"]
 V_co = TypeVar("V_co", default=Any, covariant=True)
 K = TypeVar("K", default=str)
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 
 #: What annotations are made of, beside generic classes.
 _NO_CLASSES: Final = (Union, UnionType, Annotated)
@@ -99,8 +104,20 @@ class Query(Generic[V_co, K]):
     def of(self, model: type[T], /) -> "Query[T, K]": ...
     @overload
     def of(self, model: Callable[[V_co], TypeIs[T]], /) -> "Query[T, K]": ...
+    @overload
+    def of(self, model: tuple[type[A], type[B]], /) -> "Query[A | B, K]": ...
+    @overload
+    def of(
+        self, model: tuple[type[A], type[B], type[C]], /
+    ) -> "Query[A | B | C, K]": ...
+    @overload
+    def of(
+        self, model: tuple[type[A], type[B], type[C], type[D]], /
+    ) -> "Query[A | B | C | D, K]": ...
     def of(self, model: Any, /) -> "Query[Any, K]":
         """Keep the objects of *model*: a class, or a test with ``-> TypeIs[…]``.
+
+        A tuple of two to four classes, as of `Storify.get_db`, keeps those of each.
 
         Records that are no objects because their class is not known here are left
         out. As for type checkers, a bool is an int.
@@ -111,18 +128,31 @@ class Query(Generic[V_co, K]):
         A run raises `ModelLoadError` for a record that is stored as one of *model*
         but does not fit it.
         """
+        if is_several(model):
+            return self._with(*self._stages, Of(self._kinds(model), self._misfit))
         # What a generic class was parametrised with is not known of its objects.
         origin = get_origin(model)
         kind: Any = origin or model
         if isinstance(kind, type) and origin not in _NO_CLASSES:
-            return self._with(*self._stages, Of(kind, self._source._load_error))  # noqa: SLF001 - one stack
+            return self._with(*self._stages, Of((kind,), self._misfit))
         if origin is None and callable(kind):
             return self._with(*self._stages, Where(kind, "of"))
-        msg = (
+        raise self._no_type(model)
+
+    def _kinds(self, models: tuple[Any, ...]) -> tuple[type[Any], ...]:
+        kinds = tuple(get_origin(model) or model for model in models)
+        if not kinds or not all(isinstance(kind, type) for kind in kinds):
+            raise self._no_type(models)
+        return kinds
+
+    def _misfit(self, key: Any, record: Any) -> Exception:
+        return self._source._load_error(key, record)  # noqa: SLF001 - one stack
+
+    def _no_type(self, model: Any) -> TypeError:
+        return TypeError(
             f"cannot query database {self._source.name!r} for what is of {model!r}: "
-            f"it is neither a class nor a function"
+            f"it is neither a class nor a function, nor a tuple of classes"
         )
-        raise TypeError(msg)
 
     def sorted(
         self, key: Callable[[V_co], Any] | None = None, *, reverse: bool = False
@@ -173,9 +203,13 @@ class Query(Generic[V_co, K]):
         """Give the keys with what iterating gives."""
         return ((key, value) for key, _, value in self._rows())
 
-    def first(self) -> V_co | None:
-        """Give the first, None if there is none."""
-        return next(iter(self.limit(1)), None)
+    @overload
+    def first(self) -> V_co | None: ...
+    @overload
+    def first(self, default: T) -> V_co | T: ...
+    def first(self, default: Any = None) -> Any:
+        """Give the first, *default* if there is none."""
+        return next(iter(self.limit(1)), default)
 
     def one(self) -> V_co:
         """Give the only one.

@@ -17,6 +17,7 @@ from storify.database._mapping import RootMapping
 from storify.database._migrate import migrate
 from storify.database._query import Query
 from storify.database._scan import Scan, path_of
+from storify.database._use import is_several
 from storify.models import Misfit, Ref
 
 __all__ = ["Records"]
@@ -24,6 +25,10 @@ __all__ = ["Records"]
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
 I = TypeVar("I")  # noqa: E741 - the type of an index's values
 
 
@@ -48,20 +53,29 @@ class Records(RootMapping[V, K], Generic[V, K]):
     def of(self, model: type[T], /) -> Query[T, K]: ...
     @overload
     def of(self, model: Callable[[V], TypeIs[T]], /) -> Query[T, K]: ...
+    @overload
+    def of(self, model: tuple[type[A], type[B]], /) -> Query[A | B, K]: ...
+    @overload
+    def of(self, model: tuple[type[A], type[B], type[C]], /) -> Query[A | B | C, K]: ...
+    @overload
+    def of(
+        self, model: tuple[type[A], type[B], type[C], type[D]], /
+    ) -> Query[A | B | C | D, K]: ...
     def of(self, model: Any, /) -> Query[Any, K]:
         """Give the records that are objects of *model*, as a lazy `Query`.
 
         A typed view of a database of several types. *model* is a class, which is
-        registered; or a test as of `where` that tells the type of what passes, by
+        registered, or a tuple of two to four; or a test as of `where` that tells the type of what passes, by
         ``-> TypeIs[Admin]``.
 
         Raises:
             ModelError: *model* cannot be stored.
-            TypeError: *model* is neither a class nor a function.
+            TypeError: *model* is neither a class, a tuple of them, nor a function.
         """
         query: Query[Any, K] = Query(self).of(model)
-        if isinstance(get_origin(model) or model, type):
-            self._schema.register_hint(model)
+        for each in model if is_several(model) else (model,):
+            if isinstance(get_origin(each) or each, type):
+                self._schema.register_hint(each)
         return query
 
     def index(
@@ -83,7 +97,7 @@ class Records(RootMapping[V, K], Generic[V, K]):
         Raises:
             DuplicateKeyError: Two records have one value, and it is to be unique.
             ModelLoadError: In a typed database, a record does not fit its class.
-            TypeError: A value cannot be hashed.
+            TypeError: A value cannot be hashed, or the root is a list.
         """
         return Index(self, key, unique=unique)
 
@@ -129,12 +143,11 @@ class Records(RootMapping[V, K], Generic[V, K]):
         References are followed within one `Storify`; a database that was opened by
         itself cannot judge them.
 
+        What a flush would refuse is listed, too, as ``"unstorable"``.
+
         Args:
             progress: Called now and then with the number of records that were
                 checked and the number of all.
-
-        Raises:
-            UnstorableError: An unsaved value could not be saved.
         """
         self._root()
         return check(self, progress)

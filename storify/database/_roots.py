@@ -9,7 +9,7 @@ from storify.database._dict_root import DictRoot
 from storify.database._entries import LIST, contents, whole
 from storify.database._keys import decode_keys
 from storify.database._list_root import ListRoot
-from storify.database._pending import Pending, Side, Take
+from storify.database._pending import Pending, Refused, Side, Take
 from storify.database._undo import Undo
 from storify.engine import Change, Loaded
 
@@ -33,6 +33,14 @@ class Root(Protocol):
 
         Raises:
             UnstorableError: A value that could not be read back equal.
+            RuntimeError: Another thread kept changing the data.
+        """
+        ...
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give the same without what cannot be stored, and that: only to look at it.
+
+        Raises:
             RuntimeError: Another thread kept changing the data.
         """
         ...
@@ -85,11 +93,11 @@ class Root(Protocol):
         ...
 
     def mark(self) -> object:
-        """Give what `touched_since` compares with; it runs no code of the user's."""
+        """Give what `changed_since` compares with; it runs no code of the user's."""
         ...
 
-    def touched_since(self, mark: object) -> set[Any]:
-        """Give the keys that were read, set or deleted since."""
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give the keys whose values may have been changed, set or deleted since."""
         ...
 
     def begin(self) -> None:

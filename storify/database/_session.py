@@ -31,7 +31,7 @@ from storify.database import _shutdown
 from storify.database._entries import difference, entries_of
 from storify.database._guards import Guards
 from storify.database._merge import catch_up
-from storify.database._pending import Pending, Side
+from storify.database._pending import Pending, Refused, Side
 from storify.database._roots import Root, make_root, open_root
 from storify.database._saving import Saving
 from storify.database._syncing import Syncing
@@ -45,7 +45,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 from storify.logger import LoggerLike, report
-from storify.threads import is_given_up
+from storify.threads import Job, is_given_up
 
 __all__ = ["Session"]
 
@@ -110,7 +110,8 @@ class Session(Transactional):
         self.is_inherited = False
         self.forks = 0
         self.was_told_of_fork = False
-        self._mark: object = None
+        #: The root at the moment of the fork, and what it was then.
+        self._forked: tuple[Root, object] = (self.root, None)
         self.version: Version | None = None
         _shutdown.finish_orphans(engine)
         self.load()
@@ -188,9 +189,12 @@ class Session(Transactional):
         """
         with self.lock:
             self.finish_cut_off()
-            pending = self.begin_flush("compare")
+            pending, refused = self.begin_look()
             pending.drop()
-            return {pending.keys[key] for key, _ in pending.changes}
+            changed = {pending.keys[key] for key, _ in pending.changes}
+            if refused and isinstance(self.data, list):
+                return {None}
+            return changed | refused.keys()
 
     # -- writing ---------------------------------------------------------------
 
@@ -254,6 +258,17 @@ class Session(Transactional):
         if self.root.moved_much(pending):
             self._shorten(pending)
         return pending
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give what is to be saved, and what cannot be stored; the lock is held.
+
+        Raises:
+            RuntimeError: Another thread kept changing the data.
+        """
+        pending, refused = self.root.begin_look()
+        if self.root.moved_much(pending):
+            self._shorten(pending)
+        return pending, refused
 
     def _shorten(self, pending: Pending) -> None:
         """Leave out the keys that were deleted and set again to no effect.
@@ -414,17 +429,24 @@ class Session(Transactional):
         self._job = None
         self.forks += 1
         if self.in_transaction and not self.lock.is_mine():
-            self.roll_back_to(0)
-        self._mark = None if self.is_inherited else self.root.mark()
+            # By the one thread that there is; a signal waits until it is done.
+            undo = Job(partial(self.roll_back_to, 0))
+            undo.run()
+            undo.result()
+        self._forked = self.root, self.root.mark()
         self.is_inherited = True
 
     def is_changed_by_child(self) -> bool:
         """Whether a forked child changed what it inherited, and did not save it."""
-        touched = self.root.touched_since(self._mark)
+        root, mark = self._forked
+        changed = root.changed_since(mark) if root is self.root else None
+        if changed is not None and not changed:
+            return False
         try:
-            return not touched.isdisjoint(self.dirty())
-        except (UnstorableError, RuntimeError):
-            return bool(touched)
+            dirty = self.dirty()
+        except RuntimeError:
+            return True
+        return bool(dirty if changed is None else dirty & changed)
 
     def words_about_fork(self) -> str:
         """What is said of such changes, once."""

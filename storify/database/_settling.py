@@ -53,7 +53,7 @@ import attrs
 from storify.database._home import StorifyHome
 from storify.models import Model, Ref
 
-__all__ = ["RELIABLE", "held_elsewhere"]
+__all__ = ["RELIABLE", "UNKNOWN", "Kinds", "held_elsewhere"]
 
 RELIABLE: Final = (
     sys.implementation.name == "cpython" and "free-threading" not in sys.version
@@ -67,7 +67,7 @@ _BATCH: Final = 64
 _LEAF: Final = 0
 _CONTAINER: Final = 1
 _INLINE: Final = 2
-_UNKNOWN: Final = 3
+UNKNOWN: Final = 3
 
 _LEAVES: Final = (
     *(str, int, float, bool, complex, bytes, NoneType, EllipsisType, range),
@@ -94,7 +94,7 @@ _HAS_REFERENTS: Final = 1 << 14
 _INLINE_VALUES: Final = 1 << 2
 
 
-class _Kinds(dict[type, int]):
+class Kinds(dict[type, int]):
     """What types are, found out once a call: a lasting table would keep classes."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class _Kinds(dict[type, int]):
 
     def __missing__(self, kind: type) -> int:
         found = _kind_of(kind)
-        if found == _UNKNOWN:
+        if found == UNKNOWN:
             self.unknown.add(kind)
         if found == _INLINE:
             self.inline.add(kind)
@@ -126,7 +126,7 @@ def _kind_of(kind: type) -> int:
         or (issubclass(kind, tuple) and hasattr(record, "_fields"))
     )
     if not is_record or not all(map(_is_transparent, kind.__mro__)):
-        return _UNKNOWN
+        return UNKNOWN
     return _INLINE if kind.__flags__ & _INLINE_VALUES else _CONTAINER
 
 
@@ -167,7 +167,7 @@ def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
     """
     if not RELIABLE:
         return set(range(len(values)))
-    kinds = _Kinds()
+    kinds = Kinds()
     found = list(map(kinds.__getitem__, map(type, values)))
     counts = _count(values)
     weak = list(map(weakref.getweakrefcount, values))
@@ -177,7 +177,7 @@ def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
     for at, kind in enumerate(found):
         if kind == _LEAF:
             continue
-        if kind != _UNKNOWN and counts[at] == expected and not weak[at]:
+        if kind != UNKNOWN and counts[at] == expected and not weak[at]:
             rest.append(at)
         elif kind != _CONTAINER or not _is_constant(values[at], kinds):
             held.add(at)
@@ -188,7 +188,7 @@ def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
     return held
 
 
-def _is_constant(value: object, kinds: _Kinds) -> bool:
+def _is_constant(value: object, kinds: Kinds) -> bool:
     """Whether nobody can change this, as the one empty tuple of the whole program."""
     if type(value) is Ref:  # one of them may be in many records
         return kinds[type(value.key)] == _LEAF
@@ -198,7 +198,7 @@ def _is_constant(value: object, kinds: _Kinds) -> bool:
     return all(kinds[kind] == _LEAF for kind in map(type, parts))
 
 
-def _is_free_below(level: list[Any], kinds: _Kinds) -> bool:
+def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
     """Tell whether nothing below these objects, of which all are free, is held."""
     while _own_their_dicts(level, kinds):
         level = _containers_in(level, kinds)
@@ -217,12 +217,12 @@ def _is_free_below(level: list[Any], kinds: _Kinds) -> bool:
     return False
 
 
-def _containers_in(level: list[Any], kinds: _Kinds) -> list[Any]:
+def _containers_in(level: list[Any], kinds: Kinds) -> list[Any]:
     inner = get_referents(*level)
     return list(compress(inner, map(kinds.__getitem__, map(type, inner))))
 
 
-def _own_their_dicts(level: list[Any], kinds: _Kinds) -> bool:
+def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:
     """Tell whether nobody holds the dicts of these objects that they do not refer to."""
     if not kinds.inline or kinds.inline.isdisjoint(map(type, level)):
         return True

@@ -11,6 +11,9 @@ what cannot be is put aside, and said in a few lines:
     a child of multiprocessing                       its finalizers: it skips atexit
     SIGTERM, SIGHUP                                  `storify.database._signals`
 
+Other threads may go on until the very end, as those that answer requests. So where
+nothing comes after the last save, a database is not given back: who changes it waits.
+
 A forked child does not save what its parent holds. What it changes of it is said once.
 """
 
@@ -18,8 +21,10 @@ import atexit
 import os
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from enum import Enum, auto
 from functools import partial
+from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from storify.engine import Engine
@@ -30,7 +35,16 @@ from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 if TYPE_CHECKING:
     from storify.database._session import Session
 
-__all__ = ["finalize", "finish_orphans", "forget", "is_open", "remember", "save_all"]
+__all__ = [
+    "finalize",
+    "finish_orphans",
+    "forget",
+    "is_open",
+    "remember",
+    "save_all",
+    "save_at_exit",
+    "save_before_signal",
+]
 
 #: How long the end of a program waits for a lock that somebody else has.
 _PATIENCE_S: Final = 8.0
@@ -73,6 +87,8 @@ def finalize(session: "Session") -> None:
     """Let the session of a database that nobody holds be flushed, by another thread."""
     if session.is_inherited or id(session) not in _open:
         return
+    if session.lock.is_turn_of(_end):
+        return  # it is being saved for the last time
     job = Job(partial(_finish_orphan, session), Caller(object(), 0), is_awaited=False)
     _orphans[job] = session.engine
     job.on_end(partial(_orphans.pop, job, None))
@@ -80,7 +96,7 @@ def finalize(session: "Session") -> None:
 
 
 def _finish_orphan(session: "Session") -> None:
-    _Report(session.log).finish(session)
+    _Report(session.log).finish(session, _Step.CLOSE)
 
 
 def finish_orphans(engine: Engine) -> None:
@@ -99,27 +115,81 @@ def finish_orphans(engine: Engine) -> None:
 # -- at the end of the process --------------------------------------------------------
 
 
-@atexit.register
-def save_all(*, closing: bool = True) -> None:
-    """Save all that is open, or put it aside, and say so.
+class _End:
+    """The end of the process; it has the turn of each database, and keeps it.
 
-    Args:
-        closing: Whether to close the databases as well: nothing comes afterwards.
+    So nobody is told that something was changed which comes too late to be saved.
     """
+
+
+_end: Final = _End()
+
+
+def save_before_signal() -> None:
+    """Save all that is open before a signal ends the process.
+
+    The first process of a container goes on: its kernel spares it.
+    """
+    if os.getpid() == 1:
+        for session in _sessions():
+            session.autosave()
+        return
+    _save_all([_Step.SAVE, _Step.KEEP])
+
+
+def save_all() -> None:
+    """Save and close all that is open, or put it aside; other threads may go on.
+
+    As at the end of a child of multiprocessing, which waits for its threads afterwards.
+    """
+    _save_all([_Step.CLOSE])
+
+
+@atexit.register
+def save_at_exit() -> None:
+    """Save all at the end of the program; only threads that are daemons go on."""
+    finish_all(_PATIENCE_S)
+    _save_all([_Step.SAVE, _Step.KEEP_AND_CLOSE])
+    finish_all(_PATIENCE_S)
+
+
+class _Step(Enum):
+    """What is done with each database.
+
+    First all are saved, and then again with nobody else let in any more: who waits for
+    one of them may have the lock of another.
+    """
+
+    SAVE = auto()
+    KEEP = auto()
+    CLOSE = auto()
+    KEEP_AND_CLOSE = auto()
+
+    @property
+    def is_last(self) -> bool:
+        """Whether nobody changes anything afterwards."""
+        return self in {_Step.KEEP, _Step.KEEP_AND_CLOSE}
+
+    @property
+    def closes(self) -> bool:
+        """Whether the database is closed."""
+        return self in {_Step.CLOSE, _Step.KEEP_AND_CLOSE}
+
+
+def _save_all(steps: Iterable[_Step]) -> None:
+    """Save all that is open, or put it aside, and say so."""
     said = _Report(None)
     interrupt: BaseException | None = None
-    for session in _sessions():
+    for step, session in ((step, each) for step in steps for each in _sessions()):
         try:
-            said.finish(session, closing=closing)
+            said.finish(session, step)
         except Exception as error:  # noqa: BLE001 - the other databases are to be saved still
             line = f"ending database {session.name!r} failed: {error}"
             said.say(session.log, line, error)
         except BaseException as error:  # noqa: BLE001 - it is raised below
             interrupt = error
-            said.finish(session, closing=closing)
+            said.finish(session, step)
     said.close()
-    if closing:
-        finish_all(_PATIENCE_S)
     if interrupt is not None:
         raise interrupt
 
@@ -135,6 +205,8 @@ class _Report:
         self._log = log
         self._lines = 0
         self._last: LoggerLike | None = log
+        #: Those that were put aside.
+        self._aside: set[Session] = set()
 
     def say(self, log: LoggerLike, line: str, error: BaseException | None) -> None:
         """Say a line, or count it."""
@@ -151,7 +223,7 @@ class _Report:
         if self._last is not None and more > 0:
             self._last.error(f"{more} more databases were not saved as they should be")
 
-    def finish(self, session: "Session", *, closing: bool = True) -> None:
+    def finish(self, session: "Session", step: _Step) -> None:
         """Flush for the last time; what cannot be committed is put aside.
 
         A database that was removed meanwhile is not made again, nor an empty one that
@@ -164,18 +236,16 @@ class _Report:
             return
         with patience(_PATIENCE_S):
             frame = sys._getframe()  # noqa: SLF001 - whose end is that of the turn
-            turn = session.lock.take(frame, timeout_s=_PATIENCE_S)
-            if turn is None:
-                error = DatabaseLockedError("another thread is inside its lock")
-                self._put_aside(session, error)
-                return
-            if id(session) not in _open:
-                return  # whoever had the lock has done it
+            turn: Turn | None = None
             try:
-                _flush(session, turn)
+                turn = _take(session, None if step.is_last else frame)
+                if id(session) not in _open:
+                    return  # whoever had the lock has done it
+                if session not in self._aside:
+                    _flush(session, turn, for_good=step.is_last)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in
                 self._put_aside(session, error)
-            if closing:
+            if step.closes and turn is not None:
                 self._close(session)
 
     def _tell_of_changes(self, session: "Session") -> None:
@@ -192,6 +262,9 @@ class _Report:
             self.say(session.log, line, error)
 
     def _put_aside(self, session: "Session", error: Exception) -> None:
+        if session in self._aside or id(session) not in _open:
+            return
+        self._aside.add(session)
         lost: list[Exception] = []
         name = session.name
         try:
@@ -218,9 +291,25 @@ def _remedy(session: "Session", where: str) -> str:
     return f"db.load({where!r})"
 
 
-def _flush(session: "Session", turn: Turn) -> None:
+def _take(session: "Session", frame: FrameType | None) -> Turn:
+    """Take the turn for a function, or else for the end of the process.
+
+    Raises:
+        DatabaseLockedError, TransactionError: Somebody else has it.
+    """
+    guard = _end if frame is None else None
+    turn = session.lock.take(frame, guard, timeout_s=_PATIENCE_S)
+    if turn is None:
+        msg = "another thread is inside its lock"
+        raise DatabaseLockedError(msg)
+    return turn
+
+
+def _flush(session: "Session", turn: Turn, *, for_good: bool) -> None:
     session.finish_cut_off(_PATIENCE_S)
     session.roll_back_to(0)
+    if for_good:
+        session.close_for_good()
     if not _is_worth_a_flush(session):
         return
     if turn.is_of_guard() and session.dirty():
@@ -274,6 +363,7 @@ def _finish_as_a_child() -> None:
 def _begin_as_a_child() -> None:
     """Let go, in a forked child, of what its parent has open."""
     for session in _sessions():
+        session.reopen()
         session.after_fork()
     _orphans.clear()
     util = sys.modules.get("multiprocessing.util")

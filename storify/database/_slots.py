@@ -33,7 +33,7 @@ from types import CellType
 from typing import Any, Final, Literal, NamedTuple, cast
 
 from storify.codec import Codec, without_collector
-from storify.codec._frames import read_map_header
+from storify.codec._frames import read_header
 from storify.database._settling import held_elsewhere
 from storify.database._watching import Watchers
 from storify.exceptions import DatabaseLoadError
@@ -112,10 +112,18 @@ class _Probe:
 def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
     """Give the key in a dict that equals *key*, of which it has one."""
     probe = _Probe(key)
-    if probe in keys:
-        return probe.found
-    # A stored key whose __eq__ knows no probe.
-    return next(each for each in list(storage.__iter__(keys)) if each == key)
+    try:
+        if probe in keys:
+            return probe.found
+    except Exception:  # noqa: BLE001 - of an __eq__ that takes its like alone
+        probe.found = MISSING
+    # A stored key whose __eq__ knows no probe; those of other hashes it never sees.
+    same = hash(key)
+    return next(
+        each
+        for each in list(storage.__iter__(keys))
+        if each is key or (hash(each) == same and each == key)
+    )
 
 
 class Base:
@@ -150,15 +158,11 @@ class Flush:
 
     __slots__ = ("_slots", "bases", "cells", "deletions", "gone", "held", "touched")
 
-    def __init__(
-        self, slots: "Slots", bases: dict[Any, Base], deletions: dict[Base, object]
-    ) -> None:
+    def __init__(self, slots: "Slots") -> None:
         self._slots = slots
-        self.bases = bases
-        self.deletions = deletions
-        self.gone: dict[Any, bytes] = {
-            base.key: cast("bytes", slots.bytes_of(base.blob)) for base in deletions
-        }
+        self.bases: dict[Any, Base] = {}
+        self.deletions: dict[Base, object] = {}
+        self.gone: dict[Any, bytes] = {}
         self.touched: dict[Any, Any] = {}
         self.cells: dict[Any, Stored] = {}
         self.held: frozenset[Any] = frozenset()
@@ -357,7 +361,7 @@ class Slots(dict[Any, Any]):
             number: The value's.
         """
         payload = self._payload
-        start = self._ends[number - 1] if number else read_map_header(payload)[0]
+        start = self._ends[number - 1] if number else read_header(payload)[0]
         return payload[start : self._starts[number]]
 
     def _base_of(self, key: Any, slot: Any) -> Base:
@@ -637,19 +641,23 @@ class Slots(dict[Any, Any]):
         return flush
 
     def _begin_flush(self) -> Flush:
-        deletions: dict[Base, object] = {}
+        # First of all: one that a handler begins meanwhile makes this one an old one.
+        self._flush = flush = Flush(self)
+        deletions = flush.deletions
         if self._gone:
             gone = self._gone.copy()
-            deletions = {b: mark for b, mark in gone.items() if b.blob is not None}
+            deletions.update((b, m) for b, m in gone.items() if b.blob is not None)
             # No commit is under way: what is not durable will not be.
             never = {b: mark for b, mark in gone.items() if b.blob is None}
             self._forget_deletions(never)
-        values, bases = self.live_values()
-        flush = Flush(self, bases, deletions)
-        flush.touched = self._in_order(values, bases, deletions)
-        pairs = ((bases[key], value) for key, value in flush.touched.items())
+            flush.gone.update(
+                (base.key, cast("bytes", self.bytes_of(base.blob)))
+                for base in deletions
+            )
+        values, flush.bases = self.live_values()
+        flush.touched = self._in_order(values, flush.bases, deletions)
+        pairs = ((flush.bases[key], value) for key, value in flush.touched.items())
         flush.cells = dict(zip(flush.touched, map(Stored, pairs), strict=True))
-        self._flush = flush
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
         for key in [key for key in flush.cells if key not in self]:
@@ -728,7 +736,7 @@ class Slots(dict[Any, Any]):
 
     def mark(self) -> Flush:
         """Give what `touched_since` compares with."""
-        return self._begin_flush()
+        return self.begin_flush()
 
     def touched_since(self, mark: Flush) -> set[Any]:
         """Give the keys that were read, set or deleted since."""

@@ -87,45 +87,46 @@ class Where(Picking):
 
 
 class Of(Picking):
-    """Keeps the objects of a class.
+    """Keeps the objects of some classes.
 
     Attributes:
-        kind: The class.
+        kinds: The classes.
         misfit: Gives the error for a record that should be one, but is none.
     """
 
-    __slots__ = ("kind", "misfit")
+    __slots__ = ("kinds", "misfit")
 
     def __init__(
-        self, kind: type[Any], misfit: Callable[[Any, Any], Exception]
+        self, kinds: tuple[type[Any], ...], misfit: Callable[[Any, Any], Exception]
     ) -> None:
-        self.kind = kind
+        self.kinds = kinds
         self.misfit = misfit
 
     def passes(self, key: Any, record: Any) -> object:
-        """Whether it is an object of the class.
+        """Whether it is an object of one of the classes.
 
         Raises:
-            ModelLoadError: It is stored as one, but does not fit the class.
+            ModelLoadError: It is stored as one, but does not fit its class.
         """
         if type(record) is Unloaded:
             if not self._tags.isdisjoint(record):
                 raise self.misfit(key, record)
             return False
-        return isinstance(record, self.kind)
+        return isinstance(record, self.kinds)
 
     @property
     def _tags(self) -> set[str]:
         """What objects of the class are stored as."""
-        if not issubclass(self.kind, Model):
-            return set()
-        classes: list[type[Model]] = [self.kind, *subclasses(self.kind)]
+        models = [kind for kind in self.kinds if issubclass(kind, Model)]
+        classes: list[type[Model]] = list(models)
+        for model in models:
+            classes += subclasses(model)
         return {
             tag for cls in classes for tag in (cls._keyname(), *class_options(cls).was)
         }
 
     def __str__(self) -> str:
-        return f"of({self.kind.__qualname__})"
+        return f"of({', '.join(kind.__qualname__ for kind in self.kinds)})"
 
 
 class Sorted(Stage):

@@ -26,7 +26,7 @@ from storify.database._roots import Root
 from storify.database._write_lock import WriteLock
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
-from storify.threads import Job, in_saver, run_async
+from storify.threads import Job, checkpoint, in_saver, run_async
 
 if TYPE_CHECKING:
     from storify.database._session import Session
@@ -72,9 +72,11 @@ class Transactional:
         self.name = name
         self.lock = WriteLock(name)
         #: The blocks that run, outer ones first.
-        self._blocks: list[_Block] = []
+        self.blocks: list[_Block] = []
         #: The dict whose writers wait.
         self._guarded: Data | None = None
+        #: Whether they wait for the end of the process.
+        self._is_ending = False
         #: What a saver thread does, or did last, for this data.
         self._job: Job[Any] | None = None
         self.use(root)
@@ -93,7 +95,7 @@ class Transactional:
             return action()
         self._wait_for_job()
         self._job = job = Job(action)
-        return job.start().wait()
+        return job.do()
 
     def _wait_for_job(self, timeout_s: float = -1) -> None:
         """Wait for work that was left behind by an interrupt.
@@ -113,7 +115,7 @@ class Transactional:
     @property
     def in_transaction(self) -> bool:
         """Whether the holder of the lock is inside a transaction."""
-        return bool(self._blocks)
+        return bool(self.blocks)
 
     def finish_cut_off(self, timeout_s: float = -1) -> None:
         """Bring to its end what an interrupt has cut off; the lock is held.
@@ -122,12 +124,16 @@ class Transactional:
             TimeoutError: It does not end in time.
         """
         self._wait_for_job(timeout_s)
-        if self._blocks and not self._is_inside():
+        if self.is_cut_off():
             self.roll_back_to(0)
+
+    def is_cut_off(self) -> bool:
+        """Whether a block was left without a word, and is to be undone."""
+        return bool(self.blocks) and not self._is_inside()
 
     def _is_inside(self) -> bool:
         """Whether the outermost block runs; it may have been left without a word."""
-        block = self._blocks[0].transaction()
+        block = self.blocks[0].transaction()
         return block is not None and not block.is_left
 
     def ready(self, doing: str) -> None:
@@ -137,7 +143,7 @@ class Transactional:
             TransactionError: The caller, who has the lock, is inside one.
         """
         self.finish_cut_off()
-        if self._blocks:
+        if self.blocks:
             msg = (
                 f"cannot {doing} database {self.name!r} inside a transaction: "
                 f"it commits at its end, all or nothing; do it after the block"
@@ -150,7 +156,9 @@ class Transactional:
         Raises:
             TransactionError: It is of another task of this thread.
         """
-        if not self._blocks or (self._is_inside() and self.lock.is_mine()):
+        if not self.blocks and not self._is_ending:
+            return False
+        if self.lock.is_mine() and (self._is_ending or self._is_inside()):
             return False
         with self.lock:
             self.finish_cut_off()
@@ -160,8 +168,8 @@ class Transactional:
 
     def begin_block(self, block: "Transaction[Any]") -> int:
         """Make a savepoint; give how many blocks there are around it."""
-        depth = len(self._blocks)
-        self._blocks.append(_Block(self.root, self.root.depth(), weakref.ref(block)))
+        depth = len(self.blocks)
+        self.blocks.append(_Block(self.root, self.root.depth(), weakref.ref(block)))
         self.root.begin()
         return depth
 
@@ -177,6 +185,17 @@ class Transactional:
             open_gate(self._guarded)
         self._guarded = None
 
+    def close_for_good(self) -> None:
+        """Let other callers that write wait for the end of the process."""
+        self._is_ending = True
+        self.close_gate()
+
+    def reopen(self) -> None:
+        """Let everybody write again, in a forked child: its end is another one."""
+        if self._is_ending:
+            self._is_ending = False
+            self.open_gate()
+
     def roll_back_to(self, depth: int) -> None:
         """Return the live data to the state at the entry of a block, and leave it.
 
@@ -189,7 +208,7 @@ class Transactional:
         while True:
             try:
                 self._wait_for_job()
-                if len(self._blocks) <= depth:
+                if len(self.blocks) <= depth:
                     break
                 self._roll_back_one()
             except Exception:
@@ -203,19 +222,19 @@ class Transactional:
 
     def _roll_back_one(self) -> None:
         """Go back by one savepoint, or out of a block that has none left."""
-        root, savepoints, _ = self._blocks[-1]
+        root, savepoints, _ = self.blocks[-1]
         undo = root.roll_back() if root.depth() > savepoints else self._leave_block
         self.run_uncut(undo)
 
     def _leave_block(self) -> None:
-        self.use(self._blocks.pop().root)
+        self.use(self.blocks.pop().root)
 
     def end_block(self, depth: int) -> None:
         """Forget the savepoint of a block; its changes belong to the one around it."""
-        root, savepoints, _ = self._blocks[depth]
+        root, savepoints, _ = self.blocks[depth]
         while root.depth() > savepoints:
             root.release()
-        del self._blocks[depth:]
+        del self.blocks[depth:]
 
 
 class Transaction(Generic[D]):
@@ -272,7 +291,7 @@ class Transaction(Generic[D]):
         session = self._session
         session.finish_cut_off()
         self._check()  # it may have been closed while this thread waited
-        self._depth = len(session._blocks)  # noqa: SLF001 - a part of it
+        self._depth = len(session.blocks)
         self._forks = session.forks
         self.is_left = False
         if not self._depth:
@@ -375,9 +394,17 @@ class AsyncTransaction(Generic[D]):
     ) -> None:
         """Commit, or undo the block; a cancellation is raised when that is done.
 
+        One that came inside of the block undoes it, also if nothing was awaited since.
+
         Raises:
             As `Transaction`.
         """
+        if kind is None:
+            try:
+                await checkpoint()
+            except BaseException:
+                await self.__aexit__(*sys.exc_info())
+                raise
         end = partial(self._transaction.__exit__, kind, error, traceback)
         if kind is GeneratorExit:  # nobody runs this task any more: it cannot wait
             end()

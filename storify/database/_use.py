@@ -3,7 +3,12 @@
 from dataclasses import dataclass
 from typing import Any, Union, get_args, get_origin
 
-__all__ = ["Use", "is_same_type"]
+__all__ = ["Use", "is_same_type", "is_several"]
+
+
+def is_several(model: object) -> bool:
+    """Whether *model* is a tuple of types, which stands for their union."""
+    return isinstance(model, tuple)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +37,10 @@ class Use:
     def hint_of(model: Any) -> Any:
         """Give the type that *model* stands for; a tuple is a union."""
         hint: Any = model
-        if isinstance(hint, tuple):
+        if hint == ():
+            msg = "model=() names no type; leave it out for values of any type"
+            raise TypeError(msg)
+        if is_several(hint):
             hint = Union[model]  # noqa: UP007 - the members are in a tuple
         return hint
 

@@ -161,7 +161,9 @@ class Backups:
         session = self._session
         with session.lock:
             session.ready("restore a backup of")
-            return _history.restore(session, self._read(which), keys)
+            return _history.restore(
+                session, _history.state_of(self._session, which), keys
+            )
 
     def diff(self, which: str | int | datetime) -> Diff:
         """Compare an older state with the live content, unsaved changes included.
@@ -170,15 +172,9 @@ class Backups:
             FileNotFoundError: There is no such backup, no state that old.
             MisdatedError: As `Database.at`.
             CorruptionError: That state is damaged.
-            UnstorableError: A live value could not be saved.
             ValueError: A datetime without a time zone.
         """
-        return _history.compare(self._session, self._read(which))
-
-    def _read(self, which: str | int | datetime) -> bytes:
-        if isinstance(which, datetime):
-            return _history.state_at(self._session, which)
-        return self._engine.read_backup(str(which))
+        return _history.compare(self._session, _history.state_of(self._session, which))
 
     def verify(self) -> Sequence[Problem]:
         """Read everything that is kept and give what is wrong; changes nothing.

@@ -97,7 +97,7 @@ class Access:
 
     def _lock(self) -> tuple[Place, Lock]:
         place = self.place()
-        return place, Lock(place.lock, self.lock_timeout_s, self.path)
+        return place, Lock(place.lock, self.lock_timeout_s, self.path, place.main)
 
     def _held(self, place: Place, *, writable: bool) -> Held:
         folder = self.folder(place)

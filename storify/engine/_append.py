@@ -87,7 +87,8 @@ def append(
     known.shunned = True
     if not tail.size:
         payload = head_frame(known.digest) + frame
-        _disk.replace_bytes(place.journal, payload, place.prefix)
+        like = _disk.look(place.main)
+        _disk.replace_bytes(place.journal, payload, place.prefix, like=like)
         found = _disk.look(place.journal)
     else:
         payload = frame

@@ -25,9 +25,11 @@ __all__ = [
     "discard",
     "hard_link",
     "list_names",
+    "list_seen",
     "look",
     "make_directory",
     "move",
+    "owner_of",
     "put_in_place",
     "raise_if_passing",
     "read_bytes",
@@ -36,6 +38,7 @@ __all__ = [
     "replace_bytes",
     "sync_directory",
     "sync_file",
+    "take_after",
     "write_spare",
     "write_temporary",
 ]
@@ -122,6 +125,14 @@ def look(path: str) -> Found | None:
     return _require_regular(result, path)
 
 
+def owner_of(path: str) -> Found | None:
+    """Look whose something is, whatever it is; None if there is nothing to see."""
+    try:
+        return Found(os.lstat(path))
+    except OSError:
+        return None
+
+
 def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
     """Read a regular file from *start* on, never waiting, never following a link.
 
@@ -187,10 +198,15 @@ def sync_directory(path: str) -> None:
         closed(os.close, fd)
 
 
-def make_directory(path: str) -> None:
-    """Make a folder and its parents, private to the user, durable.
+def make_directory(path: str, owner: Found | None = None) -> None:
+    """Make a folder and its parents, durable.
 
-    A folder that exists is left as it is, its mode too.
+    Private to its owner, and, where it is made in a folder that a group may write, to
+    that group: see `take_after`. A folder that exists is left as it is.
+
+    Args:
+        path: The folder.
+        owner: Whose it is to be; else whose the folder is that it is made in.
     """
     missing: list[str] = []
     while not os.path.isdir(path):
@@ -204,7 +220,48 @@ def make_directory(path: str) -> None:
             if not os.path.isdir(new):
                 code = errno.ENOTDIR
                 raise NotADirectoryError(code, os.strerror(code), new) from None
+        else:
+            take_after(new, os.path.dirname(new), owner if new == path else None)
         sync_directory(os.path.dirname(new))
+
+
+#: What lets a group write, and gives new files in a folder to its group.
+_GROUP = stat.S_IRWXG | stat.S_ISGID
+
+
+def take_after(new: int | str, directory: str, owner: Found | None = None) -> None:
+    """Give a file or folder that was just made to whom it belongs.
+
+    That is who has the folder that it was made in: so what root makes there is its
+    owner's still, and what a member of a group makes in the group's folder is the
+    group's. A folder that no group may write makes what is private.
+
+    Args:
+        new: What was made, with the mode 0600 or 0700; a descriptor if it is a file.
+        directory: The folder that it was made in.
+        owner: Whose it is to be instead.
+    """
+    if sys.platform == "win32":  # pragma: no cover - Windows inherits from the folder
+        return
+    made, around = os.stat(new), os.stat(directory)
+    # Where each keeps what is his, as in /tmp, nothing is shared.
+    shared = around.st_mode & stat.S_IWGRP and not around.st_mode & stat.S_ISVTX
+    wanted = owner or Found(around)
+    if made.st_uid != wanted.uid and not os.geteuid():
+        _give(new, wanted.uid, wanted.gid)
+    elif shared and made.st_gid != around.st_gid:
+        _give(new, -1, around.st_gid)
+    if shared:
+        bits = _GROUP & around.st_mode if stat.S_ISDIR(made.st_mode) else 0o060
+        with contextlib.suppress(PermissionError):  # it was given away
+            os.chmod(new, stat.S_IMODE(made.st_mode) | bits)
+
+
+def _give(new: int | str, uid: int, gid: int) -> None:
+    # Only root may give a file away, and to a group its members; keeping it is better
+    # than not saving.
+    with contextlib.suppress(OSError):
+        os.chown(new, uid, gid)
 
 
 def list_names(path: str) -> list[str]:
@@ -212,6 +269,14 @@ def list_names(path: str) -> list[str]:
     try:
         return unforked(os.listdir, path)
     except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def list_seen(path: str) -> list[str]:
+    """The names in a folder; none if this process may not look into it."""
+    try:
+        return list_names(path)
+    except PermissionError:
         return []
 
 
@@ -252,7 +317,9 @@ def write_temporary(
     fd = opened(os.open, path, flags, 0o600)
     try:
         try:
-            if like is not None:
+            if like is None:
+                take_after(fd, directory)
+            else:
                 _take_over(fd, like)
             _write_all(fd, payload)
             _sync(fd)
@@ -285,15 +352,20 @@ def put_in_place(temporary: str, path: str) -> None:
 
 
 def replace_bytes(
-    path: str, payload: bytes, prefix: str, *, durable: bool = True
+    path: str,
+    payload: bytes,
+    prefix: str,
+    *,
+    durable: bool = True,
+    like: Found | None = None,
 ) -> None:
     """Make *path* hold exactly *payload*, or leave it as it was.
 
     Durable on return; with ``durable=False`` a power cut may bring the old bytes
-    back, but still never a mix.
+    back, but still never a mix. *like* is the file whose owner and mode it takes.
     """
     directory = os.path.dirname(path)
-    temporary, _ = write_temporary(directory, prefix, payload)
+    temporary, _ = write_temporary(directory, prefix, payload, like)
     try:
         put_in_place(temporary, path)
     except BaseException:
@@ -313,6 +385,7 @@ def write_spare(path: str, payload: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
     fd = opened(os.open, path, flags, 0o600)
     try:
+        take_after(fd, os.path.dirname(path))
         _write_all(fd, payload)
     finally:
         closed(os.close, fd)

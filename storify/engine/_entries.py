@@ -2,8 +2,9 @@
 
 ::
 
-    .entries := "entries1" sha256-of-the-main-file[32] count[8]
+    .entries := magic[8] sha256-of-the-main-file[32] count[8]
                 size[4] * count  crc[4] * count  crc-of-all-before[4]
+    magic    := "entries1" | "items..1", of a root without keys
 
 One checksum over a file tells that it is damaged, not where. These tell which
 entries are whole when there is no backup to take the others from. Written after
@@ -15,19 +16,35 @@ import sys
 import zlib
 from array import array
 from collections.abc import Mapping
-from itertools import starmap
 from operator import add
-from typing import Final
+from typing import Final, NamedTuple
 
 from storify.engine import _disk
 from storify.engine._held import Held
 
-__all__ = ["read_entries", "write_entries"]
+__all__ = ["Entries", "read_entries", "write_entries"]
 
 _MAGIC: Final = b"entries1"
+_ITEMS_MAGIC: Final = b"items..1"
 _HEAD_BYTES: Final = len(_MAGIC) + 32 + 8
 _NUMBER_BYTES: Final = 4
 _MOST: Final = 1 << 32
+
+
+class Entries(NamedTuple):
+    """What is known of the entries of a main file.
+
+    Attributes:
+        digest: The sha256 of the file.
+        is_list: Whether they are the items of a root without keys.
+        sizes: How many bytes each has, key and value.
+        crcs: Their checksums.
+    """
+
+    digest: str
+    is_list: bool
+    sizes: list[int]
+    crcs: list[int]
 
 
 def _numbers(payload: bytes = b"") -> "array[int]":
@@ -57,18 +74,20 @@ def write_entries(
     """
     if found.size >= _MOST:
         return
-    sizes = array("I", map(add, map(len, entries), map(len, entries.values())))
-    crcs = array(
-        "I",
-        starmap(
-            zlib.crc32, zip(entries.values(), map(zlib.crc32, entries), strict=True)
-        ),
-    )
+    if b"" in entries:
+        magic, parts = _ITEMS_MAGIC, held.root_format.items(entries[b""])
+        sizes = array("I", map(len, parts))
+        crcs = array("I", map(zlib.crc32, parts))
+    else:
+        magic, values = _MAGIC, entries.values()
+        sizes = array("I", map(add, map(len, entries), map(len, values)))
+        starts = map(zlib.crc32, entries)
+        crcs = array("I", map(zlib.crc32, values, starts))
     body = b"".join(
         (
-            _MAGIC,
+            magic,
             bytes.fromhex(digest),
-            len(entries).to_bytes(8, "big"),
+            len(sizes).to_bytes(8, "big"),
             _packed(sizes),
             _packed(crcs),
         )
@@ -78,14 +97,17 @@ def write_entries(
         _disk.write_spare(held.place.entries, payload)
 
 
-def read_entries(held: Held) -> tuple[str, list[int], list[int]] | None:
-    """The sha256 of the main file, the sizes and the checksums; None if not whole."""
+def read_entries(held: Held) -> Entries | None:
+    """What is noted of the entries of the main file; None if it is not whole."""
     try:
         payload, _ = _disk.read_bytes(held.place.entries)
     except OSError:
         return None  # a help that is missing is no help
     body, crc = payload[:-_NUMBER_BYTES], payload[-_NUMBER_BYTES:]
-    if not body.startswith(_MAGIC) or zlib.crc32(body).to_bytes(4, "big") != crc:
+    if (
+        not body.startswith((_MAGIC, _ITEMS_MAGIC))
+        or zlib.crc32(body).to_bytes(4, "big") != crc
+    ):
         return None
     digest = body[len(_MAGIC) : len(_MAGIC) + 32].hex()
     count = int.from_bytes(body[_HEAD_BYTES - 8 : _HEAD_BYTES], "big")
@@ -93,4 +115,4 @@ def read_entries(held: Held) -> tuple[str, list[int], list[int]] | None:
     sizes, crcs = _numbers(body[_HEAD_BYTES:middle]), _numbers(body[middle:])
     if len(sizes) != count or len(crcs) != count:
         return None
-    return digest, list(sizes), list(crcs)
+    return Entries(digest, body.startswith(_ITEMS_MAGIC), list(sizes), list(crcs))

@@ -21,7 +21,7 @@ import threading
 import time
 import weakref
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Literal
 
 from storify.engine import _disk
@@ -120,12 +120,16 @@ class Lock:
         path: The lock file; made with its folder when it is first taken.
         timeout_s: How long to wait for another holder.
         what: The database, for the message.
+        main: The file that it is for, if it is for one: its folder is that one's owner's.
     """
 
-    def __init__(self, path: str, timeout_s: float, what: str) -> None:
+    def __init__(
+        self, path: str, timeout_s: float, what: str, main: str | None = None
+    ) -> None:
         self.path = path
         self.timeout_s = timeout_s
         self.what = what
+        self.main = main
 
     def mine(self, holder: object) -> bool:
         """Whether the caller has the lock for *holder* already."""
@@ -219,12 +223,18 @@ class Lock:
             return hold
 
     def _open(self) -> int:
-        flags = os.O_RDWR | os.O_CREAT | _disk.NOFOLLOW | _disk.NONBLOCK | _disk.CLOEXEC
+        flags = os.O_RDWR | _disk.NOFOLLOW | _disk.NONBLOCK | _disk.CLOEXEC
         try:
-            return opened(os.open, self.path, flags, 0o600)
+            return opened(os.open, self.path, flags)
         except FileNotFoundError:
-            _disk.make_directory(os.path.dirname(self.path))
-            return opened(os.open, self.path, flags, 0o600)
+            directory = os.path.dirname(self.path)
+            owner = None if self.main is None else _disk.owner_of(self.main)
+            _disk.make_directory(directory, owner)
+            fd = opened(os.open, self.path, flags | os.O_CREAT, 0o600)
+            # Another process may be making it as well: each gives it away alike.
+            with suppress(OSError):
+                _disk.take_after(fd, directory)
+            return fd
 
     def _names(self, fd: int) -> bool:
         """Whether the path still names the file that was locked."""

@@ -28,10 +28,14 @@ BIDI = frozenset(
 UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
+#: What to do about a name that is a path, as 0.0.11 took it.
+_IS_PATH = " (a file by its path is opened by get_db_by_path)"
+
+
 def _bad_character(name: str) -> str | None:
     for character in name:
         if character in SEPARATORS:
-            return f"it contains {character!r}"
+            return f"it contains {character!r}{_IS_PATH}"
         if character in BIDI or unicodedata.category(character) in UNSAFE_CATEGORIES:
             return f"it contains the control character {character!r}"
     return None

@@ -90,7 +90,7 @@ class Place:
         return [
             (directory, name)
             for directory in dict.fromkeys((self.directory, self.backups))
-            for name in _disk.list_names(directory)
+            for name in _disk.list_seen(directory)
             if name.startswith(prefix) and name.endswith(suffix)
         ]
 

@@ -101,6 +101,11 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         except DamagedRecordError as err:
             log.warning(f"{err}; the file is judged without it")
             damaged = True
+        except PermissionError as err:
+            if locked:
+                raise
+            # Who may read the file alone sees that it is whole, and what it holds.
+            log.debug(f"{place.link!r} is judged without its checksum: {err}")
         verdict, known, wrong = judge(main, record)
         if verdict is Verdict.ABSENT and damaged:
             verdict, wrong = Verdict.LOST, "the file is missing"

@@ -246,7 +246,7 @@ def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     elif journal.harm is Harm.HEALED:
         held.keep_damaged_journal(journal.raw)
         raw = rewritten(now.digest, journal.frames)
-        _disk.replace_bytes(place.journal, raw, place.prefix)
+        _disk.replace_bytes(place.journal, raw, place.prefix, like=now.found)
         with held.or_warn("mirror the journal of"):
             _disk.write_spare(place.mirror, raw)
     else:
@@ -285,7 +285,8 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
         msg = (
             f"cannot load {link!r}: {now.wrong}; no backup is usable, "
             f"{len(causes) - 1} tried; the files are left as they are; "
-            f"Storify.salvage() gives what is whole in them"
+            f"Storify.salvage() gives what is whole in them, Storify.set_aside() "
+            f"puts them away, to start afresh"
         )
         raise CorruptionError(msg, causes)
     return _rebuilt(held, known, now, newest, wanted.get(newest.digest), causes, keep)

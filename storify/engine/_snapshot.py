@@ -87,7 +87,7 @@ def install(
     """
     place = held.place
     _disk.make_directory(place.directory)
-    _disk.make_directory(place.backups)
+    _disk.make_directory(place.backups, now.found)
     if stamp is None:
         stamp = held.next_stamp(now.stamp)
     since = stamp if now.verdict is Verdict.ABSENT else now.since

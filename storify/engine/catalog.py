@@ -108,7 +108,7 @@ class FileCatalog:
             for file in _disk.list_names(self._root())
             if file.endswith(SUFFIX)
         }
-        stems.update(_disk.list_names(os.path.join(self._root(), BACKUPS)))
+        stems.update(_disk.list_seen(os.path.join(self._root(), BACKUPS)))
         return sorted(stem for stem in stems if self._opens(stem))
 
     @uncut

@@ -21,13 +21,17 @@ wrote is brought in: `_foreign`.
 
 import os
 import tempfile
+from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
+from functools import wraps
 from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
 
 from storify.engine import _disk, _history, _recovery, _retire
 from storify.engine._access import Access
 from storify.engine._append import append, ops_of, second_copy
+from storify.engine._explained import explain
 from storify.engine._foreign import bring_in, seen
 from storify.engine._held import Held
 from storify.engine._journal import Op
@@ -67,12 +71,32 @@ from storify.exceptions import (
     DatabaseReadOnlyError,
 )
 from storify.logger import LoggerLike
-from storify.threads import uncut
+from storify.threads import uncut as plain_uncut
 
 __all__ = ["JOURNALED_FROM_BYTES", "FileEngine"]
 
 JOURNALED_FROM_BYTES = 1 << 20
 """Smaller files are written whole: that takes 1-5 ms, and then they are complete."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def uncut(
+    method: Callable[Concatenate["FileEngine", P], T],
+) -> Callable[Concatenate["FileEngine", P], T]:
+    """Make a method run as one piece; what the system refuses is told of in full."""
+
+    @wraps(method)
+    def run(self: "FileEngine", /, *args: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return method(self, *args, **keywords)
+        except OSError as err:
+            explain(err, self._access.place())
+            raise
+
+    return plain_uncut(run)
 
 
 class FileEngine:
@@ -536,7 +560,7 @@ class _Locked:
         _release_last(self._holds)
 
 
-@uncut
+@plain_uncut
 def _release_last(holds: list[Hold | None]) -> None:
     hold = holds.pop() if holds else None
     if hold is not None:

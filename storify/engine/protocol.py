@@ -172,6 +172,25 @@ class Format(Protocol):
         """Give the entries of a damaged root, None for each damaged stretch."""
         ...
 
+    def salvage_items(self, payload: bytes) -> list[bytes | None] | None:
+        """Give the first items of a damaged root without keys, None for damaged ones.
+
+        None alone if it does not begin as one.
+        """
+        ...
+
+    def claimed(self, payload: bytes) -> int | None:
+        """Give how many entries or items a damaged root says it has, if legible."""
+        ...
+
+    def items(self, payload: bytes) -> list[bytes]:
+        """Part a root without keys into its items."""
+        ...
+
+    def join_items(self, items: Sequence[bytes]) -> bytes:
+        """Give the root that `items` would part into *items*."""
+        ...
+
 
 class StaleVersionError(Exception):
     """Somebody committed since the base of this commit; nothing was written.
@@ -256,14 +275,17 @@ class Salvaged(NamedTuple):
 
     Attributes:
         payload: A whole root of all that is intact.
-        lost: The key bytes of entries that are damaged and in no backup.
-        older: The key bytes of entries that were taken from an older state.
-        notes: What is not known by key, such as a damaged stretch of bytes.
+        lost: The key bytes of entries that are damaged and in no backup; of a root
+            without keys the numbers of its items.
+        older: The key bytes, or numbers, of what was taken from an older state.
+        unnamed: How many more are lost.
+        notes: What else is not known, such as a number that is illegible.
     """
 
     payload: bytes
-    lost: Sequence[bytes] = ()
-    older: Sequence[bytes] = ()
+    lost: Sequence[bytes | int] = ()
+    older: Sequence[bytes | int] = ()
+    unnamed: int = 0
     notes: Sequence[str] = ()
 
 

@@ -1,24 +1,31 @@
 """From another folder of storify, of release 0.0.11 or of today."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 from storify._manager import Storify
 from storify.database import Database
 from storify.database._check import Progress
 from storify.database._use import Use
+from storify.engine import FileCatalog
+from storify.engine._names import check_new_name
+from storify.engine._place import BACKUPS, SUFFIX
+from storify.exceptions import DatabaseNameError
 from storify.importers._copy import put_all, read_all
 from storify.importers._opening import opened
 
-__all__ = ["import_storify"]
+__all__ = ["copy_folder", "import_storify", "portable"]
 
 
 def import_storify(
     folder: str | os.PathLike[str],
     sf: Storify,
     *,
+    names: Mapping[str, str | None] = MappingProxyType({}),
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, int]:
@@ -32,6 +39,8 @@ def import_storify(
     Args:
         folder: The folder of the databases.
         sf: Where they are copied to.
+        names: Other names for some, or None to leave one out: ``{"user:1": "user-1"}``.
+            One in a folder inside is named with that: ``"players/ann"``.
         overwrite: Replace the values of keys that are there already, and a list.
         progress: Called now and then with the numbers of records read and of all
             in the database at hand.
@@ -40,30 +49,98 @@ def import_storify(
         The number of records, by the names of the databases.
 
     Raises:
-        FileNotFoundError: There is no such folder.
+        DatabaseNameError: The names of some are not portable, or are one with another
+            for some file systems, and *names* has no other; the others are copied.
+        FileNotFoundError: There is no such folder, or no database of a name in *names*.
         DatabaseLoadError: A database can be read neither from its file nor from a
             backup; those before it, by name, are copied.
         ValueError: A key is there already, or a list that is not empty.
         TypeError: One has a dict as its root and the other a list.
         The errors of `Database.transaction`: that database holds what it held.
     """
+    copied, left = copy_folder(
+        folder, sf, names=names, overwrite=overwrite, progress=progress
+    )
+    if left:
+        first = next(iter(left))
+        which = "; ".join(left.values())
+        msg = (
+            f"{len(left)} databases of {os.fspath(folder)!r} were not imported, "
+            f"{len(copied)} were: {which}; import them with "
+            f"names={{{first!r}: {portable(first)!r}, …}}, or None to leave one out, "
+            f"and overwrite=True if the others are copied again"
+        )
+        raise DatabaseNameError(msg)
+    return copied
+
+
+def copy_folder(
+    folder: str | os.PathLike[str],
+    sf: Storify,
+    *,
+    names: Mapping[str, str | None],
+    overwrite: bool,
+    progress: Progress | None,
+) -> tuple[dict[str, int], dict[str, str]]:
+    """Copy what can be copied; as `import_storify`.
+
+    Returns:
+        The number of records, by the new names; and what is wrong with the names of
+        those that could not be taken.
+    """
     if not Path(folder).is_dir():
         raise FileNotFoundError(2, "no such folder", os.fspath(folder))
     saving, schema = sf._saving, sf._schema  # noqa: SLF001 - one stack
     schema.registry.register(*sf.models)
-    catalog = saving.folder(folder, schema.codec, sf.log)
+    paths = _databases(folder, saving.folder(folder, schema.codec, sf.log))
+    for name in names:
+        if name not in paths:
+            raise FileNotFoundError(2, f"no database {name!r}", os.fspath(folder))
     counts: dict[str, int] = {}
-    for name in catalog.names():
-        engine = catalog.engine(name, readonly=True)
+    left: dict[str, str] = {}
+    for name, path in paths.items():
+        target = names.get(name, name)
+        if target is None:
+            continue
+        try:
+            sf.get_loaded_db(target)  # whether it can have this name
+        except DatabaseNameError as error:
+            left[name] = str(error)
+            continue
+        engine = saving.file(path, schema.codec, sf.log, readonly=True)
         use = Use(readonly=True)
         source: Database[Any, Any] = Database._over(  # noqa: SLF001 - one stack
-            name, engine, schema, sf.models, None, use, saving
+            target, engine, schema, sf.models, None, use, saving
         )
         try:
-            counts[name] = _copy(source, sf, overwrite=overwrite, progress=progress)
+            counts[target] = _copy(source, sf, overwrite=overwrite, progress=progress)
         finally:
             source.close(discard=True)
-    return counts
+    return counts, left
+
+
+def _databases(folder: str | os.PathLike[str], catalog: FileCatalog) -> dict[str, str]:
+    """The database files of a folder and those inside, by name."""
+    root = os.path.realpath(folder)
+    # Also those whose file is lost and will be rebuilt.
+    paths = {name: str(Path(root, name + SUFFIX)) for name in catalog.names()}
+    for directory, inside, files in os.walk(root):
+        inside[:] = sorted(each for each in inside if each != BACKUPS)
+        for file in sorted(files):
+            path = str(Path(directory, file))
+            if file.endswith(SUFFIX) and path not in paths.values():
+                name = os.path.relpath(path, root).removesuffix(SUFFIX)
+                paths[name.replace(os.sep, "/")] = path
+    return dict(sorted(paths.items()))
+
+
+def portable(name: str) -> str:
+    """Give a name that is like another one and may be a database's."""
+    plain = re.sub(r"[^\w .-]+", "-", name).strip(" .-") or "db"
+    try:
+        return check_new_name(plain, [])
+    except DatabaseNameError:
+        return check_new_name(f"db-{plain[:150]}", [])
 
 
 def _copy(

@@ -25,7 +25,7 @@ MisfitKind = Literal[
 * ``"dangling ref"``: a reference to a record that is not there.
 * ``"unreadable"``: bytes that stand for nothing here.
 * ``"unloadable"``: code of the class, or a migration, failed.
-* ``"unstorable"``: an attribute that would not come back, so a flush refuses it.
+* ``"unstorable"``: a value or an attribute in memory that a flush refuses.
 """
 
 

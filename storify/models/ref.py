@@ -1,7 +1,7 @@
 """`Ref`: a typed reference to a record of the same or another database."""
 
 from collections.abc import Container
-from typing import Any, Generic, Protocol, Self, TypeVar, cast
+from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
 from storify.exceptions import DanglingRefError
 
@@ -12,6 +12,7 @@ from .state import state_of
 __all__ = ["Home", "Ref"]
 
 T_co = TypeVar("T_co", covariant=True)
+D = TypeVar("D")
 
 
 class Home(Protocol):
@@ -99,8 +100,12 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
             )
             raise DanglingRefError(msg) from err
 
-    def get(self) -> T_co | None:
-        """Give the live record, None if there is none.
+    @overload
+    def get(self) -> T_co | None: ...
+    @overload
+    def get(self, default: D) -> T_co | D: ...
+    def get(self, default: Any = None) -> Any:
+        """Give the live record, *default* if there is none.
 
         Raises:
             DanglingRefError: Nobody knows where to look.
@@ -111,7 +116,7 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
         except DanglingRefError:
             raise
         except LookupError:
-            return None
+            return default
 
     def _look_up(self) -> T_co:
         if self._home is None:

@@ -5,6 +5,7 @@
   database that an older class wrote.
 * `database_machine`: a database equals a dict, whatever is done to it.
 * `crash_points`: your code, ended at each disk call that it makes.
+* `interrupt_points`: your code, interrupted anywhere inside of Storify, as by Ctrl-C.
 * `temp_db`, `reopen`: a database for each example, read anew. For whole tests there are
   pytest's fixtures ``sf``, ``make_storify``, ``reopen`` and ``memory_sf``.
 * `same`, `difference`: exact comparison, to the type and the bit.
@@ -19,6 +20,7 @@ from storify._reopening import reopen
 from . import _extra as _extra
 from ._crash import Crashed, CrashPoints, crash_points
 from ._databases import temp_db
+from ._interrupt import Interrupted, InterruptPoints, interrupt_points
 from ._machine import DatabaseMachine, database_machine
 from ._models import models
 from ._roundtrip import assert_roundtrip
@@ -31,6 +33,8 @@ __all__ = [
     "Crashed",
     "DatabaseMachine",
     "Difference",
+    "InterruptPoints",
+    "Interrupted",
     "MakeStorify",
     "Reopen",
     "assert_roundtrip",
@@ -38,6 +42,7 @@ __all__ = [
     "crash_points",
     "database_machine",
     "difference",
+    "interrupt_points",
     "models",
     "reopen",
     "same",

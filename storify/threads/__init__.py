@@ -10,7 +10,7 @@ between any two bytecodes. So three things cannot be had from `threading` alone:
   it halfway (`_saver`).
 """
 
-from storify.threads._async import run_async
+from storify.threads._async import checkpoint, run_async
 from storify.threads._caller import Caller, caller
 from storify.threads._saver import (
     Job,
@@ -39,6 +39,7 @@ __all__ = [
     "Turn",
     "TurnLock",
     "caller",
+    "checkpoint",
     "finish_all",
     "in_saver",
     "is_finished",

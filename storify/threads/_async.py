@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from storify.threads._saver import Job
 
-__all__ = ["run_async"]
+__all__ = ["checkpoint", "run_async"]
 
 T = TypeVar("T")
 
@@ -34,6 +34,17 @@ async def run_async(action: Callable[[], T], *, gives_up: bool = True) -> T:
         raise
     job.say()
     return job.result()
+
+
+async def checkpoint() -> None:
+    """Raise a cancellation of this task that is due."""
+    trio = _trio()
+    if trio is not None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return
+    import asyncio  # noqa: PLC0415 - who does not use it need not load it
+
+    await asyncio.sleep(0)
 
 
 async def _ended(job: Job[Any]) -> None:

@@ -110,16 +110,24 @@ class Job(Generic[T]):
 
     def start(self) -> "Job[T]":
         """Hand it to a saver thread, or do it at once if there can be none."""
-        if sys.is_finalizing() or not _has_a_saver():
-            self.run()
-            return self
-        # In one step: who comes after an interrupt must know whether it will be done.
-        steps: tuple[Callable[[], object], ...] = (
-            partial(setattr, self, "is_started", True),
-            partial(_jobs.setdefault, self),
-            partial(_queue.put, self),
-        )
-        deque(map(call, steps), 0)
+        while not sys.is_finalizing():
+            # A thread is taken and told what to do in one step: who comes after an
+            # interrupt must know whether it will be done, and no thread may wait for
+            # work that nobody brings.
+            steps: tuple[Callable[[], object], ...] = (
+                _idle.pop,
+                partial(setattr, self, "is_started", True),
+                partial(_jobs.setdefault, self),
+                partial(_queue.put, self),
+            )
+            try:
+                deque(map(call, steps), 0)
+            except IndexError:  # none is idle
+                if not _start_saver():
+                    break
+            else:
+                return self
+        self.run()
         return self
 
     def is_under_way(self) -> bool:
@@ -155,10 +163,11 @@ class Job(Generic[T]):
         self._error = error
         self._end()
 
-    def wait(self) -> T:
-        """Wait for its end; give its result, or raise its error.
+    def do(self) -> T:
+        """Have it done, and wait for its end; give its result, or raise its error.
 
-        What interrupts the wait is raised when the work has come to its end.
+        What interrupts this is raised when the work has come to its end, if it was
+        handed over.
 
         Raises:
             TimeoutError: It did not end in the time that the caller has (`patience`).
@@ -167,10 +176,12 @@ class Job(Generic[T]):
         if self.until is not None:
             limit_s = max(self.until - time.monotonic(), 0) + _GRACE_S
         try:
+            self.start()
             self.join(limit_s)
         except BaseException:
-            self.is_given_up = True
-            self.join(limit_s)
+            if self.is_under_way():
+                self.is_given_up = True
+                self.join(limit_s)
             raise
         finally:
             self.say()
@@ -229,33 +240,36 @@ _queue: SimpleQueue[Job[Any]] = SimpleQueue()
 _idle: deque[None] = deque()
 
 
-def _has_a_saver() -> bool:
-    """Take an idle thread, or start one; False if none can be started."""
+def _start_saver() -> bool:
+    """Start a thread that is idle; False if none can be started."""
+    is_idle = threading.Event()
+    thread = threading.Thread(
+        target=_work, args=(is_idle,), name="storify-saver", daemon=True
+    )
     try:
-        _idle.pop()
-    except IndexError:
-        thread = threading.Thread(target=_work, name="storify-saver", daemon=True)
-        try:
-            thread.start()
-        except RuntimeError:  # the interpreter is about to end, or there are too many
-            return False
+        thread.start()
+    except RuntimeError:  # the interpreter is about to end, or there are too many
+        return False
+    is_idle.wait()
     return True
 
 
-def _work() -> None:
-    queue, idle = _queue, _idle
+def _work(is_idle: threading.Event) -> None:
+    queue = _queue
+    _idle.append(None)
+    is_idle.set()
     while True:
         try:
             job = queue.get(timeout=_IDLE_S)
         except Empty:
             try:
-                idle.pop()
+                _idle.pop()
             except IndexError:
-                continue  # there is work on its way
+                continue  # it was taken, with work that has just come
             return
         job.run()
         del job
-        idle.append(None)
+        _idle.append(None)
 
 
 def in_saver() -> bool:
@@ -304,7 +318,7 @@ def uncut(method: Callable[P, T]) -> Callable[P, T]:
     def run(*args: P.args, **keywords: P.kwargs) -> T:
         if _working.job is not None:
             return method(*args, **keywords)
-        return Job(partial(method, *args, **keywords)).start().wait()
+        return Job(partial(method, *args, **keywords)).do()
 
     return run
 
@@ -318,8 +332,9 @@ def finish_all(timeout_s: float = -1) -> None:
 
 def _forget_parent() -> None:
     """Begin anew in a forked child, where none of the threads is."""
-    global _queue, _idle
-    _queue, _idle = SimpleQueue(), deque()
+    global _queue  # noqa: PLW0603 - a thread that is gone may be in the midst of it
+    _queue = SimpleQueue()
+    _idle.clear()
     jobs = list(_jobs)
     _jobs.clear()
     for job in jobs:

@@ -2,7 +2,9 @@
 
 import json
 import shelve
+import shlex
 
+import msgpack
 import pytest
 import sqlitedict
 import tinydb
@@ -143,6 +145,40 @@ def test_a_folder_of_storify_is_copied(run, fill, here):
     assert result.stdout == "users: 1 record imported\n"
     with Storify(here / "data", save_interval=None) as sf:
         assert sf["users"]["u1"]["__User__"]["name"] == "ANN"
+
+
+def test_what_cannot_keep_its_name_is_named_and_ends_with_1(run, here):
+    """The rest is imported; what is offered works when it is pasted."""
+    (here / "old").mkdir()
+    for name in ("users", "user:123", "my db: 1"):
+        (here / "old" / f"{name}.mpack").write_bytes(msgpack.packb({"k": name}))
+
+    result = run("import", "storify", "old", "data")
+
+    assert result.exit_code == 1
+    assert result.stdout == "users: 1 record imported\n"
+    lines = result.stderr.splitlines()
+    assert [line.count("not imported") for line in lines] == [1, 1]
+    assert "'user:123'" in result.stderr
+    assert "'my db: 1'" in result.stderr
+
+    options = [part for line in lines for part in shlex.split(line)[-2:]]
+    result = run("import", "storify", "old", "data", "--overwrite", *options)
+
+    assert result.exit_code == 0, result.output
+    assert content(here / "data", "user-123") == {"k": "user:123"}
+
+
+def test_a_database_may_be_left_out(run, here):
+    """On purpose it is no failure; a wrong name is one."""
+    (here / "old").mkdir()
+    (here / "old" / "user:123.mpack").write_bytes(msgpack.packb({"k": 1}))
+
+    assert (
+        run("import", "storify", "old", "data", "--rename", "user:123=").exit_code == 0
+    )
+    assert run("import", "storify", "old", "data", "--rename", "who=x").exit_code == 2
+    assert run("import", "storify", "old", "data", "--rename", "nothing").exit_code == 2
 
 
 @pytest.mark.parametrize("store", ["shelve", "sqlitedict", "tinydb", "storify"])

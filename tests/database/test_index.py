@@ -299,11 +299,14 @@ def test_an_index_gives_the_keys_that_the_database_has(managers):
 
 
 def test_a_list_root_has_no_keys_to_index(managers):
-    """It is refused at once."""
+    """It is refused at once; what is no function is looked up, as in a list."""
     db = managers[0].get_db("log", root=[1, 2])
 
     with pytest.raises(TypeError, match="cannot index database 'log'"):
         db.index(lambda each: each)
+    with pytest.raises(ValueError, match="not in list"):
+        db.index(3)
+    assert db.index(2) == 1
 
 
 def test_a_value_that_cannot_be_hashed_is_refused(db):

@@ -380,7 +380,7 @@ def test_a_crash_leaves_all_records_old_or_all_new(tmp_path, what, journal):
         steps = list(range(1, good.count + 1))
         assert len(steps) > 3
         found = set()
-        for at in sample(steps, 25, what, journal):
+        for at in sample(steps, 10, what, journal):
             folder = tmp_path / str(at)
             run(folder, at)
             records = stored(folder)

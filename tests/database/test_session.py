@@ -9,7 +9,9 @@ import pytest
 from stand_ins import Log
 from storify import ConflictError, Model, Storify
 from storify.database import _shutdown
+from storify.database._list_root import ListRoot
 from storify.database._session import Session
+from storify.database._slots import Slots
 from storify.engine import MemoryEngine, StaleVersionError
 from storify.threads import finish_all
 
@@ -173,10 +175,47 @@ def test_the_collector_may_find_a_database_inside_of_the_parser(tmp_path, log):
         tree = ast.parse(source)
     finally:
         gc.set_threshold(*before)
+    gc.collect()  # if it was not found so far
     finish_all()
 
     assert len(tree.body) == 3000
     assert [line for line in log.warnings if "$['k']" in line]
+
+
+def test_a_flush_inside_of_the_begin_of_another_one_is_not_undone_by_it(monkeypatch):
+    """As by the handler of a signal: what it saved is newer than what was looked at."""
+    sf = Storify("memory://inside", save_interval=None)
+    db, items = sf["notes"], sf.get_db("items", root=[])
+    db["h"] = 1
+    items.append(1)
+    sf.flush()
+    assert db["h"] == 1  # it was handed out, so a flush looks at it
+    handlers = [lambda: db.update(h=2), lambda: items.append(2)]
+
+    def interrupted(method, handler):
+        def look(self, *args):
+            found = method(self, *args)
+            if handler in handlers:
+                handlers.remove(handler)
+                handler()
+                sf.flush()
+            return found
+
+        return look
+
+    for kind, name, handler in [
+        (Slots, "live_values", handlers[0]),
+        (ListRoot, "_encode", handlers[1]),
+    ]:
+        monkeypatch.setattr(kind, name, interrupted(getattr(kind, name), handler))
+    db["other"] = 1
+    sf.flush()
+
+    assert handlers == []
+    with Storify("memory://inside", save_interval=None) as other:
+        assert dict(other.get_db("notes", readonly=True)) == dict(db)
+        assert list(other.get_db("items", root=[], readonly=True)) == [1, 2]
+    assert db["h"] == 2
 
 
 def test_what_two_threads_end_at_once_is_put_aside_once(log):

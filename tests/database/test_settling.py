@@ -273,9 +273,9 @@ def test_a_class_with_a_base_of_unknown_makeup_counts():
         def __dict__(self):
             return {}
 
-    assert _settling._kind_of(Claims) == _settling._UNKNOWN
-    assert _settling._kind_of(Timed) == _settling._UNKNOWN
-    assert _settling._kind_of(type("Sub", (Point,), {})) != _settling._UNKNOWN
+    assert _settling._kind_of(Claims) == _settling.UNKNOWN
+    assert _settling._kind_of(Timed) == _settling.UNKNOWN
+    assert _settling._kind_of(type("Sub", (Point,), {})) != _settling.UNKNOWN
 
 
 def test_a_model_with_attributes_of_its_own_is_looked_into():
@@ -294,8 +294,8 @@ def test_classes_are_not_kept():
     made = type("Gone", (Point,), {"__annotations__": {}})
     there = weakref.ref(made)
 
-    _settling._Kinds()[made]
-    assert _settling._Kinds().unknown == set()
+    _settling.Kinds()[made]
+    assert _settling.Kinds().unknown == set()
     assert there() is made
 
 

@@ -572,5 +572,17 @@ def test_items_of_a_typed_list_are_of_its_type_or_an_error(tmp_path):
         assert caught.value.path == "$[0].level"
         with pytest.raises(ModelLoadError, match=r"expected .*Player, found int"):
             db[1]
+        for read in (
+            lambda: db[1:],
+            lambda: list(db),
+            lambda: db.pop(1),
+            lambda: db.where(lambda _: True).count(),
+        ):
+            with pytest.raises(ModelLoadError):
+                read()
         assert db[2] == new("b")
+        assert db[2:] == [new("b")]
         assert db.raw(1) == 3
+        del db[0:2]
+        assert list(db) == [new("b")]
+        assert db.pop() == new("b")

@@ -1,7 +1,8 @@
 """Programs in processes of their own, that are told apart by what they say.
 
-Each runs a module of this folder, and writes lines that a test reads. Coverage
-is not measured in them: most are killed, some on a disk that breaks.
+Each runs a module of the tests, of this folder unless it is named whole, and writes
+lines that a test reads. Coverage is not measured in them: most are killed, some on a
+disk that breaks.
 """
 
 import contextlib
@@ -13,14 +14,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
 
+from faults.sampling import runs
+
 TESTS = Path(__file__).parents[1]
 
 #: Longer than anything takes; then it is killed and the test fails.
-PATIENCE_S = 120.0
+PATIENCE_S = runs(120, 7200)
 
 
 class Program:
-    """A running module, ``python -m faults.<module>``, with arguments."""
+    """A running module, ``python -m faults.<module>``, with arguments.
+
+    Args:
+        module: Its name; one with a dot is of another folder.
+        arguments: What it gets.
+        env: What its environment has besides ours.
+    """
 
     def __init__(
         self, module: str, *arguments: object, env: Mapping[str, str] | None = None
@@ -31,8 +40,9 @@ class Program:
             if not key.startswith(("COV_", "COVERAGE_"))
         }
         path = os.pathsep.join([str(TESTS), *filter(None, sys.path)])
+        name = module if "." in module else f"faults.{module}"
         self.process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-P", "-m", f"faults.{module}", *map(str, arguments)],
+            [sys.executable, "-P", "-m", name, *map(str, arguments)],
             env={**inherited, "PYTHONPATH": path, **(env or {})},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

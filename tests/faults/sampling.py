@@ -1,22 +1,29 @@
-"""How much is tried: a sample, or everything with ``STORIFY_SOAK=1``.
+"""How much is tried, as ``STORIFY_DEPTH`` says: ``quick``, ``ci`` or ``soak``.
 
-A sample is the same in each run. ``STORIFY_SEED`` set to anything moves it.
+Quick is what is done by default. A test server does three times as much, a soak
+everything. Tests of one depth try the same in each run; ``STORIFY_SEED`` set to
+anything moves the samples.
 """
 
 import itertools
 import os
 import random
+import sys
 from collections.abc import Sequence
 from typing import TypeVar
 
 T = TypeVar("T")
 
-SOAK = os.environ.get("STORIFY_SOAK") == "1"
+DEPTH = os.environ.get("STORIFY_DEPTH") or "quick"
+SOAK = DEPTH == "soak"
+
+#: How many times as much as in a quick run.
+TIMES = {"quick": 1, "ci": 3, "soak": sys.maxsize}[DEPTH]
 
 
 def runs(quick: int, soak: int) -> int:
     """How often a thing is done."""
-    return soak if SOAK else quick
+    return min(quick * TIMES, soak)
 
 
 def seeded(*what: object) -> random.Random:
@@ -25,11 +32,12 @@ def seeded(*what: object) -> random.Random:
 
 
 def sample(items: Sequence[T], quick: int, *what: object) -> list[T]:
-    """All items in a soak; else *quick* of them, spread over the whole length."""
-    if SOAK or len(items) <= quick:
+    """*quick* items or as many times more, spread over the whole length."""
+    count = quick * TIMES
+    if len(items) <= count:
         return list(items)
     chance = seeded(*what)
-    edges = [len(items) * part // quick for part in range(quick + 1)]
+    edges = [len(items) * part // count for part in range(count + 1)]
     return [
         items[chance.randrange(low, high)] for low, high in itertools.pairwise(edges)
     ]

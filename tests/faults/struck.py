@@ -1,10 +1,10 @@
 """A program whose disk fails, or that is killed, at a call of a scenario.
 
 ``LD_PRELOAD=faultio.so python -m faults.struck SCENARIO TIMES FOLDER QUICK
-FAULT...`` does the scenario in a child for each call in turn, or QUICK of them
-if that is not 0, with each fault there, so many TIMES in a row. A fault is one
-of faultio.c, with an errno perhaps: ``kill``, ``stay:EIO``. It says each broken
-promise, and at last how often it ``struck``.
+FAULT...`` does the scenario in a child for calls in turn, of which a quick run takes
+QUICK, with each fault there, so many TIMES in a row. A fault is one of faultio.c,
+with an errno perhaps: ``kill``, ``stay:EIO``. It says each broken promise, and at
+last how often it ``struck``.
 """
 
 import ctypes
@@ -221,14 +221,14 @@ def main(name: str, times: str, folder: str, quick: str, *faults: str) -> None:
 
 
 def chosen(calls: list[str], fault: str, quick: int, name: str) -> list[int]:
-    """The numbers of the calls to strike at: so many, or all if *quick* is 0."""
+    """The numbers of the calls to strike at: a sample."""
     writes_only = fault in {"tear", "short"}
     numbers = [
         at
         for at, call in enumerate(calls, start=1)
         if "write" in call or not writes_only
     ]
-    return sample(numbers, quick or len(numbers), name, fault)
+    return sample(numbers, quick, name, fault)
 
 
 def copied(start: Path, place: Path) -> Path:

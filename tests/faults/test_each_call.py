@@ -55,7 +55,7 @@ def calls_of(tmp_path: Path, scenario: Scenario) -> list[str]:
     return fault.trace
 
 
-def struck(tmp_path: Path, scenario: Scenario, what: int | str, quick: int = LIMIT):
+def struck(tmp_path: Path, scenario: Scenario, what: int | str, quick: int = 8):
     """Run the scenario with the fault at each call in turn, or at so many."""
     calls = list(enumerate(calls_of(tmp_path, scenario), start=1))
     if what in {"tear", "short"}:
@@ -99,7 +99,7 @@ def alarms(log: Log) -> list[str]:
 def test_a_killed_program_leaves_the_old_or_the_new_state(tmp_path, scenario, what):
     """Whichever call is the last to run, a restart finds old or new, whole."""
     with scenario.large():
-        for folder, _, outcome, where in struck(tmp_path, scenario, what):
+        for folder, _, outcome, where in struck(tmp_path, scenario, what, 16):
             log = Log()
 
             generation = reopened(folder, where, log)
@@ -118,7 +118,7 @@ def test_a_failed_call_is_raised_or_the_state_is_saved(tmp_path, scenario, name)
     """No error is silent, and the same engine can commit afterwards."""
     number = getattr(errno, name)
     # They lead the same ways, so a sample of each is enough for a quick run.
-    quick = 24 if name in {"EIO", "ENOSPC"} else 6
+    quick = 8 if name in {"EIO", "ENOSPC"} else 2
     with scenario.large():
         for folder, engine, outcome, where in struck(tmp_path, scenario, number, quick):
             generation = reopened(folder, where)
@@ -141,7 +141,7 @@ def test_what_an_edit_took_the_place_of_can_be_restored(tmp_path, what, name):
         scenario.prepare(tmp_path / "kept")
         commits = generations(make_engine(tmp_path / "kept", readonly=True))
         assert commits == ([3, 2, 1] if name != "file put back" else [*range(8, 0, -1)])
-        for folder, _, _, where in struck(tmp_path, scenario, what, 24):
+        for folder, _, _, where in struck(tmp_path, scenario, what):
             assert reopened(folder, where) in scenario.before | {scenario.after}, where
 
             engine = make_engine(folder)
@@ -172,7 +172,7 @@ def test_a_failed_commit_can_be_repeated_with_the_same_base(tmp_path, name, jour
     )
     with scenario.large():
         number = getattr(errno, name)
-        for folder, engine, outcome, where in struck(tmp_path, scenario, number, 24):
+        for folder, engine, outcome, where in struck(tmp_path, scenario, number):
             if outcome is None:
                 assert reopened(folder, where) == 7, where
                 continue
@@ -216,7 +216,8 @@ def test_eight_failures_in_a_row_leave_every_backup_good(tmp_path, what, name):
     with scenario.large():
         calls = calls_of(tmp_path, scenario)
         before = generations(make_engine(tmp_path / "start"))
-        for at, call in enumerate(calls, start=1):
+        numbered = list(enumerate(calls, start=1))
+        for at, call in sample(numbered, 12, name, what):
             folder = copied(tmp_path / "start", tmp_path / str(at))
             where, done = f"{what} at {at} {call}", 0
             for _ in range(8):

@@ -11,10 +11,12 @@ import pytest
 from faults import requires
 from faults.mounts import command
 from faults.programs import run
-from faults.sampling import runs
 from faults.scenarios import CONTROL, SCENARIOS
 
 pytestmark = [pytest.mark.crash, requires.compiler()]
+
+#: In a quick run, each fault is at so many calls of a scenario.
+QUICK = 1
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +35,7 @@ def broken(
     """Strike at each call, or at some; give the broken promises."""
     *problems, end = run(
         "struck",
-        *(scenario, times, folder, runs(3, 0), *faults),
+        *(scenario, times, folder, QUICK, *faults),
         env={"LD_PRELOAD": str(shim)},
     )
     what, count = end.split()

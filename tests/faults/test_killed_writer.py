@@ -70,7 +70,7 @@ def listened(program: Program, count: int, part: float) -> list[str]:
 )
 def test_a_killed_writer_loses_nothing_acknowledged(tmp_path, store, shape):
     """The last acknowledged generation is there, or the one in flight, whole."""
-    bad = violations(tmp_path / "data", store, shape, runs(6, 200))
+    bad = violations(tmp_path / "data", store, shape, runs(3, 200))
 
     assert list(bad) == []
 

@@ -321,7 +321,7 @@ def test_an_object_of_a_class_that_is_not_registered_is_refused(sf, root, value,
     db["k"] = value
     db["b"] = 2
 
-    for use in (db.flush, db.dirty, db.close, sf.flush, db.destroy):
+    for use in (db.flush, db.close, sf.flush, db.destroy):
         with pytest.raises(UnstorableError) as caught:
             use()
         assert caught.value.path == path

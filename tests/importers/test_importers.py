@@ -12,6 +12,7 @@ from decimal import Decimal
 from enum import Enum
 from pathlib import Path
 
+import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,6 +36,7 @@ from storify.importers import (
     import_storify,
     import_tinydb,
 )
+from storify.importers._folder import portable
 from storify.testing import same
 
 LEGACY = Path(__file__).parent.parent / "legacy" / "files"
@@ -573,6 +575,58 @@ def test_a_journal_is_copied_too(sf, tmp_path):
 
     assert counts == {"large": 1501}
     assert sf["large"]["last"] == "in the journal"
+
+
+ODD_NAMES = [".hidden", "CON", "a.", "my db: 1", "user:123"]
+
+
+@pytest.fixture
+def old(tmp_path):
+    """A folder as release 0.0.11 leaves it, with names that are not portable."""
+    old = tmp_path / "old"
+    (old / "players").mkdir(parents=True)
+    for name in (*ODD_NAMES, "users", "Users", "players/ann"):
+        (old / f"{name}.mpack").write_bytes(msgpack.packb({"name": name}))
+    backup = old / ".backups" / "users"
+    backup.mkdir(parents=True)
+    (backup / "1.mpack").write_bytes(msgpack.packb({"name": "older"}))
+    return old
+
+
+def test_each_database_that_cannot_keep_its_name_is_named(sf, old):
+    """All others are copied; the error offers a way."""
+    before = files_in(old)
+
+    with pytest.raises(DatabaseNameError) as caught:
+        import_storify(old, sf)
+
+    message = str(caught.value)
+    assert all(repr(name) in message for name in (*ODD_NAMES, "players/ann", "users"))
+    assert "names={" in message
+    assert list(sf) == ["Users"]
+    assert files_in(old) == before
+
+
+def test_other_names_may_be_given(sf, old):
+    """None leaves one out; the rest keep theirs."""
+    names = {name: f"odd-{at}" for at, name in enumerate(ODD_NAMES)}
+    names |= {"players/ann": "players-ann", "Users": None}
+
+    counts = import_storify(old, sf, names=names)
+
+    assert counts == dict.fromkeys([*names.values(), "users"] - {None: 1}.keys(), 1)
+    for name, new in {**names, "users": "users"}.items():
+        if new is not None:
+            assert sf[new]["name"] == name
+    with pytest.raises(FileNotFoundError, match="nobody"):
+        import_storify(old, sf, names={"nobody": "x"})
+
+
+@pytest.mark.parametrize("name", [*ODD_NAMES, "players/ann", "..", "", "é:", "x" * 300])
+def test_a_name_is_made_portable(name, tmp_path):
+    """So that what the message offers can be used."""
+    with Storify(tmp_path / "p", save_interval=None) as sf:
+        sf[portable(name)]["a"] = 1
 
 
 def test_a_folder_of_release_0_0_11(sf, tmp_path):

@@ -58,6 +58,55 @@ def test_autosave_can_be_turned_off(root, clock, interval):
     assert saved(root) == {"a": 1}
 
 
+def test_without_the_background_only_ticks_save(root, clock):
+    """A program that is between two steps is never saved halfway."""
+    sf = Storify(root, save_interval=10, clock=clock, background=False)
+    db = sf.get_db("d")
+    db.update({"from": 0, "to": 0})
+    db.flush()
+
+    for step in range(3):
+        clock.now_s += 11
+        db["from"] -= 1
+        halfway = saved(root)
+        db["to"] += 1
+        sf.tick()
+
+        assert halfway == {"from": -step, "to": step}
+        assert saved(root) == {"from": -step - 1, "to": step + 1}
+    clock.now_s += 9
+    db["to"] += 1
+    sf.tick()
+    assert saved(root)["to"] == 3
+    sf.close()
+    assert saved(root)["to"] == 4
+
+
+def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
+    """Nobody watches it: what is unsaved is saved when the program ends."""
+    program = textwrap.dedent(
+        """
+        import sys, threading
+        from storify import Storify
+
+        sf = Storify(sys.argv[1], save_interval=0.01, background=False)
+        sf["d"]["a"] = 1
+        print("storify-autosave" in [each.name for each in threading.enumerate()])
+        """
+    )
+
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", program, str(root)],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert saved(root) == {"a": 1}
+
+
 def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
     """It is logged once, however often it happens."""
     log = Log()

@@ -100,6 +100,22 @@ def test_commits_are_synced_in_the_background(sf, clock):
     assert engine.syncs == 1
 
 
+def test_a_tick_syncs_what_is_due(sf, clock):
+    """A program without the background thread leaves nothing to a power cut for long."""
+    db = sf.get_db("d")
+    engine = db._session.engine
+    db["a"] = 1
+    db.flush()
+
+    clock.now_s += 9
+    sf.tick()
+    early = engine.syncs
+    clock.now_s += 1
+    sf.tick()
+
+    assert (early, engine.syncs, engine.unsynced()) == (0, 1, False)
+
+
 def test_sync_is_public(sf):
     """When it returns, all commits are durable; unflushed changes stay."""
     db = sf.get_db("d")

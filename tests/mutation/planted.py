@@ -218,8 +218,8 @@ FAULTS: Final = (
     Fault(
         "a change inside a value that was held during a flush is forgotten",
         "database/_settling.py",
-        "if kind != _UNKNOWN and counts[at] == expected and not weak[at]:",
-        "if kind != _UNKNOWN:",
+        "if kind != UNKNOWN and counts[at] == expected and not weak[at]:",
+        "if kind != UNKNOWN:",
         MACHINE,
     ),
     Fault(

@@ -10,8 +10,8 @@ from mutation.kit import TOOLS
 from mutation.planted import FAULTS, Fault
 from mutation.table import MARK, PAGE, row
 
-#: Six from all over the list, found by six tools; a soak plants all.
-TRIED = sample(FAULTS, 6, "fault")
+#: From all over the list, found by different tools; a soak plants all.
+TRIED = sample(FAULTS, 2, "fault")
 
 
 @pytest.mark.parametrize("fault", TRIED, ids=lambda fault: fault.what)

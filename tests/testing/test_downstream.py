@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from faults.sampling import DEPTH, sample
+
 ROOT = Path(__file__).parents[2]
 PROJECT = ROOT / "examples" / "inventory"
 
@@ -77,6 +79,14 @@ def copied(to: Path) -> Path:
     return Path(shutil.copytree(PROJECT, to / "inventory", ignore=leftovers))
 
 
+#: In a quick run, its tests take fewer examples than its developers have them take.
+FEWER = """
+from hypothesis import settings
+
+settings.register_profile("few", max_examples=10, deadline=None, derandomize=True)
+settings.load_profile("few")
+"""
+
 #: It ends with the first find, which is not made shorter.
 CONFTEST = """
 from hypothesis import Phase, settings
@@ -140,7 +150,7 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+@pytest.mark.parametrize("name", sample([*FAULTS], 2, "of the project"))
 def test_the_tests_of_the_project_find_what_is_wrong_in_it(name, tmp_path):
     """They are not green by themselves: each of the kit's tools finds a fault."""
     file, old, new, tests, said = FAULTS[name]
@@ -202,6 +212,8 @@ def test_the_wheel_needs_no_extra(wheel, tmp_path):
 def test_the_project_passes_on_the_wheel(wheel, tmp_path):
     """Its tests and mypy, strict, in an environment with what it asks for."""
     project = copied(tmp_path)
+    if DEPTH == "quick":
+        (project / "conftest.py").write_text(FEWER, "utf-8")
     python = make_environment(
         tmp_path / "env",
         *(

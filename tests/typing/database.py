@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
 
-from storify import Backups, Database, Diff, Keep, Model, Storify, Unloaded
+from storify import (
+    Backups,
+    Database,
+    Diff,
+    Keep,
+    ListDatabase,
+    Model,
+    Storify,
+    Unloaded,
+)
 
 
 class User(Model):
@@ -64,7 +73,8 @@ users.reload(keep="ours")  # type: ignore[arg-type]  # pyright: ignore[reportArg
 now = datetime.now(UTC)
 assert_type(users.at(now), Database[User, str])
 assert_type(users.at(now)["u1"], User)
-users.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+assert_type(users.at(users.backups.list[0])["u1"], User)
+users.at(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 assert_type(users.backups.diff(now), Diff)
 assert_type(users.backups.diff("7").changed, set[Any])
 assert_type(users.backups.restore(now, keys=["u1"]), set[Any])
@@ -87,6 +97,44 @@ lists = sf.get_db("lists", model=list[int])
 assert_type(lists["a"], list[int])
 keyed = sf.get_db("keyed", key=int)
 assert_type(keyed, Database[Any, int])
+
+# Lists.
+log = sf.get_db("log", root=[], model=User)
+assert_type(log, ListDatabase[User])
+assert_type(sf.get_db("log", root=[]), ListDatabase[Any])
+assert_type(sf.get_db("log", [], model=(User, Order)), ListDatabase[User | Order])
+assert_type(log[0], User)
+assert_type(log[1:], list[User])
+assert_type(iter(log), Iterator[User])
+assert_type([item for item in log], list[User])  # noqa: C416 - as it is written
+assert_type(list(reversed(log)), list[User])
+assert_type(log.data, list[User])
+assert_type(log.copy(), list[User])
+assert_type(log.index(User("Ann")), int)
+assert_type(log.count(User("Ann")), int)
+assert_type(log + [User("Bo")], list[User])  # noqa: RUF005 - that is what is asked
+assert_type(log.where(lambda user: user.age > 1).list(), list[User])
+log.extend([User("Ann")])
+log.insert(0, User("Ann"))
+log.sort(key=lambda user: user.name)
+log.reverse()
+log += [User("Ann")]
+log[0] = User("Ann")
+log[0:1] = [User("Ann")]
+del log[0:1]
+log.extend([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
+log.insert(0, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+log["a"]  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+# As a dict.
+assert_type(users | {"u3": User("Ann")}, dict[str, User])
+assert_type({"u3": User("Ann")} | users, dict[str, User])
+assert_type(users.copy(), dict[str, User])
+assert_type(users.popitem(), tuple[str, User])
+assert_type(list(reversed(users)), list[str])
+assert_type(users.get("u1", default=None), User | None)
+assert_type(users.setdefault("u1", User("Ann")), User)
+users |= {"u3": User("Ann")}
 
 # Annotation alone.
 annotated: Database[User] = sf.get_db("users")

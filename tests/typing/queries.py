@@ -37,6 +37,10 @@ numbered = sf.get_db("numbered", model=User, key=int)
 mixed = sf.get_db("mixed", model=(User, Order))
 admins = sf.get_db("admins", model=Admin)
 
+assert_type(mixed.of((User, Order)).list(), list[User | Order])
+assert_type(mixed.where().of((Admin, Order)).first(), Admin | Order | None)
+assert_type(users.where().first(User("Nobody")), User)
+
 # A query has the types of its database, and each step keeps them.
 adults = users.where(lambda u: u.age >= 18)
 assert_type(adults, Query[User])

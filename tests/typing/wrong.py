@@ -70,7 +70,7 @@ users.ref(1)  # type: ignore[call-overload]  # pyright: ignore[reportArgumentTyp
 articles[1].author.first = "Cy"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 
 # The rest: older states, checks.
-users.at("yesterday")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+users.at(1.5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 sf.check()[0].value = 5  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]
 dangles = sf.check()[0].kind == "dangling"  # type: ignore[comparison-overlap]  # pyright: ignore[reportUnnecessaryComparison]
 sf.migrate(progress="yes")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

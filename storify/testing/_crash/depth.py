@@ -12,7 +12,7 @@ _asked: ContextVar[tuple[int | None] | None] = ContextVar("depth", default=None)
 
 @contextmanager
 def depth(most: int | None) -> Generator[None]:
-    """Let each ``crash_points`` in the block try so many points, None for all.
+    """Let each ``crash_points``, and its twin, in the block try so many points, None for all.
 
     The pytest plugin calls it, for ``--storify-crash``.
     """

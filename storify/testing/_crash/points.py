@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count, groupby, pairwise
 from pathlib import Path
+from typing import TypeVar
 
 from storify.testing._crash.child import run_in_child
 from storify.testing._crash.crashed import Crashed
@@ -15,7 +16,16 @@ from storify.testing._crash.plan import KINDS, Kind, Point, describe, plan
 from storify.testing._crash.power import Model, replay, write_folder
 from storify.testing._crash.run import Report, Run, Scenario
 
-__all__ = ["CrashPoints", "crash_points"]
+__all__ = [
+    "CrashPoints",
+    "crash_points",
+    "fresh",
+    "make_work",
+    "require_most",
+    "spread",
+]
+
+T = TypeVar("T")
 
 
 def crash_points(
@@ -119,8 +129,8 @@ class CrashPoints:
         self._run = run
         # A link in the path would make others of the paths that the engine uses.
         self._root = Path(root).resolve()
-        work = self._make_work()
-        folder = _fresh(work)
+        work = make_work(self._root, "crash-points")
+        folder = fresh(work)
         report = run(scenario, folder)
         if report.error is not None:
             raise report.error
@@ -129,7 +139,7 @@ class CrashPoints:
         _require_calls(report.calls)
         _require_points(planned, kinds)
         self.calls: int = len(report.calls)
-        self.points: tuple[Point, ...] = tuple(_spread(planned, most))
+        self.points: tuple[Point, ...] = tuple(spread(planned, most))
 
     def __len__(self) -> int:
         """Count the points."""
@@ -147,7 +157,7 @@ class CrashPoints:
 
     def __iter__(self) -> Iterator[Crashed]:
         """End the scenario at each point; give what that left."""
-        work = self._make_work()
+        work = make_work(self._root, "crash-points")
         for (number, what), group in groupby(self.points, _run_of):
             points = list(group)
             name = what if isinstance(what, str) else points[0].kind
@@ -155,19 +165,11 @@ class CrashPoints:
             yield from self._crash(place, number, what, points)
         work.rmdir()
 
-    def _make_work(self) -> Path:
-        """Make a folder for one loop."""
-        self._root.mkdir(parents=True, exist_ok=True)
-        names = (self._root / f"crash-points-{number}" for number in count(1))
-        work = next(path for path in names if not path.exists())
-        work.mkdir()
-        return work
-
     def _crash(
         self, place: Path, number: int, what: int | str, points: Sequence[Point]
     ) -> Iterator[Crashed]:
         """Run once, and give what it left in one way or several."""
-        folder = _fresh(place)
+        folder = fresh(place)
         report = self._run(self._scenario, folder, number, what)
         _require_same(report, points[0], folder)
         disk: Model | None = None
@@ -188,11 +190,21 @@ class CrashPoints:
         shutil.rmtree(place)
 
 
+def make_work(root: Path, name: str) -> Path:
+    """Make a folder for one loop."""
+    root.mkdir(parents=True, exist_ok=True)
+    names = (root / f"{name}-{number}" for number in count(1))
+    work = next(path for path in names if not path.exists())
+    work.mkdir()
+    return work
+
+
 def _run_of(point: Point) -> tuple[int, int | str]:
     return point.number, point.what
 
 
-def _fresh(place: Path) -> Path:
+def fresh(place: Path) -> Path:
+    """Make an empty folder for one run."""
     folder = place / "run"
     folder.mkdir(parents=True)
     return folder
@@ -210,7 +222,7 @@ def _copy_unmet(source: Path, target: Path, met: set[str]) -> None:
             shutil.copy2(path, to)
 
 
-def _spread(points: list[Point], most: int | None) -> list[Point]:
+def spread(points: list[T], most: int | None) -> list[T]:
     """Choose so many, one of each stretch of the list, and the end."""
     if most is None or len(points) <= most:
         return points
@@ -225,6 +237,15 @@ def _require_sense(kinds: Collection[str], most: int | None) -> None:
     if unknown or isinstance(kinds, str):
         msg = f"kinds must be some of {KINDS}: {kinds!r}"
         raise ValueError(msg)
+    require_most(most)
+
+
+def require_most(most: int | None) -> None:
+    """Refuse a number of points that is none.
+
+    Raises:
+        ValueError: It is less than 1.
+    """
     if most is not None and most < 1:
         msg = f"most must be a number of points, 1 or more: {most}"
         raise ValueError(msg)

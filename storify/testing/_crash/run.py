@@ -7,29 +7,19 @@ engines refuse. Its files are those that it had at that moment.
 import inspect
 import os
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn, TypeAlias, TypeVar, cast
-from weakref import ref
+from typing import Any, NamedTuple, NoReturn, TypeAlias, cast
 
-from storify._autosave import Saves, autosaver
-from storify._manager import Storify
-from storify.codec import Codec
-from storify.database import _shutdown
-from storify.database._session import Session
-from storify.engine import Engine
-from storify.exceptions import DatabaseClosedError
-from storify.models import Registry
 from storify.testing._crash.faults import Fault, Killed, injected, replaced
+from storify.testing._crash.opened import Opened
 from storify.testing._crash.recorder import Entry, Recorder
 from storify.threads import Job
 
-__all__ = ["Call", "Report", "Run", "Scenario"]
-
-T = TypeVar("T")
+__all__ = ["Call", "Report", "Run", "Scenario", "call_scenario", "without"]
 
 Scenario: TypeAlias = (
     Callable[[Path], object] | Callable[[Path, Callable[[Any], None]], object]
@@ -80,17 +70,6 @@ class Report:
     models: list[type[Any]] = field(default_factory=list[type[Any]])
 
 
-class _Ended:
-    """Stands where the engine of an ended run was."""
-
-    def __getattr__(self, name: str) -> NoReturn:
-        msg = (
-            f"cannot use a database of a run that has ended at its crash point "
-            f"({name}); open what it left with reopen()"
-        )
-        raise DatabaseClosedError(msg)
-
-
 class _Tracing(Fault):
     """A fault that also writes down where it could strike."""
 
@@ -139,16 +118,14 @@ class Run:
         self.report = Report(log=recorder.log, met=recorder.met)
         self._fault = _Tracing(at, what, under=recorder, within=str(folder))
         self._fault.run = self
-        self._sessions: list[ref[Session]] = []
-        self._storifys: list[ref[Storify]] = []
-        self._codecs: list[Codec] = []
+        self._opened = Opened(folder)
 
     def __call__(self) -> Report:
         """Run to the end, or to the call where the program is killed."""
         report, fault = self.report, self._fault
         with self._watched():
             try:
-                self._act()
+                call_scenario(self._scenario, self.folder, self._done)
                 report.completed = not fault.dead
             except Killed:
                 pass  # it is dead, as it should be
@@ -158,101 +135,50 @@ class Run:
                 self._end()
         return report
 
-    def _act(self) -> None:
-        # A scenario that wants to be told less is given less.
-        scenario = cast("Callable[..., object]", self._scenario)
-        if wants_done(self._scenario):
-            scenario(self.folder, self._done)
-        else:
-            scenario(self.folder)
-
     def _done(self, what: Any) -> None:
         if self._fault.dead:
             raise Killed
         # As it is now: the scenario may go on to change it.
         self.report.done.append(deepcopy(what))
 
-    # -- what belongs to it ------------------------------------------------------
-
     @contextmanager
     def _watched(self) -> Generator[None]:
         """Put the disk in our hands, and hear of each database that is opened."""
         with ExitStack() as stack:
             stack.enter_context(injected(self._fault))
+            stack.enter_context(self._opened.watched())
             for owner, name, stand_in in (
-                (autosaver, "watch", self._watch(autosaver.watch)),
-                (_shutdown, "remember", self._remember(_shutdown.remember)),
                 (Job, "start", _at_once(Job[Any].start)),
-                (sys, "unraisablehook", _without_killed(sys.unraisablehook)),
+                (sys, "unraisablehook", without(Killed, sys.unraisablehook)),
             ):
                 stack.enter_context(replaced(owner, name, stand_in))
             yield
 
-    def _holds(self, path: str) -> bool:
-        return self._fault.place(os.path.abspath(path)) is not None
-
-    def _watch(self, real: Callable[[Saves], None]) -> Callable[[Saves], None]:
-        """Keep the autosave away: its thread would make each run another one."""
-
-        def watch(target: Saves) -> None:
-            if not isinstance(target, Storify) or not self._holds(target.root):
-                real(target)
-                return
-            self._storifys.append(ref(target))
-            if self.report.home is None:
-                self.report.home = os.path.relpath(target.root, self.folder)
-
-        return watch
-
-    def _remember(self, real: Callable[[Session], None]) -> Callable[[Session], None]:
-        def remember(session: Session) -> None:
-            real(session)
-            if self._holds(session.engine.location):
-                self._sessions.append(ref(session))
-                self._codecs.append(session.codec)
-
-        return remember
-
     def _end(self) -> None:
-        """Let nothing write any more: no finalizer, no exit, no object kept."""
         self._fault.dead = True
-        ended = cast("Engine", _Ended())
-        for session in _living(self._sessions):
-            _shutdown.forget(session)
-            session.engine = session.syncing._engine = ended
-        for sf in _living(self._storifys):
-            sf._catalog = cast("Any", ended)
+        self._opened.end()
         self.sum_up()
 
     def sum_up(self) -> None:
         """Complete the report."""
-        self.report.models = known_models(self._codecs)
+        self.report.home = self._opened.home
+        self.report.models = self._opened.models()
 
 
-def wants_done(scenario: Scenario) -> bool:
-    """Whether a scenario takes a second argument."""
+def call_scenario(
+    scenario: Scenario, folder: Path, done: Callable[[Any], None]
+) -> None:
+    """Call it; one that wants to be told less is given less."""
     wanted = inspect.signature(scenario).parameters.values()
     positional = {
         inspect.Parameter.POSITIONAL_ONLY,
         inspect.Parameter.POSITIONAL_OR_KEYWORD,
     }
-    return sum(p.kind in positional and p.default is p.empty for p in wanted) > 1
-
-
-def _living(refs: Sequence[ref[T]]) -> Iterator[T]:
-    for each in refs:
-        found = each()
-        if found is not None:  # an empty Storify is false
-            yield found
-
-
-def known_models(codecs: Sequence[Codec]) -> list[type[Any]]:
-    """The model classes that databases know, each once."""
-    found: dict[type[Any], None] = {}
-    for codec in codecs:
-        registry: Registry = cast("Any", codec._unstructure).__self__
-        found.update(dict.fromkeys(registry._by_class))
-    return list(found)
+    act = cast("Callable[..., object]", scenario)
+    if sum(p.kind in positional and p.default is p.empty for p in wanted) > 1:
+        act(folder, done)
+    else:
+        act(folder)
 
 
 def _at_once(
@@ -269,13 +195,13 @@ def _at_once(
     return start
 
 
-def _without_killed(
-    real: Callable[[Any], object],
+def without(
+    kind: type[BaseException], real: Callable[[Any], object]
 ) -> Callable[[Any], object]:
-    """Say nothing of a finalizer that was killed: nobody is left to hear it."""
+    """Say nothing of a finalizer that was ended so: it was we who did it."""
 
     def hook(unraisable: Any) -> None:
-        if not isinstance(unraisable.exc_value, Killed):
+        if not isinstance(unraisable.exc_value, kind):
             real(unraisable)
 
     return hook
