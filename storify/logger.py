@@ -8,7 +8,7 @@ a single message and nothing else (guide section 8). A ``logging.Logger`` has no
 import logging
 import sys
 import traceback
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TextIO, runtime_checkable
 
 __all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "formatted", "report"]
 
@@ -37,12 +37,22 @@ class LoggerLike(BasicLogger, Protocol):
         """Record a failure together with the exception being handled."""
 
 
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to stderr as long as the root logger has no handler to do it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        logger = logging.getLogger(record.name)
+        if not (logger.propagate and logging.getLogger().handlers):
+            super().emit(record)
+
+
 class Logger:
     """The default logger: the standard logger named ``"storify"``.
 
     It writes ``LEVEL: message`` to stderr. A handler is added once a process,
     and only if neither the ``"storify"`` logger nor the root logger has one
-    already, so a program that configured logging sees each line once.
+    already; it is silent when the root logger gets one later. So a program that
+    configures logging, before or after, sees each line once.
 
     Args:
         level: The level to set, such as ``logging.INFO``.
@@ -51,7 +61,7 @@ class Logger:
     def __init__(self, level: int = logging.INFO) -> None:
         self.logger: logging.Logger = logging.getLogger("storify")
         if not self.logger.hasHandlers():
-            handler = logging.StreamHandler()
+            handler = _Handler()
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
             self.logger.addHandler(handler)
         self.logger.setLevel(level)

@@ -166,8 +166,7 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
         if (findings is None or findings.is_object) and not fits_outside(
             item, expected
         ):
-            found = type(item).__name__
-            yield Misfit(path, "wrong type", describe(expected), found)
+            yield _wrong_type(path, item, expected)
             expected = _ANYTHING  # look for objects inside all the same
         if findings is None:
             inside: Sequence[Part] = list(_parts(item, expected))
@@ -181,6 +180,14 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
             if not _is_settled(inner, shape)
         )
     return passed_over
+
+
+def _wrong_type(path: str, value: Any, shape: Shape) -> Misfit:
+    wanted, kind = describe(shape), class_of(value)
+    found = kind.__name__
+    if found == wanted:  # another class of that name
+        found = f"{kind.__module__}.{found}"
+    return Misfit(path, "wrong type", wanted, found)
 
 
 def _is_settled(value: Any, shape: Shape) -> bool:

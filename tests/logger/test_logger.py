@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import sys
 
 import pytest
 
@@ -31,6 +32,24 @@ def test_the_default_logger_writes_to_stderr_once(capsys):
         logging.getLogger().handlers[:] = root_handlers
 
     assert capsys.readouterr().err == "INFO: a line\n"
+
+
+def test_a_root_logger_that_is_configured_later_writes_alone(capsys):
+    """Each line stands there once, whatever comes first."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    root.handlers.clear()
+    try:
+        log = Logger()
+        logging.basicConfig(format="root: %(message)s", stream=sys.stderr)
+        log.info("a line")
+        logging.getLogger("storify").propagate = False
+        log.info("another")
+    finally:
+        logging.getLogger("storify").propagate = True
+        root.handlers[:] = handlers
+
+    assert capsys.readouterr().err == "root: a line\nINFO: another\n"
 
 
 def test_a_configured_root_logger_is_left_alone(capsys):

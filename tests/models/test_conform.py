@@ -1047,3 +1047,10 @@ def test_a_type_variable_stands_for_its_default():
     ]
     assert not list(registry.misfits(Holder(DefaultedBox(1)), Holder))
     assert not list(registry.misfits(DefaultedBox("x"), DefaultedBox[str]))
+
+
+def test_another_class_of_that_name_is_told_with_its_module():
+    """Not as a str where a str is expected."""
+    other = type("str", (), {"__module__": "elsewhere"})
+
+    assert [m.found for m in Registry().misfits(other(), str)] == ["elsewhere.str"]
