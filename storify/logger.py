@@ -10,7 +10,7 @@ import sys
 import traceback
 from typing import Protocol, runtime_checkable
 
-__all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "report"]
+__all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "formatted", "report"]
 
 
 class BasicLogger(Protocol):
@@ -119,4 +119,21 @@ def report(log: BasicLogger, line: str, error: BaseException | None = None) -> N
     """Record a failure in one line; the traceback is a detail for whoever debugs."""
     log.error(line)
     if error is not None:
-        log.debug("".join(traceback.format_exception(error)).rstrip())
+        log.debug(formatted(error))
+
+
+def formatted(error: BaseException) -> str:
+    """Format an error and its traceback without marks under the lines.
+
+    To find what to mark Python runs its parser. On 3.11 that disturbs another thread
+    in the middle of parsing, and errors are reported by threads of ours.
+    """
+    whole = traceback.TracebackException.from_exception(error)
+    parts: list[traceback.TracebackException | None] = [whole]
+    while parts:
+        part = parts.pop()
+        if part is not None:
+            for frame in part.stack:
+                frame.colno = None
+            parts += [part.__cause__, part.__context__, *(part.exceptions or ())]
+    return "".join(whole.format()).rstrip()

@@ -3,9 +3,9 @@
 Handlers of a log have locks, which the caller who waits may hold.
 """
 
-import traceback
+import sys
 
-from storify.logger import LoggerLike
+from storify.logger import LoggerLike, formatted
 from storify.threads import say
 
 __all__ = ["SaidLater"]
@@ -39,4 +39,5 @@ class SaidLater:
 
     def traceback(self, msg: str) -> None:
         """Record a failure together with the exception being handled."""
-        say(self._log.error, f"{msg}: {traceback.format_exc()}")
+        error = sys.exception()
+        say(self._log.error, msg if error is None else f"{msg}: {formatted(error)}")

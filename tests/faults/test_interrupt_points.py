@@ -1,6 +1,6 @@
 """Interrupted anywhere inside of a call: nothing is lost, nothing is left behind.
 
-Each case is struck at a sample of its places, with ``STORIFY_SOAK=1`` at all of them.
+Each case is struck at a sample of its places, with ``STORIFY_DEPTH=soak`` at all of them.
 On disk is what was there before or what comes after; in memory, too, and the next
 flush brings the file to what memory is.
 """

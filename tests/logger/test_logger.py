@@ -1,10 +1,11 @@
 """The logger of the guide, and what is accepted in its place."""
 
+import ast
 import logging
 
 import pytest
 
-from storify.logger import Logger, LoggerLike, adapt
+from storify.logger import Logger, LoggerLike, adapt, formatted
 
 
 class FourMethods:
@@ -94,3 +95,29 @@ def test_another_logger_names_the_exception():
         log.traceback("failed")
 
     assert mine.lines == ["failed", "failed: ValueError('loud')"]
+
+
+def test_a_formatted_error_has_its_causes_and_no_marks(monkeypatch):
+    """To find what to mark the parser is run, which another thread may be inside of."""
+
+    def refuse(*args, **options):
+        raise AssertionError
+
+    def divide(numbers):
+        return numbers[0] / numbers[1] + numbers[0]
+
+    def fail():
+        try:
+            divide([1, 0])
+        except ZeroDivisionError as error:
+            raise ExceptionGroup("both", [ValueError("inner")]) from error  # noqa: EM101 - as above
+
+    with pytest.raises(ExceptionGroup) as caught:
+        fail()
+    monkeypatch.setattr(ast, "parse", refuse)
+    text = formatted(caught.value)
+
+    assert "division by zero" in text
+    assert "return numbers[0] / numbers[1] + numbers[0]" in text
+    assert "ValueError: inner" in text
+    assert "^" not in text

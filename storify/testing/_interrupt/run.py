@@ -53,14 +53,14 @@ class Run:
         strike: Strike = list,
     ) -> None:
         self.folder = folder
-        self.opened = Opened(folder, "interrupt point")
+        self.opened: Opened = Opened(folder, "interrupt point")
         self.live: list[Storify] = []
         self.spots: list[Spot] = []
         self.dones: list[int] = []
-        self.is_struck = False
+        self.is_struck: bool = False
         self.done: list[Any] = []
         self.error: BaseException | None = None
-        self.completed = False
+        self.completed: bool = False
         self._scenario = scenario
         self._by: By = by
         self._place = place
