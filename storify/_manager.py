@@ -27,7 +27,8 @@ from storify.database._schema import Schema
 from storify.database._shutdown import is_open
 from storify.database._signals import heed_signals
 from storify.database._use import Use
-from storify.engine import Catalog, Keep, Sync
+from storify.engine import Catalog, Keep, Sync, check_name
+from storify.engine._names import check_new_name
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import (
     DatabaseLoadError,
@@ -390,6 +391,7 @@ class Storify:
         loaded = self._opened_at(engine.location)
         if loaded is not None:
             return loaded._reuse(use)
+        self._refuse_twin(name)
         self._schema.registry.register(*self.models)
         if root is not None and self._damage.is_answered_by_root(name):
             where = engine.set_aside()
@@ -411,6 +413,16 @@ class Storify:
         self._forget_closed()
         self.databases.append(db)
         return db
+
+    def _refuse_twin(self, name: str) -> None:
+        """Refuse a new database that some file systems would take for an open one.
+
+        Raises:
+            DatabaseNameError: It would be one.
+        """
+        twin = self._opened.like(name)
+        if twin is not None and not self._catalog.exists(name):
+            check_new_name(name, [twin.name])
 
     def get_loaded_db(self, name: str) -> Database[Any, Any] | None:
         """Give the open database *name* of this `Storify`, None if it is not open."""
@@ -454,11 +466,13 @@ class Storify:
 
     def __contains__(self, name: object) -> bool:
         """Whether a database of that name is in the folder or open."""
-        return isinstance(name, str) and name in list(self)
+        if not isinstance(name, str):
+            return False
+        return self._is_saved(name) or self._known(name) is not None
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the names of all databases, saved or open, sorted."""
-        opened = {db.name for db in self.databases if not db.defunct}
+        opened = {check_name(db.name) for db in self.databases if not db.defunct}
         return iter(sorted({*self._catalog.names(), *opened}))
 
     def __len__(self) -> int:
@@ -478,7 +492,9 @@ class Storify:
             DatabaseNameError: A name is not allowed.
         """
         self._refuse_open(old_name, "rename")
-        self._refuse_open(new_name, "rename to")
+        check_name(new_name)
+        with suppress(DatabaseNameError):  # it is the old one in another case, or new
+            self._refuse_open(new_name, "rename to")
         self._catalog.rename(old_name, new_name)
 
     def remove_db(self, name: str) -> None:

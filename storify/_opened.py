@@ -13,6 +13,7 @@ from operator import call, is_
 from typing import Any
 
 from storify.database import Database
+from storify.engine._names import collation_key
 
 __all__ = ["Opened"]
 
@@ -26,6 +27,8 @@ class Opened:
         #: By the name that they were got by: they are found without the disk.
         self._by_name: dict[str, weakref.ref[_Db]] = {}
         self._by_path: dict[str, weakref.ref[_Db]] = {}
+        #: By what some file systems make of the name.
+        self._by_key: dict[str, weakref.ref[_Db]] = {}
 
     def by_name(self, name: str) -> _Db | None:
         """Return the open database that was got by this name."""
@@ -34,6 +37,10 @@ class Opened:
     def at(self, path: str) -> _Db | None:
         """Return the open database at a path."""
         return _living(self._by_path.get(path))
+
+    def like(self, name: str) -> _Db | None:
+        """Return the open database whose name some file systems take for this one."""
+        return _living(self._by_key.get(collation_key(name)))
 
     def put(self, name: str, db: _Db) -> _Db:
         """Note a database, or return the one that is open at its path already."""
@@ -50,6 +57,7 @@ class Opened:
             deque(map(call, compress((put,), map(is_, now, (there,)))), 0)
             there = self._by_path[db.path]
         self._by_name[name] = mine
+        self._by_key[collation_key(name)] = mine
         return db
 
 

@@ -87,6 +87,10 @@ def _in_path(
         sf = open_folder(path, classes)
         for name in sf:
             yield name, partial(sf.get_db, name, readonly=readonly)
+        # Also those of older releases, whose names are not portable.
+        for file in sorted(path.glob("*.mpack")):
+            if file.is_file() and file.stem not in sf:
+                yield file.stem, partial(_open_file, file, classes, readonly=readonly)
         return
     if not path.is_file():
         msg = f"there is no file or folder {str(path)!r}"

@@ -100,16 +100,24 @@ class FileCatalog:
     def names(self) -> list[str]:
         """The databases, sorted, also those whose file is lost but recoverable.
 
-        Files whose names storify would not open are left out.
+        Files whose names storify would not open are left out. A name is in normal
+        form C, unless there is another file of that name.
         """
         self._finish_rename()
+        stems = {stem for stem in self._stems() if self._opens(stem)}
+        return sorted(
+            {stem if check_name(stem) in stems else check_name(stem) for stem in stems}
+        )
+
+    def _stems(self) -> set[str]:
+        """What may be names of databases, as they stand on disk."""
         stems = {
             stem_of(file)
             for file in _disk.list_names(self._root())
             if file.endswith(SUFFIX)
         }
         stems.update(_disk.list_seen(os.path.join(self._root(), BACKUPS)))
-        return sorted(stem for stem in stems if self._opens(stem))
+        return stems
 
     @uncut
     def exists(self, name: str) -> bool:
@@ -177,12 +185,19 @@ class FileCatalog:
         return check_new_name(name, self.names()) if found is None else found
 
     def _found(self, name: str) -> str | None:
-        """The name as it is on disk: as given, or in normal form C."""
+        """The name as it is on disk: as given, or in another normal form."""
         normal = check_name(name)
         for spelling in (name, normal):
             if self._there(spelling):
                 return spelling
-        return None
+        if normal.isascii():
+            return None  # it has no other form
+        return next(
+            (each for each in self._stems() if self._is_form(each, normal)), None
+        )
+
+    def _is_form(self, stem: str, normal: str) -> bool:
+        return self._opens(stem) and check_name(stem) == normal
 
     def _there(self, name: str) -> bool:
         path = self._path(name)

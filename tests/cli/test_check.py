@@ -1,6 +1,7 @@
 """``storify check``: misfits are found and told, and nothing is changed."""
 
 import json
+import shutil
 
 import pytest
 
@@ -84,6 +85,18 @@ def test_a_file_of_another_name_is_checked_too(run, fill, here):
 
     assert result.exit_code == 1
     assert result.stdout.startswith("a copy $['u1'].years: ")
+
+
+def test_a_database_whose_name_is_not_portable_is_not_passed_over(run, fill, here):
+    """As release 0.0.11 made some."""
+    fill(u1="seven")
+    (here / "data" / "users.mpack").rename(here / "data" / "user:1.mpack")
+    shutil.rmtree(here / "data" / ".backups")
+
+    result = run("check", "data", "-m", "shop")
+
+    assert result.exit_code == 1
+    assert result.stdout.startswith("user:1 $['u1'].years: ")
 
 
 def test_several_paths_are_told_apart(run, fill):

@@ -43,10 +43,9 @@ def test_autosave_flushes_what_is_due(root, clock):
     assert saved(root) == {"a": 1}
 
 
-@pytest.mark.parametrize("interval", [None, 0])
-def test_autosave_can_be_turned_off(root, clock, interval):
+def test_autosave_can_be_turned_off(root, clock):
     """Tick does nothing then, unless forced."""
-    sf = Storify(root, save_interval=interval, clock=clock)
+    sf = Storify(root, save_interval=None, clock=clock)
     sf.get_db("d")["a"] = 1
 
     clock.now_s += 1_000_000
@@ -56,6 +55,19 @@ def test_autosave_can_be_turned_off(root, clock, interval):
     assert not (root / "d.mpack").exists()
     sf.tick(force=True)
     assert saved(root) == {"a": 1}
+
+
+def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(root, clock):
+    """As release 0.0.11 did."""
+    sf = Storify(root, save_interval=0, clock=clock)
+    for value in (1, 2):
+        sf.get_db("d")["a"] = value
+        assert sf.autosave() > 60
+        assert not (root / "d.mpack").exists() or saved(root) == {"a": value - 1}
+
+        sf.tick()
+
+        assert saved(root) == {"a": value}
 
 
 def test_without_the_background_only_ticks_save(root, clock):
