@@ -120,7 +120,9 @@ class Codec:
         learn: Callable[[str], None] = _nothing,
         count_misfits: Callable[[], int] | None = None,
     ) -> None:
-        self.count_misfits = count_misfits or itertools.count().__next__
+        self.count_misfits: Callable[[], int] = (
+            count_misfits or itertools.count().__next__
+        )
         self._unstructure = unstructure
         self._wraps = wraps
         self._lowers = lowers

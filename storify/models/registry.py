@@ -179,7 +179,7 @@ class Registry:
         self._refuse = refuse
         self._forget_annotations()
         self.count_misfits: Callable[[], int] = itertools.count().__next__
-        self.has_met_misfits = False
+        self.has_met_misfits: bool = False
         self.count_odd: Callable[[], int] = itertools.count().__next__
         self.register(*models)
 

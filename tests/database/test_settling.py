@@ -265,7 +265,7 @@ def test_what_is_not_known_counts(make):
 def test_a_class_with_a_base_of_unknown_makeup_counts():
     """What its objects hold may be out of sight."""
 
-    class Timed(Point, datetime):
+    class Timed(datetime):
         pass
 
     class Claims(Point):

@@ -196,8 +196,8 @@ FAULTS: Final = (
     Fault(
         "fields that the class does not know are dropped",
         "models/plan.py",
-        "if unknown:\n            state[UNKNOWN] = unknown",
-        "if unknown and not used:\n            state[UNKNOWN] = unknown",
+        "if unknown:\n            assign(obj, unknown)",
+        "if unknown and not used:\n            assign(obj, unknown)",
         UPGRADES,
     ),
     Fault(
@@ -319,9 +319,9 @@ FAULTS: Final = (
     Fault(
         "a file is renamed before it is written",
         "engine/_disk.py",
-        "    temporary, _ = write_temporary(directory, prefix, payload)\n"
+        "    temporary, _ = write_temporary(directory, prefix, payload, like)\n"
         "    try:\n        put_in_place(temporary, path)\n",
-        '    temporary, _ = write_temporary(directory, prefix, b"")\n'
+        '    temporary, _ = write_temporary(directory, prefix, b"", like)\n'
         "    try:\n        put_in_place(temporary, path)\n"
         "        append_bytes(path, payload)\n",
         CRASHES,
@@ -360,7 +360,7 @@ FAULTS: Final = (
     Fault(
         "the first commit of a journal is not synced",
         "engine/_append.py",
-        "_disk.replace_bytes(place.journal, payload, place.prefix)",
+        "_disk.replace_bytes(place.journal, payload, place.prefix, like=like)",
         "_disk.write_spare(place.journal, payload)",
         JOURNAL,
     ),
