@@ -202,7 +202,7 @@ class Adopting(Undoable):
                 return
 
     def _gone_keys(self) -> dict[Any, Base]:
-        return {base.key: base for base in self._gone}
+        return {base.key: base for base in self._gone.copy()}
 
     def _come_back(self, key: Any) -> Any:
         """Undo that a key was deleted, and perhaps set again; give it as it was."""

@@ -63,7 +63,7 @@ class Undoable(Slots):
         point = self._points[-1]
         if len(self._points) > 1:
             outer = self._points[-2]
-            for key, before in point.before.items():
+            for key, before in point.before.copy().items():
                 outer.note(key, before, point.handed.get(key, MISSING))
         self._points.remove(point)
 
@@ -87,9 +87,12 @@ class Undoable(Slots):
         return partial(self._return_to, point, values, wrong)
 
     def _contents_at(self, point: Savepoint) -> dict[Any, tuple[Any, bytes]]:
-        """Give the objects that somebody may hold, and the bytes of what they held."""
+        """Give the objects that somebody may hold, and the bytes of what they held.
+
+        Copies are walked through: the handler of a signal may add to what they are of.
+        """
         found: dict[Any, tuple[Any, bytes]] = {}
-        for key, before in point.before.items():
+        for key, before in point.before.copy().items():
             if key in point.handed:
                 blob = self.bytes_of(before.base.blob)
                 found[key] = point.handed[key], blob or b""  # it was read from some
@@ -125,7 +128,7 @@ class Undoable(Slots):
         )
         for key, content in wrong.items():
             values[key] = refresher.refresh(values[key], content)
-        for key, before in point.before.items():
+        for key, before in point.before.copy().items():
             self._give_back(key, before, values.get(key, MISSING))
         for key in point.values:
             if key in wrong and key not in point.before:
@@ -135,10 +138,10 @@ class Undoable(Slots):
             self._arrange(key for key in point.order if storage.__contains__(self, key))
         if len(self._points) > 1:
             outer = self._points[-2]
-            for key, before in point.before.items():
+            for key, before in point.before.copy().items():
                 if key in point.handed:
-                    outer.note(key, before, values[key])
-        self._watchers.note(point.before)
+                    outer.note(key, before, values.get(key, point.handed[key]))
+        self._watchers.note(point.before.copy())
         self._points.remove(point)
 
     def _give_back(self, key: Any, before: Before, value: Any) -> None:
