@@ -102,7 +102,7 @@ from storify import Model
 
 @dataclass
 class Holder:
-    item: Item
+    item: PostponedItem
 
 class Record(Model):
     holder: Holder
@@ -117,8 +117,8 @@ def test_a_class_that_is_defined_later_is_found(monkeypatch):
     exec(POSTPONED, space)  # noqa: S102 -- a module whose names come one by one
     with Storify("memory://") as sf:
         db = sf.get_db("r", model=space["Record"])
-        exec("class Item(Model):\n    a: int\n", space)  # noqa: S102 -- idem
-        record = space["Record"](space["Holder"](space["Item"](1)))
+        exec("class PostponedItem(Model):\n    a: int\n", space)  # noqa: S102 -- idem
+        record = space["Record"](space["Holder"](space["PostponedItem"](1)))
 
         db["k"] = record
         db.flush()
