@@ -171,7 +171,7 @@ def lose_nested_changes(patch: pytest.MonkeyPatch) -> None:
             flush(self, compact=compact)
             touched.discard(self)
 
-    for name in ("__setitem__", "__delitem__", "pop"):
+    for name in ("__setitem__", "__delitem__", "pop", "popitem", "clear", "update"):
         patch.setattr(Database, name, marking(name))
     patch.setattr(Database, "flush", careless)
 
