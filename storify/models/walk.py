@@ -25,7 +25,7 @@ from .misfit import Misfit, key_step
 from .options import class_of
 from .state import Unloaded, items_of, pairs
 
-__all__ = ["Findings", "Inspect", "Part", "misfits"]
+__all__ = ["Findings", "Inspect", "Part", "misfits", "name_beside"]
 
 
 class Part(NamedTuple):
@@ -183,11 +183,16 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
 
 
 def _wrong_type(path: str, value: Any, shape: Shape) -> Misfit:
-    wanted, kind = describe(shape), class_of(value)
-    found = kind.__name__
-    if found == wanted:  # another class of that name
-        found = f"{kind.__module__}.{found}"
-    return Misfit(path, "wrong type", wanted, found)
+    wanted = describe(shape)
+    return Misfit(path, "wrong type", wanted, name_beside(value, wanted))
+
+
+def name_beside(value: Any, wanted: str) -> str:
+    """Give the name of the class of *value*, which is not what *wanted* says."""
+    kind = class_of(value)
+    if kind.__name__ == wanted:  # another class of that name
+        return f"{kind.__module__}.{wanted}"
+    return kind.__name__
 
 
 def _is_settled(value: Any, shape: Shape) -> bool:
@@ -215,7 +220,7 @@ def _choose(
     if first is None:
         near = [arm for arm in union.arms if fits_outside(value, arm)]
         return (near[0] if len(near) == 1 else union), None
-    arms = (first,) if is_told_by_class(first) else (first, *fitting)
+    arms = (first,) if is_told_by_class(first, behind_refs=True) else (first, *fitting)
     if len(arms) == 1:
         return first, None
     counts: list[int] = []
