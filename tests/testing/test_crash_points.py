@@ -2,6 +2,7 @@
 
 import errno
 import gc
+import logging
 import os
 import shutil
 import sys
@@ -23,7 +24,7 @@ from storify import (
 )
 from storify._autosave import Autosaver
 from storify.engine import _disk, _journal
-from storify.testing import crash_points
+from storify.testing import crash_points, interrupt_points
 from storify.testing._crash.power import WAYS, File
 from storify.testing._crash.run import Run
 from storify.threads import finish_all
@@ -747,3 +748,47 @@ def test_what_a_process_cannot_run_or_tell_is_refused(tmp_path):
         crash_points(promise_a_lambda, tmp_path, subprocess=True)
     with pytest.raises(RuntimeError, match="ended with code 3"):
         crash_points(end_at_once, tmp_path, subprocess=True)
+
+
+def _log(name):
+    logging.getLogger("storify").warning(f"run {name}")
+
+
+@pytest.mark.parametrize("points", [crash_points, interrupt_points])
+def test_only_what_is_logged_at_the_failing_point_is_shown(tmp_path, caplog, points):
+    """A test's own log is its own; what is raised and what is left shows the same."""
+    runs = []
+
+    def scenario(root):
+        runs.append(root)
+        _log(len(runs))
+        with Storify(root, None) as sf:
+            sf["a"]["k"] = 1
+
+    def walk(*, ends):
+        for number, left in enumerate(points(scenario, root=tmp_path, most=5), 1):
+            left.reopen().log.warning(f"reopened {number}")
+            logging.getLogger("mine").warning(f"mine {number}")
+            if number == 3 and ends is not None:
+                ends()
+
+    def fail():
+        pytest.fail("a check")
+
+    with pytest.raises(pytest.fail.Exception, match="a check"):
+        walk(ends=fail)
+
+    shown = [m for m in caplog.messages if m.startswith(("run", "reopened", "mine"))]
+    last = f"run {len(runs)}"
+    free = [m for m in shown if m.startswith("run") and m != last]
+    assert [m for m in shown if m not in free] == [
+        "mine 1", "mine 2", "mine 3", last, "reopened 3",
+    ]  # fmt: skip
+    assert len(free) == len(runs) - 3
+    caplog.clear()
+
+    walk(ends=None)
+
+    assert not [m for m in caplog.messages if m.startswith("reopened")]
+    assert not logging.getLogger("storify").filters
+    assert not logging.getLogger("storify.crashed").filters

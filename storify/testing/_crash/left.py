@@ -7,13 +7,13 @@ from typing import Any, Generic, Self, TypeVar
 
 from storify._manager import Storify
 
-__all__ = ["Left"]
+__all__ = ["LOG", "Left"]
 
 P = TypeVar("P")
 
 #: It tells warnings: that a run which was cut off has left temporary files is no news.
-_LOG = logging.getLogger("storify.crashed")
-_LOG.setLevel(logging.WARNING)
+LOG = logging.getLogger("storify.crashed")
+LOG.setLevel(logging.WARNING)
 
 
 class Left(Generic[P]):
@@ -61,7 +61,7 @@ class Left(Generic[P]):
         given: dict[str, Any] = {
             "models": self._models,
             "save_interval": None,
-            "log": _LOG,
+            "log": LOG,
         }
         sf = _Survivor(os.path.join(self._folder, inside), **{**given, **options})
         sf.left = self

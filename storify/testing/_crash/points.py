@@ -12,6 +12,7 @@ from typing import TypeVar
 from storify.testing._crash.child import run_in_child
 from storify.testing._crash.crashed import Crashed
 from storify.testing._crash.depth import most_of
+from storify.testing._crash.held import held_back
 from storify.testing._crash.plan import KINDS, Kind, Point, describe, plan
 from storify.testing._crash.power import Model, replay, write_folder
 from storify.testing._crash.run import Report, Run, Scenario
@@ -62,7 +63,8 @@ def crash_points(
 
     What counts are the calls that storify makes in the folder. Files that a
     scenario writes by itself are left as they are, also by a power cut. Nothing
-    waits for the disk, so a point takes milliseconds. Each run must make the same
+    waits for the disk, so a point takes milliseconds. What is logged at a point, by the
+    run and by what is reopened, comes out if the loop is left there. Each run must make the same
     calls: an autosave thread is not started for its databases (call ``sf.tick()``
     where it would save), and other threads must not write.
 
@@ -170,8 +172,9 @@ class CrashPoints:
     ) -> Iterator[Crashed]:
         """Run once, and give what it left in one way or several."""
         folder = fresh(place)
-        report = self._run(self._scenario, folder, number, what)
-        _require_same(report, points[0], folder)
+        with held_back() as logged:
+            report = self._run(self._scenario, folder, number, what)
+            _require_same(report, points[0], folder)
         disk: Model | None = None
         for which, point in enumerate(points):
             left = place / f"left-{which}"
@@ -182,10 +185,11 @@ class CrashPoints:
                 write_folder(disk.after(point.way), left)
                 _copy_unmet(folder, left, report.met)
             crashed = Crashed(point, left, report)
-            try:
-                yield crashed
-            finally:
-                crashed.close()
+            with held_back(logged):
+                try:
+                    yield crashed
+                finally:
+                    crashed.close()
             shutil.rmtree(left)
         shutil.rmtree(place)
 

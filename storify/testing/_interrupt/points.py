@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from storify.testing._crash.depth import most_of
+from storify.testing._crash.held import held_back
 from storify.testing._crash.points import fresh, make_work, require_most, spread
 from storify.testing._crash.run import Scenario
 from storify.testing._interrupt.interrupted import Interrupted
@@ -158,14 +159,16 @@ class InterruptPoints:
         work = self._make_work()
         for point in self.points:
             place = work / f"place {point.number}"
-            interrupted = Interrupted(point, self._run_to(point, place))
-            try:
-                yield interrupted
-            finally:
+            with held_back() as logged:
+                interrupted = Interrupted(point, self._run_to(point, place))
+            with held_back(logged):
                 try:
-                    interrupted.close()
+                    yield interrupted
                 finally:
-                    interrupted.end()
+                    try:
+                        interrupted.close()
+                    finally:
+                        interrupted.end()
             shutil.rmtree(place)
         work.rmdir()
 
