@@ -2,7 +2,8 @@
 #   make demo   the main job on real data, and what it left on disk
 #   make test   everything that must hold, the fault suites as a sample: 6 minutes
 #               on two cores; with DEPTH=ci twice as much, with coverage
-#   make soak   the fault suites whole, and the laws with many more examples
+#   make soak   the fault suites whole, the laws with many more examples, and what attrs
+#               and cattrs test themselves with
 #   make bench  against peers and the limit, into docs/benchmarks.md
 #   make docs   the documentation as a site, in site/; part of make test
 # How much is tried: quick, or twice as much and with coverage, as a test
