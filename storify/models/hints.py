@@ -430,6 +430,8 @@ class Parser:
             return Instance(str)
         if hint is typing.Final:
             return ANYTHING
+        if hint is typing.Tuple:  # noqa: UP006 -- bare it has no arguments, as tuple[()]
+            return self._class(tuple)
         if origin in {typing.Union, types.UnionType}:
             return self._union(args, owner)
         if origin is typing.Annotated or origin in QUALIFIERS | {

@@ -343,6 +343,36 @@ def test_what_a_type_checker_accepts_conforms(hint, value):
     assert list(registry.misfits(loaded, holder)) == []
 
 
+BARE = {
+    "Tuple": (1, "a"),
+    "List": [1],
+    "Set": {1},
+    "FrozenSet": frozenset({1}),
+    "Deque": collections.deque([1]),
+    "Dict": {1: 2},
+    "DefaultDict": collections.defaultdict(int, a=1),
+    "OrderedDict": collections.OrderedDict(a=1),
+    "Counter": collections.Counter("a"),
+    "AbstractSet": {1},
+    "MutableSet": {1},
+    "Sequence": (1,),
+    "MutableSequence": [1],
+    "Collection": [1],
+    "Iterable": [1],
+    "Mapping": {1: 2},
+    "MutableMapping": {1: 2},
+}
+
+
+@pytest.mark.parametrize(("name", "value"), BARE.items())
+def test_a_bare_name_of_typing_is_its_class(name, value):
+    """As `typing.Tuple`, which is `tuple`: with any items, also inside others."""
+    bare = getattr(typing, name)
+
+    for hint, nested in [(bare, value), (bare | None, value), (list[bare], [value])]:
+        assert list(Registry().misfits(nested, hint)) == []
+
+
 @pytest.mark.parametrize(
     ("hint", "value", "path", "expected", "found"), MISFITS, ids=range(len(MISFITS))
 )
