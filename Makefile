@@ -1,12 +1,12 @@
 # Two commands need nothing but Python 3.11+, pip and make:
 #   make demo   the main job on real data, and what it left on disk
 #   make test   everything that must hold, the fault suites as a sample: 6 minutes
-#               on two cores; with DEPTH=ci three times as much, with coverage
+#               on two cores; with DEPTH=ci twice as much, with coverage
 #   make soak   the fault suites whole, the laws with many more examples, and what attrs
 #               and cattrs test themselves with
 #   make bench  against peers and the limit, into docs/benchmarks.md
 #   make docs   the documentation as a site, in site/; part of make test
-# How much is tried: quick, or three times as much and with coverage, as a test
+# How much is tried: quick, or twice as much and with coverage, as a test
 # server does (ci), or everything (soak). A server has the same examples in each run,
 # others are drawn elsewhere.
 DEPTH ?= quick
