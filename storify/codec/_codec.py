@@ -243,6 +243,8 @@ class Codec:
             ):
                 self._give_back(writer, len(blob))
                 return blob
+        except RecursionError:
+            pass  # of msgpack without its C extension, or a hook, which raises it again
         except RuntimeError:
             raise  # the value changed meanwhile
         except Exception:  # noqa: BLE001, S110 - a hook of the user's raises it again
@@ -305,7 +307,9 @@ class Codec:
             lower_of, singles = self._lowers.get, self._types.singles
             writer = self._take_writer()
             pack, pack_lowered = writer.pack, writer.pack_lowered
-            with suppress(TypeError, ValueError):  # the usual way says what it is
+            with suppress(
+                TypeError, ValueError, RecursionError
+            ):  # the usual way says what it is
                 made = [
                     None
                     if (lower := lower_of(value.__class__)) is None
@@ -332,9 +336,9 @@ class Codec:
         try:
             blobs.extend(map(writer.pack, parts))
             doubtful = writer.doubt(parts, blobs, room, self._tag_pattern)
-        except RuntimeError:
-            raise  # a value changed meanwhile
-        except Exception:  # noqa: BLE001 - one by one it is found out where
+        except Exception as error:
+            if isinstance(error, RuntimeError) and type(error) is not RecursionError:
+                raise  # a value changed meanwhile
             doubtful = range(len(parts))
             blobs = [b""] * len(parts)
         else:

@@ -47,6 +47,10 @@ MAX_DEPTH: Final = 500
 _SCANNER_DEPTH: Final = 1024
 _ONE: Final = b"\x91"
 
+# Without its C extension it calls itself for each level, and stops where Python's own
+# limit is: at any depth, which says nothing about the data.
+_IS_PYTHON: Final = Unpacker.__module__ == "msgpack.fallback"
+
 # An extension of 4 GB - 1 with its type byte overflows in msgpack's skip(), which
 # then takes it for an empty one (seen in 1.2.4). Only the reader sees through it.
 _OVERFLOWING: Final = b"\xc9\xff\xff\xff\xff"
@@ -137,9 +141,33 @@ def is_deep(payload: bytes, room: int = MAX_DEPTH) -> bool:
         _scanner(_ONE * (_SCANNER_DEPTH - room) + payload).skip()
     except OutOfData:
         return False
+    except StackError:
+        return not _IS_PYTHON or _is_deep_by_hand(payload, room)
     except ValueError:
         return True
     return False
+
+
+def _is_deep_by_hand(payload: bytes, room: int) -> bool:
+    try:
+        _end_by_hand(payload, room)
+    except DecodeError:
+        return True
+    return False
+
+
+def _end_by_hand(payload: bytes, room: int) -> int:
+    """Give where the first value ends, without a call for each container in it.
+
+    Raises:
+        DecodeError: Cut short, too deep, or no MessagePack.
+    """
+    reader = Reader(most=room)
+    try:
+        reader.read(payload)
+    except KeyError as error:  # a head byte that the spec does not use
+        raise _explain(error) from None
+    return reader.tell()
 
 
 def check(payload: bytes) -> None:
@@ -151,9 +179,12 @@ def check(payload: bytes) -> None:
     scanner = _scanner(payload)
     try:
         scanner.skip()
+        end = scanner.tell()
     except (OutOfData, ValueError) as error:
-        raise _explain(error) from None
-    if scanner.tell() != len(payload):
+        if not (_IS_PYTHON and isinstance(error, StackError)):
+            raise _explain(error) from None
+        end = _end_by_hand(payload, MAX_DEPTH)
+    if end != len(payload):
         msg = "there is more after the end of the data"
         raise DecodeError(msg)
     if is_deep(payload):

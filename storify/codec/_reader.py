@@ -88,6 +88,7 @@ class Reader:
         decode_ext: Reads an extension value other than a timestamp.
         decode_list: Sees each array, inner ones first.
         structure: Sees each map, inner ones first.
+        most: How many containers may lie in one another, if it was not checked.
     """
 
     def __init__(
@@ -95,10 +96,13 @@ class Reader:
         decode_ext: Callable[[int, bytes], object] = ext,
         decode_list: Callable[[list[Any]], object] | None = None,
         structure: Callable[[dict[Any, Any]], object] | None = None,
+        *,
+        most: int | None = None,
     ) -> None:
         self._decode_ext = decode_ext
         self._decode_list = decode_list
         self._structure = structure
+        self._most = most
         self._payload = b""
         self._at = 0
 
@@ -108,7 +112,7 @@ class Reader:
         A root map is not given to *structure*.
 
         Raises:
-            DecodeError: A length runs past the end after all.
+            DecodeError: A length runs past the end after all, or it is too deep.
         """
         self._payload = payload
         self._at = 0
@@ -120,6 +124,9 @@ class Reader:
                 start = self._at
                 value = self._read_one()
                 if isinstance(value, _Frame):
+                    if len(frames) - 1 == self._most:
+                        msg = f"the data nest more than {self._most} containers"
+                        raise DecodeError(msg)
                     frames.append(value)
                     continue
             elif len(frames) > 1:
@@ -132,6 +139,10 @@ class Reader:
             frame.items.append(value)
             if frame.is_map:
                 frame.starts += (start, self._at)
+
+    def tell(self) -> int:
+        """Give where the value that was read ends."""
+        return self._at
 
     def _close(
         self, frame: _Frame, structure: Callable[[dict[Any, Any]], object] | None

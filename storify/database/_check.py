@@ -10,18 +10,17 @@ is not clean the few records around what is odd are walked through, to find out 
 is wrong where.
 """
 
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from storify.database._data import Data, Stored
 from storify.database._entries import LIST
-from storify.database._home import holds
 from storify.database._pending import Refused
 from storify.database._scan import path_of
 from storify.database._slots import MISSING, storage
 from storify.exceptions import DanglingRefError, UnstorableError
-from storify.models import Misfit, Ref
+from storify.models import Lead, Misfit, Records, Ref, Unloaded
 
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping
@@ -99,7 +98,7 @@ class _Checker:
         self._fits_fields = registry.plain_check()
         self._objects: list[object] = []
         self._refs: list[Ref[Any]] = []
-        self._keys: dict[str, Container[Any] | None] = {}
+        self._records: dict[str, Records | None] = {}
 
     def run(self) -> Iterator[int]:
         """Check all batches; give how many records each has."""
@@ -161,6 +160,8 @@ class _Checker:
 
     def _check_batch(self, batch: list[_Entry]) -> None:
         codec = self._schema.codec
+        self._refs.clear()  # to look behind a reference brings others
+        self._objects.clear()
         before = self._schema.count_odd()
         try:
             values = codec.decode_all([blob for _, blob in batch])
@@ -214,11 +215,15 @@ class _Checker:
 
     def _have_good_parts(self) -> bool:
         """Judge the references and objects in what was decoded just now."""
-        dangling = any(map(self._dangles, self._refs))
-        right = not dangling and all(map(self._fits_fields, self._objects))
-        self._refs.clear()
-        self._objects.clear()
-        return right
+        objects, refs = self._objects.copy(), self._refs.copy()
+        right = all(map(self._fits_fields, objects))
+        fits_behind = self._schema.registry.check_behind_refs()
+        records = map(self._lead, refs)
+        return right and all(
+            record is Lead.UNKNOWN
+            or (record is not Lead.NOWHERE and fits_behind(record))
+            for record in records
+        )
 
     def _is_good_key(self, key: Any) -> bool:
         # any other key was decoded long ago, so nothing was counted
@@ -231,7 +236,7 @@ class _Checker:
         for key, value in pairs:
             path = path_of(key)
             self.found += self._misfits_of_key(key)
-            found = list(misfits(value, self._value, path, self._dangles))
+            found = list(misfits(value, self._value, path, self._lead))
             self.found += found
             places = {misfit.path for misfit in found}
             self.found += (m for m in self._altered(key) if m.path not in places)
@@ -242,7 +247,7 @@ class _Checker:
         if live is MISSING:
             return
         misfits = self._schema.misfits
-        for misfit in misfits(live, self._value, path_of(key), self._dangles):
+        for misfit in misfits(live, self._value, path_of(key), self._lead):
             if misfit.kind == "wrong type":
                 yield misfit
 
@@ -263,15 +268,26 @@ class _Checker:
 
     def _misfits_of_key(self, key: Any) -> Iterator[Misfit]:
         path = f"{path_of(key)} (key)"
-        return self._schema.misfits(key, self._key, path, self._dangles)
+        return self._schema.misfits(key, self._key, path, self._lead)
 
-    def _dangles(self, ref: Ref[Any]) -> bool:
+    def _lead(self, ref: Ref[Any]) -> Any:
+        """Give the record behind a reference; see `Leads`."""
         home, name = self._schema.home, ref.db
         if home is None or type(name) is not str:
-            return False  # nobody knows the other databases, or it is no reference
+            return Lead.UNKNOWN  # nobody knows the other databases, or it is no ref
         try:
-            if name not in self._keys:
-                self._keys[name] = home.keys(name)
+            if name not in self._records:
+                self._records[name] = home.records(name)
         except DanglingRefError:
-            return False
-        return not holds(self._keys[name], ref.key)
+            return Lead.UNKNOWN
+        records = self._records[name]
+        if records is None or ref.key not in records:
+            return Lead.NOWHERE
+        try:
+            record = records.peek(ref.key)
+        except LookupError:
+            return Lead.UNKNOWN
+        # what does not load is a misfit where it stands
+        is_loaded = type(record) is not Unloaded
+        is_known = is_loaded and self._schema.codec.kept(record) is None
+        return record if is_known else Lead.UNKNOWN

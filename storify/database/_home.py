@@ -8,7 +8,7 @@ import os
 import weakref
 from collections.abc import Container
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from storify.exceptions import DanglingRefError, DatabaseLoadError
 from storify.models import Unloaded
@@ -16,7 +16,7 @@ from storify.models import Unloaded
 if TYPE_CHECKING:
     from storify.database._mapping import RootMapping
 
-__all__ = ["Folder", "StorifyHome", "holds"]
+__all__ = ["Folder", "LookedAt", "StorifyHome", "holds"]
 
 
 _IN_MEMORY: Final = "memory://"
@@ -78,25 +78,46 @@ class StorifyHome:
             return folder.root, id(folder) if folder.root == _IN_MEMORY else 0
         return os.path.realpath(folder.root), 0
 
-    def keys(self, db: str) -> Container[Any] | None:
-        """Give the keys of a database; see `Home`."""
+    def records(self, db: str) -> "LookedAt | None":
+        """Give the records of a database to look at; see `Home`."""
         try:
             with self._here(db)._peek(db) as found:  # noqa: SLF001 - as above
-                keys = None if found is None else _keys_of(found)
+                return None if found is None else LookedAt(found._root())  # noqa: SLF001 - one package
         except DatabaseLoadError:
             return None
-        if found is not None and found.defunct:
-            return _copied(keys)  # without what they were read from
-        return keys
+
+
+class LookedAt:
+    """The `Records` of one database.
+
+    They stay when a database that was opened for this is closed again.
+
+    Args:
+        root: Its root.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a record; what cannot be hashed is no key."""
+        return holds(_keys_in(self._root), key)
+
+    def peek(self, key: Any) -> Any:
+        """Give a record; see `Records`."""
+        root = self._root
+        is_list = isinstance(root, list)
+        return cast("Any", root)[key] if is_list else root.look(key)
 
 
 def _keys_of(db: "RootMapping[Any, Any]") -> Container[Any]:
-    root = db._root()  # noqa: SLF001 - one package
-    return range(len(root)) if isinstance(root, list) else root
+    return _keys_in(db._root())  # noqa: SLF001 - one package
 
 
-def _copied(keys: Any) -> Container[Any]:
-    return keys if isinstance(keys, range) else frozenset[Any](keys)
+def _keys_in(root: Any) -> Container[Any]:
+    return range(len(cast("Any", root))) if isinstance(root, list) else root
 
 
 def holds(keys: Container[Any] | None, key: object) -> bool:

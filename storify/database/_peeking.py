@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from storify.database._adopting import Adopting
-from storify.database._slots import MISSING, Base, Blob, Stored
+from storify.database._slots import MISSING, Base, Blob, Stored, storage
 from storify.database._watching import Changed
 
 __all__ = ["Peeking"]
@@ -56,6 +56,17 @@ class Peeking(Adopting):
             return self._codec.decode(blob)
         except ValueError:
             return MISSING  # who wants it reads it, which says what is wrong
+
+    def look(self, key: Any) -> Any:
+        """Give the value of a key, decoded once more if there are only bytes.
+
+        Raises:
+            KeyError: There is no such key, or the value cannot be decoded.
+        """
+        (value,) = self.peek_all([storage.__getitem__(self, key)])
+        if type(value) is Stored:
+            raise KeyError(key)
+        return value
 
     def peek(self, key: Any, slot: Stored) -> Any:
         """Give a value that `peek_all` could not decode.

@@ -15,7 +15,7 @@ from typing import Any, Final, TypeVar
 from storify.codec import Codec, CustomType
 from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
 from storify.logger import LoggerLike
-from storify.models import Home, Misfit, Model, Ref, Registry
+from storify.models import Home, Leads, Misfit, Model, Ref, Registry
 
 T = TypeVar("T")
 C = TypeVar("C")
@@ -190,7 +190,7 @@ class Schema:
         value: object,
         hint: object,
         path: str,
-        dangles: Callable[[Ref[Any]], bool],
+        leads: Leads,
     ) -> Iterator[Misfit]:
         """List what is wrong inside a decoded *value* that stands at *path*.
 
@@ -198,10 +198,10 @@ class Schema:
             value: The value.
             hint: Its annotation.
             path: Where it stands.
-            dangles: Tells whether a reference leads to nothing.
+            leads: Knows where references lead.
         """
         kept = self.codec.kept
-        for misfit in self.registry.misfits(value, hint, kept=kept, dangles=dangles):
+        for misfit in self.registry.misfits(value, hint, kept=kept, leads=leads):
             yield misfit._replace(path=path + misfit.path.removeprefix("$"))
 
     def judge(self, value: object, hint: object) -> Misfit | None:

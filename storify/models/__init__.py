@@ -17,15 +17,19 @@ values in the fields stay live: nothing is walked here.
 from .base import Model
 from .evolution import migration
 from .fields import field
+from .inspection import Lead, Leads
 from .misfit import Misfit
-from .ref import Home, Ref
+from .ref import Home, Records, Ref
 from .registry import Registry
 from .state import Unloaded, asdict, extras
 
 __all__ = [
     "Home",
+    "Lead",
+    "Leads",
     "Misfit",
     "Model",
+    "Records",
     "Ref",
     "Registry",
     "Unloaded",

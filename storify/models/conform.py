@@ -195,17 +195,18 @@ def _keys(value: Any) -> set[Any]:
     return set(value)
 
 
-def is_told_by_class(shape: Shape) -> bool:
+def is_told_by_class(shape: Shape, *, behind_refs: bool = False) -> bool:
     """Tell whether `checker` and the classes of objects say all about *shape*.
 
     It is not so where a generic model is parametrised: its class does not know what
-    the items of ``Box[int]`` are. What a `Ref` refers to is not in it.
+    the items of ``Box[int]`` are. What a `Ref` refers to is not in it; whether it
+    counts all the same, *behind_refs* says.
     """
     todo: list[Shape] = [shape]
     seen: set[int] = set()
     while todo:
         match todo.pop():
-            case Instance(cls, args) if args and cls is not Ref:
+            case Instance(cls, args) if args and (behind_refs or cls is not Ref):
                 return False
             case Union(arms) | Tuple(arms):
                 todo += arms

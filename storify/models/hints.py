@@ -365,6 +365,9 @@ class Parser:
             (enum, dataclass, namedtuple, subclass of a builtin); it raises for
             one that cannot be stored.
         newest: Gives the class that took the place of one that was defined again.
+
+    Attributes:
+        arguments: What parametrises models, for each that was met: ``Box[int]``.
     """
 
     def __init__(
@@ -377,6 +380,7 @@ class Parser:
         self._other = other
         self._newest = newest
         self._recursive: dict[Any, Shape | None] = {}
+        self.arguments: dict[type, list[tuple[Any, ...]]] = {}
 
     def parse(  # noqa: PLR0911 -- a table of the forms there are
         self, hint: Any, owner: type | None = None
@@ -494,6 +498,9 @@ class Parser:
             for arg in args:
                 self.parse(arg, owner)
             self._model(origin)
+            met = self.arguments.setdefault(origin, [])
+            if args not in met:
+                met.append(args)
             return Instance(origin, args)
         for arg in args:  # no check asks for it, but there may be values of it
             with suppress(Unsupported):

@@ -5,6 +5,7 @@ models and of other classes, records that could not be loaded, and what the code
 could not read.
 """
 
+import enum
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,25 +15,33 @@ from storify.exceptions import ModelLoadError, NewerVersionError
 from .conform import conforms, fits_outside, is_told_by_class
 from .evolution import VERSION_KEY
 from .fields import options_of
-from .hints import Anything, Instance, Items, Shape, Tuple, describe
+from .hints import Anything, Instance, Items, Shape, Tuple, describe, text_of
 from .misfit import Misfit, field_step
 from .options import class_of, class_options, is_model
 from .plain import fields_of
 from .ref import Ref
 from .state import Unloaded, pairs, public, refused, state_of, unasked
-from .walk import Findings, Part
+from .walk import Findings, Part, name_beside
 
 if TYPE_CHECKING:
     from .registry import Entry
 
-__all__ = ["Dangles", "Examined", "Inspection", "Kept", "unstored"]
+__all__ = ["Examined", "Inspection", "Kept", "Lead", "Leads", "unstored"]
 
 Kept = Callable[[object], str | None]
 """Tells of a value that the codec could not read: the key of the class that is not
 registered, or "" for another reason; None for any other value."""
 
-Dangles = Callable[[Ref[Any]], bool]
-"""Tells whether a reference leads to nothing."""
+
+class Lead(enum.Enum):
+    """Where a reference leads, if not to a record."""
+
+    NOWHERE = enum.auto()
+    UNKNOWN = enum.auto()
+
+
+Leads = Callable[[Ref[Any]], Any]
+"""Gives the record behind a reference; a `Lead` if there is none to look at."""
 
 
 class Examined(NamedTuple):
@@ -61,7 +70,8 @@ class Inspection:
         shapes_of: Gives what the fields of a model class admit.
         plain_shapes_of: The same of a plain class; nothing for any other class.
         kept: Knows what the codec could not read.
-        dangles: Knows where references lead.
+        leads: Knows where references lead.
+        parse: Gives the shape of an annotation; anything, if none can be given.
     """
 
     def __init__(
@@ -70,7 +80,8 @@ class Inspection:
         shapes_of: Callable[[type, tuple[Any, ...]], Mapping[str, Shape]],
         plain_shapes_of: Callable[[type], Mapping[str, Shape]],
         kept: Kept,
-        dangles: Dangles,
+        leads: Leads,
+        parse: Callable[[Any], Shape],
     ) -> None:
         self._entries = entries
         self._shapes_of = shapes_of
@@ -79,7 +90,8 @@ class Inspection:
         self._plain: dict[type, Mapping[str, Shape]] = {}
         self._beside: dict[type, Callable[[object], list[str]]] = {}
         self._kept = kept
-        self._dangles = dangles
+        self._leads = leads
+        self._parse = parse
 
     def __call__(self, value: Any, shape: Shape) -> Findings | None:
         """Tell about *value*; None for plain data."""
@@ -106,17 +118,23 @@ class Inspection:
         misfits = [_unknown(cls, *pair) for pair in _not_former(cls, unasked(obj))]
         misfits += _unstorable(cls, refused(obj))
         if issubclass(cls, Ref):
-            misfits += self._lead(obj)
+            misfits += self._lead(obj, shape)
         parts = [
             Part(field_step(name), item, shapes.get(name, _ANYTHING))
             for name, item in _fields_of(obj, shapes).items()
         ]
         return Findings(misfits, parts)
 
-    def _lead(self, ref: Ref[Any]) -> Iterable[Misfit]:
-        if self._dangles(ref):
+    def _lead(self, ref: Ref[Any], shape: Shape) -> Iterable[Misfit]:
+        record = self._leads(ref)
+        if record is Lead.NOWHERE:
             expected = f"a record of database {ref.db!r}"
             yield Misfit("", "dangling ref", expected, _NOTHING)
+        elif record is not Lead.UNKNOWN:
+            for hint in _arguments(Ref, shape):
+                if not conforms(record, self._parse(hint)):
+                    found = f"Ref[{name_beside(record, text_of(hint))}]"
+                    yield Misfit("", "wrong ref", describe(shape), found)
 
     def _plain_object(self, obj: Any, shape: Shape) -> Findings | None:
         cls = class_of(obj)

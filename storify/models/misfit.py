@@ -11,6 +11,7 @@ MisfitKind = Literal[
     "unregistered class",
     "newer version",
     "dangling ref",
+    "wrong ref",
     "unreadable",
     "unloadable",
     "unstorable",
@@ -23,6 +24,7 @@ MisfitKind = Literal[
 * ``"unregistered class"``: a record or value of a class that is not known here.
 * ``"newer version"``: a record of a newer version than the class.
 * ``"dangling ref"``: a reference to a record that is not there.
+* ``"wrong ref"``: a reference to a record of another class than its annotation names.
 * ``"unreadable"``: bytes that stand for nothing here.
 * ``"unloadable"``: code of the class, or a migration, failed.
 * ``"unstorable"``: a value or an attribute in memory that a flush refuses.

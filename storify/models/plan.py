@@ -43,7 +43,7 @@ from .state import (
     public,
     refuse_lost,
 )
-from .walk import misfits
+from .walk import misfits, name_beside
 
 __all__ = ["Hooks", "Refuse", "Supply", "Surroundings", "make_hooks"]
 
@@ -562,8 +562,8 @@ class _Reader:
                 value = f"a{i}(n)"
             elif not f.options.stored:
                 names[f"a{i}"] = f.attribute
-                names["default_of"] = default_of
-                value = f"default_of(a{i}, n)"
+                names["made_default"] = _made_default
+                value = f"made_default(a{i}, n)"
             yield f"{target.format(f.name)} = {value}"
         if self._post_init is not None:
             yield "n.__attrs_post_init__()"
@@ -611,7 +611,7 @@ class _Reader:
                         self._report_misfit(f, value)
                 state[f.name] = values[f.name] = value
             elif f.has_default:
-                state[f.name] = default_of(f.attribute, obj)
+                state[f.name] = _made_default(f.attribute, obj)
             elif f.attribute.init:
                 msg = f"{self._cls.__qualname__}: required field {f.key!r} is missing"
                 raise ModelLoadError(msg, f"$.{f.name}")
@@ -703,6 +703,27 @@ class _Reader:
         return {name: value for name, value in data.items() if name not in known}
 
 
+def _made_default(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
+    """Make a default for an object that is being loaded.
+
+    Raises:
+        ModelLoadError: The factory failed. Its words are told, because it sees nothing
+            of what is stored; one that takes the object may repeat its values.
+    """
+    try:
+        return default_of(attribute, obj)
+    except RecursionError:
+        raise
+    except Exception as err:
+        if getattr(attribute.default, "takes_self", False):
+            raise
+        msg = (
+            f"{type(obj).__qualname__}: the default of {attribute.name!r} cannot be "
+            f"made: {type(err).__name__}: {err}"
+        )
+        raise ModelLoadError(msg, f"$.{attribute.name}") from err
+
+
 def _reason(value: Any, shape: Shape) -> str:
     """Say what is wrong with *value*, without any part of it.
 
@@ -710,7 +731,8 @@ def _reason(value: Any, shape: Shape) -> str:
     """
     found = next(misfits(value, shape, lambda _, __: None), None)
     if found is None:
-        return f"expected {describe(shape)}, found {type(value).__name__}"
+        wanted = describe(shape)
+        return f"expected {wanted}, found {name_beside(value, wanted)}"
     inside = "" if found.path == "$" else " inside"
     return f"expected {found.expected}, found {found.found}{inside}"
 

@@ -1,6 +1,5 @@
 """`Ref`: a typed reference to a record of the same or another database."""
 
-from collections.abc import Container
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
 from storify.exceptions import DanglingRefError
@@ -13,6 +12,22 @@ __all__ = ["Home", "Ref"]
 
 T_co = TypeVar("T_co", covariant=True)
 D = TypeVar("D")
+
+
+class Records(Protocol):
+    """The records of one database, to look at: nobody gets them."""
+
+    def __contains__(self, key: object, /) -> bool:
+        """Tell whether there is a record of that key."""
+        ...
+
+    def peek(self, key: Any) -> Any:
+        """Give a record that is there, decoded once more if it is not in memory.
+
+        Raises:
+            LookupError: There is none any more, or it cannot be decoded.
+        """
+        ...
 
 
 class Home(Protocol):
@@ -32,8 +47,8 @@ class Home(Protocol):
         """Tell where the databases are, to compare; None if they are gone."""
         ...
 
-    def keys(self, db: str) -> Container[Any] | None:
-        """Give the keys of a database, None if it cannot be opened.
+    def records(self, db: str) -> Records | None:
+        """Give the records of a database to look at, None if it cannot be opened.
 
         Raises:
             DanglingRefError: The databases are gone themselves.
@@ -61,6 +76,11 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
     by hand, as ``Ref("users", "u1")``, or unpickled, can be stored but not followed;
     it can be once its record was loaded by a `Storify`. A database that was opened
     by its path alone has no others to look in.
+
+    What ``T`` says of the record is for type checkers, and `db.check` tells where it
+    is not so. A reference does not know it, so following one gives what is there:
+    a record that is not of the type of its own database is an error, but in a
+    database that has no type, or another one, it may be of any class.
 
     Two references to one record are equal, and have one hash. A record that is
     deleted, or a database that is renamed, leaves its references dangling.

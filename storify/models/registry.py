@@ -30,10 +30,12 @@ from storify.exceptions import (
 )
 
 from .base import Model
-from .conform import Check, checker, is_told_by_class, outer_classes
+from .conform import Check, checker, conforms, is_told_by_class, outer_classes
 from .evolution import History
 from .fields import options_of
 from .hints import (
+    ANYTHING,
+    Instance,
     Parser,
     Shape,
     UnresolvedError,
@@ -43,7 +45,7 @@ from .hints import (
     subclasses,
     text_of,
 )
-from .inspection import Dangles, Inspection, Kept, unstored
+from .inspection import Inspection, Kept, Lead, Leads, unstored
 from .misfit import Misfit
 from .options import class_options, definitions, is_model, is_model_class
 from .plain import PlainClasses
@@ -68,9 +70,9 @@ def _know_none(_: object) -> None:
     """Take each value for one that the codec could read."""
 
 
-def _trust(_: object) -> bool:
+def _trust(_: object) -> Lead:
     """Take each reference for one that leads somewhere."""
-    return False
+    return Lead.UNKNOWN
 
 
 def _store_by_field(_: type) -> bool:
@@ -706,7 +708,7 @@ class Registry:
         hint: object,
         *,
         kept: Kept = _know_none,
-        dangles: Dangles = _trust,
+        leads: Leads = _trust,
     ) -> Iterator[Misfit]:
         """List what inside *value* does not conform to *hint* or its own class.
 
@@ -717,13 +719,13 @@ class Registry:
             value: What to check.
             hint: The annotation.
             kept: Knows what the codec could not read.
-            dangles: Knows where references lead.
+            leads: Knows where references lead.
 
         Raises:
             ModelError: No value of *hint* can be stored.
         """
         shapes_of = self._shapes_of, self._plain.shapes_of
-        inspect = Inspection(self._entries, *shapes_of, kept, dangles)
+        inspect = Inspection(self._entries, *shapes_of, kept, leads, self._shape_behind)
         return misfits(value, self._shape_of(hint), inspect)
 
     def outer_classes(self, hint: object) -> tuple[type, ...] | None:
@@ -741,8 +743,9 @@ class Registry:
         """Give a check of values that were structured without any oddity.
 
         If `count_odd` counted none while a value was structured, and this check is
-        true for it, `misfits` would find nothing but dangling references, and what is
-        wrong in objects that `plain_check` is false for.
+        true for it, `misfits` would find nothing but references that lead nowhere or
+        to a record that `check_behind_refs` is false for, and what is wrong in objects
+        that `plain_check` is false for.
 
         Returns:
             The check; None if there is none that short.
@@ -760,6 +763,28 @@ class Registry:
         anew for each use, because annotations may name what is defined later.
         """
         return self._plain.check()
+
+    def check_behind_refs(self) -> Check:
+        """Give a check of the records that any references lead to.
+
+        True for what may stand behind a reference of each annotation that is known:
+        it may be false of a record although no reference to it is wrong.
+        """
+        with self._lock:
+            found = [
+                hint
+                for parser in (self._finder, self._parser)
+                for hints in parser.arguments.get(Ref, ())
+                for hint in hints
+            ]
+        shapes = [self._shape_behind(hint) for hint in found]
+        return lambda record: all(conforms(record, shape) for shape in shapes)
+
+    def _shape_behind(self, hint: object) -> Shape:
+        try:
+            return self._parse(hint)
+        except Unsupported:  # a base whose subclasses are stored, or one of no model
+            return Instance(hint) if isinstance(hint, type) else ANYTHING
 
     def _shape_of(self, hint: object) -> Shape:
         try:

@@ -5,6 +5,7 @@ list off, and where it has to know how much is wrong in a part, it gives the par
 who runs it and waits for the answer.
 """
 
+import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,7 +26,7 @@ from .misfit import Misfit, key_step
 from .options import class_of
 from .state import Unloaded, items_of, pairs
 
-__all__ = ["Findings", "Inspect", "Part", "misfits"]
+__all__ = ["Findings", "Inspect", "Part", "misfits", "name_beside"]
 
 
 class Part(NamedTuple):
@@ -59,6 +60,7 @@ _Walk = Generator[Misfit | Part, int | None, int]
 
 In the end it tells how many it knew of and passed over."""
 
+_WORDS = re.compile(r"\w+")
 _ANYTHING = Anything()
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -149,8 +151,7 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
     while todo:
         part = todo.pop()
         path, item, expected = part
-        while isinstance(expected, Later):
-            expected = expected.get()
+        expected = _now(expected)
         is_leaf = type(item) in _LEAVES
         if not is_leaf:
             visit = (id(item), id(expected))
@@ -166,8 +167,11 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
         if (findings is None or findings.is_object) and not fits_outside(
             item, expected
         ):
-            yield _wrong_type(path, item, expected)
-            expected = _ANYTHING  # look for objects inside all the same
+            if isinstance(expected, Record) and isinstance(item, dict):
+                yield from _wrong_keys(path, item, expected)
+            else:
+                yield _wrong_type(path, item, expected)
+                expected = _ANYTHING  # look for objects inside all the same
         if findings is None:
             inside: Sequence[Part] = list(_parts(item, expected))
         else:
@@ -182,12 +186,36 @@ def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
     return passed_over
 
 
+def _now(shape: Shape) -> Shape:
+    while isinstance(shape, Later):
+        shape = shape.get()
+    return shape
+
+
 def _wrong_type(path: str, value: Any, shape: Shape) -> Misfit:
-    wanted, kind = describe(shape), class_of(value)
-    found = kind.__name__
-    if found == wanted:  # another class of that name
-        found = f"{kind.__module__}.{found}"
-    return Misfit(path, "wrong type", wanted, found)
+    wanted = describe(shape)
+    return Misfit(path, "wrong type", wanted, name_beside(value, wanted))
+
+
+def _wrong_keys(path: str, value: Any, shape: Record) -> Iterator[Misfit]:
+    """List the keys that a dict lacks, and those that its type does not know."""
+    found = dict(pairs(value))
+    for key, expected in shape.keys.items():
+        if key in shape.required and key not in found:
+            yield Misfit(path + key_step(key), "missing", describe(expected), "nothing")
+    for key, item in found.items():
+        if key not in shape.keys:
+            wanted, kind = f"no such key of {shape.name}", class_of(item).__name__
+            yield Misfit(path + key_step(key), "wrong type", wanted, kind)
+
+
+def name_beside(value: Any, wanted: str) -> str:
+    """Give the name of the class of *value*, which is not what *wanted* says."""
+    kind = class_of(value)
+    name, module = kind.__name__, kind.__module__
+    # another class of a name that stands in it, as numpy's bool beside ``bool | None``
+    is_named = module != "builtins" and name in _WORDS.findall(wanted)
+    return f"{module}.{name}" if is_named else name
 
 
 def _is_settled(value: Any, shape: Shape) -> bool:
@@ -214,8 +242,10 @@ def _choose(
     first = next(fitting, None)
     if first is None:
         near = [arm for arm in union.arms if fits_outside(value, arm)]
+        if not near and isinstance(value, dict):  # whose keys tell what is wrong
+            near = [arm for arm in map(_now, union.arms) if isinstance(arm, Record)]
         return (near[0] if len(near) == 1 else union), None
-    arms = (first,) if is_told_by_class(first) else (first, *fitting)
+    arms = (first,) if is_told_by_class(first, behind_refs=True) else (first, *fitting)
     if len(arms) == 1:
         return first, None
     counts: list[int] = []

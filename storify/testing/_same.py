@@ -167,7 +167,8 @@ def _name(cls: type) -> str:
 
 
 def _reason(error: ModelLoadError) -> str:
-    return f"{error}: {error.__cause__}" if error.__cause__ else str(error)
+    said, cause = str(error), str(error.__cause__ or "")
+    return said if said.endswith(cause) else f"{said}: {cause}"
 
 
 def looks(item: object) -> str:

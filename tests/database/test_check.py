@@ -1003,6 +1003,103 @@ def test_a_reference_into_a_damaged_database_dangles(tmp_path):
         ]
 
 
+class Customer(Model):
+    """A record that is referred to."""
+
+    name: str
+
+
+class Regular(Customer):
+    """A subclass of it."""
+
+
+class Sale(Model):
+    """A record with a reference."""
+
+    customer: Ref[Customer]
+
+
+class Links(Model):
+    """References inside of other things."""
+
+    several: list[Ref[Customer]] = field(factory=list)
+    either: Ref[Customer] | Ref[Address] | None = None
+    number: Ref[int] | None = None
+    any: Ref[Any] | None = None
+
+
+def test_the_class_of_the_record_behind_a_reference_is_checked():
+    """In a database that is open, one that is closed, and by one of either."""
+    with Storify("memory://", None) as sf:
+        people = sf["people"]
+        people["number"] = 3
+        people["customer"] = Customer("c")
+        people["regular"] = Regular("r")
+        people["address"] = Address("s", "c")
+        sales = sf.get_db("sales", model=Sale)
+        for key in people:
+            sales[key] = Sale(people.ref(key))
+        wrong = [
+            Misfit(f"$[{key!r}].customer", "wrong ref", "Ref[Customer]", found, "sales")
+            for key, found in (("number", "Ref[int]"), ("address", "Ref[Address]"))
+        ]
+
+        assert sales.check() == wrong
+        assert sf.check() == wrong
+        sf.flush()
+        assert sales.check() == wrong
+        people.close()
+        assert sales.check() == wrong
+        assert people.defunct
+        sf["people"]["number"] = Customer("n")
+        sf["people"]["address"].city = 5  # which is for its own database to tell
+        assert sales.check() == wrong[1:]
+
+
+def test_a_reference_is_checked_wherever_it_stands():
+    """In containers and unions; what may refer to anything is right."""
+    with Storify("memory://", None, models=[Address]) as sf:
+        db = sf.get_db("links", model=Links)
+        items = sf["items"]
+        items["n"], items["c"], items["a"] = 1, Customer("c"), Address("s", "c")
+        items["list"] = [1]
+        n, c, a, listed = map(items.ref, items)
+        db["right"] = Links([c], c, n, listed)
+        db["also"] = Links([], a, None, n)
+        db["wrong"] = Links([c, a], n, c, c)
+
+        assert [(m.path, m.kind, m.expected, m.found) for m in db.check()] == [
+            ("$['wrong'].several[1]", "wrong ref", "Ref[Customer]", "Ref[Address]"),
+            ("$['wrong'].either", "wrong ref", "Ref[Customer]", "Ref[int]"),
+            ("$['wrong'].number", "wrong ref", "Ref[int]", "Ref[Customer]"),
+        ]
+
+
+def test_a_record_that_does_not_load_is_no_wrong_reference():
+    """It is a misfit where it stands."""
+    with Storify("memory://", None) as sf:
+        sf["people"]["bad"] = {"name": "c"}
+        sf["people"].data["bad"] = Customer("c")
+        sf["people"]["bad"].name = 5
+        sf["sales"]["s"] = Sale(sf["people"].ref("bad"))
+        sf["sales"]["to list"] = Sale(sf.get_db("l", root=[Customer("c")]).ref(0))
+
+        assert [(m.path, m.kind) for m in sf.check()] == [
+            ("$['bad'].name", "wrong type")
+        ]
+
+
+def test_references_that_go_round_are_checked():
+    """Each record is looked at, however often it is referred to."""
+    with Storify("memory://", None) as sf:
+        db = sf.get_db("ring", model=Sale)
+        db["a"], db["b"] = Sale(db.ref("b")), Sale(db.ref("a"))
+        db["self"] = Sale(db.ref("self"))
+        sf.flush()
+
+        assert [m.found for m in db.check()] == ["Ref[Sale]"] * 3
+
+
 # --- what is checked, and what it leaves ------------------------------------------
 
 

@@ -78,6 +78,11 @@ class Movie(TypedDict):
     year: NotRequired[int]
 
 
+def _numpy_bool():
+    """Make an object of a class that is named as a built-in one, as numpy's are."""
+    return type("bool", (), {"__module__": __name__})()
+
+
 class Tree(TypedDict, total=False):
     value: int
     children: "list[Tree]"
@@ -241,8 +246,30 @@ MISFITS = [
     (Literal["a"], [], "$", "Literal['a']", "list"),
     (Colour, "r", "$", "Colour", "str"),
     (Movie, {"title": 1}, "$['title']", "str", "int"),
-    (Movie, {"year": 1}, "$", "Movie", "dict"),
-    (Movie, {"title": "a", "x": 1}, "$", "Movie", "dict"),
+    (Movie, {"year": 1}, "$['title']", "str", "nothing"),
+    (Movie, {"title": "a", "x": 1}, "$['x']", "no such key of Movie", "int"),
+    (
+        list[Movie] | None,
+        [{"x": 1, "title": ""}],
+        "$[0]['x']",
+        "no such key of Movie",
+        "int",
+    ),
+    (Movie | None, {"year": 1}, "$['title']", "str", "nothing"),
+    (Movie | dict[str, int], {"year": "x"}, "$['year']", "int", "str"),
+    (Movie | Tree, {"x": 1}, "$", "Movie | Tree", "dict"),
+    (Movie, 5, "$", "Movie", "int"),
+    (bool | None, _numpy_bool(), "$", "bool | None", f"{__name__}.bool"),
+    (list[bool], [_numpy_bool()], "$[0]", "bool", f"{__name__}.bool"),
+    (dict[str, int] | bool, [], "$", "dict[str, int] | bool", "list"),
+    (list[int] | bool, (), "$", "list[int] | bool", "tuple"),
+    (
+        list[int | dict[str, int]] | bool,
+        {},
+        "$",
+        "list[int | dict[str, int]] | bool",
+        "dict",
+    ),
     (Tree, {"children": [{"value": "x"}]}, "$['children'][0]['value']", "int", "str"),
     (Address, {"city": "c"}, "$", "Address", "dict"),
     (Address, Address(1), "$.city", "str", "int"),
@@ -354,7 +381,8 @@ def test_misfits_are_listed_with_path_and_types(hint, value, path, expected, fou
     misfits = list(Registry().misfits(value, hint))
 
     if "Json" not in expected:
-        assert misfits[0] == Misfit(path, "wrong type", expected, found)
+        kind = "missing" if found == "nothing" else "wrong type"
+        assert misfits[0] == Misfit(path, kind, expected, found)
     assert len(misfits) == 1
 
 

@@ -3,6 +3,7 @@
 
 import datetime as dt
 
+import attrs
 import pytest
 
 from storify.exceptions import (
@@ -231,3 +232,36 @@ def test_migrations_see_nested_models_as_objects():
 
     assert outer.inner is inner
     assert outer.a == 5
+
+
+def test_a_default_that_cannot_be_made_says_why():
+    """In the words of the factory, which sees nothing of what is stored."""
+
+    def fail():
+        msg = "no such port"
+        raise OSError(msg)
+
+    class Ship(Model):
+        name: str
+        port: str = field(factory=fail)
+
+    class Boat(Model):
+        name: str
+        port: str = field(factory=fail, stored=False)
+
+    class Raft(Model):
+        name: str
+        port: str = field(default=attrs.Factory(lambda self: fail(), takes_self=True))
+
+    registry, warnings = quiet(Ship, Boat, Raft)
+
+    for keyname in ("Ship", "Boat"):
+        kept = registry.structure({f"__{keyname}__": {"name": "a"}})
+        assert kept.error.path == "$.port"
+        assert str(kept.error).endswith(
+            f"{keyname}: the default of 'port' cannot be made: OSError: no such port"
+        )
+        assert isinstance(kept.error.__cause__, OSError)
+    kept = registry.structure({"__Raft__": {"name": "a"}})
+    assert str(kept.error) == f"{Raft.__qualname__}: OSError while loading"
+    assert len(warnings) == 3

@@ -240,10 +240,10 @@ FAULTS: Final = (
         "a savepoint inside a transaction is not merged into it",
         "database/_undo.py",
         "if len(self._points) > 1:\n            outer = self._points[-2]\n"
-        "            for key, before in point.before.items():\n"
+        "            for key, before in point.before.copy().items():\n"
         "                outer.note(",
         "if len(self._points) > 2:\n            outer = self._points[-2]\n"
-        "            for key, before in point.before.items():\n"
+        "            for key, before in point.before.copy().items():\n"
         "                outer.note(",
         MACHINE,
     ),
