@@ -68,7 +68,10 @@ def models(
     """
     origin = get_origin(cls) or cls
     if not (isinstance(origin, type) and issubclass(origin, Model)):
-        msg = f"models() takes a Model class, not {cls!r}"
+        msg = (
+            f"models() takes a Model class, not {cls!r}; draw objects of another class "
+            f"with st.builds(), and register it with types="
+        )
         raise TypeError(msg)
     makers = _Makers(adversarial=adversarial, subclasses=subclasses)
     found: Any = makers.of_model(origin, get_args(cls), fields)
