@@ -218,6 +218,28 @@ def test_a_flush_inside_of_the_begin_of_another_one_is_not_undone_by_it(monkeypa
     assert db["h"] == 2
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_a_handler_raises_while_values_are_encoded_is_raised_once(count, log):
+    """As the TimeoutError of an alarm: it is not taken for one of the value's."""
+    alarms = [TimeoutError("time is up")]
+
+    class Slow(Model):
+        def _to_dict(self):
+            if alarms:
+                raise alarms.pop()  # a handler runs here
+            return {"n": 1}
+
+    codec = Storify("memory://", models=[Slow], save_interval=None)._schema.codec
+    values = {f"k{n}": Slow() for n in range(count)}
+    session = Session("d", memory(), codec, log, values)
+
+    with pytest.raises(TimeoutError, match="time is up"):
+        session.flush()
+    assert session.dirty() == set(values)
+    session.flush()
+    assert session.dirty() == set()
+
+
 def test_what_two_threads_end_at_once_is_put_aside_once(log):
     """The end of the program comes while the saver thread ends a forgotten one."""
     session = session_over(memory(kind=Failing), log, {"a": 1})
