@@ -72,7 +72,7 @@ def restore(session: Session, payload: bytes, keys: Iterable[Any] | None) -> set
         TypeError: There are no keys in a list root.
         As `Session.flush`: nothing was restored.
     """
-    with session.lock, session.engine.locked():
+    with session.lock, session.locked():
         session.flush()
         now = session.durable()
         then = session.codec.split(payload)

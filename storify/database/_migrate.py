@@ -59,7 +59,7 @@ def migrate(
         except StaleVersionError:
             # Another writer was faster. The second time nobody can be: to keep
             # them all out the first time would make them wait for the decoding.
-            with session.engine.locked():
+            with session.locked():
                 return _migrate(session, progress)
 
 
@@ -69,7 +69,7 @@ def _migrate(session: "Session", progress: Progress | None) -> int:
     found = _rewritten(session.codec, entries, progress)
     if found.changes:
         # Locked, so that what is adopted is this commit and no other one.
-        with session.engine.locked():
+        with session.locked():
             session.engine.commit(
                 Commit(base, found.changes, entries.get, undone_on_error=True)
             )

@@ -24,6 +24,7 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial
+from types import TracebackType
 from typing import Any
 
 from storify.codec import Codec
@@ -227,7 +228,7 @@ class Session(Transactional):
                         if others_out is None:
                             # Beaten once: now it is our turn, or whoever flushes
                             # often would beat us again and again.
-                            others_out = self.engine.locked()
+                            others_out = self.locked()
                             others_out.__enter__()
                         catch_up(self, "flush")
                     except DuplicateKeyError:
@@ -242,6 +243,10 @@ class Session(Transactional):
                 f"{_MERGES} times meanwhile; try again"
             )
             raise ConflictError(msg)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other writers out for a ``with`` block; see `Engine.locked`."""
+        return _OthersOut(self)
 
     def begin_flush(self, doing: str) -> Pending:
         """Give what is to be saved; the lock is held.
@@ -456,3 +461,29 @@ class Session(Transactional):
             f"the child changes of it is saved by flush() and transactions alone, not "
             f"in the background and not at its end; open it in the child"
         )
+
+
+class _OthersOut:
+    """A ``with`` block that has the lock of the engine.
+
+    A handler of a signal that has such a block waits until this one has it: else this
+    one would take the handler's for its own, and go on without when that ends.
+
+    Args:
+        session: The session; its lock is held.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = session.engine.locked()
+
+    def __enter__(self) -> None:
+        self._session.run_uncut(self._lock.__enter__)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.__exit__(kind, error, traceback)

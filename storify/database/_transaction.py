@@ -295,7 +295,7 @@ class Transaction(Generic[D]):
         self._forks = session.forks
         self.is_left = False
         if not self._depth:
-            self._engine_lock = session.engine.locked()
+            self._engine_lock = session.locked()
             self._engine_lock.__enter__()
             session.flush()
             session.close_gate()

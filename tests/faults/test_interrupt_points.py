@@ -32,7 +32,7 @@ pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 
 NAME = "notes"
 #: So many places of each case are tried.
-QUICK = 5
+QUICK = 4
 
 State = Any
 Begin = Callable[[], object]
@@ -431,6 +431,14 @@ def test_what_a_handler_does_inside_of_a_call_is_done(strike, name, does):
             assert one_of(found, [last]), found
             assert handled or refused or name == "rollback"
         refused.clear()
+
+
+def test_a_handler_waits_for_a_lock_that_is_being_taken(strike):
+    """Its block is inside of the one that it interrupts, not the other way round."""
+    for interrupted in strike("transaction", 6, set_together, where="in Job.join"):
+        with interrupted:
+            assert interrupted.error is None
+            assert go_on(interrupted).pop("handled")
 
 
 @pytest.mark.parametrize("name", ["flush", "transaction", "restore"])

@@ -71,7 +71,7 @@ LATE = [
     (name, "SIGTERM for all") for name, server in SERVERS.items() if not server.inherits
 ]
 if DEPTH == "quick":
-    CELLS, LATE = sample(CELLS, 6, "servers"), sample(LATE, 2, "late")
+    CELLS, LATE = sample(CELLS, 4, "servers"), sample(LATE, 1, "late")
 
 
 @pytest.fixture

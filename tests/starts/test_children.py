@@ -41,7 +41,7 @@ def code_of(kind: str, end: str) -> int:
     return 0 if end in goes_on.get(kind, ()) else CODES[end]
 
 
-@pytest.mark.parametrize(("method", "kind", "end"), sample(CELLS, 9, "children"))
+@pytest.mark.parametrize(("method", "kind", "end"), sample(CELLS, 6, "children"))
 def test_what_a_child_has_set_is_saved_at_its_end(tmp_path, method, kind, end):
     """Nobody flushed it, and nothing needs to be said."""
     lines, logged = outcome("starting", method, kind, "opens", end, tmp_path / "data")
@@ -52,7 +52,7 @@ def test_what_a_child_has_set_is_saved_at_its_end(tmp_path, method, kind, end):
 
 
 @pytest.mark.parametrize(
-    ("method", "kind"), sample(list(itertools.product(METHODS, KINDS)), 3, "spoiled")
+    ("method", "kind"), sample(list(itertools.product(METHODS, KINDS)), 2, "spoiled")
 )
 def test_what_cannot_be_saved_at_the_end_of_a_child_is_put_aside(
     tmp_path, method, kind
@@ -70,7 +70,7 @@ def test_what_cannot_be_saved_at_the_end_of_a_child_is_put_aside(
         assert dict(db) == {"child": 1}
 
 
-@pytest.mark.parametrize(("kind", "end", "work"), sample(INHERITED, 6, "inherited"))
+@pytest.mark.parametrize(("kind", "end", "work"), sample(INHERITED, 4, "inherited"))
 def test_a_forked_child_has_nothing_of_its_parent(tmp_path, kind, end, work):
     """No lock, no thread, no save at its end; what it changes is said, once."""
     lines, logged = outcome(

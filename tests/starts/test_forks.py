@@ -37,7 +37,7 @@ def ends(where: str, code: int) -> list[str]:
     return [f"ended {code}", *(["ended 0"] if where == "in a child" else [])]
 
 
-@pytest.mark.parametrize(("where", "work", "end"), sample(CELLS, 12, "forks"))
+@pytest.mark.parametrize(("where", "work", "end"), sample(CELLS, 6, "forks"))
 def test_a_child_saves_nothing_of_its_parent(tmp_path, where, work, end):
     """What the parent has not saved is saved by the parent; the child says what it is."""
     lines, logged = outcome(
@@ -59,7 +59,7 @@ def test_a_child_saves_nothing_of_its_parent(tmp_path, where, work, end):
         assert list(map(is_about_fork, logged)) == [True]
 
 
-@pytest.mark.parametrize(("where", "end"), sample(OWN, 4, "own"))
+@pytest.mark.parametrize(("where", "end"), sample(OWN, 2, "own"))
 def test_what_a_child_opens_is_saved_at_its_end(tmp_path, where, end):
     """It is the child's own, beside the same database of its parent."""
     lines, logged = outcome("forking", where, "opens", end, tmp_path / "data")
