@@ -356,6 +356,7 @@ def strike(tmp_path):
                 handler=handler and (lambda: handler(*opened)),
             )
             begun = [each for each in points.points if each.done and where in str(each)]
+            assert begun, f"{name} comes by no place {where!r}"
             points.points = tuple(sample(begun, quick, name, handler is None))
             yield from points
 
