@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import count, groupby, pairwise
 from pathlib import Path
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from storify.testing._crash.child import run_in_child
 from storify.testing._crash.crashed import Crashed
@@ -16,17 +16,22 @@ from storify.testing._crash.held import held_back
 from storify.testing._crash.plan import KINDS, Kind, Point, describe, plan
 from storify.testing._crash.power import Model, replay, write_folder
 from storify.testing._crash.run import Report, Run, Scenario
+from storify.threads import finish_all
 
 __all__ = [
     "CrashPoints",
     "crash_points",
     "fresh",
     "make_work",
+    "remove_work",
     "require_most",
     "spread",
 ]
 
 T = TypeVar("T")
+
+#: How long the work of saver threads is waited for, in seconds.
+_WORK_S: Final = 10.0
 
 
 def crash_points(
@@ -137,7 +142,7 @@ class CrashPoints:
         if report.error is not None:
             raise report.error
         planned = plan(report, folder, kinds)
-        shutil.rmtree(work)
+        remove_work(work)
         _require_calls(report.calls)
         _require_points(planned, kinds)
         self.calls: int = len(report.calls)
@@ -190,8 +195,8 @@ class CrashPoints:
                     yield crashed
                 finally:
                     crashed.close()
-            shutil.rmtree(left)
-        shutil.rmtree(place)
+            remove_work(left)
+        remove_work(place)
 
 
 def make_work(root: Path, name: str) -> Path:
@@ -201,6 +206,12 @@ def make_work(root: Path, name: str) -> Path:
     work = next(path for path in names if not path.exists())
     work.mkdir()
     return work
+
+
+def remove_work(folder: Path) -> None:
+    """Remove a folder, when what the loop has dropped there is no longer under way."""
+    finish_all(_WORK_S)
+    shutil.rmtree(folder)
 
 
 def _run_of(point: Point) -> tuple[int, int | str]:

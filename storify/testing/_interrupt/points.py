@@ -1,7 +1,6 @@
 """The interrupt points of a scenario, one after the other."""
 
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -10,7 +9,13 @@ from typing import NoReturn
 
 from storify.testing._crash.depth import most_of
 from storify.testing._crash.held import held_back
-from storify.testing._crash.points import fresh, make_work, require_most, spread
+from storify.testing._crash.points import (
+    fresh,
+    make_work,
+    remove_work,
+    require_most,
+    spread,
+)
 from storify.testing._crash.run import Scenario
 from storify.testing._interrupt.interrupted import Interrupted
 from storify.testing._interrupt.places import BYS, By, Place, number_visits
@@ -130,7 +135,7 @@ class InterruptPoints:
         # The first run makes what is made once, such as the code of a model class.
         self._run_freely(work / "first")
         run = self._run_freely(work / "second")
-        shutil.rmtree(work)
+        remove_work(work)
         if not run.spots:
             msg = "no interrupt point: the scenario calls nothing of storify"
             raise AssertionError(msg)
@@ -169,7 +174,7 @@ class InterruptPoints:
                         interrupted.close()
                     finally:
                         interrupted.end()
-            shutil.rmtree(place)
+            remove_work(place)
         work.rmdir()
 
     def _make_work(self) -> Path:
