@@ -313,9 +313,8 @@ class Codec:
             lower_of, singles = self._lowers.get, self._types.singles
             writer = self._take_writer()
             pack, pack_lowered = writer.pack, writer.pack_lowered
-            with suppress(
-                TypeError, ValueError, RecursionError
-            ):  # the usual way says what it is
+            # The usual way says what it is.
+            with suppress(TypeError, ValueError, RecursionError):
                 made = [
                     None
                     if (lower := lower_of(value.__class__)) is None

@@ -19,6 +19,7 @@ from storify.testing._crash.run import Report, Run, Scenario
 from storify.threads import finish_all
 
 __all__ = [
+    "WORK_S",
     "CrashPoints",
     "crash_points",
     "fresh",
@@ -31,7 +32,7 @@ __all__ = [
 T = TypeVar("T")
 
 #: How long the work of saver threads is waited for, in seconds.
-_WORK_S: Final = 10.0
+WORK_S: Final = 10.0
 
 
 def crash_points(
@@ -210,7 +211,7 @@ def make_work(root: Path, name: str) -> Path:
 
 def remove_work(folder: Path) -> None:
     """Remove a folder, when what the loop has dropped there is no longer under way."""
-    finish_all(_WORK_S)
+    finish_all(WORK_S)
     shutil.rmtree(folder)
 
 

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 
 from storify.testing._crash.faults import replaced
+from storify.testing._crash.points import WORK_S
 from storify.threads import Job, _saver, finish_all
 
 __all__ = ["in_step"]
@@ -23,8 +24,6 @@ _AnyJob = Job[Any]
 _IDLE_S: Final = 0.1
 #: How long work is waited for that may itself wait for this thread.
 _PATIENCE_S: Final = 1.0
-#: How long other work is.
-_WORK_S: Final = 10.0
 
 
 @contextmanager
@@ -33,7 +32,7 @@ def in_step() -> Generator[None]:
 
     At its end all work has ended.
     """
-    finish_all(_WORK_S)
+    finish_all(WORK_S)
     Job(list).start().join()  # so that there is a saver thread
     steps = _Steps()
     with ExitStack() as stack:
@@ -48,7 +47,7 @@ def in_step() -> Generator[None]:
             yield
         finally:
             steps.begin()
-            finish_all(_WORK_S)
+            finish_all(WORK_S)
 
 
 class _Steps:
@@ -90,7 +89,7 @@ class _Steps:
         def run(job: _AnyJob) -> None:
             gate = self._gates.get(job)
             if gate is not None and not self.is_here():
-                gate.wait(_WORK_S)
+                gate.wait(WORK_S)
             real(job)
 
         return run
@@ -122,7 +121,7 @@ class _Bell:  # pragma: no cover - coverage does not trace meanwhile
         if timeout < 0:
             return self._lock.acquire()
         self._steps.begin()
-        return self._lock.acquire(timeout=_WORK_S if self._steps.is_here() else timeout)
+        return self._lock.acquire(timeout=WORK_S if self._steps.is_here() else timeout)
 
     def release(self) -> None:
         self._lock.release()
