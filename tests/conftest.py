@@ -12,7 +12,7 @@ from faults.sampling import DEPTH
 
 # The machines are shared and noisy: a slow example is no failure.
 noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", noisy, max_examples=25)
+settings.register_profile("quick", noisy, max_examples=15)
 # On a test server the same examples in each run: what fails there is of the change.
 settings.register_profile("ci", noisy, derandomize=True, database=None, print_blob=True)
 settings.register_profile("soak", noisy, max_examples=5_000)

@@ -39,6 +39,11 @@ __all__ = ["DeadlockError", "Guard", "OtherTaskError", "TurnLock", "is_finished"
 #: How long to wait at most before it is looked whether a turn was left behind.
 _LOOK_AGAIN_S: Final = 0.05
 
+#: After how long a wait the holder gives way, and for how long. A thread that takes a
+#: turn again at once would otherwise have the next one before the others are awake.
+_PATIENCE_S: Final = 0.02
+_WAY_S: Final = 0.005
+
 
 class DeadlockError(RuntimeError):
     """Waiting for this turn would never end: its holder waits for the one who asks."""
@@ -75,9 +80,10 @@ class Turn:
         guard: A reference to the guard that it is taken for; None for a function.
         is_ended: Whether it was given back.
         bells: Locks that are released at its end, one for each who waits.
+        gives_way: Whether somebody has waited for long.
     """
 
-    __slots__ = ("bells", "caller", "era", "frame", "guard", "is_ended")
+    __slots__ = ("bells", "caller", "era", "frame", "gives_way", "guard", "is_ended")
 
     def __init__(self, who: Caller, frame: FrameType | None, guard: object) -> None:
         self.caller: Caller = who
@@ -88,6 +94,7 @@ class Turn:
         self.era: int = _Era.number
         self.is_ended: bool = False
         self.bells: list[LockType] = []
+        self.gives_way: bool = False
 
     def is_over(self) -> bool:
         """Whether it was given back or left behind; it never comes back to life."""
@@ -105,11 +112,13 @@ class Turn:
         return self.guard is not None and isinstance(self.guard(), Guard)
 
     def end(self) -> None:
-        """Give it back."""
+        """Give it back, and let those who have waited for long be the next."""
         self.is_ended = True
         self.frame = None
         while self.bells:
             self.bells.pop().release()
+        if self.gives_way:
+            time.sleep(_WAY_S)
 
 
 def is_finished(frame: FrameType) -> bool:
@@ -200,6 +209,7 @@ class TurnLock:
         me = caller()
         mine = Turn(me, frame, guard)
         until = None if timeout_s is None else time.monotonic() + timeout_s
+        began = 0.0
         while (turn := self._now.setdefault(0, mine)) is not mine:
             if turn.is_over():
                 self._replace(turn, mine)
@@ -208,8 +218,11 @@ class TurnLock:
             elif is_given_up():
                 msg = "the caller has given up"
                 raise DeadlockError(msg)
-            elif not _wait(turn, me, until):
-                return None
+            else:
+                began = began or time.monotonic()
+                turn.gives_way |= time.monotonic() - began > _PATIENCE_S
+                if not _wait(turn, me, until):
+                    return None
         return mine
 
     def _replace(self, turn: Turn, new: Turn) -> None:

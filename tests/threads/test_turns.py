@@ -5,6 +5,7 @@ import gc
 import os
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -85,6 +86,34 @@ def test_who_waits_goes_on_when_the_turn_ends():
         each.join(30)
 
     assert sorted(inside) == [0, 1, 2]
+
+
+def test_a_thread_that_takes_turn_after_turn_lets_others_in():
+    """It lets go of the interpreter only inside of its turns, as a flush does."""
+    lock, over, here = TurnLock(), threading.Event(), Path()
+
+    def turn():
+        with lock:
+            for _ in range(5):
+                here.stat()
+
+    def work():
+        while not over.is_set():
+            turn()
+
+    busy = threading.Thread(target=work)
+    busy.start()
+    try:
+        guards = [Guard(lock) for _ in range(5)]
+        taken = []
+        for guard in guards:
+            taken.append(lock.take(guard=guard, timeout_s=20))
+            lock.end_turn_of(guard)
+    finally:
+        over.set()
+        busy.join(30)
+
+    assert None not in taken
 
 
 def test_a_count_under_the_lock_is_exact():
