@@ -17,7 +17,7 @@ from timing import Measured, compared, measure
 
 from records import User
 from storify import Storify
-from storify.database._check import check
+from storify.database.maintenance.check import check
 
 COUNT = 100_000
 QUICK_COUNT = 10_000

@@ -19,16 +19,16 @@ from storify._autosave import autosaver
 from storify._opened import Opened
 from storify.codec import CustomType
 from storify.database import Database, ListDatabase, Salvage
-from storify.database._check import Progress, check
-from storify.database._home import StorifyHome
-from storify.database._salvage import salvage, set_aside
-from storify.database._saving import Saving
+from storify.database._options import Use
+from storify.database._resolver import StorifyHome
 from storify.database._schema import Schema
-from storify.database._shutdown import is_open
-from storify.database._signals import heed_signals
-from storify.database._use import Use
+from storify.database.maintenance.check import Progress, check
+from storify.database.maintenance.salvage import salvage, set_aside
+from storify.database.session.saving import Saving
+from storify.database.session.shutdown import is_open
+from storify.database.session.signals import heed_signals
 from storify.engine import Catalog, Keep, Sync, check_name
-from storify.engine._names import check_new_name
+from storify.engine.names import check_new_name
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import (
     DatabaseLoadError,

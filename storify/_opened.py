@@ -13,7 +13,7 @@ from operator import call, is_
 from typing import Any
 
 from storify.database import Database
-from storify.engine._names import collation_key
+from storify.engine.names import collation_key
 
 __all__ = ["Opened"]
 

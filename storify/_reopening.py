@@ -10,7 +10,7 @@ from typing_extensions import TypeVar
 
 from storify._manager import Storify
 from storify.database import Database
-from storify.database._home import StorifyHome
+from storify.database._resolver import StorifyHome
 
 __all__ = ["reopen"]
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from storify import Model, Storify
 from storify.codec import Codec
-from storify.database._data import Data
-from storify.database._slots import MISSING
+from storify.database.live.data import Data
+from storify.database.live.slots import MISSING
 from storify.engine import Change, apply
 
 __all__ = ["CODEC", "Durable", "Point", "adopt", "opened", "revert", "unmoved"]

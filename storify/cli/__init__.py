@@ -2,7 +2,7 @@
 
 It needs typer, which is not installed with storify unless ``storify[cli]`` is.
 
-- ``_app``: the command line; ``_check``, ``_schema``, ``_migrate``, ``_import``: its
+- ``_app``: the command line; ``check``, ``_schema``, ``migrate``, ``_import``: its
   commands
 - ``_models``: the classes that ``--models`` names
 - ``_databases``: the files and folders that are named

@@ -1,26 +1,18 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
-- `Database`: what the user holds (``_database``); as a dict (``_mapping``), as a list
-  (``_sequence``)
-- `Backups`: what can be restored (``backups``)
-- ``_records``: what it knows of its records (``_query``, ``_index``, ``_check``,
-  ``_migrate``)
-- ``_session``: live data, the durable state they came from, flush
-- ``_roots``: what a dict root and a list root have to save; ``_data`` is the dict
-- ``_spelling``, ``_same_value``: what foreign programs write in other bytes than we
-- ``_merge``, ``_refresh``: what another writer committed, brought into live objects
-- ``_transaction``: several changes that are saved together or not at all
-- ``_shutdown``, ``_signals``: the last flush, when nobody holds a database any more
-  or the program ends
-- ``_salvage``: what can be saved of a damaged one
-- ``_schema``: the models and types that a database knows
-- ``_saving``: what was chosen about saving, and the engines for that
+- the face: `Database` (``_database``), as a dict (``_mapping``), as a list
+  (``_sequence``), its records (``_records``), its past (``backups``), the models and
+  types that it knows (``_schema``)
+- ``live``: the objects that are in memory, and what is durable of each
+- ``session``: what changed, merged with what others did, and saved
+- ``query``: pipelines over the records, and indexes
+- ``maintenance``: check, migrate, restore, salvage
 """
 
 from storify.database._database import Database, ListDatabase
-from storify.database._index import Index
-from storify.database._query import Query
-from storify.database._salvage import Salvage
 from storify.database.backups import Backups, Diff
+from storify.database.maintenance.salvage import Salvage
+from storify.database.query.index import Index
+from storify.database.query.query import Query
 
 __all__ = ["Backups", "Database", "Diff", "Index", "ListDatabase", "Query", "Salvage"]

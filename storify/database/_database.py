@@ -32,19 +32,19 @@ from typing import (
 from typing_extensions import TypeVar
 
 from storify.codec import CustomType
-from storify.database._data import Data
-from storify.database._entries import whole
-from storify.database._history import state_of
 from storify.database._judge import Judge
+from storify.database._options import Use, is_same_type
 from storify.database._records import Records
-from storify.database._saving import Saving
 from storify.database._schema import Schema
-from storify.database._session import Session
-from storify.database._shutdown import finalize
-from storify.database._signals import heed_signals
-from storify.database._transaction import AsyncTransaction, Transaction
-from storify.database._use import Use, is_same_type
 from storify.database.backups import Backups
+from storify.database.live.data import Data
+from storify.database.maintenance.restore import state_of
+from storify.database.session.entries import whole
+from storify.database.session.saving import Saving
+from storify.database.session.session import Session
+from storify.database.session.shutdown import finalize
+from storify.database.session.signals import heed_signals
+from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, MemoryEngine, Sync
 from storify.exceptions import (
     DatabaseClosedError,

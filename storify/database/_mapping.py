@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
 
-from storify.database._data import Stored
 from storify.database._judge import Judge
-from storify.database._scan import path_of
+from storify.database._options import Use
 from storify.database._schema import Schema
 from storify.database._sequence import RootSequence
-from storify.database._session import Session
-from storify.database._slots import MISSING
-from storify.database._use import Use
+from storify.database.live.data import Stored
+from storify.database.live.slots import MISSING
+from storify.database.query.scan import path_of
+from storify.database.session.session import Session
 from storify.exceptions import ModelLoadError
 from storify.models import Unloaded
 

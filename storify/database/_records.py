@@ -1,9 +1,9 @@
 """What a `Database` knows of its records, beyond a dict: queries, indexes, checks.
 
-Each is a module of its own: a lazy pipeline over the records (`_query`), a look-up
-by a computed value (`_index`), a reference to a record (`storify.models.ref`), the
-comparison of what is stored with the types (`_check`), and its rewriting in the
-present form (`_migrate`).
+Each is a module of its own: a lazy pipeline over the records (`query`), a look-up
+by a computed value (`index`), a reference to a record (`storify.models.ref`), the
+comparison of what is stored with the types (`check`), and its rewriting in the
+present form (`migrate`).
 """
 
 from collections.abc import Callable
@@ -11,13 +11,13 @@ from typing import Any, Generic, get_origin, overload
 
 from typing_extensions import TypeIs, TypeVar
 
-from storify.database._check import Progress, check
-from storify.database._index import Index
 from storify.database._mapping import RootMapping
-from storify.database._migrate import migrate
-from storify.database._query import Query
-from storify.database._scan import Scan, path_of
-from storify.database._use import is_several
+from storify.database._options import is_several
+from storify.database.maintenance.check import Progress, check
+from storify.database.maintenance.migrate import migrate
+from storify.database.query.index import Index
+from storify.database.query.query import Query
+from storify.database.query.scan import Scan, path_of
 from storify.models import Misfit, Ref
 
 __all__ = ["Records"]

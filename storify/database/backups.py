@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from storify.database import _history
-from storify.database._history import Diff
+from storify.database.maintenance import restore
+from storify.database.maintenance.restore import Diff
 from storify.engine import Keep, Problem
 
 if TYPE_CHECKING:
@@ -161,8 +161,8 @@ class Backups:
         session = self._session
         with session.lock:
             session.ready("restore a backup of")
-            return _history.restore(
-                session, _history.state_of(self._session, which), keys
+            return restore.restore(
+                session, restore.state_of(self._session, which), keys
             )
 
     def diff(self, which: str | int | datetime) -> Diff:
@@ -174,7 +174,7 @@ class Backups:
             CorruptionError: That state is damaged.
             ValueError: A datetime without a time zone.
         """
-        return _history.compare(self._session, _history.state_of(self._session, which))
+        return restore.compare(self._session, restore.state_of(self._session, which))
 
     def verify(self) -> Sequence[Problem]:
         """Read everything that is kept and give what is wrong; changes nothing.

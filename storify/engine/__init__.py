@@ -4,11 +4,10 @@
 package nobody opens a data file, and here nobody knows what the bytes mean.
 """
 
-from storify.engine._keep import Keep
-from storify.engine._names import check_name
-from storify.engine.catalog import FileCatalog, open_catalog
-from storify.engine.file import FileEngine
+from storify.engine.file.catalog import FileCatalog, open_catalog
+from storify.engine.file.engine import FileEngine
 from storify.engine.memory import MemoryCatalog, MemoryEngine
+from storify.engine.names import check_name
 from storify.engine.protocol import (
     BackupInfo,
     Catalog,
@@ -29,6 +28,7 @@ from storify.engine.protocol import (
     difference,
     version_of,
 )
+from storify.engine.retention import Keep
 
 __all__ = [
     "BackupInfo",

@@ -15,9 +15,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple
 
-from storify.engine._keep import Keep, dropped
-from storify.engine._moment import Moment, current_at, next_moment, stamp_of
-from storify.engine._names import check_name, check_new_name
+from storify.engine.moment import Moment, current_at, next_moment, stamp_of
+from storify.engine.names import check_name, check_new_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -34,6 +33,7 @@ from storify.engine.protocol import (
     apply,
     utc_now,
 )
+from storify.engine.retention import Keep, dropped
 from storify.exceptions import DatabaseLockedError, DatabaseReadOnlyError
 from storify.threads import DeadlockError, TurnLock, uncut
 

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal, NamedTuple, NewType, Protocol
 
-from storify.engine._keep import Keep
+from storify.engine.retention import Keep
 
 __all__ = [
     "LOCK_TIMEOUT_S",

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any, Protocol, TypeAlias, TypeVar, overload
 
 from storify.database import Database
-from storify.database._check import Progress
+from storify.database.maintenance.check import Progress
 
 __all__ = ["Convert", "Source", "copy_items", "naming", "put_all", "read_all"]
 

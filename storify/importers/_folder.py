@@ -9,11 +9,11 @@ from typing import Any, cast
 
 from storify._manager import Storify
 from storify.database import Database
-from storify.database._check import Progress
-from storify.database._use import Use
+from storify.database._options import Use
+from storify.database.maintenance.check import Progress
 from storify.engine import FileCatalog
-from storify.engine._names import check_new_name
-from storify.engine._place import BACKUPS, SUFFIX
+from storify.engine.file.paths import BACKUPS, SUFFIX
+from storify.engine.names import check_new_name
 from storify.exceptions import DatabaseNameError
 from storify.importers._copy import put_all, read_all
 from storify.importers._opening import opened

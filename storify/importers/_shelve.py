@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeVar, cast
 
 from storify.database import Database
-from storify.database._check import Progress
+from storify.database.maintenance.check import Progress
 from storify.importers._copy import Convert, naming, put_all, read_all
 
 __all__ = ["import_shelve"]

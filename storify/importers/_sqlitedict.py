@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from storify.database import Database
-from storify.database._check import Progress
+from storify.database.maintenance.check import Progress
 from storify.importers._copy import Convert, naming, put_all, read_all
 
 __all__ = ["import_sqlitedict"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from storify._manager import Storify
-from storify.database._check import Progress
+from storify.database.maintenance.check import Progress
 from storify.importers._copy import Convert, put_all, read_all
 from storify.importers._opening import opened
 

@@ -15,7 +15,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 
 from storify._manager import Storify
 from storify.database import Database
-from storify.database._slots import Stored
+from storify.database.live.slots import Stored
 from storify.exceptions import ConflictError
 from storify.models import Model, Unloaded
 

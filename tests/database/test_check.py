@@ -31,10 +31,10 @@ from storify import (
     migration,
     testing,
 )
-from storify.database._check import _Checker, check
-from storify.database._saving import Saving
+from storify.database._options import Use
 from storify.database._schema import Schema
-from storify.database._use import Use
+from storify.database.maintenance.check import _Checker, check
+from storify.database.session.saving import Saving
 from storify.engine import MemoryEngine
 from storify.logger import adapt
 

@@ -13,7 +13,7 @@ import pytest
 from durable_dict import CODEC, Durable, Point, adopt, opened, revert
 from storify import DatabaseLoadError, UnstorableError
 from storify.codec import Codec, DecodeError
-from storify.database._data import Data, Stored, _Ahead
+from storify.database.live.data import Data, Stored, _Ahead
 from storify.testing import same
 
 

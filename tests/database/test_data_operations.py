@@ -21,7 +21,7 @@ import pytest
 
 from durable_dict import CODEC, Durable, adopt, opened
 from storify.codec import Codec
-from storify.database._data import Data
+from storify.database.live.data import Data
 
 CONTENT = {"a": 1, "b": [1, 2], "c": {"x": [3], "y": None}, "d": "text", "e": 2.5}
 

@@ -27,8 +27,8 @@ from storify import (
     QueryError,
     Storify,
 )
-from storify.database._data import Stored
-from storify.database._watching import Changed, Watchers
+from storify.database.live.data import Stored
+from storify.database.live.observers import Changed, Watchers
 
 NUMBERS = count()
 

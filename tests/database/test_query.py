@@ -16,7 +16,7 @@ from storify import (
     QueryError,
     Storify,
 )
-from storify.database._data import Stored
+from storify.database.live.data import Stored
 
 
 class User(Model):

@@ -10,7 +10,7 @@ import pytest
 from stand_ins import Log
 from storify import Model, Storify, UnstorableError
 from storify.codec import Codec
-from storify.database._session import Session
+from storify.database.session.session import Session
 from storify.engine import MemoryEngine
 
 

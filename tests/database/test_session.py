@@ -8,10 +8,10 @@ import pytest
 
 from stand_ins import Log
 from storify import ConflictError, Model, Storify
-from storify.database import _shutdown
-from storify.database._list_root import ListRoot
-from storify.database._session import Session
-from storify.database._slots import Slots
+from storify.database.live.slots import Slots
+from storify.database.session import shutdown
+from storify.database.session.list_root import ListRoot
+from storify.database.session.session import Session
 from storify.engine import MemoryEngine, StaleVersionError
 from storify.threads import finish_all
 
@@ -125,7 +125,7 @@ def test_data_that_can_be_saved_nowhere_are_logged(log):
     """At the end of the program there is nobody to raise to."""
     session = session_over(memory(kind=Failing), log, {"a": 1})
 
-    _shutdown.finalize(session)
+    shutdown.finalize(session)
     finish_all()
 
     assert any("are lost" in line for line in log.warnings)
@@ -144,7 +144,7 @@ def test_a_database_collected_anywhere_is_flushed_by_another_thread(log):
 
     class Collecting(Model):
         def _to_dict(self):
-            _shutdown.finalize(inner)  # as the collector would
+            shutdown.finalize(inner)  # as the collector would
             return {}
 
     codec = Storify("memory://", models=[Collecting], save_interval=None)._schema.codec
@@ -248,12 +248,12 @@ def test_what_two_threads_end_at_once_is_put_aside_once(log):
     class Contended:
         def take(self, *args, **options):
             session.lock = lock
-            _shutdown.finalize(session)
+            shutdown.finalize(session)
             finish_all()
             return lock.take(*args, **options)
 
     session.lock = Contended()
-    _shutdown.save_all()
+    shutdown.save_all()
 
     assert len([line for line in log.warnings if "are lost" in line]) == 1
 
@@ -264,7 +264,7 @@ def test_a_closed_session_is_not_flushed_at_the_end(log):
     session = session_over(engine, log, {"a": 1})
     session.close()
 
-    _shutdown.finalize(session)
+    shutdown.finalize(session)
     finish_all()
 
     assert engine.load() is None
@@ -274,7 +274,7 @@ def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
     """Looking is not making."""
     engine = memory("d")
 
-    _shutdown.finalize(session_over(engine, log))
+    shutdown.finalize(session_over(engine, log))
     finish_all()
 
     assert engine.load() is None

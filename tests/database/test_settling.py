@@ -17,9 +17,9 @@ import attrs
 import pytest
 
 from durable_dict import CODEC, Point, opened
-from storify.database import _settling, _slots
-from storify.database._settling import RELIABLE, held_elsewhere
-from storify.database._slots import Stored
+from storify.database.live import ownership, slots
+from storify.database.live.ownership import RELIABLE, held_elsewhere
+from storify.database.live.slots import Stored
 
 pytestmark = pytest.mark.skipif(not RELIABLE, reason="references are not counted here")
 
@@ -273,9 +273,9 @@ def test_a_class_with_a_base_of_unknown_makeup_counts():
         def __dict__(self):
             return {}
 
-    assert _settling._kind_of(Claims) == _settling.UNKNOWN
-    assert _settling._kind_of(Timed) == _settling.UNKNOWN
-    assert _settling._kind_of(type("Sub", (Point,), {})) != _settling.UNKNOWN
+    assert ownership._kind_of(Claims) == ownership.UNKNOWN
+    assert ownership._kind_of(Timed) == ownership.UNKNOWN
+    assert ownership._kind_of(type("Sub", (Point,), {})) != ownership.UNKNOWN
 
 
 def test_a_model_with_attributes_of_its_own_is_looked_into():
@@ -294,14 +294,14 @@ def test_classes_are_not_kept():
     made = type("Gone", (Point,), {"__annotations__": {}})
     there = weakref.ref(made)
 
-    _settling.Kinds()[made]
-    assert _settling.Kinds().unknown == set()
+    ownership.Kinds()[made]
+    assert ownership.Kinds().unknown == set()
     assert there() is made
 
 
 def test_where_references_are_not_counted_all_is_held(monkeypatch):
     """PyPy, and builds without the global lock."""
-    monkeypatch.setattr(_settling, "RELIABLE", False)
+    monkeypatch.setattr(ownership, "RELIABLE", False)
 
     assert held_elsewhere([[1], "a"]) == {0, 1}
 
@@ -417,7 +417,7 @@ def never_held(values, owners=1):
 
 def only_the_top(values, owners=1):
     """Only references to the value itself count."""
-    expected = _settling._OWNED - 2 + owners
+    expected = ownership._OWNED - 2 + owners
     return {at for at, n in enumerate(map(sys.getrefcount, values)) if n != expected}
 
 
@@ -427,7 +427,7 @@ def only_two_levels(values, owners=1):
     for at, value in enumerate(values):
         inner = [each for each in gc.get_referents(value) if gc.is_tracked(each)]
         counts = list(map(sys.getrefcount, inner))
-        if any(n != _settling._OWNED for n in counts):
+        if any(n != ownership._OWNED for n in counts):
             found.add(at)
     return found
 
@@ -435,7 +435,7 @@ def only_two_levels(values, owners=1):
 @pytest.mark.parametrize("shallow", [never_held, only_the_top, only_two_levels])
 def test_a_test_that_is_not_deep_enough_is_found_out(monkeypatch, shallow):
     """So the random programs above do test what they claim to."""
-    monkeypatch.setattr(_slots, "held_elsewhere", shallow)
+    monkeypatch.setattr(slots, "held_elsewhere", shallow)
 
     assert not all(run(seed) for seed in range(60))
 

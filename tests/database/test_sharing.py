@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from shared_parts import Bag, sharing
 from storify import ConflictError, Model, Ref, Storify
-from storify.database._refresh import refresh
+from storify.database.live.refresh import refresh
 from storify.testing import same
 
 

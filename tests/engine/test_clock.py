@@ -23,7 +23,7 @@ from faults.database import (
 )
 from stand_ins import Log
 from storify.engine import Commit, FileCatalog, Keep, MemoryCatalog
-from storify.engine._moment import (
+from storify.engine.moment import (
     Moment,
     current_at,
     moment_of,

@@ -24,7 +24,7 @@ from faults.database import (
 )
 from faults.sampling import sample
 from stand_ins import Log
-from storify.engine import _disk
+from storify.engine.file import vfs
 from storify.exceptions import CorruptionError
 
 
@@ -215,7 +215,7 @@ class BadSector:
 def test_a_file_that_the_disk_cannot_read_is_recovered(folder, monkeypatch):
     """It is kept under another name, unread."""
     bad = BadSector(main(folder))
-    monkeypatch.setattr(_disk, "os", bad)
+    monkeypatch.setattr(vfs, "os", bad)
     log = Log()
 
     loaded = make_engine(folder, log=log).load()
@@ -230,7 +230,7 @@ def test_a_file_that_the_disk_cannot_read_is_recovered(folder, monkeypatch):
 def test_an_unreadable_file_that_cannot_be_linked_stays(folder, monkeypatch):
     """What was rebuilt is served, and nothing is overwritten."""
     bad = BadSector(main(folder), links=False)
-    monkeypatch.setattr(_disk, "os", bad)
+    monkeypatch.setattr(vfs, "os", bad)
     log = Log()
 
     assert found(make_engine(folder, log=log)) == 3
@@ -245,7 +245,7 @@ def test_a_failed_repair_serves_what_was_rebuilt(folder, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "full")
 
-    monkeypatch.setattr(_disk, "write_temporary", full)
+    monkeypatch.setattr(vfs, "write_temporary", full)
     engine = make_engine(folder)
 
     first = engine.load()

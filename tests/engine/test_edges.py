@@ -21,10 +21,11 @@ from faults.database import (
     whole,
 )
 from stand_ins import Log
-from storify.engine import Keep, MemoryCatalog, _disk, _rename
-from storify.engine._moment import stamp_of, time_of
-from storify.engine._record import DamagedRecordError, read_record
-from storify.engine._rename import finish_rename, rename
+from storify.engine import Keep, MemoryCatalog
+from storify.engine.file import renaming, vfs
+from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.renaming import finish_rename, rename
+from storify.engine.moment import stamp_of, time_of
 from storify.exceptions import (
     DatabaseLockedError,
     DatabaseNameError,
@@ -97,7 +98,7 @@ def test_a_file_time_beyond_the_calendar_stops_nothing(tmp_path, monkeypatch):
         found = real(fd)
         return os.stat_result(list(found), {"st_mtime_ns": 10**22})
 
-    monkeypatch.setattr(_disk, "os", Os(fstat=late))
+    monkeypatch.setattr(vfs, "os", Os(fstat=late))
 
     assert found(engine) == 1
     assert engine.backup() is not None
@@ -137,7 +138,7 @@ def test_a_list_made_while_a_backup_is_pruned_leaves_it_out(tmp_path, monkeypatc
     engine = grow(tmp_path, 2)
     names = [backup.id + ".mpack" for backup in engine.backups()]
     gone = f"20200101T000000.000000Z-{'a' * 32}.mpack"
-    monkeypatch.setattr(_disk, "list_names", lambda _: [*names, gone])
+    monkeypatch.setattr(vfs, "list_names", lambda _: [*names, gone])
 
     assert [backup.id + ".mpack" for backup in engine.backups()] == names
 
@@ -145,7 +146,7 @@ def test_a_list_made_while_a_backup_is_pruned_leaves_it_out(tmp_path, monkeypatc
 def test_a_write_that_takes_nothing_is_an_error(tmp_path, monkeypatch):
     """Not an endless loop."""
     engine = grow(tmp_path, 1)
-    monkeypatch.setattr(_disk, "os", Os(write=lambda _fd, _data: 0))
+    monkeypatch.setattr(vfs, "os", Os(write=lambda _fd, _data: 0))
 
     with pytest.raises(OSError, match="took nothing"):
         commit(engine, 2)
@@ -156,13 +157,13 @@ def test_a_folder_that_is_not_empty_stays(tmp_path, monkeypatch):
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "b").write_bytes(b"")
 
-    _disk.remove_directory(str(tmp_path / "a"))
-    _disk.remove_directory(str(tmp_path / "c"))
+    vfs.remove_directory(str(tmp_path / "a"))
+    vfs.remove_directory(str(tmp_path / "c"))
 
     assert (tmp_path / "a").exists()
-    monkeypatch.setattr(_disk, "os", Os(rmdir=failing(errno.EACCES)))
+    monkeypatch.setattr(vfs, "os", Os(rmdir=failing(errno.EACCES)))
     with pytest.raises(PermissionError):
-        _disk.remove_directory(str(tmp_path / "a"))
+        vfs.remove_directory(str(tmp_path / "a"))
 
 
 def test_a_record_that_cannot_be_read_now_is_no_damaged_one(tmp_path, monkeypatch):
@@ -170,10 +171,10 @@ def test_a_record_that_cannot_be_read_now_is_no_damaged_one(tmp_path, monkeypatc
     path = str(tmp_path / ".sum")
     Path(path).write_bytes(b"{}")
 
-    monkeypatch.setattr(_disk, "os", Os(read=failing(errno.EMFILE)))
+    monkeypatch.setattr(vfs, "os", Os(read=failing(errno.EMFILE)))
     with pytest.raises(OSError, match="open files"):
         read_record(path)
-    monkeypatch.setattr(_disk, "os", Os(read=failing(errno.EIO)))
+    monkeypatch.setattr(vfs, "os", Os(read=failing(errno.EIO)))
     with pytest.raises(DamagedRecordError, match="Input/output"):
         read_record(path)
 
@@ -193,7 +194,7 @@ def test_a_process_out_of_files_does_not_fall_back_to_older_backups(
             raise OSError(errno.EMFILE, "too many open files")
         return real(path, *arguments)
 
-    monkeypatch.setattr(_disk, "os", Os(open=out_of_files))
+    monkeypatch.setattr(vfs, "os", Os(open=out_of_files))
     with pytest.raises(OSError, match="too many"):
         engine.load()
     monkeypatch.undo()
@@ -205,7 +206,7 @@ def test_an_unsaved_state_finds_a_place(tmp_path, monkeypatch):
     """In the temporary folder, if not beside the backups."""
     log = Log()
     engine = make_engine(tmp_path, log=log)
-    monkeypatch.setattr(_disk, "make_directory", failing(errno.EROFS))
+    monkeypatch.setattr(vfs, "make_directory", failing(errno.EROFS))
 
     where = Path(engine.save_unsaved(b"x"))
 
@@ -253,13 +254,13 @@ def test_a_rename_that_loses_a_race_is_refused(tmp_path, monkeypatch):
     commit(make_engine(tmp_path, "people"), 1)
     with pytest.raises(FileExistsError):
         rename(folder, "users", "people", log, 1)
-    real = _rename._lock_of
+    real = renaming._lock_of
 
     def vanish(*arguments):
         (tmp_path / "users.mpack").unlink()
         return real(*arguments)
 
-    monkeypatch.setattr(_rename, "_lock_of", vanish)
+    monkeypatch.setattr(renaming, "_lock_of", vanish)
     with pytest.raises(FileNotFoundError):
         rename(folder, "users", "other", log, 1)
 
@@ -311,7 +312,7 @@ def test_a_catalog_settles_a_cut_rename(tmp_path, monkeypatch):
     """Before it says what there is; a folder of others is left alone."""
     grow(tmp_path, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(_rename._Move, "finish", failing(errno.EIO))
+        patch.setattr(renaming._Move, "finish", failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output"):
             make_catalog(tmp_path).rename("users", "people")
     assert (tmp_path / ".backups/.rename").exists()
@@ -324,7 +325,7 @@ def test_a_commit_onto_a_cut_rename_finds_the_database_removed(tmp_path, monkeyp
     """An engine that was open under the old name."""
     engine = grow(tmp_path, 2)
     with monkeypatch.context() as patch:
-        patch.setattr(_rename._Move, "finish", failing(errno.EIO))
+        patch.setattr(renaming._Move, "finish", failing(errno.EIO))
         with pytest.raises(OSError, match="Input/output"):
             make_catalog(tmp_path).rename("users", "people")
 
@@ -357,7 +358,7 @@ def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeyp
             Path(path).mkdir(mode)
             raise FileExistsError(errno.EEXIST, "exists", path)
 
-    monkeypatch.setattr(_disk, "os", Later())
+    monkeypatch.setattr(vfs, "os", Later())
     commit(make_engine(tmp_path / "a" / "b"), 1)
     monkeypatch.undo()
     (tmp_path / "file").write_bytes(b"mine")

@@ -17,7 +17,8 @@ from faults.database import (
     step,
 )
 from stand_ins import Log
-from storify.engine import StaleVersionError, _reading, version_of
+from storify.engine import StaleVersionError, version_of
+from storify.engine.file import state as file_state
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 
@@ -133,7 +134,7 @@ def test_a_touched_file_has_not_changed(folder):
 
 def test_a_file_that_never_stands_still_is_an_error(folder, monkeypatch):
     """Reading without a lock gives up in the end."""
-    monkeypatch.setattr(_reading, "_unmoved", lambda _place, _main: False)
+    monkeypatch.setattr(file_state, "_unmoved", lambda _place, _main: False)
     engine = make_engine(folder, readonly=True)
     main(folder).write_bytes(state(8))
 

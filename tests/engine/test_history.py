@@ -33,9 +33,9 @@ from storify.engine import (
     Keep,
     MemoryEngine,
     StaleVersionError,
-    _append,
     apply,
 )
+from storify.engine.file import append
 from storify.exceptions import CorruptionError, DatabaseReadOnlyError
 from storify.testing._crash.faults import Fault, injected
 
@@ -145,7 +145,7 @@ def test_a_close_that_fails_loses_nothing(large, monkeypatch):
     engine = make_engine(large)
     commit(engine, 4)
     with monkeypatch.context() as patch:
-        patch.setattr(_append.Held, "require_writable", failing)
+        patch.setattr(append.Held, "require_writable", failing)
         with pytest.raises(OSError, match="full"):
             engine.close()
     assert found(make_engine(large)) == 4
@@ -362,7 +362,7 @@ def test_another_instance_is_told_what_changed(tmp_path):
 
 def test_news_without_splices_are_all_changes(tmp_path, monkeypatch):
     """Also across a fold by size, by close and when told."""
-    monkeypatch.setattr(_append, "SPLICED_FROM_BYTES", 1 << 16)
+    monkeypatch.setattr(append, "SPLICED_FROM_BYTES", 1 << 16)
     one, other = grow(tmp_path, 2), make_engine(tmp_path)
     entries, version = entries_of(other.load()), other.load().version
     for generation in range(3, LAST):

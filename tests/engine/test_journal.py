@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from faults.sampling import sample
 from stand_ins import Log
 from storify.codec import Codec
-from storify.engine import Commit, FileEngine, _disk, _splice, apply
-from storify.engine._journal import (
+from storify.engine import Commit, FileEngine, apply
+from storify.engine.file import delta, vfs
+from storify.engine.file.delta import Edit, Splice, splice
+from storify.engine.file.log import (
     Frame,
     commit_frame,
     head_frame,
     keys_in,
     scan,
 )
-from storify.engine._moment import Moment, next_moment
-from storify.engine._replay import Harm, read_journal, replay, rewritten
-from storify.engine._splice import Edit, Splice, splice
+from storify.engine.file.replay import Harm, read_journal, replay, rewritten
+from storify.engine.moment import Moment, next_moment
 
 BASE = sha256(b"base").hexdigest()
 OTHER = sha256(b"other").hexdigest()
@@ -460,7 +461,7 @@ def test_pages_that_stay_are_left_out():
     made = splice(old, new)
 
     assert len(made.edits) == 2
-    assert sum(len(edit.data) for edit in made.edits) <= 2 * _splice._PAGE_BYTES
+    assert sum(len(edit.data) for edit in made.edits) <= 2 * delta._PAGE_BYTES
     assert made.apply(old) == new
     assert splice(old, old).edits == ()
     assert splice(old, old).apply(old) == old
@@ -504,19 +505,19 @@ def test_a_retry_after_a_late_failure_splices_nothing_that_is_not_there(
 ):
     """The main file may hold the new value already: it is not the one spliced."""
     path, codec = tmp_path / "users.mpack", Codec()
-    monkeypatch.setattr("storify.engine.file.JOURNALED_FROM_BYTES", 1)
+    monkeypatch.setattr("storify.engine.file.engine.JOURNALED_FROM_BYTES", 1)
     values = [codec.encode(bytes([n]) + bytes(200_000)) for n in range(3)]
     key = codec.encode_key("k")
     engine = FileEngine(path, root_format=codec, log=Log())
     base = engine.commit(Commit(None, [(key, values[0])]))
-    real, failures = _disk.sync_directory, [OSError(errno.EIO, "late")]
+    real, failures = vfs.sync_directory, [OSError(errno.EIO, "late")]
 
     def sync_directory(folder):
         if failures and folder == str(tmp_path):
             raise failures.pop()
         real(folder)
 
-    monkeypatch.setattr(_disk, "sync_directory", sync_directory)
+    monkeypatch.setattr(vfs, "sync_directory", sync_directory)
     with pytest.raises(OSError, match="late"):
         engine.commit(Commit(base, [(key, values[1])], compact=True))
     stored = {key: values[0]}.get

@@ -19,8 +19,9 @@ from faults.database import (
     whole,
 )
 from faults.process import finish, start
-from storify.engine import Commit, StaleVersionError, _disk
-from storify.engine._lock import Hold, Lock
+from storify.engine import Commit, StaleVersionError
+from storify.engine.file import vfs
+from storify.engine.file.lock import Hold, Lock
 from storify.exceptions import DatabaseLockedError
 
 
@@ -207,7 +208,7 @@ def updates_lost(folder: Path) -> int:
     one, other = grow(folder, 1), make_engine(folder, lock_timeout_s=0.02)
     key = FORMAT.encode("other")
     acknowledged: list[object] = []
-    real = _disk.put_in_place
+    real = vfs.put_in_place
 
     loaded = other.load()
 
@@ -218,16 +219,16 @@ def updates_lost(folder: Path) -> int:
     def put(temporary, path):
         if not acknowledged and path.endswith("users.mpack"):
             thread = threading.Thread(target=intrude)
-            _disk.put_in_place = real
+            vfs.put_in_place = real
             thread.start()
             thread.join()
         real(temporary, path)
 
-    _disk.put_in_place = put
+    vfs.put_in_place = put
     try:
         commit(one, 2)
     finally:
-        _disk.put_in_place = real
+        vfs.put_in_place = real
     there = key in entries_of(make_engine(folder).load())
     return len(acknowledged) - there
 

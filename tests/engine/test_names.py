@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from storify.engine import check_name
-from storify.engine._names import check_new_name, collation_key
+from storify.engine.names import check_new_name, collation_key
 from storify.exceptions import DatabaseNameError
 
 BAD = [

@@ -27,9 +27,9 @@ from faults.database import (
 )
 from faults.sampling import sample
 from stand_ins import Log
-from storify.engine import _journal, _reading, _replay
-from storify.engine._backups import BackupFolder
-from storify.engine._verdict import Verdict
+from storify.engine.file import log, replay, state
+from storify.engine.file.backups import BackupFolder
+from storify.engine.file.verdict import Verdict
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 #: With a journal: two folds, and two frames after them.
@@ -172,7 +172,7 @@ def test_verify_finds_rot(grown, kind):
         problems = make_engine(grown).verify()
 
         # Which commits an older backup had is not known from elsewhere.
-        short = kind == "backup journal" and _journal.scan(path.read_bytes()).whole
+        short = kind == "backup journal" and log.scan(path.read_bytes()).whole
         if not short or [path] == newest:
             assert str(path) in {problem.place for problem in problems}, where
 
@@ -354,14 +354,14 @@ def silent(tmp_path: Path, kind: str) -> list[str]:
 
 def without_checksums(monkeypatch) -> None:
     """A rotten main file passes."""
-    real = _reading.judge
+    real = state.judge
 
     def blind(seen, record):
         verdict, known, wrong = real(seen, record)
         seen_first = verdict is Verdict.ROTTEN
         return (Verdict.FIRST_SEEN if seen_first else verdict), known, wrong
 
-    monkeypatch.setattr(_reading, "judge", blind)
+    monkeypatch.setattr(state, "judge", blind)
 
 
 def without_crcs(monkeypatch) -> None:
@@ -372,17 +372,17 @@ def without_crcs(monkeypatch) -> None:
         def crc32(_data, _value=0):
             return 0
 
-    monkeypatch.setattr(_journal, "zlib", Blind)
+    monkeypatch.setattr(log, "zlib", Blind)
 
 
 def without_a_mirror(monkeypatch) -> None:
     """A rotten frame is gone."""
-    real = _replay._read
+    real = replay._read
 
     def read(path):
         return (b"", None) if path.endswith(".mirror") else real(path)
 
-    monkeypatch.setattr(_replay, "_read", read)
+    monkeypatch.setattr(replay, "_read", read)
 
 
 def without_commits_beside_backups(monkeypatch) -> None:

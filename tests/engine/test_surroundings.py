@@ -21,7 +21,8 @@ from faults.database import (
 )
 from faults.surroundings import NOBODY, as_root, mode
 from stand_ins import Log
-from storify.engine import FileEngine, _disk
+from storify.engine import FileEngine
+from storify.engine.file import vfs
 from storify.exceptions import DatabaseLoadError
 
 
@@ -196,7 +197,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
         engine.commit(step(None, None, 1))
 
 
-@pytest.mark.parametrize("code", sorted(_disk.NO_LINKS))
+@pytest.mark.parametrize("code", sorted(vfs.NO_LINKS))
 def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch, code):
     """Backups are made all the same."""
 
@@ -207,7 +208,7 @@ def test_a_file_system_without_links_gets_copies(tmp_path, monkeypatch, code):
         def link(self, _old, _new):
             raise OSError(code, "no links")
 
-    monkeypatch.setattr(_disk, "os", NoLinks())
+    monkeypatch.setattr(vfs, "os", NoLinks())
     engine = grow(tmp_path, 3)
     (tmp_path / "users.mpack").write_bytes(b"bad")
     loaded = engine.load()
@@ -244,7 +245,7 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
             calls.append(uid)
             raise PermissionError(errno.EPERM, "not yours")
 
-    monkeypatch.setattr(_disk, "os", Other())
+    monkeypatch.setattr(vfs, "os", Other())
     commit(make_engine(tmp_path), 2)
     monkeypatch.undo()
 
@@ -283,7 +284,7 @@ def test_a_failed_cleanup_does_not_stop_the_load(tmp_path, monkeypatch):
     def refuse(_path):
         raise PermissionError(errno.EPERM, "no")
 
-    monkeypatch.setattr(_disk, "remove", refuse)
+    monkeypatch.setattr(vfs, "remove", refuse)
 
     assert found(make_engine(tmp_path, log=log)) == 1
     assert "clean up" in log.warnings[0]

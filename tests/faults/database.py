@@ -22,10 +22,9 @@ from storify.engine import (
     FileEngine,
     Loaded,
     Version,
-    _append,
     apply,
-    file,
 )
+from storify.engine.file import append, engine
 
 FORMAT = Codec()
 
@@ -156,14 +155,14 @@ def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version
 @contextmanager
 def journaling(on: bool = True) -> Iterator[None]:
     """Let files of this size have a journal, or leave all as it is."""
-    before = file.JOURNALED_FROM_BYTES, _append.SPLICED_FROM_BYTES
+    before = engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES
     if on:
-        file.JOURNALED_FROM_BYTES = JOURNALED_FROM
-        _append.SPLICED_FROM_BYTES = SPLICED_FROM
+        engine.JOURNALED_FROM_BYTES = JOURNALED_FROM
+        append.SPLICED_FROM_BYTES = SPLICED_FROM
     try:
         yield
     finally:
-        file.JOURNALED_FROM_BYTES, _append.SPLICED_FROM_BYTES = before
+        engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES = before
 
 
 @contextmanager

@@ -21,8 +21,8 @@ from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, Model, Storify, StorifyError
 from storify import field as model_field
-from storify.database._dict_root import DictRoot
-from storify.database._session import Session
+from storify.database.session.dict_root import DictRoot
+from storify.database.session.session import Session
 from storify.engine import FileEngine
 from storify.exceptions import DatabaseLockedError
 from storify.testing import Interrupted, interrupt_points, same
@@ -518,7 +518,7 @@ def plant_frozen_base(monkeypatch):
 @pytest.mark.parametrize(
     ("plant", "where"),
     [
-        (plant_cuts, "engine/_descriptors.py"),
+        (plant_cuts, "engine/file/descriptors.py"),
         (plant_early_end, "threads/_saver.py"),
         (plant_frozen_base, "Session."),
     ],

@@ -17,7 +17,7 @@ from faults.database import journaling
 from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, Storify, StorifyError
-from storify.engine import _disk
+from storify.engine.file import vfs
 from storify.testing._crash.faults import Fault, injected
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
@@ -160,7 +160,7 @@ def test_what_is_in_place_when_the_folder_cannot_be_synced_is_adopted(
 ):
     """The new file has its name, and then the folder cannot be synced."""
     db = prepared(tmp_path)
-    sync, fails = _disk.sync_directory, [True]
+    sync, fails = vfs.sync_directory, [True]
 
     def failing(path: str, *args: object) -> None:
         if Path(path) == tmp_path and fails:
@@ -168,7 +168,7 @@ def test_what_is_in_place_when_the_folder_cannot_be_synced_is_adopted(
             raise OSError(errno.EIO, "Input/output error")
         sync(path, *args)
 
-    monkeypatch.setattr(_disk, "sync_directory", failing)
+    monkeypatch.setattr(vfs, "sync_directory", failing)
     with pytest.raises(OSError, match="Input/output"):
         change(db)
     assert (db["n"], durable(tmp_path)["n"]) == (0, 1)

@@ -23,10 +23,10 @@ from faults.database import (
 )
 from faults.sampling import runs, sample
 from stand_ins import Log
-from storify.engine import (
-    _disk,
-    _replay,
-    _snapshot,
+from storify.engine.file import (
+    checkpoint,
+    replay,
+    vfs,
 )
 from storify.exceptions import StorifyError
 from storify.testing._crash.power import Model, write_folder
@@ -376,42 +376,42 @@ def test_a_disk_without_fsync_is_caught(tmp_path):
 
 def skip_files(monkeypatch) -> None:
     """Bytes are renamed into place before they are on disk."""
-    real = _disk._sync
+    real = vfs._sync
 
     def skip(fd):
         if stat.S_ISDIR(os.fstat(fd).st_mode):
             real(fd)
 
-    monkeypatch.setattr(_disk, "_sync", skip)
+    monkeypatch.setattr(vfs, "_sync", skip)
 
 
 def skip_folders(monkeypatch) -> None:
     """The rename is not made durable."""
-    monkeypatch.setattr(_disk, "sync_directory", lambda _path: None)
+    monkeypatch.setattr(vfs, "sync_directory", lambda _path: None)
 
 
 def sync_too_late(monkeypatch) -> None:
     """Rename first, then sync the file."""
-    real_sync, real_put = _disk._sync, _disk.put_in_place
+    real_sync, real_put = vfs._sync, vfs.put_in_place
 
     def put_then_sync(temporary, path):
         real_put(temporary, path)
-        fd = _disk.os.open(path, os.O_RDONLY)
+        fd = vfs.os.open(path, os.O_RDONLY)
         real_sync(fd)
-        _disk.os.close(fd)
+        vfs.os.close(fd)
 
     skip_files(monkeypatch)
-    monkeypatch.setattr(_disk, "put_in_place", put_then_sync)
+    monkeypatch.setattr(vfs, "put_in_place", put_then_sync)
 
 
 def skip_frames(monkeypatch) -> None:
     """A frame is not synced."""
-    monkeypatch.setattr(_disk, "_sync_data", lambda _fd: None)
+    monkeypatch.setattr(vfs, "_sync_data", lambda _fd: None)
 
 
 def skip_bases(monkeypatch) -> None:
     """A journal counts for whatever main file there is."""
-    real = _replay.scan
+    real = replay.scan
 
     def scan(payload, base=None, *, after=0):
         seen = (
@@ -423,7 +423,7 @@ def skip_bases(monkeypatch) -> None:
             return seen._replace(head=seen.head._replace(base=base))
         return seen
 
-    monkeypatch.setattr(_replay, "scan", scan)
+    monkeypatch.setattr(replay, "scan", scan)
 
 
 def overwrite(monkeypatch) -> None:
@@ -431,18 +431,18 @@ def overwrite(monkeypatch) -> None:
 
     def put(temporary, path):
         payload = Path(temporary).read_bytes()
-        fd = _disk.os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        _disk.os.write(fd, payload)
-        _disk.os.fsync(fd)
-        _disk.os.close(fd)
-        _disk.os.unlink(temporary)
+        fd = vfs.os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        vfs.os.write(fd, payload)
+        vfs.os.fsync(fd)
+        vfs.os.close(fd)
+        vfs.os.unlink(temporary)
 
-    monkeypatch.setattr(_disk, "put_in_place", put)
+    monkeypatch.setattr(vfs, "put_in_place", put)
 
 
 def forget_durably(monkeypatch) -> None:
     """A journal whose base is there again is removed without a sync."""
-    monkeypatch.setattr(_snapshot.Held, "forget_journal", _snapshot.Held.drop_journal)
+    monkeypatch.setattr(checkpoint.Held, "forget_journal", checkpoint.Held.drop_journal)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ def test_what_the_system_refuses_names_database_and_file(
         raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patch:
-        patch.setattr("storify.engine._disk.os.replace", refuse)
+        patch.setattr("storify.engine.file.vfs.os.replace", refuse)
         with pytest.raises(OSError, match=hint) as caught:
             db.flush()
 

@@ -25,7 +25,7 @@ from storify import (
     UnstorableError,
     extras,
 )
-from storify.database._settling import RELIABLE
+from storify.database.live.ownership import RELIABLE
 from storify.models import Registry
 
 

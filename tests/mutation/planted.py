@@ -210,35 +210,35 @@ FAULTS: Final = (
     # -- a database ----------------------------------------------------------------
     Fault(
         "a change that leaves the size of a value as it was is forgotten",
-        "database/_dict_pending.py",
+        "database/session/dict_changes.py",
         "if (stored := base(key)) != blob",
         "if (stored := base(key)) is None or len(stored) != len(blob)",
         UNTYPED,
     ),
     Fault(
         "a change inside a value that was held during a flush is forgotten",
-        "database/_settling.py",
+        "database/live/ownership.py",
         "if kind != UNKNOWN and counts[at] == expected and not weak[at]:",
         "if kind != UNKNOWN:",
         MACHINE,
     ),
     Fault(
         "a delete is lost",
-        "database/_dict_pending.py",
+        "database/session/dict_changes.py",
         "changes += [(key, None) for key in gone]",
         "changes += [(key, None) for key in gone if key in blobs]",
         MACHINE,
     ),
     Fault(
         "a transaction is not rolled back",
-        "database/_transaction.py",
+        "database/session/transaction.py",
         "root.roll_back() if root.depth()",
         "root.release if root.depth()",
         MACHINE,
     ),
     Fault(
         "a savepoint inside a transaction is not merged into it",
-        "database/_undo.py",
+        "database/live/savepoints.py",
         "if len(self._points) > 1:\n            outer = self._points[-2]\n"
         "            for key, before in point.before.copy().items():\n"
         "                outer.note(",
@@ -249,14 +249,14 @@ FAULTS: Final = (
     ),
     Fault(
         "a rollback loses the order of the keys",
-        "database/_undo.py",
+        "database/live/savepoints.py",
         "        if point.order is not None:\n",
         "        if point.order is None:\n            return\n        if False:\n",
         MACHINE,
     ),
     Fault(
         "all keys are restored instead of some",
-        "database/_history.py",
+        "database/maintenance/restore.py",
         "if keys is not None:\n            then =",
         "if keys is not None and not then:\n            then =",
         MACHINE,
@@ -272,21 +272,21 @@ FAULTS: Final = (
     # -- two writers ---------------------------------------------------------------
     Fault(
         "a conflict is ignored",
-        "database/_merge.py",
+        "database/session/merge.py",
         "if both is not None and keep is None:",
         'if both is not None and keep == "none":',
         TWO,
     ),
     Fault(
         "a reload keeps theirs instead of mine",
-        "database/_dict_merge.py",
+        "database/session/dict_merge.py",
         'if side == "theirs"\n',
         'if side == "mine"\n',
         TWO,
     ),
     Fault(
         "the delete of another writer is not adopted",
-        "database/_dict_merge.py",
+        "database/session/dict_merge.py",
         "            elif key_bytes not in mine:\n",
         "            elif value is None and key_bytes not in mine:\n"
         "                continue\n"
@@ -295,7 +295,7 @@ FAULTS: Final = (
     ),
     Fault(
         "the last writer wins, whatever was there",
-        "engine/_known.py",
+        "engine/file/known.py",
         '        msg = f"{place.link!r} was changed since version {base}"\n'
         "        raise StaleVersionError(msg)\n",
         "",
@@ -304,21 +304,21 @@ FAULTS: Final = (
     # -- the disk ------------------------------------------------------------------
     Fault(
         "the bytes of a file are not synced",
-        "engine/_disk.py",
+        "engine/file/vfs.py",
         "_write_all(fd, payload)\n            _sync(fd)",
         "_write_all(fd, payload)",
         CRASHES,
     ),
     Fault(
         "the names in a folder are not synced",
-        "engine/_disk.py",
+        "engine/file/vfs.py",
         "DIRECTORY | CLOEXEC)\n    try:\n        _sync(fd)",
         "DIRECTORY | CLOEXEC)\n    try:\n        pass",
         CRASHES,
     ),
     Fault(
         "a file is renamed before it is written",
-        "engine/_disk.py",
+        "engine/file/vfs.py",
         "    temporary, _ = write_temporary(directory, prefix, payload, like)\n"
         "    try:\n        put_in_place(temporary, path)\n",
         '    temporary, _ = write_temporary(directory, prefix, b"", like)\n'
@@ -328,7 +328,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a file is overwritten in place",
-        "engine/_disk.py",
+        "engine/file/vfs.py",
         "    os.replace(temporary, path)\n",
         '    with open(temporary, "rb") as file:\n'
         "        write_spare(path, file.read())\n"
@@ -337,7 +337,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a flush that failed counts as done",
-        "database/_session.py",
+        "database/session/session.py",
         "            self.version = self.engine.commit(commit)\n",
         "            pending.done()\n"
         "            self.version = self.engine.commit(commit)\n",
@@ -345,21 +345,21 @@ FAULTS: Final = (
     ),
     Fault(
         "the journal is not synced",
-        "engine/_disk.py",
+        "engine/file/vfs.py",
         "            if sync:\n                _sync_data(fd)\n",
         "",
         JOURNAL,
     ),
     Fault(
         "the checksum of a commit in the journal is not looked at",
-        "engine/_journal.py",
+        "engine/file/log.py",
         "if zlib.crc32(checked) != crc:",
         "if zlib.crc32(checked) != crc and not payload:",
         JOURNAL,
     ),
     Fault(
         "the first commit of a journal is not synced",
-        "engine/_append.py",
+        "engine/file/append.py",
         "_disk.replace_bytes(place.journal, payload, place.prefix, like=like)",
         "_disk.write_spare(place.journal, payload)",
         JOURNAL,
@@ -367,21 +367,21 @@ FAULTS: Final = (
     # -- older states --------------------------------------------------------------
     Fault(
         "a backup is the state before it",
-        "engine/_history.py",
+        "engine/file/history.py",
         "if frame_id(frame) == backup_id:\n                return epoch, count",
         "if frame_id(frame) == backup_id:\n                return epoch, count - 1",
         TEMPORARY,
     ),
     Fault(
         "what was committed after a backup is not kept beside it",
-        "engine/_snapshot.py",
+        "engine/file/checkpoint.py",
         "            _archive(held, now, backup, delta)\n",
         "            pass\n",
         TEMPORARY,
     ),
     Fault(
         "an older backup is used although the newest is good",
-        "engine/_backups.py",
+        "engine/file/backups.py",
         'for entry in self.entries():\n            if entry.kind != "unsaved" and',
         'for entry in self.entries()[1:]:\n            if entry.kind != "unsaved" and',
         TEMPORARY,

@@ -23,7 +23,7 @@ from storify import (
     StorifyError,
 )
 from storify._autosave import Autosaver
-from storify.engine import _disk, _journal
+from storify.engine.file import log, vfs
 from storify.testing import crash_points, interrupt_points
 from storify.testing._crash.power import WAYS, File
 from storify.testing._crash.run import Run
@@ -139,7 +139,7 @@ def next_file():
 
 def without_sync(monkeypatch):
     """Plant a fault: bytes are not synced before a name points to them."""
-    monkeypatch.setattr(_disk, "_sync", lambda fd: None)
+    monkeypatch.setattr(vfs, "_sync", lambda fd: None)
 
 
 @given(st.binary(), st.binary(), st.binary(), st.sampled_from(WAYS))
@@ -216,12 +216,12 @@ def test_an_engine_that_overwrites_is_torn(tmp_path, monkeypatch):
     """A file that is written in place is found torn, by the half of a write."""
 
     def overwrite(temporary, path):
-        fd = _disk.os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        _disk.os.write(fd, Path(temporary).read_bytes())
-        _disk.os.close(fd)
+        fd = vfs.os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        vfs.os.write(fd, Path(temporary).read_bytes())
+        vfs.os.close(fd)
 
-    monkeypatch.setattr(_disk, "put_in_place", overwrite)
-    monkeypatch.setattr(_disk, "hard_link", lambda old, new: False)
+    monkeypatch.setattr(vfs, "put_in_place", overwrite)
+    monkeypatch.setattr(vfs, "hard_link", lambda old, new: False)
 
     def save(root):
         with Storify(root, save_interval=None, keep=1) as sf:
@@ -241,7 +241,7 @@ def test_an_engine_that_overwrites_is_torn(tmp_path, monkeypatch):
 
 def test_a_journal_without_checksums_is_caught_by_a_power_cut(tmp_path, monkeypatch):
     """A planted fault: a frame counts whose head is there, and zeros in its end."""
-    monkeypatch.setattr(_journal, "zlib", SimpleNamespace(crc32=lambda *_: 0))
+    monkeypatch.setattr(log, "zlib", SimpleNamespace(crc32=lambda *_: 0))
 
     def is_whole(crashed):
         try:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import invariant, rule, run_state_machine_as_test
 
 from storify import Backups, Database, Model, Storify, StorifyError
-from storify.database import _settling, _slots
+from storify.database.live import ownership, slots
 from storify.engine import FileEngine
 from storify.testing import DatabaseMachine, database_machine, models
 
@@ -178,17 +178,17 @@ def lose_nested_changes(patch: pytest.MonkeyPatch) -> None:
 
 def forget_who_holds_what(patch: pytest.MonkeyPatch) -> None:
     """Take it that nobody has kept what was saved, nor anything in it."""
-    patch.setattr(_slots, "held_elsewhere", lambda _values, _owners: set[int]())
+    patch.setattr(slots, "held_elsewhere", lambda _values, _owners: set[int]())
 
 
 def forget_who_holds_a_part(patch: pytest.MonkeyPatch) -> None:
     """Take it that nobody has kept a part of what was saved, without the whole."""
 
     def of_the_whole(values: list[object], owners: int) -> set[int]:
-        free = _settling._OWNED - 2 + owners
+        free = ownership._OWNED - 2 + owners
         return {at for at, n in enumerate(map(getrefcount, values)) if n != free}
 
-    patch.setattr(_slots, "held_elsewhere", of_the_whole)
+    patch.setattr(slots, "held_elsewhere", of_the_whole)
 
 
 def do_not_reload(patch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,7 @@
 """A disk that fails at one chosen call.
 
-`FaultyOs` stands in for the ``os`` module inside ``storify.engine._disk`` and
-``_lock``. It counts the calls and does one thing at call number *n*: raise an
+`FaultyOs` stands in for the ``os`` module inside ``storify.engine.file.vfs`` and
+``lock``. It counts the calls and does one thing at call number *n*: raise an
 errno, write only a part, or "kill" the program: raise a BaseException and fail
 every later call, as if the process were gone.
 """
@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from storify.engine import _disk, _lock
+from storify.engine.file import lock, vfs
 
 __all__ = ["CALLS", "Fault", "FaultyOs", "Killed", "injected", "replaced"]
 
@@ -169,8 +169,8 @@ def injected(fault: Fault) -> Generator[Fault]:
     # A dead process holds no lock, so the lock is always given back.
     lock_os = FaultyOs(fault, frozenset({"close", "fstat"}))
     with ExitStack() as stack:
-        stack.enter_context(replaced(_disk, "os", FaultyOs(fault)))
-        stack.enter_context(replaced(_lock, "os", lock_os))
+        stack.enter_context(replaced(vfs, "os", FaultyOs(fault)))
+        stack.enter_context(replaced(lock, "os", lock_os))
         try:
             yield fault
         finally:

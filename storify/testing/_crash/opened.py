@@ -10,8 +10,8 @@ from weakref import ref
 from storify._autosave import Saves, autosaver
 from storify._manager import Storify
 from storify.codec import Codec
-from storify.database import _shutdown
-from storify.database._session import Session
+from storify.database.session import shutdown
+from storify.database.session.session import Session
 from storify.engine import Engine
 from storify.exceptions import DatabaseClosedError
 from storify.models import Registry
@@ -66,7 +66,7 @@ class Opened:
             for owner, name, stand_in in (
                 (Storify, "__init__", self._made(Storify.__init__)),
                 (autosaver, "watch", self._watch(autosaver.watch)),
-                (_shutdown, "remember", self._remember(_shutdown.remember)),
+                (shutdown, "remember", self._remember(shutdown.remember)),
             ):
                 stack.enter_context(replaced(owner, name, stand_in))
             yield
@@ -91,7 +91,7 @@ class Opened:
         """Let nothing write any more: no finalizer, no exit, no object kept."""
         ended = cast("Engine", _Ended(self._kind))
         for session in self.sessions():
-            _shutdown.forget(session)
+            shutdown.forget(session)
             session.engine = session.syncing._engine = ended
         for sf in self.storifys():
             sf._catalog = cast("Any", ended)

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from storify.engine import _disk
+from storify.engine.file import vfs
 from storify.testing._crash.faults import replaced
 from storify.testing._crash.power import read
 
@@ -126,5 +126,5 @@ class Recorder:
 @contextmanager
 def recorded(recorder: Recorder) -> Generator[Recorder]:
     """Let the engine run on a disk that remembers."""
-    with replaced(_disk, "os", recorder):
+    with replaced(vfs, "os", recorder):
         yield recorder

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 from storify._manager import Storify
 from storify.database import Database
-from storify.engine import _lock
+from storify.engine.file import lock
 from storify.testing._crash.left import Left
 from storify.testing._crash.opened import is_within
 from storify.testing._interrupt.places import Place
@@ -59,8 +59,8 @@ class Interrupted(Left[Place]):
         """The names of databases of which a lock is held."""
         files = [
             os.path.relpath(path, self.root)
-            for path in list(_lock._holds)
-            if is_within(self.root, path) and _lock._held(path) is not None
+            for path in list(lock._holds)
+            if is_within(self.root, path) and lock._held(path) is not None
         ]
         turns = [
             session.name
@@ -99,8 +99,8 @@ class Interrupted(Left[Place]):
             raise error
 
     def _left_behind(self) -> Iterator[str]:
-        for lock in self.locks:
-            yield f"a lock is held: {lock}"
+        for each in self.locks:
+            yield f"a lock is held: {each}"
         for path in self.descriptors:
             yield f"a file is left open: {os.path.relpath(path, self.root)}"
 

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from faults.database import FORMAT, journal, journaling, make_engine, state, step
 from faults.fuzz.targets import BASE, folder
-from storify.engine._journal import head_frame
+from storify.engine.file.log import head_frame
 
 CORPUS = Path(__file__).parent / "corpus"
 

@@ -28,8 +28,8 @@ from faults.database import (
 )
 from stand_ins import Log
 from storify.codec import DecodeError
-from storify.engine._journal import commit_frame, head_frame
-from storify.engine._moment import Moment
+from storify.engine.file.log import commit_frame, head_frame
+from storify.engine.moment import Moment
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 __all__ = ["TARGETS", "load", "read_journal", "sealed_journal"]

@@ -1,0 +1,397 @@
+"""The dict that the user holds: to all that asks it, a dict of live values.
+
+It is a real dict, so that everything that takes one takes it. What is not looked
+at yet lies in its storage as a placeholder, so every operation that gives a value
+is overridden here, and `__iter__` as well: C code that copies a dict, as
+``dict(d)``, ``{**d}`` and ``f(**d)`` do, then asks for each key. What reads the
+storage all the same finds objects that it does not know: orjson raises,
+``dict.items(d)`` gives them, and an object of a subclass of dict without an
+``__eq__`` of its own, as a defaultdict, finds them unequal if it stands on the left.
+
+A copy of it, in any way, is a plain dict of the live values.
+"""
+
+import copy
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    ValuesView,
+)
+from itertools import islice
+from reprlib import recursive_repr
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, Self, cast
+
+from storify.codec import Codec, DecodeError
+from storify.database.live.peeking import Peeking
+from storify.database.live.savepoints import Encode
+from storify.database.live.slots import MISSING, Flush, Stored, storage
+from storify.exceptions import UnstorableError
+
+__all__ = ["Data", "Encode", "Flush", "Stored"]
+
+_at = storage.__getitem__
+_get = storage.get
+
+# How many values are decoded ahead of an iteration: more each time, so that to take
+# the first costs little.
+_FIRST: Final = 16
+_MOST: Final = 1024
+
+_Pairs = Iterator[tuple[Any, Any]]
+
+
+class Data(Peeking):
+    """A dict root.
+
+    Threads: as for a dict, each operation is one step for other threads, except
+    that a value may be decoded by two at once, of which one is then used.
+
+    Args:
+        codec: Values to bytes and back.
+        entries: The content of a root that is not durable yet.
+    """
+
+    __slots__ = ()
+
+    def __init__(
+        self,
+        codec: Codec,
+        entries: Mapping[Any, Any] | Iterable[tuple[Any, Any]] = (),
+    ) -> None:
+        super().__init__(codec)
+        self.update(entries)
+
+    @classmethod
+    def opened(
+        cls,
+        codec: Codec,
+        payload: bytes,
+        changes: Iterable[tuple[Any, bytes | None]] = (),
+    ) -> Self:
+        """Give a durable root, of which no value is decoded.
+
+        Args:
+            codec: Values to bytes and back.
+            payload: A map.
+            changes: What was committed on top of it: keys and value bytes, in order;
+                None is a deleted key.
+
+        Raises:
+            DecodeError: It is not exactly one map, or has keys that are one for
+                Python, as 1 and True.
+        """
+        index = codec.index(payload, Stored)
+        self = cls(codec)
+        self._keep_index(payload, index.starts, index.ends)
+        storage.update(self, index.slots)
+        self._only_str = {str}.issuperset(map(type, index.slots))
+        for key, value in changes:
+            self._apply(key, value)
+        return self
+
+    def _apply(self, key: Any, value: bytes | None) -> None:
+        own = self.own_key(key)
+        if value is None:
+            storage.pop(self, own, None)
+            return
+        if own is not key and not self.is_same_key(key, {own: None}):
+            msg = "two keys are one for Python, as 1 and True are"
+            raise DecodeError(msg)
+        self._codec.learn(value)
+        self._store(own, value)
+
+    # --- reading ----------------------------------------------------------------
+    def __getitem__(self, key: Any) -> Any:
+        value = _at(self, key)
+        if type(value) is Stored:
+            return self._open(key)
+        return value
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """Give the live value of a key, or *default* if there is none."""
+        value = _get(self, key, default)
+        if type(value) is Stored:
+            try:
+                return self._open(key)
+            except KeyError:
+                return default  # another thread deleted it meanwhile
+        return value
+
+    def __iter__(self) -> Iterator[Any]:
+        keys: Iterator[Any] = storage.__iter__(self)
+        return keys
+
+    # Not dict_items, which cannot be subclassed: as typed views, they are views.
+    def items(self) -> Any:
+        """Give a view of the keys and live values; values are decoded in bulk."""
+        return _Items(self)
+
+    def values(self) -> Any:
+        """Give a view of the live values, which are decoded in bulk."""
+        return _Values(self)
+
+    def walk(self, begin: Callable[[], _Pairs]) -> _Pairs:
+        """Iterate over keys and live values.
+
+        Args:
+            begin: Begins to iterate over the storage.
+        """
+        ahead = _Ahead(self, begin)
+        for pair in begin():
+            if type(pair[1]) is Stored:
+                yield pair[0], ahead.open(pair[0])
+            else:
+                yield pair
+
+    def walk_values(self, begin: Callable[[], _Pairs]) -> Iterator[Any]:
+        """Iterate over live values, as `walk` does."""
+        ahead = _Ahead(self, begin)
+        for key, value in begin():
+            yield ahead.open(key) if type(value) is Stored else value
+
+    def copy(self) -> dict[Any, Any]:
+        """Give a plain dict of the keys and live values of one moment."""
+        pairs = list(storage.items(self))
+        for start in range(0, len(pairs), _MOST):
+            self.open_all(pairs[start : start + _MOST])
+        found: dict[Any, Any] = {}
+        for key, slot in pairs:
+            value = self.get(key, MISSING) if type(slot) is Stored else slot
+            if value is not MISSING:
+                found[key] = value
+        return found
+
+    __copy__ = copy
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> dict[Any, Any]:
+        found: dict[Any, Any] = {}
+        memo[id(self)] = found
+        for key, value in self.copy().items():
+            found[copy.deepcopy(key, memo)] = copy.deepcopy(value, memo)
+        return found
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (self.copy(),)
+
+    @recursive_repr("{...}")
+    def __repr__(self) -> str:
+        return repr(self.copy())
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, dict):
+            return NotImplemented
+        if other is self:
+            return True
+        same = _plain(other)
+        return len(self) == len(same) and self.copy() == same
+
+    def __ne__(self, other: object) -> bool:
+        if not isinstance(other, dict):
+            return NotImplemented
+        return not self == other
+
+    __hash__ = None  # type: ignore[assignment] # as of a dict
+
+    def __or__(self, other: Any) -> dict[Any, Any]:
+        if not isinstance(other, dict):
+            return NotImplemented
+        return self.copy() | _plain(other)
+
+    def __ror__(self, other: Any) -> dict[Any, Any]:
+        if not isinstance(other, dict):
+            return NotImplemented
+        return _plain(other) | self.copy()
+
+    @classmethod
+    def fromkeys(cls, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
+        """Give a plain dict, as ``dict.fromkeys`` does."""
+        return dict.fromkeys(keys, value)
+
+    # --- writing ----------------------------------------------------------------
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if type(value) is Stored:
+            _refuse(key)
+        self._set(key, value)
+
+    def setdefault(self, key: Any, default: Any = None) -> Any:
+        """Give the live value of a key; if there is none, *default* is put there."""
+        while True:
+            if (value := self.get(key, MISSING)) is not MISSING:
+                return value
+            if type(default) is Stored:
+                _refuse(key)
+            if self._set(key, default, expected=MISSING):
+                return default
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        """Set many keys at once, from what ``dict.update`` takes; all or none."""
+        entries: dict[Any, Any] = {}
+        entries.update(*args, **kwargs)
+        if Stored in set(map(type, entries.values())):
+            _refuse(next(key for key in entries if type(entries[key]) is Stored))
+        if entries:
+            self._set_all(entries)
+
+    def __ior__(self, other: Any) -> Self:
+        self.update(other)
+        return self
+
+    def __delitem__(self, key: Any) -> None:
+        self._remove(key)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        """Delete a key and give its live value, or *default* if there is none.
+
+        Raises:
+            KeyError: There is no such key, and no default.
+            TypeError: There is more than one default.
+        """
+        if len(default) > 1:
+            msg = f"pop expected at most 2 arguments, got {1 + len(default)}"
+            raise TypeError(msg)
+        while (value := self.get(key, MISSING)) is not MISSING:
+            try:
+                if self._remove(key, expected=value):
+                    return value
+            except KeyError:
+                break  # another thread deleted it meanwhile
+        if default:
+            return default[0]
+        raise KeyError(key)
+
+    def popitem(self) -> tuple[Any, Any]:
+        """Delete the last key; give it and its live value.
+
+        Raises:
+            KeyError: There is none.
+        """
+        while len(self):
+            key = next(storage.__reversed__(self), MISSING)
+            value = self.pop(key, MISSING)
+            if value is not MISSING:
+                return key, value
+        msg = "popitem(): dictionary is empty"
+        raise KeyError(msg)
+
+    def clear(self) -> None:
+        """Delete all keys."""
+        pairs = list(storage.items(self))
+        while pairs:
+            keys, slots = zip(*pairs, strict=True)
+            if self._remove_all(keys, slots):
+                return
+            pairs = list(storage.items(self))
+
+
+def _plain(other: Any) -> dict[Any, Any]:
+    plain: dict[Any, Any] = other.copy() if isinstance(other, Data) else other
+    return plain
+
+
+def _refuse(key: object) -> NoReturn:
+    msg = (
+        f"cannot set key {key!r} to a cell: types.CellType cannot be stored; "
+        f"set what the cell holds"
+    )
+    raise UnstorableError(msg, f"$[{key!r}]")
+
+
+class _Ahead:
+    """Decodes ahead of an iteration, in bulk.
+
+    A second iteration over the storage stays at the place up to which everything
+    is decoded. It only goes forward, so it costs one pass in all.
+    """
+
+    __slots__ = ("_begin", "_data", "_rest", "_size")
+
+    def __init__(self, data: Data, begin: Callable[[], _Pairs]) -> None:
+        self._data = data
+        self._begin = begin
+        self._rest: _Pairs | None = None
+        self._size = _FIRST
+
+    def open(self, key: Any) -> Any:
+        """Give the live value of a key at which the iteration arrived."""
+        data = self._data
+        slot = _at(data, key)
+        if type(slot) is Stored and type(slot.cell_contents) is int:
+            try:
+                self._open_from(key)
+            except RuntimeError:  # another thread set or deleted a key: the iteration
+                self._rest = None  # will see it in its next step
+        return data[key]
+
+    def _open_from(self, key: Any) -> None:
+        if self._rest is None:
+            self._rest = self._begin()
+        for pair in self._rest:
+            if pair[0] is key:
+                self._data.open_all([pair, *islice(self._rest, self._size - 1)])
+                self._size = min(4 * self._size, _MOST)
+                return
+        self._rest = None  # it is behind already: undecoded again meanwhile
+
+
+class _View:
+    """What the views share: they look as those of a dict."""
+
+    __slots__ = ()
+
+    _mapping: Data
+
+    @property
+    def mapping(self) -> MappingProxyType[Any, Any]:
+        """The dict, read-only."""
+        return MappingProxyType(self._mapping)
+
+    def _backwards(self) -> _Pairs:
+        pairs: _Pairs = reversed(storage.items(self._mapping))
+        return pairs
+
+    def _forwards(self) -> _Pairs:
+        return iter(storage.items(self._mapping))
+
+
+class _Items(_View, ItemsView[Any, Any]):
+    __slots__ = ()
+
+    _mapping: Data
+
+    def __iter__(self) -> _Pairs:
+        return self._mapping.walk(self._forwards)
+
+    def __reversed__(self) -> _Pairs:
+        return self._mapping.walk(self._backwards)
+
+    def __contains__(self, item: object) -> bool:
+        pair = cast("tuple[Any, ...]", item)
+        if not (isinstance(item, tuple) and len(pair) == 2):  # noqa: PLR2004 - a pair
+            return False
+        value = self._mapping.get(pair[0], MISSING)
+        return value is not MISSING and (value is pair[1] or value == pair[1])
+
+    def __repr__(self) -> str:
+        return f"dict_items({list(self)!r})"
+
+
+class _Values(_View, ValuesView[Any]):
+    __slots__ = ()
+
+    _mapping: Data
+
+    def __iter__(self) -> Iterator[Any]:
+        return self._mapping.walk_values(self._forwards)
+
+    def __reversed__(self) -> Iterator[Any]:
+        return self._mapping.walk_values(self._backwards)
+
+    def __contains__(self, value: object) -> bool:
+        return any(each is value or each == value for each in self)
+
+    def __repr__(self) -> str:
+        return f"dict_values({list(self)!r})"

@@ -1,0 +1,230 @@
+"""Which values nobody else can change: they need not be looked at again.
+
+A value that was handed out may be changed at any time by whoever holds it, or
+holds anything mutable inside it. If nobody does, the next access goes through the
+dict again, so until then the value is what was saved.
+
+That is decided by counting references, level by level: in a tree that only we
+hold, every object that can hold others has one owner, its parent. One more
+reference to any of them, be it a variable, an iterator, a bound method, a frame or
+another record, and the whole value counts as held. So does what this module does
+not know. A wrong "held" costs an encode at each flush; a wrong "free" would lose a
+change, so every doubt is "held".
+
+Threads: what another thread holds is counted as well. A level is counted before
+its children are asked for, so that what is held only below this level is found
+further down, wherever it was moved meanwhile; and what is found free can only be
+reached through the dict again.
+"""
+
+import sys
+import weakref
+from collections import Counter, OrderedDict, defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import is_dataclass
+from datetime import date, datetime, time, timedelta, timezone
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
+from gc import get_referents
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+from itertools import compress
+from pathlib import (
+    PosixPath,
+    PurePosixPath,
+    PureWindowsPath,
+    WindowsPath,
+)
+from sys import getrefcount
+from types import EllipsisType, GetSetDescriptorType, NoneType
+from typing import Any, Final, cast
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+import attrs
+
+from storify.database._resolver import StorifyHome
+from storify.models import Model, Ref
+
+__all__ = ["RELIABLE", "UNKNOWN", "Kinds", "held_elsewhere"]
+
+RELIABLE: Final = (
+    sys.implementation.name == "cpython" and "free-threading" not in sys.version
+)
+"""Whether a reference count says who holds an object. Elsewhere all are held."""
+
+# How many values are looked at together; if one of them is held, one by one.
+_BATCH: Final = 64
+
+# What a type is. The first is false, so that `compress` leaves it out.
+_LEAF: Final = 0
+_CONTAINER: Final = 1
+_INLINE: Final = 2
+UNKNOWN: Final = 3
+
+_LEAVES: Final = (
+    *(str, int, float, bool, complex, bytes, NoneType, EllipsisType, range),
+    *(datetime, date, time, timedelta, timezone, ZoneInfo, Decimal, Fraction, UUID),
+    *(PosixPath, WindowsPath, PurePosixPath, PureWindowsPath),
+    *(IPv4Address, IPv4Interface, IPv4Network),
+    *(IPv6Address, IPv6Interface, IPv6Network),
+    StorifyHome,  # which all references of a database share, and none stores
+)
+_CONTAINERS: Final = frozenset(
+    {
+        *(dict, list, tuple, set, frozenset, bytearray, slice),
+        *(deque, OrderedDict, defaultdict, Counter),
+    }
+)
+_IMMUTABLE: Final = (tuple, frozenset)
+
+# Flags of a type object: made by a class statement, as far as one can see, and
+# one whose references the collector can follow.
+_HEAP_TYPE: Final = 1 << 9
+_HAS_REFERENTS: Final = 1 << 14
+# Objects hold their attributes themselves, and a dict of them where one was asked
+# for, to which they do not admit (since Python 3.13).
+_INLINE_VALUES: Final = 1 << 2
+
+
+class Kinds(dict[type, int]):
+    """What types are, found out once a call: a lasting table would keep classes."""
+
+    def __init__(self) -> None:
+        super().__init__(dict.fromkeys(_LEAVES, _LEAF))
+        self.update(dict.fromkeys(_CONTAINERS, _CONTAINER))
+        self.unknown: set[type] = set()
+        self.inline: set[type] = set()
+
+    def __missing__(self, kind: type) -> int:
+        found = _kind_of(kind)
+        if found == UNKNOWN:
+            self.unknown.add(kind)
+        if found == _INLINE:
+            self.inline.add(kind)
+        self[kind] = found
+        return found
+
+
+def _kind_of(kind: type) -> int:
+    if issubclass(kind, type):
+        return _LEAF  # an object refers to its class, which is not part of it
+    if issubclass(kind, Enum):
+        return _LEAF  # stored by name
+    record = cast("Any", kind)
+    is_record = (
+        issubclass(kind, Model)
+        or is_dataclass(record)
+        or attrs.has(record)
+        or (issubclass(kind, tuple) and hasattr(record, "_fields"))
+    )
+    if not is_record or not all(map(_is_transparent, kind.__mro__)):
+        return UNKNOWN
+    return _INLINE if kind.__flags__ & _INLINE_VALUES else _CONTAINER
+
+
+def _is_transparent(base: type) -> bool:
+    """Whether all that objects hold because of this class can be followed."""
+    if base is object or base in _CONTAINERS:
+        return True
+    if type(vars(base).get("__dict__")) not in (NoneType, GetSetDescriptorType):
+        return False  # it says that its objects hold something else than they do
+    flags = base.__flags__
+    return bool(flags & _HEAP_TYPE) and bool(
+        flags & _HAS_REFERENTS or base.__basicsize__ == object.__basicsize__
+    )
+
+
+def _count(objects: Sequence[object]) -> list[int]:
+    # In one call of C, so no other thread runs in between.
+    return list(map(getrefcount, objects))
+
+
+def _count_of_owned() -> int:
+    """Measure the count of an object with one owner, in a list of ours as well."""
+    owner = [[object()]]
+    (count,) = _count(get_referents(owner))
+    return count
+
+
+_OWNED: Final = _count_of_owned()
+
+
+def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
+    """Give the positions of the values that somebody else can change.
+
+    Args:
+        values: What was handed out.
+        owners: How many references to each of them the caller knows of, the one in
+            *values* included.
+    """
+    if not RELIABLE:
+        return set(range(len(values)))
+    kinds = Kinds()
+    found = list(map(kinds.__getitem__, map(type, values)))
+    counts = _count(values)
+    weak = list(map(weakref.getweakrefcount, values))
+    expected = _OWNED - 2 + owners
+    held: set[int] = set()
+    rest: list[int] = []
+    for at, kind in enumerate(found):
+        if kind == _LEAF:
+            continue
+        if kind != UNKNOWN and counts[at] == expected and not weak[at]:
+            rest.append(at)
+        elif kind != _CONTAINER or not _is_constant(values[at], kinds):
+            held.add(at)
+    for start in range(0, len(rest), _BATCH):
+        batch = rest[start : start + _BATCH]
+        if not _is_free_below([values[at] for at in batch], kinds):
+            held.update(at for at in batch if not _is_free_below([values[at]], kinds))
+    return held
+
+
+def _is_constant(value: object, kinds: Kinds) -> bool:
+    """Whether nobody can change this, as the one empty tuple of the whole program."""
+    if type(value) is Ref:  # one of them may be in many records
+        return kinds[type(value.key)] == _LEAF
+    if type(value) not in _IMMUTABLE:
+        return False
+    parts = cast("tuple[Any, ...]", value)
+    return all(kinds[kind] == _LEAF for kind in map(type, parts))
+
+
+def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
+    """Tell whether nothing below these objects, of which all are free, is held."""
+    while _own_their_dicts(level, kinds):
+        level = _containers_in(level, kinds)
+        if not level:
+            return True
+        if kinds.unknown and not kinds.unknown.isdisjoint(map(type, level)):
+            return False
+        counts = _count(level)
+        if counts.count(_OWNED) != len(counts) and not all(
+            count == _OWNED or _is_constant(each, kinds)
+            for each, count in zip(level, counts, strict=True)
+        ):
+            return False
+        if any(map(weakref.getweakrefcount, level)):
+            return False
+    return False
+
+
+def _containers_in(level: list[Any], kinds: Kinds) -> list[Any]:
+    inner = get_referents(*level)
+    return list(compress(inner, map(kinds.__getitem__, map(type, inner))))
+
+
+def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:
+    """Tell whether nobody holds the dicts of these objects that they do not refer to."""
+    if not kinds.inline or kinds.inline.isdisjoint(map(type, level)):
+        return True
+    dicts: list[Any] = [vars(each) for each in level if type(each) in kinds.inline]
+    return set(_count(dicts)) == {_OWNED}

@@ -1,0 +1,769 @@
+"""A dict of values that are decoded when they are looked at, and what that takes.
+
+Each key has one slot, the dict's own::
+
+    file ──► Stored(number) ──access──► LIVE ◄──db[k] = v── no slot, or any
+                                         │ ▲
+                              begin_flush│ │access (the same object)
+                                         ▼ │
+                                Stored((base, object)) ──end_flush, if nobody else
+                                                         holds it──► not LIVE
+
+A `Base` says what is durable under one key; it goes with the key wherever that is
+noted, so a commit has one place to change. The bases of all that is LIVE stand in
+`_live`: it may have been changed by whoever holds it, so a flush encodes it and
+compares. Those of keys that were deleted stand in `_gone` until that is durable.
+
+Nothing here has a lock. Each change of the slots is one call of C (`_step`), in which
+no other thread runs, no signal handler and no finalizer, so it is done or it is not,
+wherever the program is interrupted. A key is LIVE from before its value is handed out
+until after it was found that nobody can change it: a flush that is cut off leaves all
+that it looked at LIVE. Two threads may decode one value at the same time; the first to
+put it into its slot wins, and both get that one.
+"""
+
+from array import array
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from enum import Enum
+from functools import partial
+from itertools import compress, islice, repeat, starmap
+from operator import call, is_
+from types import CellType
+from typing import Any, Final, Literal, NamedTuple, cast
+
+from storify.codec import Codec, without_collector
+from storify.codec._frames import read_header
+from storify.database.live.observers import Watchers
+from storify.database.live.ownership import held_elsewhere
+from storify.exceptions import DatabaseLoadError
+
+__all__ = [
+    "MISSING",
+    "Base",
+    "Flush",
+    "Missing",
+    "Savepoint",
+    "Slots",
+    "Stored",
+    "key_in",
+    "storage",
+]
+
+Stored = CellType
+"""What lies in the dict in place of a value that is not LIVE.
+
+Made by C in no time, and unknown to all that reads the storage of a dict without
+asking it, as orjson does: they raise, where an int or a string would be written.
+"""
+
+Blob = int | bytes | None
+"""Durable bytes, the number of a value in the payload, or None: not durable."""
+
+
+class Missing(Enum):
+    """The type of `MISSING`; an enum, so that type checkers narrow it."""
+
+    MISSING = "missing"
+
+
+MISSING: Final[Literal[Missing.MISSING]] = Missing.MISSING
+
+# The dict's own operations, on what is in the slots. Unbound, as super() costs twice
+# as much, and untyped, as a dict of anything.
+storage: Final[Any] = dict
+_at = storage.__getitem__
+_get = storage.get
+_has = storage.__contains__
+_put = storage.__setitem__
+_pop = storage.pop
+
+# The references that a flush has to a value: its list, dict and placeholder.
+_OWNERS: Final = 3
+
+#: That a slot may hold anything.
+_ANY: Final[Any] = object()
+
+
+def _in_c(calls: Iterator[object]) -> Callable[[], object]:
+    """Give what makes calls of C, one after the other and nothing in between."""
+    return partial(deque[object], calls, 0)
+
+
+class _Probe:
+    """Finds the key that a dict stores for an equal one, by one look-up."""
+
+    __slots__ = ("found", "key")
+
+    def __init__(self, key: object) -> None:
+        self.key = key
+        self.found: object = MISSING
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __eq__(self, other: object) -> bool:
+        if other is self.key or other == self.key:
+            self.found = other
+            return True
+        return False
+
+
+def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
+    """Give the key in a dict that equals *key*, of which it has one."""
+    probe = _Probe(key)
+    try:
+        if probe in keys:
+            return probe.found
+    except Exception:  # noqa: BLE001 - of an __eq__ that takes its like alone
+        probe.found = MISSING
+    # A stored key whose __eq__ knows no probe; those of other hashes it never sees.
+    same = hash(key)
+    return next(
+        each
+        for each in list(storage.__iter__(keys))
+        if each is key or (hash(each) == same and each == key)
+    )
+
+
+class Base:
+    """What is durable under one key.
+
+    Attributes:
+        key: As the dict stores it, or stored it.
+        blob: The durable value.
+    """
+
+    __slots__ = ("blob", "key")
+
+    def __init__(self, key: Any, blob: Blob) -> None:
+        self.key: Any = key
+        self.blob: Blob = blob
+
+
+class Flush:
+    """What one flush works on: all that may differ from what is durable.
+
+    Attributes:
+        touched: The LIVE values at the begin by the keys that the dict stores; new
+            keys last, in dict order. Encode and compare each with `base`.
+        gone: The keys that are durable but were deleted, with their bytes. One that
+            is in `touched` as well was set again since: it moves to the end, so it
+            is to be deleted and set in one commit, whatever its bytes are.
+        bases: The bases of what is touched.
+        cells: What stands in the slots in place of the values.
+        deletions: The bases of the keys in `gone`, with the marks of their deletions.
+        held: The keys whose values somebody else can change.
+    """
+
+    __slots__ = ("_slots", "bases", "cells", "deletions", "gone", "held", "touched")
+
+    def __init__(self, slots: "Slots") -> None:
+        self._slots = slots
+        self.bases: dict[Any, Base] = {}
+        self.deletions: dict[Base, object] = {}
+        self.gone: dict[Any, bytes] = {}
+        self.touched: dict[Any, Any] = {}
+        self.cells: dict[Any, Stored] = {}
+        self.held: frozenset[Any] = frozenset()
+
+    def is_newest(self) -> bool:
+        """Whether no other flush has begun since, as in the handler of a signal."""
+        return self._slots.is_newest(self)
+
+    def base(self, key: Any) -> bytes | None:
+        """Give the durable bytes of a key in `touched`; None if it is not durable."""
+        return self._slots.bytes_of(self.bases[key].blob)
+
+    def look(self) -> None:
+        """Find out which values somebody else can change."""
+        keys, values = list(self.touched), list(self.touched.values())
+        self.held = frozenset(keys[at] for at in held_elsewhere(values, _OWNERS))
+
+    def empty(self) -> None:
+        """Let go of the values: a reference to one would count as somebody's."""
+        self.touched.clear()
+        self.cells.clear()
+
+
+class Before(NamedTuple):
+    """What was known of a key.
+
+    Attributes:
+        slot: What stood in its slot.
+        base: Its base.
+        is_live: Whether it was LIVE.
+        deletion: The mark of its deletion, None if it was not deleted.
+    """
+
+    slot: Any
+    base: Base
+    is_live: bool
+    deletion: object
+
+
+class Savepoint:
+    """What returns the slots to the state at one moment.
+
+    Attributes:
+        values: The LIVE values of then.
+        bases: Their bases.
+        blobs: What they held; where it is not here, they were as durable.
+        before: What was in each slot that changed since.
+        handed: The values that were handed out of them.
+        order: The keys in the order of then, before the first was deleted; keys that
+            are newer may be among them.
+        is_spent: Whether there was a commit since: it cannot be undone.
+    """
+
+    __slots__ = ("bases", "before", "blobs", "handed", "is_spent", "order", "values")
+
+    def __init__(self, values: dict[Any, Any], bases: dict[Any, Base]) -> None:
+        self.values: dict[Any, Any] = values
+        self.bases: dict[Any, Base] = bases
+        self.blobs: Mapping[Any, bytes] = {}
+        self.before: dict[Any, Before] = {}
+        self.handed: dict[Any, Any] = {}
+        self.order: list[Any] | None = None
+        self.is_spent: bool = False
+
+    def note(self, key: Any, before: Before, value: Any = MISSING) -> None:
+        """Keep what is in a slot that changes, and the value that is handed out."""
+        if key not in self.before:
+            if value is not MISSING:
+                self.handed.setdefault(key, value)
+            self.before.setdefault(key, before)
+
+
+class Slots(dict[Any, Any]):
+    """The storage of a dict root and its bookkeeping; `Data` is the dict on top.
+
+    Args:
+        codec: Values to bytes and back.
+    """
+
+    __slots__ = (
+        "_bases",
+        "_codec",
+        "_ends",
+        "_flush",
+        "_gone",
+        "_live",
+        "_only_str",
+        "_payload",
+        "_points",
+        "_starts",
+        "_watchers",
+        "count_misfits",
+        "doubtful",
+    )
+
+    def __init__(self, codec: Codec) -> None:
+        super().__init__()
+        self._codec = codec
+        self._payload = b""
+        self._starts = self._ends = array("Q")
+        #: The bases of the keys that are or were LIVE or deleted.
+        self._bases: dict[Any, Base] = {}
+        #: The bases of what is LIVE.
+        self._live: dict[Base, None] = {}
+        #: The bases of keys that were deleted, and perhaps set again, each with the
+        #: mark of its last deletion.
+        self._gone: dict[Base, object] = {}
+        #: The flush that began last and has not ended.
+        self._flush: Flush | None = None
+        #: The savepoints of the transactions that run, outer ones first.
+        self._points: list[Savepoint] = []
+        #: They are told of each key that stops being LIVE, or changes without.
+        self._watchers = Watchers()
+        #: Gives a number that grows by one if nothing was decoded with misfits since.
+        self.count_misfits: Callable[[], int] = codec.count_misfits
+        #: The keys of what was decoded with misfits, and not found to be right since.
+        self.doubtful: set[Any] = set()
+        #: Whether all keys are exactly str: then equal keys are the same key.
+        self._only_str = True
+
+    def _step(
+        self,
+        keys: Sequence[Any],
+        slots: Sequence[Any],
+        *actions: Callable[[], object],
+    ) -> bool:
+        """Make calls of C in one step, if the slots of keys hold what was seen there.
+
+        Nothing else runs between the look and the last call: all is one call of C.
+        (Keys that are hashed by Python code are hashed before each look. Nothing runs
+        between that look and the calls, which bring their hashes with them.)
+
+        Returns:
+            Whether they were made.
+        """
+        same = self._are(keys, slots)
+        do_all = _in_c(map(call, actions))
+        return bool(list(map(call, compress((do_all,), map(all, (same,))))))
+
+    def _are(self, keys: Iterable[Any], slots: Iterable[Any]) -> Iterator[bool]:
+        """Look, one by one, whether the slots of keys hold these very objects."""
+        now: Iterator[Any] = map(_get, repeat(self), keys, repeat(MISSING))
+        return map(is_, now, slots)
+
+    def _slots_of(self, keys: Iterable[Any]) -> list[Any]:
+        """Give what the slots of keys hold, MISSING for one that is not there."""
+        return list(map(_get, repeat(self), keys, repeat(MISSING)))
+
+    # --- keys -------------------------------------------------------------------
+    def own_key(self, key: Any) -> Any:
+        """Give the key that the dict stores for an equal *key*, else *key* itself.
+
+        ``1 == True == 1.0``, and a member of a StrEnum equals a str, but their bytes
+        differ: the dict keeps the key that it has, so that one is saved.
+        A key that holds a NaN equals only itself; it is found by its bytes.
+        """
+        if self._only_str and type(key) is str:
+            return key
+        if _has(self, key):
+            return key_in(self, key)
+        return self._same_bytes(key)
+
+    def is_same_key(self, key: Any, keys: Mapping[Any, Any]) -> bool:
+        """Whether the key in *keys* that equals *key* has its bytes, too."""
+        if self._only_str and type(key) is str:
+            return True
+        encode_key = self._codec.encode_key
+        return encode_key(key) == encode_key(key_in(keys, key))
+
+    def _same_bytes(self, key: Any) -> Any:
+        if type(key) in (str, int, bytes, bool) or key is None:
+            return key
+        try:
+            blob = self._codec.encode_key(key)
+            copy = self._codec.decode_all([blob])[0]
+        except (TypeError, ValueError, RuntimeError):
+            return key  # what is wrong with it is said when it is saved
+        if copy == key or type(copy) is not type(key):
+            return key
+        for each in list(storage.__iter__(self)):
+            if type(each) is type(key) and self._codec.encode_key(each) == blob:
+                return each
+        return key
+
+    # --- bytes ------------------------------------------------------------------
+    def bytes_of(self, blob: Blob) -> bytes | None:
+        """Give the bytes of a durable value."""
+        if isinstance(blob, int):
+            return self._payload[self._starts[blob] : self._ends[blob]]
+        return blob
+
+    def bytes_before(self, number: int) -> bytes:
+        """Give the bytes of the key of a value in the payload, as they stand there.
+
+        Args:
+            number: The value's.
+        """
+        payload = self._payload
+        start = self._ends[number - 1] if number else read_header(payload)[0]
+        return payload[start : self._starts[number]]
+
+    def _base_of(self, key: Any, slot: Any) -> Base:
+        """Give the base of a key, there or deleted; *slot* is what lies in its slot."""
+        if type(slot) is Stored:
+            content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+            return content[0] if isinstance(content, tuple) else Base(key, content)
+        base = self._bases.get(key)
+        if base is None or not (
+            base.key is key or self.is_same_key(key, {base.key: 0})
+        ):
+            return Base(key, None)
+        return base
+
+    def durable(self, key: Any) -> bytes | None:
+        """Give the durable bytes of a key, also of a LIVE or deleted one.
+
+        Of this very key: where 1 is durable, True is not.
+        """
+        slot = _get(self, key, MISSING)
+        if slot is not MISSING and not self.is_same_key(key, self):
+            return None
+        return self.bytes_of(self._base_of(key, slot).blob)
+
+    def stored_items(self) -> Iterator[tuple[Any, bytes]]:
+        """Give the durable state: keys and bytes.
+
+        First the keys that are in memory, in the order of the dict; then those that
+        are deleted here, but durable still, wherever they stand in the file.
+        """
+        pairs = list(storage.items(self))
+        gone = dict(self._gone)
+        bases = [self._base_of(key, slot) for key, slot in pairs]
+        for base in (*(base for base in bases if base not in gone), *gone):
+            if (blob := self.bytes_of(base.blob)) is not None:
+                yield base.key, blob
+
+    # --- access -----------------------------------------------------------------
+    def _open(self, key: Any) -> Any:
+        """Give the live value of a key that may not be LIVE yet.
+
+        Raises:
+            KeyError: There is no such key.
+            DatabaseLoadError: Its bytes cannot be decoded; they stay as they are.
+        """
+        while True:
+            slot = _at(self, key)
+            if type(slot) is not Stored:
+                return slot
+            content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+            if isinstance(content, tuple):
+                value = content[1]
+            else:
+                value = self._decode(key, self.bytes_of(content) or b"")
+            if self._make_live(self.own_key(key), slot, value):
+                return value
+
+    def _decode(self, key: Any, blob: bytes) -> Any:
+        before = self.count_misfits()
+        try:
+            value = self._codec.decode(blob)
+        except ValueError as error:
+            msg = (
+                f"cannot read the value of key {key!r}: {error}; its bytes are kept as "
+                f"they are: take it from a backup, or set or delete the key"
+            )
+            raise DatabaseLoadError(msg) from error
+        if self.count_misfits() != before + 1:
+            self.doubtful.add(key)
+        return value
+
+    def _make_live(self, key: Any, slot: Any, value: Any) -> bool:
+        """Put a value into the slot of a key; False if the slot has changed.
+
+        Args:
+            key: As the dict stores it.
+            slot: What was seen there.
+            value: What was decoded for it, or is to take its place.
+        """
+        base = self._base_of(key, slot)
+        if self._points:
+            seen = value if type(slot) is Stored else MISSING
+            self._points[-1].note(key, self._before(base, slot), seen)
+        return self._put_live(key, slot, base, value)
+
+    def _put_live(self, key: Any, slot: Any, base: Base, value: Any) -> bool:
+        """Put a value into a slot as LIVE, in one step; False if the slot has changed."""
+        if type(key) is not str:
+            return self._step(
+                (key,),
+                (slot,),
+                partial(self._bases.update, {key: base}),
+                partial(self._live.setdefault, base),
+                partial(storage.update, self, {key: value}),
+            )
+        # The same in less time, for a key whose hash runs no code.
+        dicts = (self._bases, self._live, self)
+        puts = map(_put, dicts, (key, base, key), (base, None, value))
+        now: Iterator[Any] = map(_get, (self,), (key,), (MISSING,))
+        same = map(is_, (slot,), now)
+        return bool(list(map(call, compress((_in_c(puts),), same))))
+
+    def _before(self, base: Base, slot: Any) -> Before:
+        return Before(slot, base, base in self._live, self._gone.get(base))
+
+    def open_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
+        """Make LIVE what is not decoded yet of these keys and slots, in bulk.
+
+        What cannot be decoded stays as it is, so that the access to it raises.
+        """
+        keys: list[Any] = []
+        slots: list[Stored] = []
+        numbers: list[int] = []
+        for key, slot in pairs:
+            if type(slot) is Stored and type(number := slot.cell_contents) is int:
+                keys.append(key)
+                slots.append(slot)
+                numbers.append(number)
+        payload, starts, ends = self._payload, self._starts, self._ends
+        blobs = [payload[starts[number] : ends[number]] for number in numbers]
+        before = self.count_misfits()
+        try:
+            values = self._codec.decode_all(blobs)
+        except Exception:  # noqa: BLE001 - each alone says what is wrong with it
+            return
+        if self.count_misfits() != before + 1:
+            self.doubtful.update(keys)
+        if not self._points:
+            bases = list(map(Base, keys, numbers))
+            if self._step(
+                keys,
+                slots,
+                partial(self._bases.update, dict(zip(keys, bases, strict=True))),
+                partial(self._live.update, dict.fromkeys(bases)),
+                partial(storage.update, self, dict(zip(keys, values, strict=True))),
+            ):
+                return
+        for key, slot, value in zip(keys, slots, values, strict=True):
+            self._make_live(key, slot, value)
+
+    # --- change -----------------------------------------------------------------
+    def _set(self, key: Any, value: Any, expected: Any = _ANY) -> bool:
+        """Put a value of the user's into a slot.
+
+        Args:
+            key: The key.
+            value: The value.
+            expected: What the slot must hold, if that matters.
+
+        Returns:
+            False if it holds something else.
+        """
+        if not (self._only_str and type(key) is str):
+            key = self.own_key(key)
+            if type(key) is not str:
+                self._only_str = False
+        while True:
+            slot = _get(self, key, MISSING)
+            if expected is not _ANY and slot is not expected:
+                return False
+            base = self._base_of(key, slot)
+            if self._points:
+                self._points[-1].note(key, self._before(base, slot))
+            if self._put_live(key, slot, base, value):
+                return True
+
+    def _set_all(self, entries: dict[Any, Any]) -> None:
+        """Put many values of the user's into their slots, in one step."""
+        if not self._only_str or not {str}.issuperset(map(type, entries)):
+            entries = {self.own_key(key): value for key, value in entries.items()}
+            self._only_str = self._only_str and {str}.issuperset(map(type, entries))
+        while True:
+            slots = self._slots_of(entries)
+            bases = list(map(self._base_of, entries, slots))
+            if self._points:
+                point = self._points[-1]
+                for key, slot, base in zip(entries, slots, bases, strict=True):
+                    point.note(key, self._before(base, slot))
+            if self._step(
+                list(entries),
+                slots,
+                partial(self._bases.update, dict(zip(entries, bases, strict=True))),
+                _in_c(map(self._live.setdefault, bases)),
+                partial(storage.update, self, entries),
+            ):
+                return
+
+    def _remove(self, key: Any, expected: Any = _ANY) -> bool:
+        """Delete a key.
+
+        Args:
+            key: The key.
+            expected: What its slot must hold, if that matters.
+
+        Returns:
+            False if it holds something else.
+
+        Raises:
+            KeyError: It is not there.
+        """
+        key = self.own_key(key)
+        while True:
+            slot = _at(self, key)
+            if expected is not _ANY and slot is not expected:
+                return False
+            if self._remove_all((key,), (slot,)):
+                return True
+
+    def _remove_all(self, keys: Sequence[Any], slots: Sequence[Any]) -> bool:
+        """Delete keys in one step; False, and nothing was done, if a slot changed."""
+        bases = list(map(self._base_of, keys, slots))
+        if self._points:
+            self._note_order()
+            for key, slot, base in zip(keys, slots, bases, strict=True):
+                self._points[-1].note(key, self._before(base, slot))
+        # What is not durable may be in flight: it is durable when the commit is done.
+        flies = self._flush is not None
+        gone = {base: object() for base in bases if flies or base.blob is not None}
+        return self._step(
+            keys,
+            slots,
+            *self._watchers.notes(keys),
+            partial(self._bases.update, dict(zip(keys, bases, strict=True))),
+            partial(self._gone.update, gone),
+            _in_c(map(self._live.pop, bases, repeat(None))),
+            _in_c(map(_pop, repeat(self), keys, repeat(None))),
+        )
+
+    def _note_order(self) -> None:
+        """Keep the order of the keys, before the first that is deleted is."""
+        if self._points[-1].order is None:
+            order = list(storage.__iter__(self))
+            for point in self._points:
+                point.order = order if point.order is None else point.order
+
+    # --- a flush ----------------------------------------------------------------
+    def is_clean(self) -> bool:
+        """Whether nothing was handed out, set or deleted since it was saved."""
+        return not self._live and not self._gone
+
+    def touched_count(self) -> int:
+        """Count the keys that a flush looks at, deleted ones included."""
+        return len(self._live) + len(self._gone)
+
+    def is_newest(self, flush: Flush) -> bool:
+        """Whether no other flush has begun since *flush*, nor has it ended."""
+        return self._flush is flush
+
+    def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
+        """Give what is LIVE by the keys that the dict stores, and its bases."""
+        bases = list(self._live)
+        keys = [base.key for base in bases]
+        slots = self._slots_of(keys)
+        same = list(map(self._bases.get, keys)) == bases
+        if same and {Stored, Missing}.isdisjoint(map(type, slots)):
+            # The common case, by a few calls of C.
+            values = dict(zip(keys, slots, strict=True))
+            return values, dict(zip(keys, bases, strict=True))
+        values, found = dict[Any, Any](), dict[Any, Base]()
+        for key, base, slot in zip(keys, bases, slots, strict=True):
+            value = slot
+            if type(slot) is Stored:
+                content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+                if not isinstance(content, tuple) or content[0] is not base:
+                    continue  # it was replaced from the file
+                value = content[1]
+            if value is not MISSING and self._bases.get(key) is base:
+                values[key], found[key] = value, base
+        return values, found
+
+    def begin_flush(self) -> Flush:
+        """Begin a flush: from here on, whatever is accessed is noted anew.
+
+        To be followed by encoding, and by `end_flush` if all is durable. A flush that
+        goes no further, or is overtaken by another one, leaves no trace: what it
+        looked at is LIVE still.
+        """
+        flush = without_collector(self._begin_flush)
+        # Before anything is encoded: who holds a value now and lets go of it then
+        # may have changed it in between.
+        without_collector(flush.look)
+        return flush
+
+    def _begin_flush(self) -> Flush:
+        # First of all: one that a handler begins meanwhile makes this one an old one.
+        self._flush = flush = Flush(self)
+        deletions = flush.deletions
+        if self._gone:
+            gone = self._gone.copy()
+            deletions.update((b, m) for b, m in gone.items() if b.blob is not None)
+            # No commit is under way: what is not durable will not be.
+            never = {b: mark for b, mark in gone.items() if b.blob is None}
+            self._forget_deletions(never)
+            flush.gone.update(
+                (base.key, cast("bytes", self.bytes_of(base.blob)))
+                for base in deletions
+            )
+        values, flush.bases = self.live_values()
+        flush.touched = self._in_order(values, flush.bases, deletions)
+        pairs = ((flush.bases[key], value) for key, value in flush.touched.items())
+        flush.cells = dict(zip(flush.touched, map(Stored, pairs), strict=True))
+        self._put_cells(flush.cells, values)
+        # Deleted meanwhile, perhaps before it was known that a flush is under way.
+        for key in [key for key in flush.cells if key not in self]:
+            del flush.touched[key], flush.cells[key]
+        return flush
+
+    def _put_cells(self, cells: dict[Any, Stored], values: dict[Any, Any]) -> None:
+        """Put placeholders into the slots, each if its value is still there."""
+        slots = self._slots_of(cells)
+        for at, (key, slot) in enumerate(zip(cells, slots, strict=True)):
+            value = slot
+            if type(slot) is Stored:  # of a flush before, or it was replaced
+                content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+                value = content[1] if isinstance(content, tuple) else MISSING
+            if value is not values[key]:
+                slots[at] = _ANY  # it was set meanwhile, and stays as it is
+        same = self._are(cells, slots)
+        if self._only_str:
+            _in_c(starmap(partial(_put, self), compress(cells.items(), same)))()
+        else:  # each with its hash: between the look and the put nothing may run
+            entries = [{key: cell} for key, cell in cells.items()]
+            _in_c(map(partial(storage.update, self), compress(entries, same)))()
+
+    def _forget_deletions(self, deletions: Mapping[Base, object]) -> None:
+        """Let go of deletions, but not of keys that were deleted again since."""
+        same = map(is_, map(self._gone.get, deletions), deletions.values())
+        _in_c(map(self._gone.pop, compress(deletions, same), repeat(None)))()
+
+    def _in_order(
+        self,
+        values: dict[Any, Any],
+        bases: dict[Any, Base],
+        deletions: Mapping[Base, object],
+    ) -> dict[Any, Any]:
+        """Give values with those that go last in the file at the end, in dict order."""
+        new = {
+            key: None
+            for key, base in bases.items()
+            if base.blob is None or base in deletions
+        }
+        if len(new) < 2:  # noqa: PLR2004 - there is an order
+            return values
+        # They stand last in the dict as a rule, and in this order.
+        count, found = len(new), list[Any]()
+        backwards: Callable[[Any], Iterator[Any]] = storage.__reversed__
+        while len(found) < len(new) and count // 2 < len(self):
+            last = list(islice(backwards(self), count))
+            found = [key for key in last if key in new]
+            count *= 2
+        order = [key for key in values if key not in new] + found[::-1]
+        return {key: values[key] for key in order if key in values}
+
+    def end_flush(self, flush: Flush, durable: Mapping[Any, bytes]) -> None:
+        """End a flush: all that it looked at is durable; *flush* is used up.
+
+        Args:
+            flush: What `begin_flush` gave; no other has begun since.
+            durable: The bytes that were committed, for keys of `Flush.touched`; the
+                others were found to be as durable.
+        """
+        bases, deletions, cells = flush.bases, flush.deletions, flush.cells
+        for base in deletions:
+            base.blob = None
+        for key, blob in durable.items():
+            bases[key].blob = blob
+        self._forget_deletions(deletions)
+        # Told before they stop being LIVE: so at each moment they are one or the other.
+        self._watchers.note(cells)
+        free = [key for key in cells if key not in flush.held]
+        same = self._are(free, map(cells.__getitem__, free))
+        settled = compress(map(bases.__getitem__, free), same)
+        _in_c(map(self._live.pop, settled, repeat(None)))()
+        for point in self._points:
+            point.is_spent = True
+        self.abandon(flush)
+
+    def mark(self) -> Flush:
+        """Give what `touched_since` compares with."""
+        return self.begin_flush()
+
+    def touched_since(self, mark: Flush) -> set[Any]:
+        """Give the keys that were read, set or deleted since."""
+        read = (
+            base.key
+            for base in list(self._live)
+            if _get(self, base.key, MISSING) is not mark.cells.get(base.key, _ANY)
+        )
+        deleted = (
+            base.key
+            for base, deletion in self._gone.copy().items()
+            if mark.deletions.get(base) is not deletion
+        )
+        return {*read, *deleted}
+
+    def abandon(self, flush: Flush) -> None:
+        """End a flush of which nothing is durable; what it looked at is LIVE still."""
+        if self._flush is flush:
+            self._flush = None
+        flush.empty()
+
+    def _keep_index(
+        self, payload: bytes, starts: "array[int]", ends: "array[int]"
+    ) -> None:
+        self._payload, self._starts, self._ends = payload, starts, ends

@@ -1,0 +1,1 @@
+"""Questions to the records of a database: pipelines of them, and indexes."""

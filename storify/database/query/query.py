@@ -1,0 +1,305 @@
+"""`Query`: a lazy pipeline over the records of a database.
+
+A run goes through the records once. Tests and sort keys see what is in the slots, or
+is decoded for that one look (`scan`); only what the query gives is handed out::
+
+    keys of now ──► rows ──► where … sorted ──► hand out ──► limit, map … ──► given
+                             see records          live
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import takewhile
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    Any,
+    Final,
+    Generic,
+    NamedTuple,
+    NoReturn,
+    Self,
+    Union,
+    cast,
+    get_origin,
+    overload,
+)
+
+from typing_extensions import TypeIs, TypeVar
+
+from storify.database._options import is_several
+from storify.database.query.scan import Row, Scan, Test, path_of
+from storify.database.query.stages import Limit, Map, Of, Picking, Sorted, Stage, Where
+from storify.exceptions import QueryError
+
+if TYPE_CHECKING:
+    from storify.database._mapping import RootMapping
+
+__all__ = ["Found", "Query"]
+
+#: A query only gives: one of admins can be passed where one of users is wanted.
+V_co = TypeVar("V_co", default=Any, covariant=True)
+K = TypeVar("K", default=str)
+T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
+D = TypeVar("D")
+
+#: What annotations are made of, beside generic classes.
+_NO_CLASSES: Final = (Union, UnionType, Annotated)
+
+
+class Found(NamedTuple):  # made in a seventh of a dataclass's time
+    """Records that are known without a look at all.
+
+    Attributes:
+        keys: Gives their keys, as of now.
+        passes: Whether a record is still one of them.
+    """
+
+    keys: Callable[[], Iterable[Any]]
+    passes: Test
+
+
+class Query(Generic[V_co, K]):
+    """Records of a database, found when somebody asks.
+
+    ::
+
+        adults = users.where(lambda u: u.age >= 18)
+        for user in adults.sorted(key=lambda u: u.name).limit(10): ...
+
+    Each method that gives a `Query` gives a new one. Nothing is kept between two
+    runs: each looks at the records that are there when it starts, in the order of
+    the database. The records may change meanwhile, here or in other threads: one
+    that is deleted is left out, one that is set anew is given if it still passes,
+    and one that is added is not seen. Of a list root the items of the start are
+    given, and their indexes are the keys.
+
+    Tests and keys to sort by are functions of a record. They must neither keep nor
+    change it: it may be an object of its own, made for that one look. What they
+    raise is raised by the run, with a note that names the record.
+    """
+
+    def __init__(
+        self, source: "RootMapping[V_co, K]", found: Found | None = None
+    ) -> None:
+        self._source = source
+        self._found = found
+        self._stages: tuple[Stage, ...] = ()
+
+    def _with(self, *stages: Stage) -> "Query[Any, Any]":
+        query: Query[Any, Any] = Query(self._source, self._found)
+        query._stages = stages
+        return query
+
+    # -- steps -----------------------------------------------------------------
+
+    def where(self, /, *tests: Callable[[V_co], object]) -> "Query[V_co, K]":
+        """Keep what passes all *tests*; a later one is asked for what passed."""
+        return self._with(*self._stages, *map(Where, tests))
+
+    @overload
+    def of(self, model: type[T], /) -> "Query[T, K]": ...
+    @overload
+    def of(self, model: Callable[[V_co], TypeIs[T]], /) -> "Query[T, K]": ...
+    @overload
+    def of(self, model: tuple[type[A], type[B]], /) -> "Query[A | B, K]": ...
+    @overload
+    def of(
+        self, model: tuple[type[A], type[B], type[C]], /
+    ) -> "Query[A | B | C, K]": ...
+    @overload
+    def of(
+        self, model: tuple[type[A], type[B], type[C], type[D]], /
+    ) -> "Query[A | B | C | D, K]": ...
+    def of(self, model: Any, /) -> "Query[Any, K]":
+        """Keep the objects of *model*: a class, or a test with ``-> TypeIs[…]``.
+
+        A tuple of two to four classes, as of `Storify.get_db`, keeps those of each.
+
+        Records that are no objects because their class is not known here are left
+        out. As for type checkers, a bool is an int.
+
+        Raises:
+            TypeError: *model* is neither.
+
+        A run raises `ModelLoadError` for a record that is stored as one of *model*
+        but does not fit it.
+        """
+        if is_several(model):
+            return self._with(*self._stages, Of(self._kinds(model), self._misfit))
+        # What a generic class was parametrised with is not known of its objects.
+        origin = get_origin(model)
+        kind: Any = origin or model
+        if isinstance(kind, type) and origin not in _NO_CLASSES:
+            return self._with(*self._stages, Of((kind,), self._misfit))
+        if origin is None and callable(kind):
+            return self._with(*self._stages, Where(kind, "of"))
+        raise self._no_type(model)
+
+    def _kinds(self, models: tuple[Any, ...]) -> tuple[type[Any], ...]:
+        kinds = tuple(get_origin(model) or model for model in models)
+        if not kinds or not all(isinstance(kind, type) for kind in kinds):
+            raise self._no_type(models)
+        return kinds
+
+    def _misfit(self, key: Any, record: Any) -> Exception:
+        return self._source._load_error(key, record)  # noqa: SLF001 - one stack
+
+    def _no_type(self, model: Any) -> TypeError:
+        return TypeError(
+            f"cannot query database {self._source.name!r} for what is of {model!r}: "
+            f"it is neither a class nor a function, nor a tuple of classes"
+        )
+
+    def sorted(
+        self, key: Callable[[V_co], Any] | None = None, *, reverse: bool = False
+    ) -> Self:
+        """Order by *key*, as `sorted` does; by the values themselves without one."""
+        return cast("Self", self._with(*self._stages, Sorted(key, reverse)))
+
+    def limit(self, count: int) -> Self:
+        """Keep the first *count*.
+
+        Behind `sorted` all are looked at, but only so many are kept meanwhile.
+
+        Raises:
+            TypeError: It is no int.
+            ValueError: It is less than 0.
+        """
+        where = f"limit a query of database {self._source.name!r}"
+        if type(count) is not int:
+            msg = f"cannot {where} to a {type(count).__qualname__}; pass an int"
+            raise TypeError(msg)
+        if count < 0:
+            msg = f"cannot {where} to {count}: it is less than 0"
+            raise ValueError(msg)
+        before, last = self._stages[:-1], self._stages[-1:]
+        if last and isinstance(last[0], Sorted):
+            return cast("Self", self._with(*before, last[0].limited(count)))
+        return cast("Self", self._with(*self._stages, Limit(count)))
+
+    def map(self, function: Callable[[V_co], T]) -> "Query[T, K]":
+        """Give what *function* makes of each live record instead.
+
+        Later steps see that. `count`, `exists` and `keys` do not call it, unless
+        a later step has to see what it gives.
+        """
+        return self._with(*self._stages, Map(function))
+
+    # -- what it gives ---------------------------------------------------------
+
+    def __iter__(self) -> Iterator[V_co]:
+        """Give the live records, or what `map` made of them."""
+        return (value for _, _, value in self._rows())
+
+    def keys(self) -> Iterator[K]:
+        """Give the keys; no record is handed out."""
+        return (key for key, _, _ in self._rows(gives=False))
+
+    def items(self) -> Iterator[tuple[K, V_co]]:
+        """Give the keys with what iterating gives."""
+        return ((key, value) for key, _, value in self._rows())
+
+    @overload
+    def first(self) -> V_co | None: ...
+    @overload
+    def first(self, default: T) -> V_co | T: ...
+    def first(self, default: Any = None) -> Any:
+        """Give the first, *default* if there is none."""
+        return next(iter(self.limit(1)), default)
+
+    def one(self) -> V_co:
+        """Give the only one.
+
+        Raises:
+            QueryError: There is none, or more than one.
+        """
+        found = list(self.limit(2).items())
+        if len(found) == 1:
+            return found[0][1]
+        which = " and ".join(path_of(key) for key, _ in found)
+        msg = (
+            f"cannot give the one record of a query of database "
+            f"{self._source.name!r}: {f'{which} match' if found else 'none matches'}; "
+            f"use first(), or iterate over the query"
+        )
+        raise QueryError(msg)
+
+    def count(self) -> int:
+        """Count them; no record is handed out."""
+        return sum(1 for _ in self._rows(gives=False))
+
+    def exists(self) -> bool:
+        """Whether there is one; no record is handed out."""
+        return next(self._rows(gives=False), None) is not None
+
+    def list(self) -> "list[V_co]":
+        """Give them as a new list."""
+        return list(self)
+
+    def __bool__(self) -> NoReturn:
+        """Refuse: a run may cost much, and `exists` says what is meant."""
+        msg = (
+            f"cannot take a query of database {self._source.name!r} for a truth "
+            f"value: use exists(), or count()"
+        )
+        raise TypeError(msg)
+
+    def __repr__(self) -> str:
+        """Tell the database and the steps, never values."""
+        steps = [str(stage) for stage in self._stages]
+        if self._found is not None:
+            steps.insert(0, "find(…)")
+        which = ".".join(steps) or "all"
+        return f"<Query of database {self._source.name!r}: {which}>"
+
+    # -- a run -----------------------------------------------------------------
+
+    def _rows(self, *, gives: bool = True) -> Iterator[Row]:
+        """Begin a run.
+
+        Args:
+            gives: Whether the values are handed out.
+        """
+        stages = self._stages if gives else _without_last_maps(self._stages)
+        seeing = list(takewhile(lambda stage: not isinstance(stage, Map), stages))
+        gives = gives or len(seeing) < len(stages)
+        while seeing and isinstance(seeing[-1], Limit):
+            seeing.pop()  # it counts what is handed out
+        found = self._found
+        scan = Scan(self._source, self._source._root())  # noqa: SLF001 - one stack
+        keys = scan.keys() if found is None else found.keys()
+        tests: tuple[Test, ...] = () if found is None else (found.passes,)
+        rows = scan.see(keys) if gives or seeing else scan.glance(keys)
+        for stage in seeing:
+            if isinstance(stage, Sorted):
+                rows = _sort(scan, rows, stage, tests)
+            else:
+                rows = stage.take(rows)
+            if isinstance(stage, Picking):
+                tests = (*tests, stage.passes)
+        if gives:
+            rows = scan.give(rows, tests)
+        for stage in stages[len(seeing) :]:
+            rows = stage.take(rows)
+        return rows
+
+
+def _sort(
+    scan: Scan, rows: Iterator[Row], stage: Sorted, tests: tuple[Test, ...]
+) -> Iterator[Row]:
+    yield from scan.see_again(stage.order_slots(rows), tests)
+
+
+def _without_last_maps(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    """Leave out the maps of which nobody sees what they make."""
+    kept = list(stages)
+    last: list[Stage] = []
+    while kept and isinstance(kept[-1], (Map, Limit)):
+        stage = kept.pop()
+        if isinstance(stage, Limit):
+            last.insert(0, stage)
+    return (*kept, *last)

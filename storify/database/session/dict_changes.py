@@ -1,0 +1,176 @@
+"""What of a dict is to be saved: what was touched, compared with what is durable."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from typing_extensions import override
+
+from storify.codec import Codec, without_collector
+from storify.database.live.data import Flush
+from storify.database.session.canonical import respell_all
+from storify.database.session.changes import Pending, encode_quietly
+from storify.database.session.keys import encode_keys
+from storify.engine import Change
+
+if TYPE_CHECKING:
+    from storify.database.session.dict_root import DictRoot
+
+__all__ = ["CleanDict", "PendingDict", "compare"]
+
+
+class CleanDict(Pending):
+    """Nothing to save."""
+
+    is_empty = True
+
+    def __init__(self, root: "DictRoot") -> None:
+        super().__init__([], {}, {})
+        self._root = root
+
+    @override
+    def stored(self, key: bytes) -> bytes | None:
+        del key  # none changes, so none is asked for
+        return None
+
+    @override
+    def entries(self) -> dict[bytes, bytes]:
+        return self._root.durable()
+
+    @override
+    def is_newest(self) -> bool:
+        return True  # there is nothing that another one could change
+
+    @override
+    def done(self) -> None:
+        pass
+
+    @override
+    def drop(self) -> None:
+        pass
+
+
+class PendingDict(Pending):
+    """What was touched, as placeholders in its slots."""
+
+    def __init__(
+        self,
+        root: "DictRoot",
+        flush: Flush,
+        durable: dict[Any, bytes],
+        changes: list[Change],
+        contents: Mapping[bytes, bytes | None],
+        keys: dict[bytes, Any],
+    ) -> None:
+        super().__init__(changes, contents, keys)
+        self._root = root
+        self._flush = flush
+        self._durable = durable
+
+    @override
+    def stored(self, key: bytes) -> bytes | None:
+        return self._root.live.durable(self.keys[self._root.spelling.own_key(key)])
+
+    @override
+    def entries(self) -> dict[bytes, bytes]:
+        return self._root.entries(self.changes)
+
+    @override
+    def is_newest(self) -> bool:
+        return self._flush.is_newest()
+
+    @override
+    def done(self) -> None:
+        live = self._root.live
+        without_collector(lambda: live.end_flush(self._flush, self._durable))
+        self._root.committed(self.changes)
+
+    @override
+    def drop(self) -> None:
+        self._root.live.abandon(self._flush)
+
+
+def compare(root: "DictRoot", flush: Flush) -> PendingDict:
+    """Encode what was touched and compare it with what is durable.
+
+    Raises:
+        UnstorableError: A value that could not be read back equal.
+        RuntimeError: Another thread kept changing the data.
+    """
+    touched = flush.touched
+    blobs = encode_quietly(lambda: root.codec.encode_items(touched))
+    if not flush.gone and not any(
+        map(_is_durable, (base.blob for base in flush.bases.values()))
+    ):
+        return _compare_new(root, flush, blobs)
+    return _compare_all(root, flush, blobs)
+
+
+def _compare_new(
+    root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
+) -> PendingDict:
+    """All of it is new: no look at each, there may be very many."""
+    changes: list[Change] = list(blobs.items())
+    keys: dict[bytes, Any] = dict(zip(blobs, flush.touched, strict=True))
+    durable = dict(zip(flush.touched, blobs.values(), strict=True))
+    if root.over:
+        changes[:0] = [(key, None) for key in root.over]
+        keys.update(dict.fromkeys(root.over))
+    return PendingDict(root, flush, durable, changes, blobs, keys)
+
+
+def _compare_all(
+    root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
+) -> PendingDict:
+    touched, bases = flush.touched, flush.bases
+    deleted = {base.key: base for base in flush.deletions}
+    gone = encode_keys(root.codec, deleted)
+    for key_bytes, key in gone.items():
+        _note_spelling(root, key_bytes, deleted[key].blob)
+    set_again = touched.keys() & gone.values()
+    changes: list[Change] = [(key, None) for key in root.over]
+    changes += [(key, None) for key in gone]
+    held: dict[bytes, bytes | None] = {key: None for key in gone if key not in blobs}
+    keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
+    durable: dict[Any, bytes] = {}
+    other = _other_values(root.codec, flush, blobs)
+    for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
+        if key_bytes not in other and key not in set_again:
+            continue
+        _note_spelling(root, key_bytes, bases[key].blob)
+        changes.append((key_bytes, blob))
+        keys[key_bytes] = key
+        durable[key] = blob
+        # 1 and True are one key for a dict, but two for the file.
+        if key_bytes in other or key_bytes not in gone:
+            held[key_bytes] = blob
+    pending = PendingDict(root, flush, durable, changes, held, keys)
+    pending.deleted = set(gone.values())
+    pending.moved = len(set_again)
+    return pending
+
+
+def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[bytes]:
+    """Give the keys whose values are not the durable ones."""
+    base = flush.base
+    differ = [
+        (key_bytes, blob, stored)
+        for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True)
+        if (stored := base(key)) != blob
+    ]
+    stored_blobs = [stored for _, _, stored in differ if stored is not None]
+    respelled = respell_all(codec, stored_blobs)
+    return {
+        key_bytes
+        for key_bytes, blob, stored in differ
+        if stored is None or respelled[stored] != blob
+    }
+
+
+def _note_spelling(root: "DictRoot", key_bytes: bytes, base: object) -> None:
+    """Look how the file spells a key, at the place of its value."""
+    if isinstance(base, int):
+        root.spelling.note(key_bytes, root.live.bytes_before(base))
+
+
+def _is_durable(base: object) -> bool:
+    return base is not None

@@ -1,0 +1,165 @@
+"""The two kinds of roots behind one set of names, and how one is made."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+from storify.codec import Codec
+from storify.database.live.data import Data
+from storify.database.live.savepoints import Undo
+from storify.database.session.changes import Pending, Refused, Side, Take
+from storify.database.session.dict_root import DictRoot
+from storify.database.session.entries import LIST, contents, whole
+from storify.database.session.keys import decode_keys
+from storify.database.session.list_root import ListRoot
+from storify.engine import Change, Loaded
+
+__all__ = ["Root", "changes_kind", "make_root", "open_root"]
+
+
+class Root(Protocol):
+    """Live data over the bytes that they were last saved as."""
+
+    @property
+    def live(self) -> Any:
+        """What the user holds."""
+        ...
+
+    def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
+        """Take other content of the same kind; False for the other kind."""
+        ...
+
+    def begin_flush(self) -> Pending:
+        """Give what is to be saved, to be ended with ``done`` if it was.
+
+        Raises:
+            UnstorableError: A value that could not be read back equal.
+            RuntimeError: Another thread kept changing the data.
+        """
+        ...
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give the same without what cannot be stored, and that: only to look at it.
+
+        Raises:
+            RuntimeError: Another thread kept changing the data.
+        """
+        ...
+
+    def moved_much(self, pending: Pending) -> bool:
+        """Whether it is worth while to look which keys moved at all."""
+        ...
+
+    def durable(self) -> dict[bytes, bytes]:
+        """The durable entries."""
+        ...
+
+    def forget(self) -> None:
+        """Nothing is durable any more: all is to be saved again."""
+        ...
+
+    def for_file(self, changes: list[Change]) -> list[Change]:
+        """Give changes with the keys that are in the file spelled as there."""
+        ...
+
+    def note_file(self, entries: Iterable[bytes]) -> None:
+        """Look how the file spells all its keys."""
+        ...
+
+    def spell(self, changes: list[Change]) -> list[Change]:
+        """Give changes by another writer with keys spelled as we do."""
+        ...
+
+    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Give a root by another writer with keys spelled as we do."""
+        ...
+
+    def conflicts(self, theirs: list[Change], pending: Pending) -> list[Any] | None:
+        """The keys that both sides changed, to different values.
+
+        None if there are none; a list root has no keys and gives an empty list.
+        """
+        ...
+
+    def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
+        """Give what takes what others committed to what was not changed here."""
+        ...
+
+    def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
+        """Bring the keys into the order of the durable state, but some of them last."""
+        ...
+
+    def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
+        """Give the whole root without what cannot be encoded."""
+        ...
+
+    def mark(self) -> object:
+        """Give what `changed_since` compares with; it runs no code of the user's."""
+        ...
+
+    def changed_since(self, mark: object) -> set[Any]:
+        """Give the keys whose values may have been changed, set or deleted since."""
+        ...
+
+    def begin(self) -> None:
+        """Make a savepoint."""
+        ...
+
+    def release(self) -> None:
+        """Forget the last savepoint."""
+        ...
+
+    def depth(self) -> int:
+        """Count the savepoints."""
+        ...
+
+    def roll_back(self) -> Undo:
+        """Give what returns to the last savepoint; it runs no code of the user's."""
+        ...
+
+
+def make_root(
+    initial: dict[Any, Any] | list[Any],
+    codec: Codec,
+    over: Mapping[bytes, bytes] | None = None,
+) -> Root:
+    """Make a root that is not durable yet.
+
+    Args:
+        initial: Its content; a list is used as it is.
+        codec: Values to bytes and back.
+        over: The durable entries of a root of the other kind, to be replaced.
+    """
+    if isinstance(initial, list):
+        return ListRoot(initial, codec, over=over)
+    return DictRoot(Data(codec, initial), codec, over)
+
+
+def open_root(loaded: Loaded, codec: Codec) -> Root:
+    """Make a root of a durable state.
+
+    Raises:
+        ValueError: It cannot be read here.
+    """
+    payload, changes = loaded.payload, loaded.changes
+    if any(key == LIST for key, _ in changes):
+        payload, changes = whole(loaded, codec), ()
+    try:
+        keys = decode_keys(codec, (key for key, _ in changes))
+        pairs = zip(keys, (value for _, value in changes), strict=True)
+        root = DictRoot(Data.opened(codec, payload, pairs), codec)
+        root.spell(list(changes))
+    except ValueError:
+        items = codec.decode_root(payload)
+        if not isinstance(items, list):
+            raise
+        return ListRoot(items, codec, whole(loaded, codec))
+    else:
+        return root
+
+
+def changes_kind(root: Root, changes: Iterable[Change]) -> bool:
+    """Whether *changes* make a list of a dict root or a dict of a list root."""
+    found = contents(changes)
+    if isinstance(root, ListRoot):
+        return LIST in found and found[LIST] is None
+    return found.get(LIST) is not None

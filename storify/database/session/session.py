@@ -1,0 +1,489 @@
+"""The unit of work: live data, the durable state they came from, and flush.
+
+A session holds everything that saving needs and nothing that the user holds,
+so a `Database` that is collected can still be flushed by its session.
+
+Change is found by truth, not by flags: a flush encodes what was handed out, set
+or deleted since and compares it with the bytes it was loaded from or last
+committed as (`roots`). Nested mutation at any depth is therefore always saved,
+what nobody looked at costs nothing, and without changes nothing is written.
+
+Writers meet by compare-and-swap. A commit names the version it was made
+against; if the engine has moved on, it refuses, and the session merges by key
+(`merge`) and tries again, this time with other writers locked out.
+
+A call may end anywhere, by Ctrl-C or the handler of a signal, and a handler may call
+the same session. What is encoded is the caller's work and leaves no trace until it is
+committed; that, and what is then known of the durable state, is done as one piece in a
+saver thread (`storify.threads`). A flush that finds itself overtaken begins anew.
+
+Nothing here opens a file; the engine may be a folder, memory or a server.
+"""
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from types import TracebackType
+from typing import Any
+
+from storify.codec import Codec
+from storify.database.session import shutdown
+from storify.database.session.changes import Pending, Refused, Side
+from storify.database.session.constraints import Guards
+from storify.database.session.entries import difference, entries_of
+from storify.database.session.merge import catch_up
+from storify.database.session.roots import Root, make_root, open_root
+from storify.database.session.saving import Saving
+from storify.database.session.syncing import Syncing
+from storify.database.session.transaction import Transactional
+from storify.engine import Commit, Engine, Loaded, StaleVersionError, Version
+from storify.exceptions import (
+    ConflictError,
+    DatabaseLoadError,
+    DatabaseLockedError,
+    DuplicateKeyError,
+    UnstorableError,
+)
+from storify.logger import LoggerLike, report
+from storify.threads import Job, is_given_up
+
+__all__ = ["Session"]
+
+#: How often a flush merges and tries again before it gives other writers way.
+_MERGES = 100
+
+
+def _nothing() -> None:
+    """Nothing follows."""
+
+
+class Session(Transactional):
+    """One open database: its live root and the state it is based on.
+
+    Attributes:
+        data: The live root, a `Data` or a list.
+        root: The same with what is known of its durable state.
+        version: Names that state; None if there is none.
+        lock: Held by load, flush, close and transactions; users take it for
+            changes of several records that must be saved together.
+        saving: When commits are synced, and the clock.
+        syncing: What is not synced yet.
+        last_error: Why the last autosave failed, None if it did not.
+        flushed_at_s: When flush was last tried, on the clock.
+        is_inherited: Whether this is a forked child of the process that opened it.
+        forks: How many forks it is away from that one.
+        was_told_of_fork: Whether it was said that such a child saves nothing.
+        guards: Asked before something is saved.
+
+    Args:
+        name: For messages.
+        engine: Where the durable state lives.
+        codec: Values to bytes and back.
+        log: For what the owner of the data should know.
+        initial: The root of a database that does not exist yet. A list is used as
+            it is, a dict is copied.
+        readonly: Whether the database must exist and must not be written.
+        saving: When commits are synced, and the clock.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        engine: Engine,
+        codec: Codec,
+        log: LoggerLike,
+        initial: dict[Any, Any] | list[Any],
+        *,
+        readonly: bool = False,
+        saving: Saving | None = None,
+    ) -> None:
+        super().__init__(name, make_root(initial, codec))
+        self.engine = engine
+        self.log = log
+        self.readonly = readonly
+        self.last_error: Exception | None = None
+        self.saving: Saving = saving or Saving()
+        self.flushed_at_s: float = self.saving.clock()
+        self.syncing: Syncing = Syncing(engine, self.saving)
+        self.codec = codec
+        self.guards: Guards = Guards()
+        self.is_inherited: bool = False
+        self.forks: int = 0
+        self.was_told_of_fork: bool = False
+        #: The root at the moment of the fork, and what it was then.
+        self._forked: tuple[Root, object] = (self.root, None)
+        self.version: Version | None = None
+        shutdown.finish_orphans(engine)
+        self.load()
+        shutdown.remember(self)
+
+    # -- reading ---------------------------------------------------------------
+
+    def load(self) -> None:
+        """Replace the live root by the durable state; unsaved changes are dropped.
+
+        A database that does not exist keeps its live root.
+
+        Raises:
+            DatabaseLoadError: No usable copy; the live root is unchanged.
+            FileNotFoundError: It does not exist and was opened read-only.
+        """
+        with self.lock:
+            loaded = self.engine.load()
+            if loaded is not None:
+                self.take(self.open(loaded), loaded.version)
+            elif self.readonly:
+                msg = (
+                    f"cannot open database {self.name!r} read-only: "
+                    f"{self.engine.location} does not exist"
+                )
+                raise FileNotFoundError(msg)
+
+    def take(self, root: Root, version: Version | None) -> None:
+        """Take another live root, which is based on a state."""
+
+        def take() -> None:
+            self.use(root)
+            self.version = version
+
+        self.run_uncut(take)
+
+    def open(self, loaded: Loaded) -> Root:
+        """Make a root of a durable state.
+
+        Raises:
+            DatabaseLoadError: It is undamaged, but cannot be read here.
+        """
+        try:
+            return open_root(loaded, self.codec)
+        except ValueError as error:
+            # The bytes are those that were committed: an older state would be a
+            # silent loss, and replacing the file a real one.
+            msg = (
+                f"cannot load {self.engine.location!r}: the file is undamaged, "
+                f"but cannot be read here: {error}"
+            )
+            raise DatabaseLoadError(msg) from error
+
+    def replace(self, root: dict[Any, Any] | list[Any]) -> None:
+        """Replace the whole live content; it is saved by the next flush."""
+        content = dict(root) if isinstance(root, dict) else root
+
+        def replace() -> None:
+            if root is self.data:
+                return
+            if not self.root.replace(content):
+                durable = self.root.durable()
+                self.use(make_root(content, self.codec, over=durable))
+            self.data = self.root.live
+
+        with self.lock:
+            self.finish_cut_off()
+            self.run_uncut(replace)
+
+    def dirty(self) -> set[Any]:
+        """The keys that a flush would write or delete.
+
+        For a list root it is ``{None}`` when the list differs. A database that
+        does not exist yet is dirty in every key.
+        """
+        with self.lock:
+            self.finish_cut_off()
+            pending, refused = self.begin_look()
+            pending.drop()
+            changed = {pending.keys[key] for key, _ in pending.changes}
+            if refused and isinstance(self.data, list):
+                return {None}
+            return changed | refused.keys()
+
+    # -- writing ---------------------------------------------------------------
+
+    def flush(self, *, compact: bool = False) -> bool:
+        """Make the live data durable; give whether anything was written.
+
+        Changes that others committed to keys not changed here are adopted.
+
+        Args:
+            compact: Leave one whole root.
+
+        Raises:
+            ConflictError, DuplicateKeyError, UnstorableError, OSError,
+            DatabaseLockedError, RuntimeError: Nothing was written; memory is as it
+            was, and dirty.
+        """
+        others_out: AbstractContextManager[None] | None = None
+        with self.lock:
+            self.finish_cut_off()
+            try:
+                for _ in range(_MERGES):
+                    pending = self.begin_flush("flush")
+                    must = self.version is None or bool(pending.changes) or compact
+                    try:
+                        if not self.save(pending, compact=compact):
+                            continue
+                        if must or not catch_up(self, "flush"):
+                            return must
+                    except StaleVersionError:
+                        if others_out is None:
+                            # Beaten once: now it is our turn, or whoever flushes
+                            # often would beat us again and again.
+                            others_out = self.locked()
+                            others_out.__enter__()
+                        catch_up(self, "flush")
+                    except DuplicateKeyError:
+                        # Another writer may have mended it.
+                        if not catch_up(self, "flush"):
+                            raise
+            finally:
+                if others_out is not None:
+                    others_out.__exit__(None, None, None)
+            msg = (
+                f"cannot flush database {self.name!r}: other writers committed "
+                f"{_MERGES} times meanwhile; try again"
+            )
+            raise ConflictError(msg)
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other writers out for a ``with`` block; see `Engine.locked`."""
+        return _OthersOut(self)
+
+    def begin_flush(self, doing: str) -> Pending:
+        """Give what is to be saved; the lock is held.
+
+        Raises:
+            UnstorableError: A value that could not be read back equal.
+            RuntimeError: Another thread kept changing the data.
+        """
+        try:
+            pending = self.root.begin_flush()
+        except UnstorableError as error:
+            msg = f"cannot {doing} database {self.name!r}: {error}"
+            raise UnstorableError(msg, error.path) from error
+        if self.root.moved_much(pending):
+            self._shorten(pending)
+        return pending
+
+    def begin_look(self) -> tuple[Pending, Refused]:
+        """Give what is to be saved, and what cannot be stored; the lock is held.
+
+        Raises:
+            RuntimeError: Another thread kept changing the data.
+        """
+        pending, refused = self.root.begin_look()
+        if self.root.moved_much(pending):
+            self._shorten(pending)
+        return pending, refused
+
+    def _shorten(self, pending: Pending) -> None:
+        """Leave out the keys that were deleted and set again to no effect.
+
+        It reads the durable state, for its order, and is done only where many
+        keys moved or there are few.
+        """
+        loaded = self.engine.load()
+        if loaded is not None and loaded.version == self.version:
+            old = self.root.spell_entries(entries_of(loaded, self.codec))
+            pending.changes = difference(old, pending.entries())
+
+    def save(
+        self,
+        pending: Pending,
+        *,
+        compact: bool = False,
+        then: Callable[[], None] = _nothing,
+    ) -> bool:
+        """Commit what is to be saved, if there is something, and take it for durable.
+
+        Args:
+            pending: The changes.
+            compact: Leave one whole root.
+            then: What follows at once, as the end of a transaction.
+
+        Returns:
+            False if a handler of a signal was faster, and nothing was written.
+
+        Raises:
+            StaleVersionError: Another writer was faster.
+            OSError, DatabaseLockedError, DuplicateKeyError: Nothing was written.
+        """
+        commit: Commit | None = None
+        if pending.changes or self.version is None or compact:
+            self.guards.check(pending)
+            commit = Commit(
+                self.version,
+                self.root.for_file(pending.changes),
+                stored=pending.stored,
+                compact=compact,
+                whole=lambda: self.codec.join(pending.entries()),
+                # The block of a transaction is.
+                undone_on_error=then is not _nothing,
+            )
+        save = partial(self._save, pending, commit, then)
+        # What nobody has touched is not worth a look by another thread.
+        at_once = commit is None and pending.is_empty and then is _nothing
+        is_saved = save() if at_once else self.run_uncut(save)
+        if is_saved and commit is not None:
+            self.syncing.sync_what_is_due()
+        return is_saved
+
+    def _save(
+        self, pending: Pending, commit: Commit | None, then: Callable[[], None]
+    ) -> bool:
+        if not pending.is_newest():
+            return False
+        if commit is not None:
+            if is_given_up():
+                msg = f"saving database {self.name!r} was given up; nothing was written"
+                raise DatabaseLockedError(msg)
+            self.version = self.engine.commit(commit)
+            self.syncing.note_commit()
+        pending.done()
+        then()
+        self.last_error = None
+        self.flushed_at_s = self.saving.clock()
+        return True
+
+    def reload(self, keep: Side | None) -> None:
+        """Adopt what others committed; what was changed here stays unsaved.
+
+        Args:
+            keep: Whose value a key has that was changed on both sides.
+
+        Raises:
+            ConflictError: There is one and *keep* is None; nothing was adopted.
+        """
+        with self.lock:
+            catch_up(self, "reload", keep)
+
+    def durable(self) -> dict[bytes, bytes]:
+        """The entries of the present durable state, read anew."""
+        loaded = self.engine.load()
+        return {} if loaded is None else entries_of(loaded, self.codec)
+
+    # -- the end ---------------------------------------------------------------
+
+    def sync(self) -> None:
+        """Make durable what was committed with ``sync="interval"``.
+
+        Raises:
+            OSError: The next call tries again.
+        """
+        self.syncing.sync()
+
+    def close(self) -> None:
+        """Release the engine; nothing is flushed, what was committed is synced.
+
+        Raises:
+            OSError: The committed state is durable all the same.
+        """
+        shutdown.forget(self)
+        if not self.is_inherited:
+            self.engine.close()
+
+    # -- in the background -----------------------------------------------------
+
+    def autosave(self) -> bool:
+        """Flush for the autosave; give whether it was flushed.
+
+        An error is kept and logged, not raised: a thread has nobody to raise it to.
+        Skipped while somebody else holds the lock: it is changing records that belong
+        together.
+        """
+        frame = sys._getframe()  # noqa: SLF001 - whose end is that of the turn
+        turn = None if self.is_inherited else self.lock.take(frame, timeout_s=0)
+        if turn is None or turn.frame is not frame:
+            return False
+        try:
+            self.finish_cut_off()
+            if self.in_transaction:
+                return False
+            self.flush()
+        except Exception as error:  # noqa: BLE001 - as above
+            self._keep_error(error, "autosave")
+            self.flushed_at_s = self.saving.clock()
+            return False
+        finally:
+            turn.end()
+        return True
+
+    def autosync(self) -> float:
+        """Sync what is due, and give the seconds until more is."""
+        if self.syncing.due_in_s() <= 0 and not self.is_inherited:
+            try:
+                self.syncing.sync()
+            except OSError as error:
+                self._keep_error(error, "background sync")
+                self.syncing.put_off()
+        return self.syncing.due_in_s()
+
+    def _keep_error(self, error: Exception, doing: str) -> None:
+        if repr(self.last_error) != repr(error):
+            report(
+                self.log, f"{doing} of database {self.name!r} failed: {error}", error
+            )
+        self.last_error = error
+
+    # -- in a forked child -----------------------------------------------------
+
+    def after_fork(self) -> None:
+        """Let go, in a forked child, of what the parent holds and saves.
+
+        A transaction of another thread is undone: it does not live here.
+        """
+        self._job = None
+        self.forks += 1
+        if self.in_transaction and not self.lock.is_mine():
+            # By the one thread that there is; a signal waits until it is done.
+            undo = Job(partial(self.roll_back_to, 0))
+            undo.run()
+            undo.result()
+        self._forked = self.root, self.root.mark()
+        self.is_inherited = True
+
+    def is_changed_by_child(self) -> bool:
+        """Whether a forked child changed what it inherited, and did not save it."""
+        root, mark = self._forked
+        changed = root.changed_since(mark) if root is self.root else None
+        if changed is not None and not changed:
+            return False
+        try:
+            dirty = self.dirty()
+        except RuntimeError:
+            return True
+        return bool(dirty if changed is None else dirty & changed)
+
+    def words_about_fork(self) -> str:
+        """What is said of such changes, once."""
+        self.was_told_of_fork = True
+        return (
+            f"database {self.name!r} was opened before this process was forked: what "
+            f"the child changes of it is saved by flush() and transactions alone, not "
+            f"in the background and not at its end; open it in the child"
+        )
+
+
+class _OthersOut:
+    """A ``with`` block that has the lock of the engine.
+
+    A handler of a signal that has such a block waits until this one has it: else this
+    one would take the handler's for its own, and go on without when that ends.
+
+    Args:
+        session: The session; its lock is held.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = session.engine.locked()
+
+    def __enter__(self) -> None:
+        self._session.run_uncut(self._lock.__enter__)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._lock.__exit__(kind, error, traceback)

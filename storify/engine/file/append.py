@@ -1,0 +1,139 @@
+"""Appending a commit to the journal: one write and one sync.
+
+::
+
+    (first frame after the main file was written: a second copy of it exists, as
+     a backup or as a backup with its journal (I4); the journal is made under a
+     random name, synced, renamed, its folder synced)
+    append the frame, fdatasync                 old state, or a torn tail; new state
+    append it to the mirror as well, unsynced   new state, twice
+
+When the sync returns, the commit is durable (I2). After a failure the tail is cut
+off, and the journal is not appended to again: a kernel that failed to write a page
+calls it clean, so that a second sync would succeed without it. The next commit
+writes the main file anew.
+"""
+
+from collections.abc import Sequence
+
+from storify.engine.file import vfs
+from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
+from storify.engine.file.held import Held
+from storify.engine.file.history import leads_to
+from storify.engine.file.known import Known, Tail
+from storify.engine.file.log import Op, commit_frame, head_frame
+from storify.engine.file.state import Reading
+from storify.engine.file.verdict import Verdict
+from storify.engine.moment import moment_of
+from storify.engine.protocol import Commit, Version
+from storify.engine.retention import Keep
+from storify.exceptions import CorruptionError
+
+__all__ = ["append", "ops_of", "second_copy", "tail_of"]
+
+_CRC_AT = 2
+_CRC_END = 6
+
+
+def tail_of(now: Reading) -> Tail:
+    """Where the next frame goes, after a journal that was read and is whole."""
+    found, last = now.journal.found, now.journal.last
+    if found is None or last is None:
+        return Tail(found, moment=moment_of(now.stamp or ""))
+    return Tail(found, found.size, last.seq, last.moment, last.durable)
+
+
+def ops_of(commit: Commit) -> list[Op]:
+    """Give the changes, large values as their difference to the durable ones."""
+    ops: list[Op] = []
+    for key, value in commit.changes:
+        op: Op = (key, value)
+        if value is not None and len(value) >= SPLICED_FROM_BYTES:
+            old = commit.stored(key)
+            difference = None if old is None else splice(old, value)
+            op = (key, value if difference is None else difference)
+        ops.append(op)
+    # A value that is set twice in one commit is not what is durable any more.
+    return ops if len({key for key, _ in ops}) == len(ops) else list(commit.changes)
+
+
+def append(
+    held: Held, known: Known, commit: Commit, ops: Sequence[Op], *, sync: bool
+) -> Version | None:
+    """Append one commit; durable on return if *sync*.
+
+    The caller has found that nobody has written since *known*.
+
+    Returns:
+        The new version; None, and nothing was done, if the journal is not as it
+        was after all.
+
+    Raises:
+        OSError: Nothing was acknowledged; the journal is not to be used again.
+    """
+    place, tail = held.place, known.tail
+    moment = held.next_moment(tail.moment)
+    frame = commit_frame(
+        known.digest,
+        tail.seq + 1,
+        moment,
+        ops,
+        durable=sync,
+        after_sync=tail.all_synced,
+    )
+    version = Version(f"{known.digest}+{tail.seq + 1}.{frame[_CRC_AT:_CRC_END].hex()}")
+    if not commit.undone_on_error:
+        known.attempt(commit.base, version)
+    known.shunned = True
+    if not tail.size:
+        payload = head_frame(known.digest) + frame
+        like = vfs.look(place.main)
+        vfs.replace_bytes(place.journal, payload, place.prefix, like=like)
+        found = vfs.look(place.journal)
+    else:
+        payload = frame
+        found = vfs.append_frame(place.journal, frame, tail.size, sync=sync)
+    if found is None:
+        return None
+    known.shunned = False
+    new = Tail(
+        found,
+        tail.size + len(payload),
+        tail.seq + 1,
+        moment,
+        sync or not tail.size,
+    )
+    _mirror(held, tail.size, payload)
+    known.appended(version, new)
+    return version
+
+
+def _mirror(held: Held, size: int, payload: bytes) -> None:
+    """Bring the mirror up to the journal."""
+    place = held.place
+    with held.or_warn("mirror the journal of"):
+        try:
+            if size and vfs.append_frame(place.mirror, payload, size, sync=False):
+                return
+        except FileNotFoundError:
+            pass
+        if size:  # it is missing, or stayed behind
+            payload, _ = vfs.read_bytes(place.journal)
+        vfs.write_spare(place.mirror, payload)
+
+
+def second_copy(held: Held, now: Reading, keep: Keep) -> None:
+    """See to it that the main file is not the only copy of its state (I4).
+
+    Raises:
+        CorruptionError: The main file is damaged.
+        OSError: The copy could not be made.
+    """
+    main = now.main
+    if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+        msg = f"cannot append to the journal of {held.place.link!r}: {now.wrong}"
+        raise CorruptionError(msg, [now.wrong])
+    current = held.sum_of(now, main)
+    if not keep.last or (current.follows and leads_to(held, current.follows)):
+        return
+    held.folder.keep(held.place.main, main.payload, current.time, link=False)

@@ -1,0 +1,322 @@
+"""The folder of backups of one database: names, order, retention.
+
+::
+
+    20261123T054100.123456Z-<32 hex of its sha256>.mpack   a state and its commit time
+    20261123T054100.123456Z-<32 hex of its sha256>.journal what was committed after it
+    20261123T054100.123456Z.unsaved.mpack    what could not be saved at exit
+    20261123T054100.123456Z.corrupt          a damaged main file, newest 5 kept
+    7                                        a numbered backup of release 0.0.11
+
+Where the clock went back, the time is two: see `moment`. The hash in the name proves
+the content, so no backup depends on a record. One state has one name: backing it up
+again changes nothing, and so a commit that fails many times cannot push good backups
+out. Other names are never touched.
+"""
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from datetime import datetime
+from hashlib import sha256
+from typing import NamedTuple
+
+from storify.engine.file import vfs
+from storify.engine.file.log import Frame, scan
+from storify.engine.moment import STAMP, moment_of, next_moment, stamp_of, time_of
+from storify.engine.protocol import BackupInfo, BackupKind, Clock
+from storify.engine.retention import Keep, dropped
+from storify.exceptions import CorruptionError
+from storify.logger import LoggerLike
+
+__all__ = ["BackupFolder", "Entry"]
+
+SNAPSHOT = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.mpack", re.ASCII)
+JOURNAL_SUFFIX = ".journal"
+JOURNAL = re.compile(rf"({STAMP})-([0-9a-f]{{16,64}})\.journal", re.ASCII)
+UNSAVED = re.compile(rf"({STAMP})\.unsaved\.mpack", re.ASCII)
+CORRUPT = re.compile(rf"({STAMP})\.corrupt", re.ASCII)
+LEGACY = re.compile(r"0|[1-9]\d{0,17}", re.ASCII)
+HASH_DIGITS = 32
+CORRUPT_KEPT = 5
+
+
+class Entry(NamedTuple):
+    """One backup file.
+
+    Attributes:
+        name: Of the file.
+        kind: What it is.
+        digest: Start of the hash that it must have; empty if none is known.
+        stamp: When it was committed, as in its name; empty for legacy ones.
+        number: Of a legacy backup, else 0.
+    """
+
+    name: str
+    kind: BackupKind
+    digest: str = ""
+    stamp: str = ""
+    number: int = 0
+
+    @property
+    def id(self) -> str:
+        """The name that users see."""
+        return self.name.removesuffix(".mpack")
+
+    def order(self) -> tuple[str, int, str]:
+        """Sorts older first; legacy ones, without a time, before all others."""
+        return (self.stamp, self.number, self.name)
+
+
+def _entry(name: str) -> Entry | None:
+    if (match := SNAPSHOT.fullmatch(name)) and time_of(match[1]):
+        return Entry(name, "snapshot", digest=match[2], stamp=match[1])
+    if (match := UNSAVED.fullmatch(name)) and time_of(match[1]):
+        return Entry(name, "unsaved", stamp=match[1])
+    if LEGACY.fullmatch(name):
+        return Entry(name, "legacy", number=int(name))
+    return None
+
+
+def _same_file(one: str, other: str) -> bool:
+    first, second = vfs.look(one), vfs.look(other)
+    return first is not None and second is not None and first.inode == second.inode
+
+
+class BackupFolder:
+    """Reads and writes the backups; the caller holds the lock for writing.
+
+    Args:
+        path: The folder; need not exist.
+        prefix: Starts the names of temporary files.
+        log: Told what is wrong with a backup.
+    """
+
+    def __init__(self, path: str, prefix: str, log: LoggerLike) -> None:
+        self.path = path
+        self._prefix = prefix
+        self._log = log
+
+    def entries(self) -> list[Entry]:
+        """All backups, newest first; legacy ones last, by number."""
+        found = [
+            entry
+            for name in vfs.list_names(self.path)
+            if (entry := _entry(name)) is not None
+        ]
+        return sorted(found, key=Entry.order, reverse=True)
+
+    def infos(self) -> list[BackupInfo]:
+        """All backups that are regular files, newest first."""
+        infos: list[BackupInfo] = []
+        for entry in self.entries():
+            with contextlib.suppress(vfs.NotRegularFileError):
+                found = vfs.look(self.file(entry.name))
+                if found is not None:
+                    time = time_of(entry.stamp)
+                    infos.append(BackupInfo(entry.id, time, found.size, entry.kind))
+        return infos
+
+    def journal(self, backup_id: str) -> str:
+        """The path of what was committed on top of a backup; it need not exist."""
+        return self.file(backup_id + JOURNAL_SUFFIX)
+
+    def file(self, name: str) -> str:
+        """The path of a name in the folder."""
+        return os.path.join(self.path, name)
+
+    def find(self, backup_id: str) -> Entry:
+        """The backup with an id, whether or not its file exists.
+
+        Raises:
+            FileNotFoundError: No backup can have this id; paths least of all.
+        """
+        entry = _entry(backup_id) or _entry(f"{backup_id}.mpack")
+        if entry is None or entry.id != backup_id:
+            msg = "no such backup"
+            raise FileNotFoundError(2, msg, backup_id)
+        return entry
+
+    def own_file(self, backup_id: str) -> str | None:
+        """The path of a backup that is a file; None if there is none of this id."""
+        try:
+            path = self.file(self.find(backup_id).name)
+        except FileNotFoundError:
+            return None
+        return None if vfs.look(path) is None else path
+
+    def read(self, entry: Entry) -> bytes:
+        """The verified bytes of a backup.
+
+        Raises:
+            CorruptionError: They are not what the name says.
+        """
+        payload, _ = vfs.read_bytes(self.file(entry.name))
+        if not sha256(payload).hexdigest().startswith(entry.digest):
+            msg = (
+                f"backup {self.file(entry.name)!r} is damaged: its content does not "
+                f"match the hash in its name; use another backup"
+            )
+            raise CorruptionError(msg)
+        return payload
+
+    def candidates(self, since: str | None) -> Iterator[Entry]:
+        """What a recovery may try, newest first: never an unsaved state.
+
+        Args:
+            since: Leave out what is older; it belonged to a predecessor.
+        """
+        for entry in self.entries():
+            if entry.kind != "unsaved" and (since is None or entry.stamp >= since):
+                yield entry
+
+    def newest(self) -> Entry | None:
+        """The newest state that is kept whole and has a time."""
+        kept = (entry for entry in self.entries() if entry.kind == "snapshot")
+        return next(kept, None)
+
+    def frames(self, entry: Entry) -> tuple[Frame, ...]:
+        """The commits kept beside a backup, as far as they are whole.
+
+        Raises:
+            OSError: This process cannot read them now.
+        """
+        try:
+            payload, _ = vfs.read_bytes(self.journal(entry.id))
+        except OSError as err:
+            vfs.raise_if_passing(err)
+            return ()  # it is missing, or as good as that
+        found = scan(payload, entry.digest or None)
+        if found.head is None or not found.head.base.startswith(entry.digest or "-"):
+            return ()
+        numbered = enumerate(found.frames, 1)
+        return tuple(frame for at, frame in numbered if frame.seq == at)
+
+    def keep(
+        self, source: str, payload: bytes, stamp: str, *, link: bool
+    ) -> tuple[str, bool]:
+        """Back up one state, durable after the folder is synced.
+
+        Args:
+            source: The main file, which was just found to hold *payload*.
+            payload: The state.
+            stamp: When it was committed.
+            link: Share the file instead of copying it. Only right if the main
+                file is about to be replaced: a foreign program that writes into
+                it would change the backup too.
+
+        Returns:
+            Its id, and whether it is new.
+        """
+        digest = sha256(payload).hexdigest()[:HASH_DIGITS]
+        entry = Entry(f"{stamp}-{digest}.mpack", "snapshot", digest, stamp)
+        path = self.file(entry.name)
+        if self._holds(path, payload) and (link or not _same_file(source, path)):
+            return entry.id, False
+        try:
+            if link and vfs.hard_link(source, path):
+                return entry.id, True
+        except FileExistsError:
+            self._log.warning(f"backup {path!r} was damaged and is replaced")
+        vfs.replace_bytes(path, payload, self._prefix)
+        return entry.id, True
+
+    def _holds(self, path: str, payload: bytes) -> bool:
+        try:
+            return vfs.read_bytes(path)[0] == payload
+        except FileNotFoundError:
+            return False
+
+    def free_name(self, clock: Clock, suffix: str) -> str:
+        """A path for a new file with a time in its name, after all others of its kind.
+
+        Whatever the clock says: the newest ones are kept longest.
+        """
+        taken = [
+            moment
+            for name in vfs.list_names(self.path)
+            if name.endswith(suffix)
+            and (moment := moment_of(name.removesuffix(suffix))) is not None
+        ]
+        moment = next_moment(max(taken, default=None), clock())
+        return self.file(f"{stamp_of(*moment)}{suffix}")
+
+    def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
+        """Give a damaged file a second name here; durable on return.
+
+        A link is preferred, since it needs no reading of what is unreadable.
+        """
+        damaged = vfs.look(source)
+        for name in vfs.list_names(self.path):
+            if CORRUPT.fullmatch(name) and damaged is not None:
+                # Kept already, by a recovery that was interrupted.
+                other = vfs.look(self.file(name))
+                if other is not None and other.inode == damaged.inode:
+                    return self.file(name)
+        path = self.free_name(clock, ".corrupt")
+        if not vfs.hard_link(source, path):
+            if payload is None:
+                payload, _ = vfs.read_bytes(source)
+            vfs.replace_bytes(path, payload, self._prefix)
+        vfs.sync_directory(self.path)
+        return path
+
+    def prune(self, keep: Keep, good: str | None, now: datetime) -> None:
+        """Delete the snapshots that a policy drops, and old damaged files.
+
+        Args:
+            keep: Which ones stay; at least the newest good one does.
+            good: The id of one that was verified just now.
+            now: What the clock says.
+        """
+        entries = [entry for entry in self.entries() if entry.kind != "unsaved"]
+        times = [time_of(entry.stamp) for entry in entries]
+        excess = [entries[place] for place in dropped(times, keep, now)]
+        stay = [entry for entry in entries if entry not in excess]
+        if excess and good not in {entry.id for entry in stay}:
+            excess = self._without_newest_good(stay, excess)
+        for entry in excess:
+            self.remove(entry)
+        kept = {entry.id for entry in entries}
+        names = vfs.list_names(self.path)
+        for name in filter(JOURNAL.fullmatch, names):
+            if name.removesuffix(JOURNAL_SUFFIX) not in kept:
+                vfs.remove(self.file(name))
+        for name in sorted(filter(CORRUPT.fullmatch, names), reverse=True)[
+            CORRUPT_KEPT:
+        ]:
+            # A folder that was set aside is nothing that grows.
+            with contextlib.suppress(vfs.NotRegularFileError):
+                vfs.look(self.file(name))
+                vfs.remove(self.file(name))
+
+    def remove(self, entry: Entry) -> None:
+        """Delete a backup and what was committed on top of it."""
+        vfs.remove(self.journal(entry.id))
+        vfs.remove(self.file(entry.name))
+
+    def _without_newest_good(
+        self, stay: list[Entry], excess: list[Entry]
+    ) -> list[Entry]:
+        for entry in [*stay, *excess]:
+            # A legacy backup proves nothing by itself.
+            if entry.digest and self._is_good(entry):
+                return [other for other in excess if other is not entry]
+        return []
+
+    def _is_good(self, entry: Entry) -> bool:
+        try:
+            self.read(entry)
+        except (OSError, CorruptionError) as err:
+            self._log.warning(f"backup {self.file(entry.name)!r} is not usable: {err}")
+            return False
+        return True
+
+    def erase(self) -> None:
+        """Delete every backup and damaged file; strangers stay."""
+        for name in vfs.list_names(self.path):
+            if _entry(name) or CORRUPT.fullmatch(name) or JOURNAL.fullmatch(name):
+                vfs.remove(self.file(name))
+        if os.path.isdir(self.path):
+            vfs.sync_directory(self.path)

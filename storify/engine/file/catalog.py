@@ -1,0 +1,259 @@
+"""A folder of databases: ``<name>.mpack`` each, with backups in ``.backups/``."""
+
+import os
+from contextlib import suppress
+
+from storify.engine.file import vfs
+from storify.engine.file.engine import FileEngine
+from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.paths import BACKUPS, SUFFIX, place_of, stem_of
+from storify.engine.file.renaming import finish_rename, rename, rename_pending
+from storify.engine.file.said import SaidLater
+from storify.engine.memory import MemoryCatalog
+from storify.engine.names import check_name, check_new_name
+from storify.engine.protocol import (
+    LOCK_TIMEOUT_S,
+    Catalog,
+    Clock,
+    Format,
+    Sync,
+    utc_now,
+)
+from storify.engine.retention import Keep
+from storify.exceptions import DatabaseNameError
+from storify.logger import LoggerLike
+from storify.threads import uncut
+
+__all__ = ["FileCatalog", "open_catalog"]
+
+
+class FileCatalog:
+    """The databases of one folder, created by `create` or the first commit.
+
+    Args:
+        directory: The folder; need not exist.
+        root_format: How a root parts into entries.
+        log: Told of recoveries and settled renames.
+        clock: Gives the times in backup names.
+        lock_timeout_s: How long to wait for another writer.
+        keep: Which older states are kept.
+        sync: Whether each commit is durable when it returns.
+        journal: Whether changes may be kept apart from the main file.
+    """
+
+    def __init__(
+        self,
+        directory: str | os.PathLike[str],
+        *,
+        root_format: Format,
+        log: LoggerLike,
+        clock: Clock = utc_now,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        journal: bool = True,
+    ) -> None:
+        self._format = root_format
+        self._keep = Keep.of(keep)
+        self._sync: Sync = sync
+        self._journal = journal
+        self._directory = os.path.abspath(directory)
+        self._log = SaidLater(log)
+        self._clock = clock
+        self._lock_timeout_s = lock_timeout_s
+
+    @property
+    def location(self) -> str:
+        """The absolute path of the folder."""
+        return self._directory
+
+    @uncut
+    def create(self) -> None:
+        """Make the folder and its parents, private to the user, if missing.
+
+        Raises:
+            OSError: It cannot be made, or a file has its name.
+        """
+        vfs.make_directory(self._directory)
+
+    @uncut
+    def engine(self, name: str, *, readonly: bool = False) -> FileEngine:
+        """The engine of a database that exists or is to be created.
+
+        Raises:
+            DatabaseNameError: The name is unsafe or unportable; or no database
+                has it, and one has a name that differs only by case or form.
+        """
+        return FileEngine(
+            self._path(self._resolve(name)),
+            root_format=self._format,
+            log=self._log,
+            clock=self._clock,
+            lock_timeout_s=self._lock_timeout_s,
+            readonly=readonly,
+            keep=self._keep,
+            sync=self._sync,
+            journal=self._journal,
+        )
+
+    @uncut
+    def names(self) -> list[str]:
+        """The databases, sorted, also those whose file is lost but recoverable.
+
+        Files whose names storify would not open are left out. A name is in normal
+        form C, unless there is another file of that name.
+        """
+        self._finish_rename()
+        stems = {stem for stem in self._stems() if self._opens(stem)}
+        return sorted(
+            {stem if check_name(stem) in stems else check_name(stem) for stem in stems}
+        )
+
+    def _stems(self) -> set[str]:
+        """What may be names of databases, as they stand on disk."""
+        stems = {
+            stem_of(file)
+            for file in vfs.list_names(self._root())
+            if file.endswith(SUFFIX)
+        }
+        stems.update(vfs.list_seen(os.path.join(self._root(), BACKUPS)))
+        return stems
+
+    @uncut
+    def exists(self, name: str) -> bool:
+        """Whether there is such a database; its file may be lost but recoverable.
+
+        Raises:
+            DatabaseNameError: No database can have this name.
+        """
+        self._finish_rename()
+        return self._found(name) is not None
+
+    @uncut
+    def rename(self, old: str, new: str) -> None:
+        """Rename a database and its backups; a crash on the way loses neither.
+
+        An open instance of it must be closed before: it would find its database
+        removed. Backups of a former database *new* are put aside.
+
+        Raises:
+            FileNotFoundError: There is no *old*, or its file is lost; load it,
+                so that it is recovered.
+            FileExistsError: There is a *new*.
+            DatabaseNameError: *new* is not allowed.
+            DatabaseLockedError: One of them was in use for too long.
+            OSError: Not done, or cut off and finished by the next call.
+        """
+        self._finish_rename()
+        source = self._found(old)
+        if source is None:
+            raise FileNotFoundError(2, "no such database", self._path(check_name(old)))
+        target = self._found(new)
+        if target is not None:
+            raise FileExistsError(17, "the database exists already", self._path(target))
+        others = [name for name in self.names() if name != source]
+        target = check_new_name(new, others)
+        rename(self._root(), source, target, self._log, self._lock_timeout_s)
+
+    @uncut
+    def remove(self, name: str) -> None:
+        """Destroy a database; its last state joins its backups, which stay.
+
+        Raises:
+            FileNotFoundError: There is no such database.
+            DatabaseNameError: No database can have this name.
+        """
+        found = self._found(name)
+        if found is None:
+            raise FileNotFoundError(2, "no such database", self._path(check_name(name)))
+        self.engine(found).destroy()
+
+    def _root(self) -> str:
+        return os.path.realpath(self._directory)
+
+    def _path(self, name: str) -> str:
+        """The main file of a checked name, surely inside the folder."""
+        root = self._root()
+        path = os.path.join(root, name + SUFFIX)
+        if os.path.realpath(os.path.dirname(path)) != root:
+            msg = f"bad database name {name!r}: it leads out of {root!r}"
+            raise DatabaseNameError(msg)
+        return path
+
+    def _resolve(self, name: str) -> str:
+        found = self._found(name)
+        return check_new_name(name, self.names()) if found is None else found
+
+    def _found(self, name: str) -> str | None:
+        """The name as it is on disk: as given, or in another normal form."""
+        normal = check_name(name)
+        for spelling in (name, normal):
+            if self._there(spelling):
+                return spelling
+        if normal.isascii():
+            return None  # it has no other form
+        return next(
+            (each for each in self._stems() if self._is_form(each, normal)), None
+        )
+
+    def _is_form(self, stem: str, normal: str) -> bool:
+        return self._opens(stem) and check_name(stem) == normal
+
+    def _there(self, name: str) -> bool:
+        path = self._path(name)
+        if os.path.lexists(path):
+            return True
+        try:
+            record = read_record(place_of(path).record)
+        except (DamagedRecordError, OSError):
+            # Then the main file was committed once.
+            return True
+        return record is not None and record.current is not None
+
+    def _opens(self, stem: str) -> bool:
+        with suppress(DatabaseNameError):
+            check_name(stem)
+            return self._there(stem)
+        return False
+
+    def _finish_rename(self) -> None:
+        place = place_of(os.path.join(self._root(), "any" + SUFFIX))
+        if rename_pending(place):
+            with suppress(PermissionError):  # a folder that may only be read
+                finish_rename(place, self._log, self._lock_timeout_s)
+
+
+def open_catalog(
+    root: str | os.PathLike[str],
+    log: LoggerLike,
+    *,
+    root_format: Format,
+    keep: Keep | int | None = None,
+    sync: Sync = "commit",
+    journal: bool = True,
+) -> Catalog:
+    """The catalog of a folder, or of memory for ``"memory://"``.
+
+    ``"memory://"`` gives a new empty catalog each time, ``"memory://x"`` the
+    same one as long as somebody in this process has it.
+
+    Raises:
+        ValueError: A URL of a kind that no engine knows.
+    """
+    text = os.fspath(root)
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        return FileCatalog(
+            text,
+            root_format=root_format,
+            log=log,
+            keep=keep,
+            sync=sync,
+            journal=journal,
+        )
+    if scheme == "memory":
+        if rest:
+            return MemoryCatalog.named(rest, root_format=root_format, keep=keep)
+        return MemoryCatalog(root_format=root_format, keep=keep)
+    msg = f"no engine for {scheme!r} URLs; use a folder or 'memory://'"
+    raise ValueError(msg)

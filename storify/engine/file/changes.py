@@ -1,0 +1,136 @@
+"""What others have committed since we looked, at the cost of what they changed.
+
+::
+
+    the files are as we left them               nothing
+    the journal has grown                       its new frames
+    the main file was written anew, and its     the frames up to there, from the
+    record says which state it was before       journal kept beside the backup
+    anything else                               only a whole load tells
+
+No lock is taken: a frame that is being written is not whole, and is no news yet.
+"""
+
+from collections.abc import Iterable
+
+from storify.engine.file import vfs
+from storify.engine.file.access import Access
+from storify.engine.file.delta import Splice
+from storify.engine.file.history import news_of
+from storify.engine.file.known import Known, Tail
+from storify.engine.file.log import Frame, scan
+from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.paths import Place
+from storify.engine.file.recovery import know
+from storify.engine.file.replay import Harm
+from storify.engine.file.state import version_after
+from storify.engine.file.verdict import Verdict
+from storify.engine.protocol import Changes, News, Version
+
+__all__ = ["changes_since"]
+
+_UNKNOWN = Version("")
+"""A state that has no name yet; whoever loads it learns it."""
+
+
+def changes_since(access: Access, known: Known, version: Version | None) -> News | None:
+    """See `Engine.changes_since`.
+
+    Raises:
+        OSError: A file could not be read.
+    """
+    place = access.place()
+    found = vfs.look(place.main)
+    if found is None or version is None:
+        gone = found is None and not _is_lost(place)
+        if gone and version is None:
+            return None
+        return News(None if gone else _UNKNOWN, None)
+    if known.version == version:
+        if known.is_still(place):
+            return None
+        if found.signature() == known.signature:
+            appended = _appended(place, known)
+            if appended is not None:
+                return _of(known, version, *appended)
+    return _anew(access, known, version)
+
+
+def _is_lost(place: Place) -> bool:
+    """Whether a file that is missing was committed once."""
+    try:
+        record = read_record(place.record)
+    except DamagedRecordError:
+        return True
+    return record is not None and record.current is not None
+
+
+def _appended(
+    place: Place, known: Known
+) -> tuple[tuple[Frame, ...], vfs.Found, int] | None:
+    """The frames after those that we know; None if it is another journal."""
+    tail = known.tail
+    try:
+        payload, found = vfs.read_bytes(place.journal, tail.size)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if tail.seq:
+        if not tail.is_of(found):
+            return None
+        seen = scan(payload, known.digest, after=tail.seq)
+    else:
+        seen = scan(payload)
+        if seen.head is None or seen.head.base != known.digest:
+            return None
+    frames = seen.frames
+    first = tail.seq + 1
+    unbroken = [frame.seq for frame in frames] == [*range(first, first + len(frames))]
+    return (frames, found, tail.size + seen.end) if unbroken else None
+
+
+def _of(
+    known: Known,
+    version: Version,
+    frames: tuple[Frame, ...],
+    found: vfs.Found,
+    size: int,
+) -> News | None:
+    if not frames:
+        return None  # a commit under way, or touched
+    last = frames[-1]
+    later = version_after(known.digest, last)
+    ours = known.counts_as(later, version)
+    if found.size == size:
+        # What is known goes on, so that the next look is cheap again.
+        known.version = later
+        known.tail = Tail(found, size, last.seq, last.moment, last.durable)
+    return None if ours else _news(later, frames)
+
+
+def _anew(access: Access, known: Known, version: Version) -> News | None:
+    """Read what took the place of the files that we knew."""
+    held = access.seen()
+    now = held.read()
+    if now.main is None or now.main.payload is None:
+        return News(_UNKNOWN, None)
+    if now.verdict is not Verdict.TRUSTED or now.journal.harm is not Harm.NONE:
+        return News(now.version, None)
+    ours = known.counts_as(now.version, version)
+    if not ours or known.version == now.version:
+        know(known, now)
+    if ours:
+        return None
+    follows = None if now.known is None else now.known.follows
+    frames = None if follows is None else news_of(held, version, follows)
+    if frames is None:
+        return News(now.version, None)
+    return _news(now.version, (*frames, *now.journal.frames))
+
+
+def _news(version: Version, frames: Iterable[Frame]) -> News:
+    """Give the changes, unless one is a difference to a value that we lack."""
+    ops = [op for frame in frames for op in frame.ops]
+    changes: Changes = [
+        (key, value) for key, value in ops if not isinstance(value, Splice)
+    ]
+    return News(version, changes if len(changes) == len(ops) else None)

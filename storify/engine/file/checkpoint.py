@@ -1,0 +1,230 @@
+"""Writing the main file whole: the new state takes the place of the old one.
+
+What a crash after each step leaves::
+
+    link the old file into the backups                  old state
+    write and sync the new bytes under a random name    old state, a leftover
+    note old and new checksum in `.sum`, durable        old state
+    rename over the main file                           new state, or old after
+    sync the folder                                     ...a power cut; new state
+    note the new checksum alone                         new state
+    move the journal beside the old file's backup       new state
+    prune the backups                                   new state
+
+So the main file is whole at every instant (I1), each state that was acknowledged
+is either the present one or among the backups (I5: never only as the live file),
+and what is read can be verified. A backup and the journal beside it also rebuild
+the state after them: that is how a damaged main file comes back without a loss.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from storify.engine.file import vfs
+from storify.engine.file.entries import write_entries
+from storify.engine.file.held import Held
+from storify.engine.file.log import Frame, commit_frame, scan
+from storify.engine.file.manifest import Record, Sum, settle_record, write_record
+from storify.engine.file.replay import replay, rewritten
+from storify.engine.file.state import Reading, version_after
+from storify.engine.file.verdict import Main, Verdict
+from storify.engine.moment import moment_of
+from storify.engine.protocol import Change, apply, version_of
+from storify.engine.retention import Keep
+
+__all__ = ["Next", "install", "keep_present", "next_root", "replace"]
+
+
+class Next(NamedTuple):
+    """A state that is to be installed.
+
+    Attributes:
+        payload: The whole root.
+        digest: Its sha256, in hex.
+        entries: The same, parted.
+        changes: What it changes of the state before.
+    """
+
+    payload: bytes
+    digest: str
+    entries: dict[bytes, bytes]
+    changes: Sequence[Change]
+
+
+def next_root(
+    held: Held, before: bytes | None, frames: Sequence[Frame], changes: Sequence[Change]
+) -> Next:
+    """Build the root after *changes* to a main file and its journal."""
+    entries = {} if before is None else held.root_format.split(before)
+    entries, _ = replay(entries, frames)
+    payload = held.root_format.join(apply(entries, changes))
+    return Next(payload, str(version_of(payload)), entries, changes)
+
+
+def install(
+    held: Held,
+    now: Reading,
+    payload: bytes,
+    digest: str,
+    current: Sum | None,
+    stamp: str | None = None,
+    follows: str | None = None,
+) -> vfs.Found:
+    """Make *payload* the main file, durable; nothing is left behind on failure.
+
+    Args:
+        held: The files.
+        now: What is there.
+        payload: The new state.
+        digest: Its sha256, in hex.
+        current: The state that counts until the rename.
+        stamp: When the new state was committed; now, unless given.
+        follows: The version of the new state as a frame of the journal before.
+
+    Raises:
+        OSError: A step failed.
+    """
+    place = held.place
+    vfs.make_directory(place.directory)
+    vfs.make_directory(place.backups, now.found)
+    if stamp is None:
+        stamp = held.next_stamp(now.stamp)
+    since = stamp if now.verdict is Verdict.ABSENT else now.since
+    temporary, found = vfs.write_temporary(
+        place.directory, place.prefix, payload, now.found
+    )
+    try:
+        new = Sum(found.size, found.mtime_ns, digest, stamp, follows)
+        record = Record(current, new, since)
+        write_record(place.record, record, place.prefix)
+        vfs.put_in_place(temporary, place.main)
+    except BaseException:
+        vfs.discard(temporary)
+        raise
+    vfs.sync_directory(place.directory)
+    with held.or_warn("note the checksum of"):
+        settle_record(place.record, record.settled())
+    return found
+
+
+def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found, str]:
+    """Install a new state; the one before it is among the backups.
+
+    A rotten file is kept aside instead. After a failure all is as before.
+
+    Returns:
+        How the main file looks now, and when its state was committed.
+    """
+    held.require_writable(now)
+    current, backup, made = _put_by(held, now, new, keep)
+    delta, stamp = _delta(held, now, new)
+    if not now.journal.frames:
+        # A leftover may name the new content as its base.
+        with held.or_warn("remove the old journal of"):
+            held.forget_journal()
+    try:
+        follows = None
+        whole = now.main is not None and now.verdict is not Verdict.ROTTEN
+        if whole and (delta is not None or not new.changes):
+            follows = str(version_after(now.digest, delta or now.journal.last))
+        found = install(held, now, new.payload, new.digest, current, stamp, follows)
+    except BaseException:
+        if made and backup is not None and _still_linked(held, backup):
+            vfs.discard(held.folder.file(f"{backup}.mpack"))
+        raise
+    if backup is not None:
+        with held.or_warn("keep the last change of"):
+            _archive(held, now, backup, delta)
+    if new.digest == now.digest:
+        held.forget_journal()
+    elif now.journal.frames:
+        held.drop_journal()
+    write_entries(held, new.entries, found, new.digest)
+    held.prune(keep, backup)
+    return found, stamp
+
+
+def _put_by(
+    held: Held, now: Reading, new: Next, keep: Keep
+) -> tuple[Sum | None, str | None, bool]:
+    """Back up the file that is to be replaced, or keep it aside if it is rotten.
+
+    Returns:
+        What is known of its state, the id of its backup, and whether that is new.
+    """
+    main = now.main
+    if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+        if main is not None:
+            held.keep_corrupt(main)
+        return now.current, None, False
+    current = held.sum_of(now, main)
+    # The same content once more must not push other states out, unless there were
+    # others in between.
+    same = main.payload == new.payload and not now.journal.frames
+    if not keep.last or same:
+        return current, None, False
+    stamp = current.time
+    return (
+        current,
+        *held.folder.keep(held.place.main, main.payload, stamp, link=True),
+    )
+
+
+def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
+    """The change as a frame of the journal before, and when it takes place."""
+    last = now.journal.last
+    same = new.digest == now.digest if last is None else not new.changes
+    if same and now.main is not None and now.stamp is not None:
+        return None, now.stamp  # only folded: the state is as old as it was
+    stamp = held.next_stamp(now.stamp)
+    moment = moment_of(stamp)
+    if now.main is None or not now.digest or moment is None:
+        return None, stamp
+    seq = 1 if last is None else last.seq + 1
+    with suppress(OverflowError):  # too large for a frame; it is whole in the root
+        raw = commit_frame(
+            now.digest,
+            seq,
+            moment,
+            new.changes,
+            durable=False,
+            after_sync=False,
+        )
+        return scan(raw, now.digest, after=seq - 1).frames[0], stamp
+    return None, stamp
+
+
+def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None:
+    """Keep what led from the old file to the new one beside the old one's backup.
+
+    Commits that were durable one by one stay so, as restore points. The change that
+    made the new file is in that as well: alone it is not synced, since only a second
+    fault makes it needed.
+    """
+    frames = [*now.journal.frames, *([delta] if delta is not None else [])]
+    raw, path = rewritten(now.digest, frames), held.folder.journal(backup)
+    if now.journal.frames:
+        vfs.replace_bytes(path, raw, held.place.prefix)
+    elif frames:
+        vfs.write_spare(path, raw)
+
+
+def _still_linked(held: Held, backup: str) -> bool:
+    """Whether the main file was not replaced, so that the backup is no use."""
+    main = link = None
+    with suppress(OSError):  # the error that led here is the one to raise
+        main = vfs.look(held.place.main)
+        link = vfs.look(held.folder.file(f"{backup}.mpack"))
+    return main is not None and link is not None and main.inode == link.inode
+
+
+def keep_present(held: Held, now: Reading, main: Main) -> None:
+    """Back up the state before its files are removed; durable but for the folder."""
+    current = held.sum_of(now, main)
+    backup, _ = held.folder.keep(
+        held.place.main, main.payload or b"", current.time, link=True
+    )
+    if now.journal.frames:
+        raw = rewritten(now.digest, now.journal.frames)
+        vfs.replace_bytes(held.folder.journal(backup), raw, held.place.prefix)

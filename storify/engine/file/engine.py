@@ -1,0 +1,581 @@
+"""The file engine: a main file, a journal of what changed since, older states.
+
+::
+
+    commit ---- the file is under 1 MiB, the change is most of it,
+       |        the journal is half as large ------------------> main file anew
+       |                                                         (`checkpoint`)
+       `------- else ------------------------------------------> one more frame
+                                                                 (`append`)
+    close ----- our own frames -------------------------------> main file anew
+
+So a commit to a large database costs what it changes, a small one is one whole
+file after each commit, and the main file is at every instant a root that any
+MessagePack reader opens: the newest state, or the one before the journal.
+
+Every writer takes the lock, looks whether the files are as it knows them (two
+calls to the disk), and reads them only if they are not. What is read is verified:
+`verdict`, `replay`; what is damaged is rebuilt: `recovery`; what another program
+wrote is brought in: `foreign`.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from datetime import datetime
+from functools import wraps
+from types import TracebackType
+from typing import Concatenate, ParamSpec, TypeVar
+
+from storify.engine.file import history, recovery, retire, vfs
+from storify.engine.file.access import Access
+from storify.engine.file.append import append, ops_of, second_copy
+from storify.engine.file.changes import changes_since
+from storify.engine.file.checkpoint import Next, next_root, replace
+from storify.engine.file.delta import Splice
+from storify.engine.file.errors import explain
+from storify.engine.file.foreign import bring_in, seen
+from storify.engine.file.held import Held
+from storify.engine.file.known import Known, Tail
+from storify.engine.file.lock import Hold, Mode
+from storify.engine.file.log import Op
+from storify.engine.file.paths import stem_of
+from storify.engine.file.renaming import rename_pending
+from storify.engine.file.replay import Harm
+from storify.engine.file.said import SaidLater
+from storify.engine.file.salvage import salvage
+from storify.engine.file.state import Reading, UnsteadyError
+from storify.engine.file.verdict import Verdict
+from storify.engine.file.verify import verify
+from storify.engine.moment import moment_of, stamp_of
+from storify.engine.protocol import (
+    LOCK_TIMEOUT_S,
+    BackupInfo,
+    Clock,
+    Commit,
+    Format,
+    Loaded,
+    News,
+    Problem,
+    Salvaged,
+    Sync,
+    Version,
+    utc_now,
+    version_of,
+)
+from storify.engine.retention import Keep
+from storify.exceptions import (
+    CorruptionError,
+    DatabaseLoadError,
+    DatabaseReadOnlyError,
+)
+from storify.logger import LoggerLike
+from storify.threads import uncut as plain_uncut
+
+__all__ = ["JOURNALED_FROM_BYTES", "FileEngine"]
+
+JOURNALED_FROM_BYTES = 1 << 20
+"""Smaller files are written whole: that takes 1-5 ms, and then they are complete."""
+
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def uncut(
+    method: Callable[Concatenate["FileEngine", P], T],
+) -> Callable[Concatenate["FileEngine", P], T]:
+    """Make a method run as one piece; what the system refuses is told of in full."""
+
+    @wraps(method)
+    def run(self: "FileEngine", /, *args: P.args, **keywords: P.kwargs) -> T:
+        try:
+            return method(self, *args, **keywords)
+        except OSError as err:
+            explain(err, self._access.place())
+            raise
+
+    return plain_uncut(run)
+
+
+class FileEngine:
+    """One database in one file, with its backups in a folder beside it.
+
+    Files are private to the user (0600, folders 0700) unless the file that is
+    replaced had another mode or owner. Nothing is created before the first
+    commit, except the lock folder of a file that exists.
+
+    Args:
+        path: The main file; need not exist, nor its folder.
+        root_format: How a root parts into entries.
+        backups_directory: The folder of backups, lock and checksums; by default
+            ``.backups/<name>`` beside the file. All who open the file must agree.
+        log: Told of recoveries and damaged files; never of stored values.
+        clock: Gives the times in backup names.
+        lock_timeout_s: How long to wait for another writer.
+        readonly: Never write anything, not even a repair.
+        keep: Which older states are kept.
+        sync: Whether each commit is durable when it returns.
+        journal: Whether changes may be kept apart from the main file; without
+            it, that is written whole at each commit.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        root_format: Format,
+        backups_directory: str | os.PathLike[str] | None = None,
+        log: LoggerLike,
+        clock: Clock = utc_now,
+        lock_timeout_s: float = LOCK_TIMEOUT_S,
+        readonly: bool = False,
+        keep: Keep | int | None = None,
+        sync: Sync = "commit",
+        journal: bool = True,
+    ) -> None:
+        self.keep: Keep = Keep.of(keep)
+        self.readonly = readonly
+        self._path = os.path.abspath(path)
+        if backups_directory is not None:
+            backups_directory = os.path.abspath(backups_directory)
+        self._log = SaidLater(log)
+        self._access = Access(
+            self._path, backups_directory, root_format, self._log, clock, lock_timeout_s
+        )
+        self._format = root_format
+        self._clock = clock
+        self._each_synced = sync == "commit"
+        self._journal = journal
+        self._known = Known()
+        self._swept = False
+
+    @property
+    def location(self) -> str:
+        """The absolute path, links not followed."""
+        return self._path
+
+    @property
+    def identity(self) -> str:
+        """The main file's path, links followed."""
+        return self._access.place().main
+
+    @property
+    def backup_location(self) -> str:
+        """The folder of the backups; it is made when it is needed."""
+        return self._access.place().backups
+
+    # Loading
+
+    @uncut
+    def load(self) -> Loaded | None:
+        """Read the file and its journal, or rebuild them if they are damaged.
+
+        A repair is durable on return and logged with the backup that was used.
+        Where nothing may be written, what was rebuilt is served and the files stay.
+
+        Raises:
+            DatabaseLoadError: As `Engine.load` says. What another program wrote is
+                brought in, with a warning, if it is whole (`foreign`).
+            CorruptionError: No backup is usable; the files are untouched.
+            DatabaseLockedError: As `Engine.load` says.
+            OSError: The file cannot be read, for want of permission perhaps.
+        """
+        access = self._access
+        try:
+            if not (self.readonly or self._swept):
+                self._swept = True
+                self._sweep()
+            mode: Mode = "repair"
+            with suppress(UnsteadyError):
+                if not rename_pending(access.place()):
+                    held = access.seen()
+                    now = held.read()
+                    if recovery.is_whole(now):
+                        return recovery.load(held, self._known, self.keep, now)
+                    # What is only to be noted is worth no wait.
+                    mode = "repair" if recovery.is_damaged(now) else "try"
+            with access.held("look" if self.readonly else mode) as held:
+                return recovery.load(held, self._known, self.keep)
+        except vfs.NotRegularFileError as err:
+            msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
+            raise DatabaseLoadError(msg) from err
+
+    def _sweep(self) -> None:
+        """Remove what a crash left, if nobody is writing now."""
+        if self._access.place().leftovers():
+            with self._access.held("try") as held:
+                if held.writable:
+                    held.sweep()
+
+    # Committing
+
+    @uncut
+    def commit(self, commit: Commit) -> Version:
+        """Bring in the changes, durable on return with ``sync="commit"``.
+
+        Raises:
+            StaleVersionError: As `Engine.commit` says; so do the others.
+            DatabaseReadOnlyError: Opened with ``readonly=True``.
+            DatabaseLockedError: Another writer held the lock for too long.
+            CorruptionError: The main file is damaged and cannot be rebuilt.
+            OSError: Disk full, not writable or broken. The old state and all
+                backups stand, and another try may succeed.
+        """
+        with self._writing("commit to") as held:
+            known = self._known
+            ops = self._ops(commit)
+            if known.version == commit.base and ops and known.is_still(held.place):
+                version = self._append(held, None, commit, ops)
+                if version is not None:
+                    return version
+            now = self._read(held, commit.base)
+            # Not on top of an attempt of ours that came through: differences are
+            # to the base.
+            if ops and known.version == now.version == commit.base:
+                version = self._append(held, now, commit, ops)
+                if version is not None:
+                    return version
+            return self._replace(held, now, commit)
+
+    def _ops(self, commit: Commit) -> list[Op]:
+        """The changes as a frame has them; none if there must be no frame."""
+        known = self._known
+        if (
+            not self._journal
+            or commit.compact
+            or commit.base is None
+            or known.shunned
+            or (self._each_synced and known.size_bytes < JOURNALED_FROM_BYTES)
+        ):
+            return []
+        ops = ops_of(commit)
+        room = max(JOURNALED_FROM_BYTES, known.size_bytes // 2) - known.tail.size
+        return ops if sum(map(_size, ops)) <= room else []
+
+    def _append(
+        self, held: Held, now: Reading | None, commit: Commit, ops: list[Op]
+    ) -> Version | None:
+        if not os.access(held.place.main, os.W_OK):
+            return None  # the error is told where the file is replaced
+        if not self._known.tail.seq:
+            now = now or held.read()
+            if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
+                return None  # it is written anew
+            second_copy(held, now, self.keep)
+        return append(held, self._known, commit, ops, sync=self._each_synced)
+
+    def _read(self, held: Held, base: Version | None) -> Reading:
+        """Read the files, which are not as they were known, and judge the base."""
+        now = bring_in(held, held.read())
+        main = now.main
+        self._known.check_base(held.place, now, base, self._log)
+        whole = main is not None and main.payload is not None
+        if whole and now.verdict not in {Verdict.ROTTEN, Verdict.ABSENT}:
+            now = recovery.mend(held, now, (main and main.payload) or b"")
+            self._known.check_base(held.place, now, base, self._log)
+            if now.journal.harm is Harm.NONE:
+                recovery.know(self._known, now)
+        return now
+
+    def _replace(self, held: Held, now: Reading, commit: Commit) -> Version:
+        new = self._next(held, now, commit)
+        if not commit.undone_on_error:
+            self._known.attempt(commit.base, Version(new.digest))
+        found, stamp = replace(held, now, new, self.keep)
+        version = Version(new.digest)
+        tail = Tail(moment=moment_of(stamp))
+        self._known.at(version, new.digest, found, tail, ours=False)
+        return version
+
+    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
+        main = now.main
+        if now.verdict is Verdict.ABSENT:
+            return next_root(held, None, (), commit.changes)
+        if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+            if commit.whole is None:
+                msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
+                raise CorruptionError(msg, [now.wrong])
+            payload = commit.whole()
+            entries = self._format.split(payload)
+            return Next(payload, str(version_of(payload)), entries, commit.changes)
+        return next_root(held, main.payload, now.journal.frames, commit.changes)
+
+    def changes_since(self, version: Version | None) -> News | None:
+        """What was committed since; two looks at the disk if nothing was.
+
+        Takes no lock. A file that was only touched is read once.
+        """
+        known = self._known
+        if version is not None and known.version == version:
+            # It is asked often, and leaves nothing that an interrupt could.
+            with suppress(OSError):
+                if known.is_still(self._access.place()):
+                    return None
+        return self._changes_since(version)
+
+    @uncut
+    def _changes_since(self, version: Version | None) -> News | None:
+        return changes_since(self._access, self._known, version)
+
+    @uncut
+    def sync(self) -> None:
+        """Make the frames durable that are not."""
+        known = self._known
+        if not self.unsynced():
+            return
+        place = self._access.place()
+        try:
+            vfs.sync_file(place.journal)
+        except FileNotFoundError:
+            return  # folded into the main file by somebody, durable with it
+        except OSError:
+            known.shunned = True
+            raise
+        known.tail.all_synced = True
+
+    def unsynced(self) -> bool:
+        """Whether a frame of ours is not synced yet."""
+        return self._known.ours and not self._known.tail.all_synced
+
+    def writable(self) -> bool:
+        """Whether a commit would find the permissions that it needs."""
+        if self.readonly:
+            return False
+        place = self._access.place()
+        if os.path.lexists(place.main) and not os.access(place.main, os.W_OK):
+            return False
+        return all(
+            os.access(_nearest(directory), os.W_OK | os.X_OK)
+            for directory in (place.directory, place.backups)
+        )
+
+    # Backups
+
+    @uncut
+    def backup(self) -> str | None:
+        """Copy the present state into the backups, durable; give its id.
+
+        Raises:
+            CorruptionError: The file is damaged; load it first.
+            OSError: Nothing was added.
+        """
+        with self._writing("back up") as held:
+            return retire.back_up(held, self.keep)
+
+    @uncut
+    def backups(self) -> list[BackupInfo]:
+        """All older states, newest first; ``legacy`` ones last. Takes no lock."""
+        held = self._access.seen()
+        return history.backups(held, seen(held, held.read()))
+
+    @uncut
+    def backup_path(self, backup_id: str) -> str:
+        """The file of a backup, or of the journal that a commit is in.
+
+        Raises:
+            FileNotFoundError: There is no such backup.
+        """
+        held = self._access.seen()
+        path = held.folder.own_file(backup_id)
+        return path or history.path_of(held, seen(held, held.read()), backup_id)
+
+    @uncut
+    def read_backup(self, backup_id: str) -> bytes:
+        """The bytes of a backup, verified by checksum.
+
+        Raises:
+            FileNotFoundError: There is no such backup.
+            CorruptionError: It is damaged.
+        """
+        held = self._access.seen()
+        if held.folder.own_file(backup_id) is not None:
+            return held.folder.read(held.folder.find(backup_id))
+        return history.state_of(held, seen(held, held.read()), backup_id)
+
+    @uncut
+    def state_at(self, time: datetime) -> bytes:
+        """The whole root that was committed last at or before *time*.
+
+        Raises:
+            FileNotFoundError: It is not kept: too old, or dropped by the policy.
+            MisdatedError: It is not known which one that is.
+            CorruptionError: It is damaged.
+        """
+        held = self._access.seen()
+        return history.state_at(held, seen(held, held.read()), time)
+
+    @uncut
+    def verify(self) -> list[Problem]:
+        """Read everything that is kept and give what is wrong; changes nothing."""
+        return verify(self._access.seen())
+
+    @uncut
+    def salvage(self) -> Salvaged | None:
+        """Give what can be saved, entry by entry; changes nothing."""
+        return salvage(self._access.seen())
+
+    @uncut
+    def save_unsaved(self, payload: bytes) -> str:
+        """Write a state that cannot be committed beside the backups.
+
+        Takes no lock. If the folder is not writable the system's folder for
+        temporary files is used.
+
+        Raises:
+            OSError: Neither could be written.
+        """
+        place = self._access.place()
+        folder = self._access.folder(place)
+        if not self.readonly:
+            try:
+                vfs.make_directory(place.backups)
+                path = folder.free_name(self._clock, ".unsaved.mpack")
+                vfs.replace_bytes(path, payload, place.prefix)
+            except OSError as err:
+                self._log.warning(f"cannot write into {place.backups!r}: {err}")
+            else:
+                return path
+        stamp = stamp_of(self._clock())
+        prefix = f"storify-{stem_of(place.main)[:50]}-{stamp}-"
+        path, _ = vfs.write_temporary(
+            tempfile.gettempdir(), prefix, payload, suffix=".unsaved.mpack"
+        )
+        return path
+
+    @uncut
+    def set_aside(self) -> str | None:
+        """Move the main file to ``<time>.corrupt`` and drop its checksum.
+
+        A crash on the way leaves the damaged file where it was.
+        """
+        with self._writing("set aside") as held:
+            kept = retire.set_aside(held)
+            self._known = Known()
+            return kept
+
+    @uncut
+    def destroy(self, *, backups: bool = False) -> None:
+        """Remove the files; the last state joins the backups, or all are erased.
+
+        A crash on the way leaves the whole database or its backup. A database
+        that does not exist is no error.
+        """
+        with self._writing("destroy") as held:
+            retire.destroy(held, backups=backups)
+            self._known = Known()
+        if backups:
+            held.place.clear()
+
+    @uncut
+    def purge(self) -> None:
+        """Erase all backups, unsaved and damaged states too; the database stays.
+
+        Raises:
+            CorruptionError: The file is damaged, and may need them; load it first.
+            OSError: Some may be there still.
+        """
+        with self._writing("purge") as held:
+            now = bring_in(held, held.read())
+            retire.require_whole(held, now, "purge")
+            self._fold(held, now)
+            retire.purge(held)
+
+    @uncut
+    def close(self) -> None:
+        """Fold our frames into the main file; the engine may even be used again.
+
+        Frames that others have appended meanwhile are folded too.
+
+        Raises:
+            OSError: They stay in the journal, which is durable all the same.
+        """
+        if not self._known.ours or self.readonly:
+            return
+        try:
+            with self._writing("fold") as held:
+                now = held.read()
+                if now.digest == self._known.digest:
+                    self._fold(held, now)
+        except OSError:
+            self.sync()
+            raise
+        self._known.ours = False
+
+    def _fold(self, held: Held, now: Reading) -> None:
+        main = now.main
+        if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
+            new = next_root(held, main.payload, now.journal.frames, ())
+            # It is the same state, so it makes no commit of ours stale.
+            self._known.attempt(self._known.version, Version(new.digest))
+            replace(held, now, new, self.keep)
+
+    # Locking
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep other writers out; see `Engine.locked`."""
+        return _Locked(self)
+
+    def is_locked_by_caller(self) -> bool:
+        """Whether the caller is inside `locked` of this file, by any engine."""
+        return self._access.is_locked_by_caller()
+
+    @uncut
+    def lock(self) -> Hold | None:
+        """Take the lock for a block; None if the caller has it already."""
+        self._require_writable("lock")
+        return self._access.take()
+
+    def _writing(self, doing: str) -> AbstractContextManager[Held]:
+        self._require_writable(doing)
+        return self._access.held("write")
+
+    def _require_writable(self, doing: str) -> None:
+        if self.readonly:
+            msg = f"cannot {doing} {self._path!r}: it was opened with readonly=True"
+            raise DatabaseReadOnlyError(msg)
+
+
+class _Locked:
+    """A ``with`` block that has the lock of an engine; it has it no longer than that.
+
+    Args:
+        engine: The engine.
+    """
+
+    def __init__(self, engine: FileEngine) -> None:
+        self._engine = engine
+        self._holds: list[Hold | None] = []
+
+    def __enter__(self) -> None:
+        self._holds.append(self._engine.lock())
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        _release_last(self._holds)
+
+
+@plain_uncut
+def _release_last(holds: list[Hold | None]) -> None:
+    hold = holds.pop() if holds else None
+    if hold is not None:
+        hold.release()
+
+
+def _size(op: Op) -> int:
+    key, value = op
+    if isinstance(value, Splice):
+        return len(key) + sum(len(edit.data) for edit in value.edits)
+    return len(key) + len(value or b"")
+
+
+def _nearest(directory: str) -> str:
+    """The folder itself or the nearest one above it that exists."""
+    while not os.path.isdir(directory) and directory != os.path.dirname(directory):
+        directory = os.path.dirname(directory)
+    return directory

@@ -1,0 +1,205 @@
+"""The files of one database in the hands of one operation, which has the lock.
+
+What changes them stands in `checkpoint` (a whole new main file), `append` (one
+more frame) and `retire` (putting it away); what they share is here.
+"""
+
+import errno
+import os
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from storify.engine.file import vfs
+from storify.engine.file.backups import BackupFolder
+from storify.engine.file.manifest import Record, Sum, write_record
+from storify.engine.file.paths import Place
+from storify.engine.file.state import Reading, read_state
+from storify.engine.file.verdict import Main
+from storify.engine.moment import (
+    Moment,
+    moment_of,
+    next_moment,
+    stamp_of,
+    went_back,
+)
+from storify.engine.protocol import Clock, Format
+from storify.engine.retention import Keep
+from storify.logger import LoggerLike
+
+__all__ = ["Held"]
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Held(NamedTuple):
+    """The files of one database in the hands of one operation.
+
+    Attributes:
+        place: Where they are.
+        folder: The backups.
+        root_format: How a root parts into entries.
+        log: Told what could not be done and does no harm.
+        clock: Gives the times in names.
+        writable: Whether the lock was had for writing.
+    """
+
+    place: Place
+    folder: BackupFolder
+    root_format: Format
+    log: LoggerLike
+    clock: Clock
+    writable: bool
+
+    def read(self) -> Reading:
+        """Read the files; see `read_state`."""
+        return read_state(self.place, self.log, locked=self.writable)
+
+    def sum_of(self, now: Reading, main: Main) -> Sum:
+        """What is known of a state, or what can be if we have not seen its commit."""
+        return now.known or self.new_sum(now, main)
+
+    def new_sum(self, now: Reading, main: Main) -> Sum:
+        """The sum of a state whose commit we have not seen; its file's time counts.
+
+        Unless that cannot be: the time of a file may be set to anything.
+        """
+        stamp = stamp_of(*self.moment_of_file(self._last(now.stamp), main.found))
+        return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
+
+    def moment_of_file(self, last: Moment | None, found: vfs.Found) -> Moment:
+        """When a file was written, after the last commit; right after it, if unknown.
+
+        The time of a file can be set to anything.
+        """
+        now = self.clock().astimezone(UTC)
+        earliest = now if last is None else last.clock
+        with suppress(OverflowError):
+            written = EPOCH + timedelta(microseconds=found.mtime_ns // 1000)
+            if last is None or last.clock < written <= now:
+                earliest = min(written, now)
+        return next_moment(last, earliest)
+
+    def next_stamp(self, after: str | None) -> str:
+        """The stamp of a new commit, later than that of every state known.
+
+        Args:
+            after: That of the present state; None if there is none.
+        """
+        return stamp_of(*self.next_moment(self._last(after)))
+
+    def next_moment(self, last: Moment | None) -> Moment:
+        """The moment of a new commit after the last one; a clock set back is told."""
+        now = self.clock().astimezone(UTC)
+        if last is not None and went_back(last, now):
+            self.log.warning(
+                f"the clock was set back: it says {now:%Y-%m-%d %H:%M:%S} UTC, the "
+                f"last state of {self.place.link!r} is of "
+                f"{last.clock:%Y-%m-%d %H:%M:%S}; see that it is right now; states of "
+                f"the time in between may be found by their ids alone, which "
+                f"db.backups.list gives"
+            )
+        return next_moment(last, now)
+
+    def _last(self, after: str | None) -> Moment | None:
+        newest = self.folder.newest()
+        last = moment_of(after or "")
+        if newest is None:
+            return last
+        # A database that was destroyed may have had more commits than backups.
+        frames = self.folder.frames(newest) if last is None else ()
+        before = frames[-1].moment if frames else moment_of(newest.stamp)
+        if last is None or before is None:
+            return last or before
+        return last._replace(order=max(last.order, before.order))
+
+    def note(self, record: Record) -> None:
+        """Write the record if possible; the data are safe without it.
+
+        Not durable: a power cut brings a record back that fits this state as well.
+        """
+        if self.writable:
+            place = self.place
+            with self.or_warn("note the checksum of"):
+                write_record(place.record, record, place.prefix, durable=False)
+
+    @contextmanager
+    def or_warn(self, doing: str) -> Generator[None]:
+        """Log the failure of a step that no data depend on."""
+        try:
+            yield
+        except OSError as err:
+            self.log.warning(f"cannot {doing} {self.place.link!r}: {err}")
+
+    def require_writable(self, now: Reading) -> None:
+        """Respect the mode of a file that its folder would let us replace.
+
+        Raises:
+            PermissionError: The file is there and may not be written.
+        """
+        if now.main is not None and not os.access(self.place.main, os.W_OK):
+            path = self.place.link
+            raise PermissionError(errno.EACCES, "the file is read-only", path)
+
+    def keep_corrupt(self, main: Main) -> None:
+        """Give a damaged main file a second name among the backups."""
+        kept = self.folder.keep_corrupt(self.place.main, main.payload, self.clock)
+        self.log.warning(f"the damaged file is kept as {kept!r}")
+
+    def keep_damaged_journal(self, payload: bytes) -> None:
+        """Keep the bytes of a journal, or the end of one, that do not count."""
+        if payload:
+            with self.or_warn("keep the damaged journal of"):
+                path = self.folder.free_name(self.clock, ".corrupt")
+                vfs.replace_bytes(path, payload, self.place.prefix)
+                self.log.warning(f"the damaged part of the journal is kept as {path!r}")
+
+    def put_journal_away(self, spare: bytes = b"") -> str:
+        """Move a journal that does not count to the backups, durable; give its path.
+
+        Args:
+            spare: What it holds, if there is but its mirror.
+
+        Raises:
+            OSError: It is where it was.
+        """
+        payload = spare
+        with suppress(FileNotFoundError):
+            payload, _ = vfs.read_bytes(self.place.journal)
+        path = self.folder.free_name(self.clock, ".corrupt")
+        vfs.replace_bytes(path, payload, self.place.prefix)
+        self.drop_journal()
+        return path
+
+    def drop_journal(self) -> None:
+        """Remove the journal and what helps it: its frames count no more.
+
+        Not synced: a journal that comes back names another main file as its base.
+        """
+        with self.or_warn("remove the journal of"):
+            vfs.remove(self.place.mirror)
+            vfs.remove(self.place.journal)
+
+    def forget_journal(self) -> None:
+        """Remove a journal whose base may be, or come to be, there again.
+
+        Durable on return: if it came back, its frames would count.
+
+        Raises:
+            OSError: It may be there still.
+        """
+        if vfs.remove(self.place.mirror):
+            vfs.sync_directory(self.place.backups)
+        if vfs.remove(self.place.journal):
+            vfs.sync_directory(self.place.directory)
+
+    def prune(self, keep: Keep, good: str | None) -> None:
+        """Delete old backups if possible; see `BackupFolder.prune`."""
+        with self.or_warn("prune the backups of"):
+            self.folder.prune(keep, good, self.clock())
+
+    def sweep(self) -> None:
+        """Remove what a crash left, if possible; see `Place.sweep`."""
+        with self.or_warn("clean up beside"):
+            self.place.sweep(self.log)

@@ -1,0 +1,344 @@
+"""Older states: the backups, and each commit in a journal as a restore point.
+
+::
+
+    S1.mpack --S1.journal--> S2.mpack --S2.journal--> main --journal--> present
+       |        |  |  |                                       |  |
+     backup    commits                                      commits
+
+A backup and the journal beside it give every state up to the next backup, so a
+state that was ever acknowledged is found by its time, as long as the policy keeps
+the backup before it.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import NamedTuple
+
+from storify.engine.file import vfs
+from storify.engine.file.backups import Entry
+from storify.engine.file.held import Held
+from storify.engine.file.log import Frame
+from storify.engine.file.manifest import Sum
+from storify.engine.file.replay import replay
+from storify.engine.file.state import Reading, version_after
+from storify.engine.file.verdict import Main, Verdict
+from storify.engine.moment import Moment, current_at, moment_of, stamp_of, time_of
+from storify.engine.protocol import BackupInfo, Version, version_of
+from storify.exceptions import CorruptionError
+
+__all__ = [
+    "Rebuilt",
+    "backup_of",
+    "backups",
+    "frame_id",
+    "leads_to",
+    "news_of",
+    "rebuilds",
+    "root_with",
+    "state_at",
+    "state_of",
+]
+
+SHORT_DIGITS = 32
+
+
+class _Epoch(NamedTuple):
+    """A state that is kept whole, and the commits after it.
+
+    Attributes:
+        stamp: When it was committed.
+        entry: The backup; None for the main file.
+        main: The main file, if that is it.
+        frames: The commits, in order.
+    """
+
+    stamp: str
+    entry: Entry | None
+    main: Main | None
+    frames: tuple[Frame, ...]
+
+
+class Rebuilt(NamedTuple):
+    """A state that the backups give.
+
+    Attributes:
+        payload: The whole root.
+        digest: Its sha256, in hex.
+        stamp: When it was committed; None if that is unknown.
+        path: The backup that it was made from.
+    """
+
+    payload: bytes
+    digest: str
+    stamp: str | None
+    path: str
+
+
+def leads_to(held: Held, version: str) -> bool:
+    """Whether a backup and the commits beside it give a state, by their names.
+
+    Args:
+        held: The files.
+        version: The state, as a frame of the journal before.
+    """
+    return _id_of(held, version) is not None
+
+
+def _id_of(held: Held, version: str) -> str | None:
+    digest = version.partition("+")[0]
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            frames = held.folder.frames(entry)
+            last = frames[-1] if frames else None
+            if version_after(digest, last) == version:
+                return entry.id if last is None else frame_id(last)
+    return None
+
+
+def backup_of(held: Held, known: Sum) -> str | None:
+    """The id of a backup of the main file as it was; None if there is none."""
+    for entry in held.folder.entries():
+        if entry.digest and known.sha256.startswith(entry.digest):
+            return entry.id
+    return None if known.follows is None else _id_of(held, known.follows)
+
+
+def frame_id(frame: Frame) -> str:
+    """The id of the state after a commit."""
+    return f"{frame.stamp}-{frame.crc:08x}"
+
+
+def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
+    """All states that are kept whole, newest first."""
+    main, own = now.main, ""
+    if (
+        main is not None
+        and main.payload is not None
+        and now.verdict is not Verdict.ROTTEN
+    ):
+        stamp = held.sum_of(now, main).time
+        own = f"{stamp}-{main.digest[:SHORT_DIGITS]}"
+        yield _Epoch(stamp, None, main, now.journal.frames)
+    for entry in held.folder.entries():
+        # A copy of the main file is no other state than it.
+        if entry.kind == "snapshot" and entry.id != own:
+            yield _Epoch(entry.stamp, entry, None, held.folder.frames(entry))
+
+
+def backups(held: Held, now: Reading) -> list[BackupInfo]:
+    """All older states, newest first; the present one only if it has a backup."""
+    infos = {info.id: info for info in held.folder.infos()}
+    present = now.stamp
+    whole = {info.id.partition("-")[0] for info in infos.values()}
+    for epoch in _epochs(held, now):
+        whole.add(epoch.stamp)
+        if epoch.main is not None and epoch.frames:
+            backup_id = f"{epoch.stamp}-{epoch.main.digest[:SHORT_DIGITS]}"
+            infos.setdefault(
+                backup_id,
+                BackupInfo(
+                    backup_id, time_of(epoch.stamp), epoch.main.found.size, "snapshot"
+                ),
+            )
+        for frame in epoch.frames:
+            # The last commit before a backup is that backup.
+            if frame.stamp not in whole and frame.stamp != present:
+                time = frame.moment.clock
+                made = BackupInfo(frame_id(frame), time, len(frame.raw), "commit")
+                infos.setdefault(made.id, made)
+    return sorted(infos.values(), key=_age, reverse=True)
+
+
+def _age(info: BackupInfo) -> tuple[bool, int, str]:
+    legacy = info.kind == "legacy"
+    return (not legacy, int(info.id) if legacy else 0, info.id)
+
+
+def _root_of(held: Held, epoch: _Epoch) -> bytes:
+    if epoch.entry is not None:
+        return held.folder.read(epoch.entry)
+    main = epoch.main
+    if main is None or main.payload is None:  # pragma: no cover - it has one of both
+        raise AssertionError
+    return main.payload
+
+
+def _state(held: Held, epoch: _Epoch, count: int) -> bytes:
+    """The whole root after the first *count* commits of an epoch."""
+    payload = _root_of(held, epoch)
+    if not count:
+        return payload
+    entries, notes = replay(held.root_format.split(payload), epoch.frames[:count])
+    if notes:
+        msg = f"cannot rebuild a state of {held.place.link!r}: {notes[0]}"
+        raise CorruptionError(msg, notes)
+    return held.root_format.join(entries)
+
+
+def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int]:
+    """The epoch of a restore point, and how many of its commits lead there.
+
+    Raises:
+        FileNotFoundError: There is no such backup.
+    """
+    for epoch in _epochs(held, now):
+        if epoch.main is not None:
+            own = f"{epoch.stamp}-{epoch.main.digest[:SHORT_DIGITS]}"
+            if backup_id == own:
+                return epoch, 0
+        for count, frame in enumerate(epoch.frames, 1):
+            if frame_id(frame) == backup_id:
+                return epoch, count
+    msg = "no such backup"
+    raise FileNotFoundError(2, msg, backup_id)
+
+
+def path_of(held: Held, now: Reading, backup_id: str) -> str:
+    """The file that holds a backup, or the commit that led to it.
+
+    Raises:
+        FileNotFoundError: There is no such backup.
+    """
+    epoch, count = _find(held, now, backup_id)
+    if epoch.entry is None:
+        return held.place.journal if count else held.place.main
+    return held.folder.journal(epoch.entry.id)
+
+
+def state_of(held: Held, now: Reading, backup_id: str) -> bytes:
+    """The whole root of a restore point.
+
+    Raises:
+        FileNotFoundError: There is no such backup.
+        CorruptionError: It is damaged.
+    """
+    return _state(held, *_find(held, now, backup_id))
+
+
+class _Point(NamedTuple):
+    """A state by its place in an epoch.
+
+    Attributes:
+        epoch: The epoch.
+        commits: How many of its commits lead there.
+    """
+
+    epoch: _Epoch
+    commits: int
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether the commit after it is kept in this epoch."""
+        return self.commits < len(self.epoch.frames)
+
+
+def state_at(held: Held, now: Reading, time: datetime) -> bytes:
+    """The whole root that was committed last at or before *time*.
+
+    Raises:
+        FileNotFoundError: It is not kept: too old, or dropped by the policy.
+        MisdatedError: It is not known which one that is.
+        CorruptionError: It is damaged.
+    """
+    points: dict[Moment, _Point] = {}
+    for epoch in _epochs(held, now):
+        first = moment_of(epoch.stamp)
+        moments = [] if first is None else [first, *(f.moment for f in epoch.frames)]
+        for count, moment in enumerate(moments):
+            point = _Point(epoch, count)
+            # A copy made by hand stands between the commits of a longer epoch.
+            if moment not in points or point.goes_on:
+                points[moment] = point
+    moments = sorted(points)
+    place = current_at(moments, time, held.clock())
+    if place is None:
+        msg = f"no state as old as {time} is kept"
+        raise FileNotFoundError(2, msg, held.place.link)
+    found = points[moments[place]]
+    newer = stamp_of(*moments[place + 1]) if place + 1 < len(moments) else None
+    # What comes after the last commit of an epoch is the next one, or there were
+    # more that are not kept; but a database that was destroyed had no more.
+    goes_on = found.goes_on or newer in {None, now.since}
+    if not goes_on and moments[place].clock != time:
+        msg = f"the states between {moments[place].clock} and {newer} are not kept"
+        raise FileNotFoundError(2, msg, held.place.link)
+    return _state(held, *found)
+
+
+def root_with(held: Held, digest: str) -> bytes | None:
+    """Find a main file as it was, by its sha256; None if no backup gives it.
+
+    Raises:
+        OSError: This process cannot read a backup now.
+    """
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            try:
+                return held.folder.read(entry)
+            except (OSError, CorruptionError) as err:
+                vfs.raise_if_passing(err)
+    for found in rebuilds(held, None):
+        if not isinstance(found, Rebuilt):
+            vfs.raise_if_passing(found[1])
+        elif found.digest == digest:
+            return found.payload
+    return None
+
+
+def rebuilds(
+    held: Held, since: str | None
+) -> Iterator[Rebuilt | tuple[str, Exception]]:
+    """The newest states that the backups give, each with all its commits.
+
+    Yields:
+        States, newest first, and the errors of those that are not usable.
+    """
+    for entry in held.folder.candidates(since):
+        path = held.folder.file(entry.name)
+        try:
+            payload = held.folder.read(entry)
+            held.root_format.check(payload)
+            entries = held.root_format.split(payload)
+        except (OSError, ValueError, CorruptionError) as err:
+            yield path, err
+            continue
+        frames = held.folder.frames(entry) if entry.digest else ()
+        stamp = entry.stamp or None
+        if frames:
+            entries, notes = replay(entries, frames)
+            after = held.root_format.join(entries)
+            if not notes:
+                stamp = frames[-1].stamp
+                yield Rebuilt(after, str(version_of(after)), stamp, path)
+                continue
+        yield Rebuilt(payload, str(version_of(payload)), stamp, path)
+
+
+def news_of(held: Held, version: Version, follows: str) -> list[Frame] | None:
+    """The commits between a state and the main file that took its place.
+
+    Args:
+        held: The files.
+        version: The state, of the main file before.
+        follows: What the new main file is as a frame of the journal before.
+    """
+    digest, seq = _frame_of(version)
+    base, end = _frame_of(follows)
+    if follows == version:
+        return []
+    if base != digest or end < seq:
+        return None  # or it came back to a state before this one
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            frames = held.folder.frames(entry)
+            known = {version_after(digest, frame) for frame in (None, *frames)}
+            if len(frames) >= end and follows in known and version in known:
+                return list(frames[seq:end])
+    return None
+
+
+def _frame_of(version: str) -> tuple[str, int]:
+    """Part a version into a main file and the number of the last frame, 0 for none."""
+    digest, _, last = version.partition("+")
+    return digest, int(last.partition(".")[0] or 0)

@@ -1,0 +1,152 @@
+"""What one instance knows of the disk, and whether a commit may go on top.
+
+Writers meet by compare-and-swap: a commit names the state it was made from, and
+is refused if another is there now. Two things must not make it stale: our own
+commit that failed late, when nobody can tell whether it happened; and damage to
+the very file that we have in memory.
+"""
+
+from dataclasses import dataclass, field
+
+from storify.engine.file import vfs
+from storify.engine.file.paths import Place
+from storify.engine.file.state import Reading, version_after
+from storify.engine.file.verdict import Verdict
+from storify.engine.moment import Moment
+from storify.engine.protocol import StaleVersionError, Version
+from storify.logger import LoggerLike
+
+__all__ = ["Known", "Tail"]
+
+
+@dataclass(slots=True)
+class Tail:
+    """Where the next frame goes.
+
+    Attributes:
+        found: How the journal looked; None if there is none.
+        size: Of the journal, in bytes; whole frames, nothing else.
+        seq: The number of the last frame.
+        moment: When the state was committed.
+        all_synced: Whether every frame is durable.
+    """
+
+    found: vfs.Found | None = None
+    size: int = 0
+    seq: int = 0
+    moment: Moment | None = None
+    all_synced: bool = True
+
+    def is_still(self, found: vfs.Found | None) -> bool:
+        """Whether the journal looks as it did."""
+        if found is None or self.found is None:
+            return found is self.found
+        return found.signature() == self.found.signature()
+
+    def is_of(self, found: vfs.Found) -> bool:
+        """Whether it is the same file, perhaps longer."""
+        return (
+            self.found is not None
+            and found.inode == self.found.inode
+            and found.size >= self.size
+        )
+
+
+@dataclass(slots=True)
+class Known:
+    """The state of the last load or commit, and those that we have tried to make.
+
+    Attributes:
+        version: The state it loaded or committed.
+        digest: The sha256 of its main file, in hex.
+        size_bytes: Of the main file.
+        signature: How the main file looked then.
+        tail: Where its journal ends.
+        ours: Whether a frame of the journal is our own.
+        shunned: Whether the journal must not be appended to: a sync of it failed.
+        base: The base of commits that failed late.
+        attempts: The states that those commits may have left on disk: when a
+            step went well and the sync after it failed, nobody can tell. They
+            are our own, so they never make a commit stale.
+    """
+
+    version: Version | None = None
+    digest: str = ""
+    size_bytes: int = 0
+    signature: object = None
+    tail: Tail = field(default_factory=Tail)
+    ours: bool = False
+    shunned: bool = False
+    base: Version | None = None
+    attempts: set[Version] = field(default_factory=set[Version])
+
+    def at(
+        self,
+        version: Version,
+        digest: str,
+        found: vfs.Found | None,
+        tail: Tail,
+        *,
+        ours: bool,
+    ) -> None:
+        """Note a state that is known to be on disk."""
+        if digest != self.digest:
+            self.ours = self.shunned = False
+        self.version, self.digest = version, digest
+        self.size_bytes = 0 if found is None else found.size
+        self.signature = None if found is None else found.signature()
+        self.tail = tail
+        self.ours = self.ours or ours
+        self.attempts.clear()
+
+    def appended(self, version: Version, tail: Tail) -> None:
+        """Note a frame of our own, which is on disk."""
+        self.version, self.tail, self.ours = version, tail, True
+        self.attempts.clear()
+
+    def attempt(self, base: Version | None, version: Version) -> None:
+        """Note a state that may come to be on disk."""
+        if base != self.base:
+            self.attempts.clear()
+        self.base = base
+        self.attempts.add(version)
+
+    def counts_as(self, version: Version, base: Version | None) -> bool:
+        """Whether a state on disk is *base*, or came from it by ourselves."""
+        return version == base or (base == self.base and version in self.attempts)
+
+    def is_still(self, place: Place) -> bool:
+        """Whether nobody has written since, going by two looks at the disk."""
+        found = vfs.look(place.main)
+        if found is None or found.signature() != self.signature:
+            return False
+        return self.tail.is_still(vfs.look(place.journal))
+
+    def check_base(
+        self, place: Place, now: Reading, base: Version | None, log: LoggerLike
+    ) -> None:
+        """Raise unless the database is at *base*, be the main file damaged or not.
+
+        Raises:
+            StaleVersionError: Another state is there, or none.
+        """
+        if now.verdict is Verdict.ABSENT:
+            if base is None:
+                return
+            msg = f"{place.link!r} was removed or renamed"
+            raise StaleVersionError(msg)
+        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+            if self.counts_as(now.version, base):
+                return
+        elif any(self.counts_as(each, base) for each in _noted(now)):
+            wrong = "missing" if now.main is None else f"damaged ({now.wrong})"
+            log.warning(f"{place.link!r} was {wrong}; it is written anew")
+            return
+        msg = f"{place.link!r} was changed since version {base}"
+        raise StaleVersionError(msg)
+
+
+def _noted(now: Reading) -> list[Version]:
+    """The states that were acknowledged last, going by the record."""
+    sums = [] if now.record is None else now.record.sums()
+    return [now.version, *(version_after(known.sha256, None) for known in sums)]

@@ -1,0 +1,330 @@
+"""The journal: what was committed since the main file was last written whole.
+
+::
+
+    users.mpack.journal   := frame frame ...     frame 0 names the base
+    frame := 93 ce CRC32 cf SEQ c6 LENGTH BODY   a MessagePack array
+             [crc, seq, bin(body)]; the crc is that of all bytes after it
+    body of frame 0  := "storify1" sha256-of-base
+    body of frame n  := base[8] time[8] flags[1] clock[8]? op op ...
+    op  := kind[1] key-size[4] value-size[4] key value
+
+All numbers are big-endian. ``base`` is the first 8 bytes of the hash of the main
+file that the frames apply to, and to no other (I3); ``time`` is the time of the
+commit in microseconds since 1970, and ``clock``, with flag 4, what the clock said if
+that is another one (`moment`). Ops: 0 sets a key, 1 deletes it, 2 splices its value
+(`delta`).
+
+A frame is appended whole and synced before it is acknowledged. So a frame that
+is not whole is the last one, torn by a crash, or it has rotted. The flags tell
+which: 1 says that this frame is durable before the next is written (commits of
+``sync="interval"`` are not), 2 that all frames before this one were durable when
+it was written. A hole before a frame with flag 2 is rot, else a power cut.
+"""
+
+import re
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from storify.engine.file.delta import Splice
+from storify.engine.moment import Moment, stamp_of
+from storify.engine.protocol import Change
+
+__all__ = [
+    "Frame",
+    "Head",
+    "Op",
+    "Scan",
+    "commit_frame",
+    "head_frame",
+    "keys_in",
+    "scan",
+]
+
+_HEAD: Final = struct.Struct(">BBIBQBI")
+_CRC: Final = struct.Struct(">I")
+_CHECKED_FROM: Final = 6
+"""The crc is that of all that follows it: sequence number, length and body."""
+_PREFIX: Final = struct.Struct(">8sQB")
+_CLOCK: Final = struct.Struct(">q")
+_OP: Final = struct.Struct(">BII")
+_MAGIC: Final = b"storify1"
+_MARKS: Final = (0x93, 0xCE, 0xCF, 0xC6)
+_LOOKS_LIKE_A_FRAME: Final = re.compile(rb"\x93\xce.{4}\xcf.{8}\xc6", re.DOTALL)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+SET, DELETE, SPLICE = 0, 1, 2
+DURABLE, AFTER_SYNC, CLOCK = 1, 2, 4
+BASE_BYTES: Final = 8
+
+Op = tuple[bytes, bytes | Splice | None]
+"""Key and new value, the difference to the old one, or None to delete."""
+
+
+class Head(NamedTuple):
+    """Frame 0: which main file the journal belongs to.
+
+    Attributes:
+        base: The sha256 of that file, in hex.
+        end: Where the frame ends, in bytes from the start of the journal.
+    """
+
+    base: str
+    end: int
+
+
+class Frame(NamedTuple):
+    """One commit.
+
+    Attributes:
+        seq: 1 for the first commit of the journal.
+        crc: Of the frame; with the number it names the commit.
+        moment: When it was committed.
+        durable: Whether it was synced before anything came after it.
+        after_sync: Whether all before it was durable when it was written.
+        ops: What it changes, in order.
+        raw: The bytes of the frame.
+    """
+
+    seq: int
+    crc: int
+    moment: Moment
+    durable: bool
+    after_sync: bool
+    ops: tuple[Op, ...]
+    raw: bytes
+
+    @property
+    def stamp(self) -> str:
+        """The moment as it stands in names."""
+        return stamp_of(*self.moment)
+
+    def changes(self, stored: "dict[bytes, bytes]") -> list[Change]:
+        """Give the changes with whole values.
+
+        Args:
+            stored: The entries before the frame; only spliced keys are looked up.
+
+        Raises:
+            ValueError: A splice does not fit the value that it was made from.
+        """
+        changes: list[Change] = []
+        for key, value in self.ops:
+            if isinstance(value, Splice):
+                old = stored.get(key)
+                if old is None:
+                    msg = "a splice of a key that is not there"
+                    raise ValueError(msg)
+                changes.append((key, value.apply(old)))
+            else:
+                changes.append((key, value))
+        return changes
+
+
+class Scan(NamedTuple):
+    """What a journal holds.
+
+    Attributes:
+        head: None if the journal cannot be told to belong to any file.
+        frames: All whole frames, in order of their numbers, which may have holes.
+        end: Where the unbroken run of frames from the start ends, in bytes.
+        size: The size of the journal, in bytes.
+    """
+
+    head: Head | None
+    frames: tuple[Frame, ...]
+    end: int
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether every byte belongs to the unbroken run."""
+        return self.head is not None and self.end == self.size
+
+
+def _microseconds(time: datetime) -> int:
+    """Microseconds since 1970."""
+    return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def _time(microseconds: int) -> datetime:
+    """The inverse; the end of time for what is past it."""
+    try:
+        return _EPOCH + timedelta(microseconds=microseconds)
+    except OverflowError:
+        return datetime.max.replace(tzinfo=UTC)
+
+
+def _frame(seq: int, body: bytes) -> bytes:
+    a, b, c, d = _MARKS
+    head = _HEAD.pack(a, b, 0, c, seq, d, len(body))
+    crc = zlib.crc32(body, zlib.crc32(head[_CHECKED_FROM:]))
+    return _HEAD.pack(a, b, crc, c, seq, d, len(body)) + body
+
+
+def head_frame(base: str) -> bytes:
+    """Begin a journal for the main file with the sha256 *base*, in hex."""
+    return _frame(0, _MAGIC + bytes.fromhex(base))
+
+
+def commit_frame(
+    base: str,
+    seq: int,
+    moment: Moment,
+    ops: Iterable[Op],
+    *,
+    durable: bool,
+    after_sync: bool,
+) -> bytes:
+    """Write one commit down; the arguments are those of `Frame`.
+
+    Raises:
+        OverflowError: A value is 4 GiB or larger.
+    """
+    order, clock = map(_microseconds, moment)
+    flags = DURABLE * durable | AFTER_SYNC * after_sync | CLOCK * (clock != order)
+    parts = [_PREFIX.pack(bytes.fromhex(base[: 2 * BASE_BYTES]), order, flags)]
+    if clock != order:
+        parts.append(_CLOCK.pack(clock))
+    for key, value in ops:
+        if value is None:
+            kind, data = DELETE, b""
+        elif isinstance(value, Splice):
+            kind, data = SPLICE, value.encode()
+        else:
+            kind, data = SET, value
+        if len(data) >= 1 << 32 or len(key) >= 1 << 32:
+            msg = "a value of 4 GiB does not fit a frame"
+            raise OverflowError(msg)
+        parts += (_OP.pack(kind, len(key), len(data)), key, data)
+    body = b"".join(parts)
+    if len(body) >= 1 << 32:
+        msg = "a change of 4 GiB does not fit a frame"
+        raise OverflowError(msg)
+    return _frame(seq, body)
+
+
+def _read_at(payload: bytes, at: int) -> tuple[int, int, bytes] | None:
+    """The number, the crc and the body of the frame that begins at *at*, if whole."""
+    if len(payload) - at < _HEAD.size:
+        return None
+    a, b, crc, c, seq, d, size = _HEAD.unpack_from(payload, at)
+    start = at + _HEAD.size
+    if (a, b, c, d) != _MARKS or size > len(payload) - start:
+        return None
+    checked = memoryview(payload)[at + _CHECKED_FROM : start + size]
+    if zlib.crc32(checked) != crc:
+        return None
+    return seq, crc, payload[start : start + size]
+
+
+def _parse_head(payload: bytes) -> Head | None:
+    found = _read_at(payload, 0)
+    if found is None:
+        return None
+    seq, _, body = found
+    if seq or not body.startswith(_MAGIC) or len(body) != len(_MAGIC) + 32:
+        return None
+    return Head(body[len(_MAGIC) :].hex(), _HEAD.size + len(body))
+
+
+def _parse_ops(body: bytes, at: int) -> Iterator[Op]:
+    while at < len(body):
+        if len(body) - at < _OP.size:
+            msg = "an op is cut short"
+            raise ValueError(msg)
+        kind, key_size, value_size = _OP.unpack_from(body, at)
+        at += _OP.size
+        middle, end = at + key_size, at + key_size + value_size
+        if end > len(body) or kind > SPLICE:
+            msg = "an op is damaged"
+            raise ValueError(msg)
+        value = body[middle:end]
+        if kind == SPLICE:
+            yield body[at:middle], Splice.decode(value)
+        else:
+            yield body[at:middle], None if kind == DELETE else value
+        at = end
+
+
+def _ops_at(flags: int) -> int:
+    """Where the ops of a body begin."""
+    return _PREFIX.size + _CLOCK.size * bool(flags & CLOCK)
+
+
+def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
+    found = _read_at(payload, at)
+    if found is None:
+        return None
+    seq, crc, body = found
+    if len(body) < _PREFIX.size or not seq:
+        return None
+    named, order, flags = _PREFIX.unpack_from(body)
+    if named != base:
+        return None  # of an older journal, in a file that was written over
+    try:
+        clock = _CLOCK.unpack_from(body, _PREFIX.size)[0] if flags & CLOCK else order
+        ops = tuple(_parse_ops(body, _ops_at(flags)))
+    except (ValueError, struct.error):
+        return None
+    raw = payload[at : at + _HEAD.size + len(body)]
+    durable, after_sync = bool(flags & DURABLE), bool(flags & AFTER_SYNC)
+    moment = Moment(_time(order), _time(clock))
+    return Frame(seq, crc, moment, durable, after_sync, ops, raw)
+
+
+def scan(payload: bytes, base: str | None = None, *, after: int = 0) -> Scan:
+    """Find every whole frame, also behind damaged ones.
+
+    Args:
+        payload: The journal; with *after* its end alone.
+        base: The sha256 of the main file; only where the head may be damaged or
+            is not in *payload*.
+        after: The number of the last frame before *payload*.
+    """
+    head = None if after else _parse_head(payload)
+    if head is not None:
+        base = head.base
+    if base is None:
+        return Scan(None, (), 0, len(payload))
+    named = bytes.fromhex(base[: 2 * BASE_BYTES])
+    at = end = 0 if head is None else head.end
+    unbroken = head is not None or bool(after)
+    frames: dict[int, Frame] = {}
+    while at < len(payload):
+        frame = _parse_frame(payload, at, named)
+        if frame is None:
+            unbroken = False
+            match = _LOOKS_LIKE_A_FRAME.search(payload, at + 1)
+            if match is None:
+                break
+            at = match.start()
+            continue
+        at += len(frame.raw)
+        unbroken = unbroken and frame.seq == after + 1 + len(frames)
+        if unbroken:
+            end = at
+        frames.setdefault(frame.seq, frame)
+    return Scan(head, tuple(frames[seq] for seq in sorted(frames)), end, len(payload))
+
+
+def keys_in(payload: bytes) -> list[bytes]:
+    """Guess which keys a damaged frame changes, for the report of its loss.
+
+    Args:
+        payload: The bytes between two whole frames.
+    """
+    keys: list[bytes] = []
+    flags = payload[_HEAD.size + _PREFIX.size - 1 : _HEAD.size + _PREFIX.size]
+    at = _HEAD.size + _ops_at(flags[0] if flags else 0)
+    while len(payload) - at >= _OP.size:
+        kind, key_size, value_size = _OP.unpack_from(payload, at)
+        at += _OP.size
+        if kind > SPLICE or key_size + value_size > len(payload) - at:
+            break
+        keys.append(payload[at : at + key_size])
+        at += key_size + value_size
+    return keys

@@ -1,0 +1,110 @@
+"""Putting a database away: copied, set aside, destroyed, its past erased."""
+
+import os
+
+from storify.engine.file import vfs
+from storify.engine.file.checkpoint import keep_present, next_root
+from storify.engine.file.foreign import bring_in, is_whole
+from storify.engine.file.held import Held
+from storify.engine.file.state import Reading
+from storify.engine.file.verdict import Verdict
+from storify.engine.retention import Keep
+from storify.exceptions import CorruptionError
+
+__all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]
+
+
+def back_up(held: Held, keep: Keep) -> str | None:
+    """Copy the present state into the backups; see `Engine.backup`."""
+    now = bring_in(held, held.read())
+    require_whole(held, now, "back up")
+    main = now.main
+    if main is None or main.payload is None:
+        return None
+    if now.journal.frames:
+        payload = next_root(held, main.payload, now.journal.frames, ()).payload
+        stamp = now.stamp or held.sum_of(now, main).time
+    else:
+        payload, stamp = main.payload, held.sum_of(now, main).time
+    backup, _ = held.folder.keep(held.place.main, payload, stamp, link=False)
+    held.prune(keep, backup)
+    return backup
+
+
+def require_whole(held: Held, now: Reading, doing: str) -> None:
+    """Refuse to work on a damaged file.
+
+    Raises:
+        CorruptionError: It is damaged or lost.
+    """
+    damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    if damaged or (now.verdict is Verdict.FOREIGN and not is_whole(held, now)):
+        msg = (
+            f"cannot {doing} {held.place.link!r}: {now.wrong}; "
+            f"load it, so that it is recovered"
+        )
+        raise CorruptionError(msg, [now.wrong])
+
+
+def set_aside(held: Held) -> str | None:
+    """Move the main file to ``<time>.corrupt``; see `Engine.set_aside`."""
+    main, kept = held.place.main, None
+    try:
+        if vfs.look(main) is not None:
+            kept = held.folder.keep_corrupt(main, None, held.clock)
+    except vfs.NotRegularFileError:
+        # A folder or FIFO can have no second name.
+        kept = held.folder.free_name(held.clock, ".corrupt")
+        vfs.move(main, kept)
+        vfs.sync_directory(held.place.directory)
+    if vfs.look(held.place.journal) is not None:
+        held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
+    _drop(held, damaged=True)
+    return kept
+
+
+def destroy(held: Held, *, backups: bool) -> None:
+    """Remove the files, and the *backups* or else not; see `Engine.destroy`."""
+    now = held.read()
+    if not backups:
+        now = bring_in(held, now)
+    if now.left is not None and not backups:
+        # What does not parse, so that it was not brought in.
+        held.put_journal_away()
+    main = now.main
+    if main is not None and not backups:
+        if main.payload is None or now.verdict is Verdict.ROTTEN:
+            held.keep_corrupt(main)
+            if now.journal.found is not None:
+                held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
+        else:
+            keep_present(held, now, main)
+            vfs.sync_directory(held.place.backups)
+    _drop(held, damaged=now.verdict in {Verdict.ROTTEN, Verdict.LOST})
+    if backups:
+        held.folder.erase()
+
+
+def purge(held: Held) -> None:
+    """Erase all backups; the main file, its record and its journal stay."""
+    held.folder.erase()
+
+
+def _drop(held: Held, *, damaged: bool) -> None:
+    """Remove the record, then the main file: never a loss in between.
+
+    A damaged file goes first: without the record it might pass for a good one.
+    The journal goes last: without it the file would be an older state.
+    """
+    place = held.place
+    if damaged and vfs.remove(place.main):
+        vfs.sync_directory(place.directory)
+    if vfs.remove(place.record):
+        vfs.sync_directory(place.backups)
+    if vfs.remove(place.main):
+        vfs.sync_directory(place.directory)
+    vfs.remove(place.entries)
+    held.forget_journal()
+    if place.link != place.main and os.path.islink(place.link):
+        vfs.remove(place.link)
+        vfs.sync_directory(os.path.dirname(place.link))

@@ -1,0 +1,276 @@
+"""Saving what is whole of a database that cannot be loaded.
+
+Three sources, each better than the one below it::
+
+    the journal      values as they were committed last
+    the main file    entries whose checksum is right (`entries`), or, without
+                     checksums, whose bytes are whole
+    the backups      for what is damaged in both, an older value
+
+What is in none of them is named.
+"""
+
+import zlib
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+from storify.engine.file.entries import Entries, read_entries
+from storify.engine.file.held import Held
+from storify.engine.file.history import Rebuilt, rebuilds
+from storify.engine.file.replay import Journal, read_journal, replay
+from storify.engine.file.state import Reading
+from storify.engine.file.verdict import Verdict
+from storify.engine.protocol import Salvaged
+
+__all__ = ["salvage"]
+
+Entry = tuple[bytes, bytes]
+
+#: The key of a root without keys, which is one value for all but salvage.
+_LIST: Final = b""
+#: A number of entries that is believed of a file of which nothing else is known.
+_MOST_BELIEVED: Final = 1 << 20
+
+
+class _Found(NamedTuple):
+    """What the main file and an older state give.
+
+    Attributes:
+        entries: The root.
+        lost: What is damaged and in no older state, by key or number.
+        taken: What was taken from an older state.
+        unnamed: How many more are lost.
+        notes: What else is not known.
+    """
+
+    entries: dict[bytes, bytes]
+    lost: list[bytes | int]
+    taken: list[bytes | int]
+    unnamed: int
+    notes: list[str]
+
+
+def salvage(held: Held) -> Salvaged | None:
+    """Give what can be saved; None if there is nothing of this name.
+
+    Raises:
+        OSError: A file cannot be read now.
+    """
+    now = held.read()
+    if now.verdict is Verdict.ABSENT:
+        return None
+    older = _older(held, now)
+    index = _index(held, now)
+    is_list = _is_list(held, now, index, older)
+    found = (_salvage_list if is_list else _salvage_dict)(held, now, index, older)
+    base = "" if now.current is None else now.current.sha256
+    if base:
+        journal = read_journal(held.place.journal, held.place.mirror, base)
+        found = _with_journal(found, journal)
+    payload = held.root_format.join(_in_order(found.entries, older))
+    return Salvaged(payload, found.lost, found.taken, found.unnamed, found.notes)
+
+
+def _with_journal(found: _Found, journal: Journal) -> _Found:
+    """Put what was committed since on top."""
+    changed = {key for frame in journal.frames for key, _ in frame.ops}
+    _, failed = replay(found.entries, journal.frames)
+    notes = [*found.notes, *journal.notes, *failed]
+    if _LIST in changed:  # all that was there is replaced
+        return _Found(found.entries, [], [], 0, notes)
+    if changed and found.unnamed:
+        notes.append("some of the lost records may have been set or deleted since")
+    return _Found(
+        found.entries,
+        [key for key in found.lost if key not in changed],
+        [key for key in found.taken if key not in changed],
+        found.unnamed,
+        notes,
+    )
+
+
+def _index(held: Held, now: Reading) -> Entries | None:
+    """What was noted of the entries, if it is of the file that should be there."""
+    index = read_entries(held)
+    known = () if now.record is None else now.record.sums()
+    if index is None or not any(each.sha256 == index.digest for each in known):
+        return None
+    return index
+
+
+def _is_list(
+    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+) -> bool:
+    """Whether it is a root without keys, going by what is whole first."""
+    if index is not None:
+        return index.is_list
+    if older:
+        return _LIST in older
+    return held.root_format.salvage_items(_payload(now)) is not None
+
+
+def _payload(now: Reading) -> bytes:
+    """What can be read of the main file."""
+    return b"" if now.main is None else now.main.payload or b""
+
+
+def _older(held: Held, now: Reading) -> dict[bytes, bytes]:
+    """The newest state that the backups give."""
+    for found in rebuilds(held, now.since):
+        if isinstance(found, Rebuilt):
+            return held.root_format.split(found.payload)
+    return {}
+
+
+def _salvage_dict(
+    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+) -> _Found:
+    damaged: list[bytes] = []
+    notes: list[str] = []
+    pieces = _pieces(held, now, index, damaged)
+    entries = dict(piece for piece in pieces if piece is not None)
+    read = len(entries)
+    taken = _fill(pieces, entries, older, damaged)
+    lost = dict.fromkeys(key for key in damaged if key not in entries)
+    count = _count(held, now, index, notes)
+    if count is None:
+        count = read + pieces.count(None)  # at least one in each stretch
+    unnamed = max(0, count - len(entries) - len(lost))
+    return _Found(entries, [*lost], [*taken], unnamed, notes)
+
+
+def _count(
+    held: Held, now: Reading, index: Entries | None, notes: list[str]
+) -> int | None:
+    """Give how many entries or items there were; None, and a note, if unknown."""
+    if index is not None:
+        return len(index.sizes)
+    count = held.root_format.claimed(_payload(now))
+    sizes = () if now.record is None else (each.size for each in now.record.sums())
+    if count is None or count > max(sizes, default=_MOST_BELIEVED):
+        notes.append("how many there were is not known; at least so many are lost")
+        return None
+    return count
+
+
+def _pieces(
+    held: Held, now: Reading, index: Entries | None, damaged: list[bytes]
+) -> list[Entry | None]:
+    """The whole entries of the main file, None where some are damaged.
+
+    The keys of damaged entries that are legible are added to *damaged*.
+    """
+    payload = _payload(now)
+    if index is None:
+        return held.root_format.salvage(payload)
+    return [
+        _checked(held, piece, crc, size, damaged)
+        for piece, size, crc in _cut(now, payload, index)
+    ]
+
+
+def _cut(
+    now: Reading, payload: bytes, index: Entries
+) -> Iterable[tuple[bytes, int, int]]:
+    """Cut a file where its entries were; give what is there, its size and checksum."""
+    known = None if now.record is None else now.record.by_hash(index.digest)
+    at = 0 if known is None else known.size - sum(index.sizes)
+    for size, crc in zip(index.sizes, index.crcs, strict=True):
+        yield payload[at : at + size], size, crc
+        at += size
+
+
+def _checked(
+    held: Held, piece: bytes, crc: int, size: int, damaged: list[bytes]
+) -> Entry | None:
+    try:
+        key, value = held.root_format.part(piece)
+    except ValueError:
+        return None
+    if len(piece) == size and zlib.crc32(value, zlib.crc32(key)) == crc:
+        return key, value
+    damaged.append(key)
+    return None
+
+
+def _fill(
+    pieces: list[Entry | None],
+    entries: dict[bytes, bytes],
+    older: dict[bytes, bytes],
+    damaged: list[bytes],
+) -> list[bytes]:
+    """Take older values for what is damaged; give their keys.
+
+    A stretch whose key is illegible stands between two that are not: what stood
+    there in the older state is taken.
+    """
+    taken = [key for key in damaged if key in older and key not in entries]
+    order = {key: place for place, key in enumerate(older)}
+    keys = list(older)
+    for at, piece in enumerate(pieces):
+        if piece is not None:
+            continue
+        before = next((p[0] for p in reversed(pieces[:at]) if p), None)
+        after = next((p[0] for p in pieces[at + 1 :] if p), None)
+        start = order.get(before, -1) + 1 if before is not None else 0
+        end = order.get(after, len(keys)) if after is not None else len(keys)
+        taken += [key for key in keys[start:end] if key not in entries]
+    taken = list(dict.fromkeys(taken))
+    entries.update((key, older[key]) for key in taken)
+    return taken
+
+
+def _salvage_list(
+    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+) -> _Found:
+    """As `_salvage_dict`, by numbers; what lies between good neighbours is filled."""
+    payload = _payload(now)
+    notes: list[str] = []
+    items: list[bytes | None]
+    if index is None:
+        items = held.root_format.salvage_items(payload) or []
+    else:
+        items = [
+            piece if len(piece) == size and zlib.crc32(piece) == crc else None
+            for piece, size, crc in _cut(now, payload, index)
+        ]
+    count = _count(held, now, index, notes)
+    items += [None] * ((count or 0) - len(items))
+    before = held.root_format.items(older[_LIST]) if _LIST in older else []
+    taken = _fill_items(items, before)
+    whole = [item for item in items if item is not None]
+    lost: list[bytes | int] = [at for at, item in enumerate(items) if item is None]
+    entries = {_LIST: held.root_format.join_items(whole)}
+    return _Found(entries, lost, [*taken], int(count is None), notes)
+
+
+def _fill_items(items: list[bytes | None], older: list[bytes]) -> list[int]:
+    """Take older items for damaged ones; give their numbers.
+
+    Where the item before and the one behind are the older ones, too: else the list may
+    have moved, and the older one of that number is another.
+    """
+    taken: list[int] = []
+    at = 0
+    while at < len(items):
+        end = next((i for i in range(at, len(items)) if items[i] is not None), None)
+        stretch = range(at, len(items) if end is None else end)
+        before = not at or items[at - 1 : at] == older[at - 1 : at]
+        after = end is None or items[end : end + 1] == older[end : end + 1]
+        if before and after:
+            found = [i for i in stretch if i < len(older)]
+            taken += found
+            for i in found:
+                items[i] = older[i]
+        at = stretch.stop + 1
+    return taken
+
+
+def _in_order(
+    entries: dict[bytes, bytes], older: dict[bytes, bytes]
+) -> dict[bytes, bytes]:
+    """Put what was taken from the backups where it stood there."""
+    known = {key: entries[key] for key in older if key in entries}
+    if len(known) == len(entries):
+        return known
+    return entries

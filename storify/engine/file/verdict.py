@@ -1,0 +1,95 @@
+r"""What a main file and its checksum record say together.
+
+::
+
+    main \ record     none          current or next has   same size and   else
+                                    its hash              time, other hash
+    missing           ABSENT        -                     -               LOST
+    there             FIRST_SEEN    TRUSTED               ROTTEN          FOREIGN
+
+Empty and unreadable files are ROTTEN whatever the record says. FIRST_SEEN and
+FOREIGN files must parse to count; TRUSTED ones are what was committed.
+"""
+
+import errno
+from enum import Enum, auto
+from hashlib import sha256
+from typing import NamedTuple
+
+from storify.engine.file import vfs
+from storify.engine.file.manifest import Record, Sum
+
+__all__ = ["Main", "Verdict", "judge", "read_main"]
+
+
+class Verdict(Enum):
+    """How far a main file can be trusted."""
+
+    ABSENT = auto()
+    LOST = auto()
+    FIRST_SEEN = auto()
+    TRUSTED = auto()
+    FOREIGN = auto()
+    ROTTEN = auto()
+
+
+class Main(NamedTuple):
+    """The main file as it was read.
+
+    Attributes:
+        payload: None if the disk could not read it.
+        digest: sha256 of the payload in hex; empty if unreadable.
+        found: Its identity, size and time.
+    """
+
+    payload: bytes | None
+    digest: str
+    found: vfs.Found
+
+
+def read_main(path: str) -> Main | None:
+    """Read the main file; None if there is none.
+
+    Raises:
+        OSError: It cannot be read now; a bad sector is no error but a payload
+            of None, since a backup can replace it.
+    """
+    try:
+        payload, found = vfs.read_bytes(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as err:
+        looked = vfs.look(path) if err.errno == errno.EIO else None
+        if looked is None:
+            raise
+        return Main(None, "", looked)
+    return Main(payload, sha256(payload).hexdigest(), found)
+
+
+def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
+    """Weigh the file against the record; None stands for a missing one.
+
+    Returns:
+        The verdict, the known state if it is TRUSTED, and what is wrong.
+    """
+    record = record or Record()
+    if main is None:
+        if record.current is None:
+            return Verdict.ABSENT, None, ""
+        return Verdict.LOST, None, "the file is missing"
+    if main.payload is None:
+        return Verdict.ROTTEN, None, "the disk cannot read the file"
+    if (known := record.by_hash(main.digest)) is not None:
+        return Verdict.TRUSTED, known, ""
+    return _unknown(main, record)
+
+
+def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
+    """Judge a readable file whose content is not on record."""
+    if not main.payload:
+        return Verdict.ROTTEN, None, "the file is empty"
+    if not record.sums():
+        return Verdict.FIRST_SEEN, None, ""
+    if any(known.fits(main.found) for known in record.sums()):
+        return Verdict.ROTTEN, None, "the content changed but size and time did not"
+    return Verdict.FOREIGN, None, "another program changed the file"

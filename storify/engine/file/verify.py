@@ -1,0 +1,88 @@
+"""Reading everything that is kept, to see what is damaged before it is needed."""
+
+from storify.engine.file import vfs
+from storify.engine.file.held import Held
+from storify.engine.file.history import leads_to
+from storify.engine.file.log import scan
+from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.replay import Harm
+from storify.engine.file.state import Reading
+from storify.engine.file.verdict import Verdict
+from storify.engine.protocol import Problem
+from storify.exceptions import CorruptionError
+
+__all__ = ["verify"]
+
+
+def verify(held: Held) -> list[Problem]:
+    """Give what is wrong with the main file, its journal and the backups.
+
+    Raises:
+        OSError: Something could not be read now.
+    """
+    now = held.read()
+    return [*_present(held, now), *_past(held), *_between(held, now)]
+
+
+def _present(held: Held, now: Reading) -> list[Problem]:
+    place = held.place
+    problems: list[Problem] = []
+    try:
+        read_record(place.record)
+    except DamagedRecordError as err:
+        problems.append(Problem(place.record, str(err)))
+    if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
+        problems.append(Problem(place.main, now.wrong))
+    elif now.main is not None and now.main.payload is not None:
+        try:
+            held.root_format.check(now.main.payload)
+        except ValueError as err:
+            problems.append(Problem(place.main, str(err)))
+    if now.journal.harm is Harm.STALE:
+        problems.append(Problem(place.journal, "it belongs to another main file"))
+    problems += [Problem(place.journal, note) for note in now.journal.notes]
+    return problems
+
+
+def _past(held: Held) -> list[Problem]:
+    problems: list[Problem] = []
+    for entry in held.folder.entries():
+        path = held.folder.file(entry.name)
+        try:
+            held.root_format.check(held.folder.read(entry))
+        except (ValueError, CorruptionError, OSError) as err:
+            problems.append(Problem(path, str(err)))
+        journal = held.folder.journal(entry.id)
+        try:
+            payload, _ = vfs.read_bytes(journal)
+        except FileNotFoundError:
+            continue
+        except OSError as err:
+            problems.append(Problem(journal, str(err)))
+            continue
+        seen = scan(payload, entry.digest or None)
+        own = seen.head is not None and seen.head.base.startswith(entry.digest)
+        if not (seen.whole and own):
+            problems.append(Problem(journal, "it is damaged"))
+    return problems
+
+
+def _between(held: Held, now: Reading) -> list[Problem]:
+    """Whether the backup before the main file still leads to it."""
+    current = now.current
+    follows = None if current is None else current.follows
+    if current is None or follows is None or "+" not in follows:
+        return []
+    digest = follows.partition("+")[0]
+    before = [
+        entry
+        for entry in held.folder.entries()
+        # A copy of the main file is not before it, be the content the same.
+        if entry.stamp < current.time
+        and entry.digest
+        and digest.startswith(entry.digest)
+    ]
+    if not before or leads_to(held, follows):
+        return []
+    what = "it is gone, or lacks the last commit before the main file"
+    return [Problem(held.folder.journal(before[0].id), what)]

@@ -1,0 +1,498 @@
+"""The disk steps: every call that changes or reads a stored byte is here.
+
+Each step raises the `OSError` of the call that failed and leaves a whole file
+behind, old or new. The order of the steps is what keeps data: bytes are synced
+before a name points to them, and the folder is synced after.
+
+Rejected: ``O_TMPFILE`` with ``linkat`` (cannot replace a file), mapping files
+into memory (a foreign truncation kills the process with SIGBUS).
+"""
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+
+from storify.engine.file.descriptors import closed, opened, unforked
+
+__all__ = [
+    "Found",
+    "NotRegularFileError",
+    "append_bytes",
+    "append_frame",
+    "cut",
+    "discard",
+    "hard_link",
+    "list_names",
+    "list_seen",
+    "look",
+    "make_directory",
+    "move",
+    "owner_of",
+    "put_in_place",
+    "raise_if_passing",
+    "read_bytes",
+    "remove",
+    "remove_directory",
+    "replace_bytes",
+    "sync_directory",
+    "sync_file",
+    "take_after",
+    "write_spare",
+    "write_temporary",
+]
+
+# Windows has neither the flags nor the need: it opens no FIFO by path.
+NOFOLLOW = getattr(os, "O_NOFOLLOW", 0)
+NONBLOCK = getattr(os, "O_NONBLOCK", 0)
+CLOEXEC = getattr(os, "O_CLOEXEC", 0)
+BINARY = getattr(os, "O_BINARY", 0)
+DIRECTORY = getattr(os, "O_DIRECTORY", 0)
+
+_APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
+
+CHUNK_BYTES = 1 << 24
+READ_BYTES = 1 << 30
+
+TEMPORARY_SUFFIX = ".tmp"
+
+# What a file system without hard links answers, or one that forbids this one.
+NO_LINKS = frozenset(
+    {
+        errno.EPERM,
+        errno.EXDEV,
+        errno.EMLINK,
+        errno.ENOSYS,
+        errno.ENOTSUP,
+        errno.EOPNOTSUPP,
+    }
+)
+
+
+# Errors of the process, not of the file: an older state would be a needless loss.
+PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
+
+
+def raise_if_passing(err: Exception) -> None:
+    """Raise an error again that is one of the process, not of the file."""
+    if isinstance(err, OSError) and err.errno in PASSING:
+        raise err
+
+
+class NotRegularFileError(OSError):
+    """A folder, FIFO, socket or device stands where a file should be."""
+
+
+class Found:
+    """What a look at a path shows: identity, size and time, for comparing.
+
+    The change time is left out: a hard link, which every backup is, moves it.
+    """
+
+    __slots__ = ("gid", "inode", "mode", "mtime_ns", "size", "uid")
+
+    def __init__(self, result: os.stat_result) -> None:
+        self.inode: tuple[int, int] = (result.st_dev, result.st_ino)
+        self.size: int = result.st_size
+        self.mtime_ns: int = result.st_mtime_ns
+        self.mode: int = stat.S_IMODE(result.st_mode)
+        self.uid: int = result.st_uid
+        self.gid: int = result.st_gid
+
+    def signature(self) -> tuple[tuple[int, int], int, int]:
+        """Equal signatures mean: not replaced and not written to."""
+        return (self.inode, self.size, self.mtime_ns)
+
+
+def _require_regular(result: os.stat_result, path: str) -> Found:
+    if not stat.S_ISREG(result.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(result.st_mode) else errno.EINVAL
+        raise NotRegularFileError(code, "not a regular file", path)
+    return Found(result)
+
+
+def look(path: str) -> Found | None:
+    """Stat a regular file; None if there is nothing.
+
+    Raises:
+        NotRegularFileError: Something else is there, a symbolic link too.
+    """
+    try:
+        result = os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _require_regular(result, path)
+
+
+def owner_of(path: str) -> Found | None:
+    """Look whose something is, whatever it is; None if there is nothing to see."""
+    try:
+        return Found(os.lstat(path))
+    except OSError:
+        return None
+
+
+def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
+    """Read a regular file from *start* on, never waiting, never following a link.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        NotRegularFileError: It is no file. A FIFO does not hang the caller.
+    """
+    try:
+        return _read_once(path, start)
+    except OSError as err:
+        if err.errno != errno.EIO or isinstance(err, NotRegularFileError):
+            raise
+    # A passing fault must not make a good file count as damaged.
+    return _read_once(path, start)
+
+
+def _read_once(path: str, start: int) -> tuple[bytes, Found]:
+    # Looked at before it is opened: opening a device may act on it.
+    _require_regular(os.lstat(path), path)
+    fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
+    try:
+        found = _require_regular(os.fstat(fd), path)
+        parts: list[bytes] = []
+        if start:
+            os.lseek(fd, start, os.SEEK_SET)
+        # Room for one byte more, so that a file that grows meanwhile is seen. In one
+        # piece as a rule: joining costs as much as reading.
+        room = max(found.size - start, 0) + 1
+        while part := os.read(fd, min(room, READ_BYTES)):
+            parts.append(part)
+            room = max(room - len(part), CHUNK_BYTES >> 8)
+    finally:
+        closed(os.close, fd)
+    return b"".join(parts), found
+
+
+def _sync(fd: int) -> None:
+    # On each system, so that what stands in for `os` hears of it.
+    os.fsync(fd)
+    if sys.platform == "darwin":  # pragma: no cover - macOS only
+        import fcntl  # noqa: PLC0415 - does not exist on Windows
+
+        # Plain fsync leaves the bytes in the drive's cache there.
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)
+
+
+def _sync_data(fd: int) -> None:
+    # The times of the file need not be durable; its size is data.
+    if sys.platform == "linux":
+        os.fdatasync(fd)
+    else:  # pragma: no cover - Linux only in our tests
+        _sync(fd)
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in a folder durable."""
+    if sys.platform == "win32":  # pragma: no cover - Windows syncs names by itself
+        return
+    fd = opened(os.open, path, os.O_RDONLY | DIRECTORY | CLOEXEC)
+    try:
+        _sync(fd)
+    finally:
+        closed(os.close, fd)
+
+
+def make_directory(path: str, owner: Found | None = None) -> None:
+    """Make a folder and its parents, durable.
+
+    Private to its owner, and, where it is made in a folder that a group may write, to
+    that group: see `take_after`. A folder that exists is left as it is.
+
+    Args:
+        path: The folder.
+        owner: Whose it is to be; else whose the folder is that it is made in.
+    """
+    missing: list[str] = []
+    while not os.path.isdir(path):
+        missing.append(path)
+        path = os.path.dirname(path)
+    for new in reversed(missing):
+        try:
+            os.mkdir(new, 0o700)
+        except FileExistsError:
+            # Another process may be making the same folder.
+            if not os.path.isdir(new):
+                code = errno.ENOTDIR
+                raise NotADirectoryError(code, os.strerror(code), new) from None
+        else:
+            take_after(new, os.path.dirname(new), owner if new == path else None)
+        sync_directory(os.path.dirname(new))
+
+
+#: What lets a group write, and gives new files in a folder to its group.
+_GROUP = stat.S_IRWXG | stat.S_ISGID
+
+
+def take_after(new: int | str, directory: str, owner: Found | None = None) -> None:
+    """Give a file or folder that was just made to whom it belongs.
+
+    That is who has the folder that it was made in: so what root makes there is its
+    owner's still, and what a member of a group makes in the group's folder is the
+    group's. A folder that no group may write makes what is private.
+
+    Args:
+        new: What was made, with the mode 0600 or 0700; a descriptor if it is a file.
+        directory: The folder that it was made in.
+        owner: Whose it is to be instead.
+    """
+    if sys.platform == "win32":  # pragma: no cover - Windows inherits from the folder
+        return
+    made, around = os.stat(new), os.stat(directory)
+    # Where each keeps what is his, as in /tmp, nothing is shared.
+    shared = around.st_mode & stat.S_IWGRP and not around.st_mode & stat.S_ISVTX
+    wanted = owner or Found(around)
+    if made.st_uid != wanted.uid and not os.geteuid():
+        _give(new, wanted.uid, wanted.gid)
+    elif shared and made.st_gid != around.st_gid:
+        _give(new, -1, around.st_gid)
+    if shared:
+        bits = _GROUP & around.st_mode if stat.S_ISDIR(made.st_mode) else 0o060
+        with contextlib.suppress(PermissionError):  # it was given away
+            os.chmod(new, stat.S_IMODE(made.st_mode) | bits)
+
+
+def _give(new: int | str, uid: int, gid: int) -> None:
+    # Only root may give a file away, and to a group its members; keeping it is better
+    # than not saving.
+    with contextlib.suppress(OSError):
+        os.chown(new, uid, gid)
+
+
+def list_names(path: str) -> list[str]:
+    """The names in a folder; none if it does not exist."""
+    try:
+        return unforked(os.listdir, path)
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def list_seen(path: str) -> list[str]:
+    """The names in a folder; none if this process may not look into it."""
+    try:
+        return list_names(path)
+    except PermissionError:
+        return []
+
+
+def _write_all(fd: int, payload: bytes) -> None:
+    left = memoryview(payload)
+    while left:
+        # write() may take less than it was given, at a full disk for one.
+        count = os.write(fd, left[:CHUNK_BYTES])
+        if count <= 0:
+            raise OSError(errno.EIO, "write() took nothing")
+        left = left[count:]
+
+
+def write_temporary(
+    directory: str,
+    prefix: str,
+    payload: bytes,
+    like: Found | None = None,
+    suffix: str = TEMPORARY_SUFFIX,
+) -> tuple[str, Found]:
+    """Write durable bytes under a random name, for `put_in_place`.
+
+    Args:
+        directory: The folder of the file to be replaced: a rename across file
+            systems fails, and a copy is not atomic.
+        prefix: Starts the name, so that leftovers of a crash are found.
+        payload: All bytes.
+        like: The file to be replaced, whose mode and owner are taken over.
+        suffix: Ends the name.
+
+    Raises:
+        OSError: Nothing is left behind. Never try again on the same file: after
+            a failed fsync the kernel calls the lost pages clean.
+    """
+    name = f"{prefix}{os.urandom(8).hex()}{suffix}"
+    path = os.path.join(directory, name)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
+    fd = opened(os.open, path, flags, 0o600)
+    try:
+        try:
+            if like is None:
+                take_after(fd, directory)
+            else:
+                _take_over(fd, like)
+            _write_all(fd, payload)
+            _sync(fd)
+            found = Found(os.fstat(fd))
+        finally:
+            closed(os.close, fd)
+    except BaseException:
+        discard(path)
+        raise
+    return path, found
+
+
+def _take_over(fd: int, like: Found) -> None:
+    if sys.platform == "win32":  # pragma: no cover - Windows inherits from the folder
+        return
+    mine = Found(os.fstat(fd))
+    if (mine.uid, mine.gid) != (like.uid, like.gid):
+        # Only root may give a file away; keeping it is better than not saving.
+        with contextlib.suppress(PermissionError):
+            os.fchown(fd, like.uid, like.gid)
+    os.fchmod(fd, like.mode)
+
+
+def put_in_place(temporary: str, path: str) -> None:
+    """Give synced bytes their final name, replacing what has it.
+
+    The name is durable only after `sync_directory`.
+    """
+    os.replace(temporary, path)
+
+
+def replace_bytes(
+    path: str,
+    payload: bytes,
+    prefix: str,
+    *,
+    durable: bool = True,
+    like: Found | None = None,
+) -> None:
+    """Make *path* hold exactly *payload*, or leave it as it was.
+
+    Durable on return; with ``durable=False`` a power cut may bring the old bytes
+    back, but still never a mix. *like* is the file whose owner and mode it takes.
+    """
+    directory = os.path.dirname(path)
+    temporary, _ = write_temporary(directory, prefix, payload, like)
+    try:
+        put_in_place(temporary, path)
+    except BaseException:
+        discard(temporary)
+        raise
+    if durable:
+        sync_directory(directory)
+
+
+def write_spare(path: str, payload: bytes) -> None:
+    """Write a file that carries checksums of its own and is only a help.
+
+    Nothing is synced, and a crash may leave anything. The old file is removed, not
+    replaced: ext4 writes out a file that takes the place of another.
+    """
+    remove(path)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
+    fd = opened(os.open, path, flags, 0o600)
+    try:
+        take_after(fd, os.path.dirname(path))
+        _write_all(fd, payload)
+    finally:
+        closed(os.close, fd)
+
+
+def append_bytes(path: str, payload: bytes) -> None:
+    """Append to a file that exists; not synced, and torn by a crash perhaps."""
+    fd = opened(os.open, path, _APPENDING)
+    try:
+        _write_all(fd, payload)
+    finally:
+        closed(os.close, fd)
+
+
+def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found | None:
+    """Append to a file of exactly *size* bytes; durable on return if *sync*.
+
+    Returns:
+        How the file looks now; None, and nothing was done, if it has another size.
+
+    Raises:
+        OSError: The file was cut back to *size*, as far as that went. Never append
+            to it again: after a failed sync the kernel calls lost pages clean.
+    """
+    fd = opened(os.open, path, _APPENDING)
+    try:
+        before = _require_regular(os.fstat(fd), path)
+        if before.size != size:
+            return None
+        try:
+            _write_all(fd, payload)
+            if sync:
+                _sync_data(fd)
+            return Found(os.fstat(fd))
+        except BaseException:
+            # The first error is the one to raise; a tail that stays is torn.
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)
+            raise
+    finally:
+        closed(os.close, fd)
+
+
+def cut(path: str, size: int) -> Found:
+    """Drop what a file holds beyond *size* bytes, durable; give how it looks now."""
+    fd = opened(os.open, path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    try:
+        _require_regular(os.fstat(fd), path)
+        os.ftruncate(fd, size)
+        _sync(fd)
+        return Found(os.fstat(fd))
+    finally:
+        closed(os.close, fd)
+
+
+def sync_file(path: str) -> None:
+    """Make the bytes of a file durable."""
+    fd = opened(os.open, path, os.O_WRONLY | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY)
+    try:
+        _sync_data(fd)
+    finally:
+        closed(os.close, fd)
+
+
+def hard_link(path: str, link: str) -> bool:
+    """Give a file a second name; False where the file system has no links.
+
+    Raises:
+        FileExistsError: The name is taken.
+    """
+    try:
+        os.link(path, link)
+    except OSError as err:
+        if err.errno in NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def move(old: str, new: str) -> None:
+    """Rename a file or folder within one folder, durable."""
+    os.rename(old, new)
+    sync_directory(os.path.dirname(new))
+
+
+def remove(path: str) -> bool:
+    """Remove a name; False if it was not there. Durable after a sync."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def remove_directory(path: str) -> None:
+    """Remove an empty folder; one that is not empty or not there stays so."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as err:
+        if err.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+            raise
+
+
+def discard(temporary: str) -> None:
+    """Remove a temporary file on the way out of a failure."""
+    # The first error is the one to raise; what stays is swept at the next load.
+    with contextlib.suppress(OSError):
+        os.unlink(temporary)
