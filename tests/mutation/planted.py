@@ -360,8 +360,8 @@ FAULTS: Final = (
     Fault(
         "the first commit of a journal is not synced",
         "engine/file/append.py",
-        "_disk.replace_bytes(place.journal, payload, place.prefix, like=like)",
-        "_disk.write_spare(place.journal, payload)",
+        "vfs.replace_bytes(place.journal, payload, place.prefix, like=like)",
+        "vfs.write_spare(place.journal, payload)",
         JOURNAL,
     ),
     # -- older states --------------------------------------------------------------
