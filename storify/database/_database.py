@@ -213,6 +213,7 @@ class Database(Records[V, K], Generic[V, K]):
             readonly=use.readonly,
             saving=saving,
         )
+        self._session.expect(self._judge.quick_look if self._judge else None)
         # A Database that nobody holds is flushed; at exit every open session is.
         self._finalizer = weakref.finalize(self, finalize, self._session)
         self._finalizer.atexit = False
@@ -260,7 +261,9 @@ class Database(Records[V, K], Generic[V, K]):
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
         self._use = replace(mine, hint=hint, key=key)
-        self._judge = None if hint is None else Judge(self._schema, hint)
+        if hint is not mine.hint or self._judge is None:
+            self._judge = None if hint is None else Judge(self._schema, hint)
+            self._session.expect(self._judge.quick_look if self._judge else None)
         return self
 
     # -- what it is ------------------------------------------------------------

@@ -7,6 +7,7 @@ values in the fields stay live: nothing is walked here.
 * `base`, `fields`, `options`, `state`: the classes and objects of the user.
 * `hints`, `conform`: what an annotation admits, and whether a value conforms.
 * `walk`, `inspection`, `plain`, `misfit`: where it does not, in any value.
+* `checks`, `fitting`: generated checks of what was loaded.
 * `plan`, `converter`: generated code, registered as cattrs hooks.
 * `registry`: from keyname to class and back.
 * `ref`: references from record to record.
@@ -15,6 +16,7 @@ values in the fields stay live: nothing is walked here.
 """
 
 from .base import Model
+from .conform import Check
 from .evolution import migration
 from .fields import field
 from .inspection import Lead, Leads
@@ -24,6 +26,7 @@ from .registry import Registry
 from .state import Unloaded, asdict, extras
 
 __all__ = [
+    "Check",
     "Home",
     "Lead",
     "Leads",

@@ -33,6 +33,7 @@ from .base import Model
 from .conform import Check, checker, conforms, is_told_by_class, outer_classes
 from .evolution import History
 from .fields import options_of
+from .fitting import Fitting
 from .hints import (
     ANYTHING,
     Instance,
@@ -349,6 +350,7 @@ class Registry:
         self._finder = Parser(self._found.append, self._meet, self.newest)
         self._parser = Parser(_ignore, _ignore, self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
+        self._fitting = Fitting(self._shapes_of, self._plain)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._followed.clear()
 
@@ -358,6 +360,7 @@ class Registry:
             self._entries.setdefault(keyname, None)
 
     def _register_all(self, models: Iterable[type], explicit: set[int]) -> None:
+        self._fitting.forget()  # what an annotation names may be known now
         pending = list(reversed(list(models)))
         del self._found[:]
         self._follow_unfinished()
@@ -510,6 +513,7 @@ class Registry:
             self.count_odd,
             self._refuse,
             self._supply,
+            self._fitting,
         )
 
     def _hook(self, hint: Any) -> "Hook":
@@ -738,6 +742,28 @@ class Registry:
             ModelError: No value of *hint* can be stored.
         """
         return outer_classes(self._shape_of(hint))
+
+    def judge_plain(self, obj: object) -> None:
+        """Count a misfit if the fields of an object that was loaded do not fit.
+
+        It is for objects of plain classes; of others it knows nothing.
+        """
+        if not self._fitting.plain(obj):
+            self._note_misfit()
+
+    def forget_checks(self) -> None:
+        """Make the checks of plain classes anew, as when hooks were registered."""
+        self._fitting.forget()
+
+    def fit_check(self, hint: object) -> Check | None:
+        """Give a check of loaded values of *hint*; None if their class tells all.
+
+        It may be false although nothing is wrong, and then `misfits` tells.
+
+        Raises:
+            ModelError: No value of *hint* can be stored.
+        """
+        return self._fitting.of(self._shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
         """Give a check of values that were structured without any oddity.
