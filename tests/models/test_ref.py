@@ -295,7 +295,7 @@ def test_what_a_field_refers_to_is_registered(sf):
 
 def test_records_with_references_are_written_the_short_way(sf):
     """Whatever scalar the key is; a tuple goes the long way."""
-    sf["orders"]["o"] = Order(sf["users"].ref("u1"))
+    sf.get_db("orders", model=Order)["o"] = Order(sf["users"].ref("u1"))
     sf.flush()
     schema = sf._schema
     lower, singles = schema.registry.lowers[Order], schema.codec._types.singles
