@@ -10,7 +10,7 @@ values in the fields stay live: nothing is walked here.
 * `checks`, `fitting`: generated checks of what was loaded.
 * `plan`, `converter`: generated code, registered as cattrs hooks.
 * `registry`: from keyname to class and back.
-* `ref`: references from record to record.
+* `ref`, `binding`: references from record to record.
 * `evolution`: records written by older and newer classes.
 * `schema_lock`, `schema_changes`, `type_text`: a schema as data, to be compared.
 """
@@ -21,12 +21,13 @@ from .evolution import migration
 from .fields import field
 from .inspection import Lead, Leads
 from .misfit import Misfit
-from .ref import Home, Records, Ref
+from .ref import Expected, Home, Records, Ref
 from .registry import Registry
 from .state import Unloaded, asdict, extras
 
 __all__ = [
     "Check",
+    "Expected",
     "Home",
     "Lead",
     "Leads",

@@ -36,6 +36,7 @@ __all__ = [
     "is_told_outside",
     "outer_classes",
     "says_more",
+    "says_open",
 ]
 
 Check = Callable[[Any], bool]
@@ -259,7 +260,12 @@ def says_more(cls: type, args: tuple[Any, ...]) -> bool:
     Those of a `Ref` speak of another record, and a bare type variable of nothing.
     """
     parameters: Any = getattr(cls, "__parameters__", ())
-    return cls is not Ref and args != parameters and not all(map(_is_open, args))
+    return cls is not Ref and args != parameters and not says_open(args)
+
+
+def says_open(args: tuple[Any, ...]) -> bool:
+    """Tell whether *args* are of anything."""
+    return all(map(_is_open, args))
 
 
 def _is_open(arg: Any) -> bool:

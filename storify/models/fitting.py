@@ -11,9 +11,21 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .binding import Binding
 from .checks import Checks, compiled
 from .conform import Check, checker, is_told_outside, says_more
-from .hints import Anything, Instance, Items, Later, Pairs, Record, Shape, Tuple, Union
+from .hints import (
+    Anything,
+    Instance,
+    Items,
+    Later,
+    Pairs,
+    Record,
+    Shape,
+    Tuple,
+    Union,
+    describe,
+)
 from .options import class_of
 from .plain import PlainClasses
 from .state import state_of
@@ -27,13 +39,16 @@ class Fitting:
     Args:
         shapes_of: Gives what the fields of a model admit.
         plain: Knows the plain classes.
+        parse: Gives the shape of an annotation; anything, if none can be given.
     """
 
     def __init__(
         self,
         shapes_of: Callable[[type, tuple[Any, ...]], Mapping[str, Shape]],
         plain: PlainClasses,
+        parse: Callable[[Any], Shape],
     ) -> None:
+        self.binding = Binding(parse, shapes_of)
         self._shapes_of = shapes_of
         self._plain = plain
         self._inside: dict[tuple[type, tuple[Any, ...]], dict[str, Check]] = {}
@@ -44,8 +59,20 @@ class Fitting:
         self._checks.clear()
 
     def of(self, shape: Shape) -> Check | None:
-        """Give a check of *shape*; None if the class of a value tells all."""
-        return None if is_told_outside(shape) else self._made(shape)
+        """Give a check of *shape*; None if the class of a value tells all.
+
+        The references in a value learn by it what they should lead to.
+        """
+        check = None if is_told_outside(shape) else self._made(shape)
+        bind = self.binding.of(shape, f"a value of {describe(shape)}")
+        if bind is None:
+            return check
+
+        def look(value: Any) -> bool:
+            bind(value)
+            return check is None or check(value)
+
+        return look
 
     def within(self, shape: Shape) -> Check | None:
         """Give a check of values of *shape*; None if no model in it is parametrised."""
@@ -121,6 +148,10 @@ class Fitting:
         for at, (name, shape) in enumerate(shapes.items()):
             lines.append(f"v{at} = o.{name}")
             code.add(f"v{at}", shape)
+            bind = self.binding.of(shape, f"{cls.__qualname__}.{name}")
+            if bind is not None:
+                code.names[f"b{at}"] = bind
+                lines.append(f"b{at}(v{at})")
         return _compile(code, lines, slow)
 
 

@@ -21,6 +21,7 @@ import attrs
 
 from storify.exceptions import ModelLoadError, UnstorableError
 
+from .binding import Bind
 from .checks import Checks, compiled
 from .conform import Check, checker, is_told_by_class
 from .converter import CannotConvert, Hook, StorifyConverter
@@ -333,6 +334,7 @@ class _Field:
     shape: Shape
     check: Check
     look: Check | None
+    bind: Bind | None
     convert: Hook | None = None
 
     @property
@@ -353,6 +355,7 @@ def _fields(cls: type, shapes: Mapping[str, Shape], fitting: Fitting) -> list[_F
             shape=(shape := shapes.get(attribute.name, Anything())),
             check=checker(shape),
             look=fitting.within(shape),
+            bind=fitting.binding.of(shape, f"{cls.__qualname__}.{attribute.name}"),
         )
         for attribute in class_options(cls).attributes
     ]
@@ -537,6 +540,10 @@ class _Reader:
         lines += [f"    {line}" for line in code.loops]
         if not self._checks_all():
             lines += ["    note_odd()"]
+        for i, f in stored:
+            if f.bind is not None:
+                code.names[f"b{i}"] = f.bind
+                lines += [f"    b{i}(v{i})"]
         lines += ["    n = new(cls)"]
         lines += [f"    {line}" for line in self._assignments(code.names)]
         lines += ["    return n"]
@@ -620,6 +627,8 @@ class _Reader:
                         self._report_misfit(f, value)
                 elif f.look is not None and not f.look(value):
                     self._note_misfit()
+                if f.bind is not None:
+                    f.bind(value)
                 state[f.name] = values[f.name] = value
             elif f.has_default:
                 state[f.name] = _made_default(f.attribute, obj)

@@ -353,7 +353,7 @@ class Registry:
         self._finder = Parser(self._found.append, self._meet, self.newest)
         self._parser = Parser(_ignore, _ignore, self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
-        self._fitting = Fitting(self._shapes_of, self._plain)
+        self._fitting = Fitting(self._shapes_of, self._plain, self._shape_behind)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._followed.clear()
 
