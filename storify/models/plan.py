@@ -747,11 +747,14 @@ def _made_default(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
 def _reason(value: Any, shape: Shape) -> str:
     """Say what is wrong with *value*, without any part of it.
 
-    Not the path either: its keys are data, and each would be another message.
+    Not the path either: its keys are data, and each would be another message; but
+    what is missing is a key of the type.
     """
     found = next(misfits(value, shape, lambda _, __: None), None)
     if found is None:
         wanted = describe(shape)
         return f"expected {wanted}, found {name_beside(value, wanted)}"
     inside = "" if found.path == "$" else " inside"
+    if found.kind == "missing":
+        inside = f" at {found.path[found.path.rindex('[') :]}{inside}"
     return f"expected {found.expected}, found {found.found}{inside}"

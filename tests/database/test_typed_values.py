@@ -789,3 +789,71 @@ def test_data_too_deep_for_a_quick_look_are_judged_all_the_same(tmp_path):
 
     with Storify(tmp_path) as sf:
         assert sf.get_db("d", model=Pair[int])["k"] == good
+
+
+class Gift(TypedDict):
+    """A dict with other keys."""
+
+    giver: str
+    price: float
+
+
+class Wishes(Model):
+    """A model that holds dicts with known keys."""
+
+    wish: Wish | None = None
+    either: Wish | Gift | None = None
+    all: list[Wish] = []
+
+
+WRONG_KEYS: dict[str, tuple[Any, Any, str, str]] = {
+    "missing": (Wish, {"size": 1}, "['name']", "expected str, found nothing"),
+    "extra": (Wish, {"name": "a", "c": 1}, "['c']", "expected no such key of Wish"),
+    "of the nearest": (
+        Wish | Gift,
+        {"giver": "a"},
+        "['price']",
+        "expected float, found nothing",
+    ),
+    "field": (Wishes, Wishes(_any({})), ".wish['name']", "expected str, found nothing"),
+    "item": (
+        Wishes,
+        Wishes(all=[_any({"name": "a", "c": 1})]),
+        ".all[0]['c']",
+        "expected no such key of Wish",
+    ),
+    "field of several": (
+        Wishes,
+        Wishes(either=_any({"giver": "a"})),
+        ".either['price']",
+        "expected float, found nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KEYS)
+def test_what_is_wrong_with_the_keys_of_a_typed_dict_is_named(tmp_path, name):
+    """When it is loaded, and when a strict database refuses it."""
+    hint, value, place, reason = WRONG_KEYS[name]
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        sf["d"]["k"] = value
+
+    with Storify(tmp_path) as sf:
+        with pytest.raises(ModelLoadError, match=reason) as loading:
+            sf.get_db("d", model=hint)["k"]
+        strict = sf.get_db("s", model=hint, strict=True)
+        with pytest.raises(CheckError, match=reason) as setting:
+            strict["k"] = value
+
+    assert loading.value.path == setting.value.path == f"$['k']{place}"
+
+
+def test_the_log_names_a_key_that_is_missing(tmp_path, caplog):
+    """It is a part of the type, not of the data."""
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        sf["d"]["k"] = Wishes(_any({}))
+
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        assert sf["d"]["k"].wish == {}
+
+    assert "Wishes.wish: expected str, found nothing at ['name'] inside" in caplog.text
