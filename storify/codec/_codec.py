@@ -109,6 +109,8 @@ class Codec:
         count_misfits: Gives a number that grows by one with each call, and with each
             value that `structure` left as it was though it is of another type than
             its place. It is there for who decodes.
+        judge: Told of each object of a registered class that was decoded, but of
+            enums.
     """
 
     def __init__(
@@ -121,6 +123,7 @@ class Codec:
         keynames: Collection[str] = (),
         learn: Callable[[str], None] = _nothing,
         count_misfits: Callable[[], int] | None = None,
+        judge: Callable[[object], object] = _nothing,
     ) -> None:
         self.count_misfits: Callable[[], int] = (
             count_misfits or itertools.count().__next__
@@ -132,7 +135,7 @@ class Codec:
         self._keynames = keynames
         self._learn = learn
         self._learned: set[str] = set()
-        self._types = TypeTable()
+        self._types = TypeTable(judge)
         encoders = self._encoders = self._types.encoders
         self._careful = CarefulEncoder(encoders, unstructure, self._is_tag)
         for kind, code in SETS.items():

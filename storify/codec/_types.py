@@ -57,9 +57,13 @@ class TypeTable:
             the user registered otherwise raises a KeyError.
         keys: Registered class to the key that files hold.
         hooked: Classes that are stored by hooks of the user's.
+
+    Args:
+        judge: Told of each object that is built of a registered class, but of enums.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Callable[[object], object]) -> None:
+        self._judge = judge
         self.encoders: dict[type, Encoder] = {**SCALAR_ENCODERS, **CONTAINER_ENCODERS}
         self.singles: dict[type, Encoder] = {**SCALAR_ENCODERS}
         del self.singles[int]  # which the packer writes by itself, mostly
@@ -255,6 +259,7 @@ class TypeTable:
     def _decode_named(self, items: list[Any]) -> object:
         _, key, value = items
         made = self._named[key](value)
+        self._judge(made)
         for note in self._watchers:
             note(made)
         return made

@@ -213,6 +213,7 @@ class Database(Records[V, K], Generic[V, K]):
             readonly=use.readonly,
             saving=saving,
         )
+        self._demand_types()
         # A Database that nobody holds is flushed; at exit every open session is.
         self._finalizer = weakref.finalize(self, finalize, self._session)
         self._finalizer.atexit = False
@@ -260,8 +261,17 @@ class Database(Records[V, K], Generic[V, K]):
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
         self._use = replace(mine, hint=hint, key=key)
-        self._judge = None if hint is None else Judge(self._schema, hint)
+        if hint is not mine.hint or self._judge is None:
+            self._judge = None if hint is None else Judge(self._schema, hint)
+            self._demand_types()
         return self
+
+    def _demand_types(self) -> None:
+        """Have loaded values judged by the type, and unknown classes refused."""
+        if self._judge is not None:
+            self._session.expect(self._judge.quick_look)
+        if self._judge is not None or self._use.strict:
+            self._session.encoding = self._schema.registry.refuse_unknown
 
     # -- what it is ------------------------------------------------------------
 

@@ -131,8 +131,11 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
                 self._check_type(at, item, root)
             return
         keys: Any = getattr(root, "doubtful", ())  # a list has none
-        in_list = root.__class__ is list and self._schema.registry.has_met_misfits
-        is_doubtful = in_list or (bool(keys) and key in keys)
+        if root.__class__ is list:
+            is_doubtful = self._schema.registry.has_met_misfits
+            is_doubtful = is_doubtful or not self._judge.fits(value)
+        else:
+            is_doubtful = bool(keys) and key in keys
         misfit = self._judge.misfit(value, is_doubtful=is_doubtful)
         if misfit is not None:
             path = path_of(key) + misfit.path.removeprefix("$")

@@ -77,6 +77,7 @@ class Schema:
             keynames=self.registry.keynames,
             learn=self.registry.learn,
             count_misfits=self.registry.count_misfits,
+            judge=self.registry.judge_plain,
         )
         self.types: list[type[Any] | CustomType[Any]] = []
         for type_ in _several(types, "types"):
@@ -93,6 +94,7 @@ class Schema:
             )
             raise TypeError(msg)
         self.codec.register(type_, may_replace=True)
+        self.registry.forget_checks()
         self.types.append(type_)
 
     def _follow(self, type_: type[Any] | CustomType[Any]) -> None:

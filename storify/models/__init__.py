@@ -7,23 +7,27 @@ values in the fields stay live: nothing is walked here.
 * `base`, `fields`, `options`, `state`: the classes and objects of the user.
 * `hints`, `conform`: what an annotation admits, and whether a value conforms.
 * `walk`, `inspection`, `plain`, `misfit`: where it does not, in any value.
+* `checks`, `fitting`: generated checks of what was loaded.
 * `plan`, `converter`: generated code, registered as cattrs hooks.
 * `registry`: from keyname to class and back.
-* `ref`: references from record to record.
+* `ref`, `binding`: references from record to record.
 * `evolution`: records written by older and newer classes.
 * `schema_lock`, `schema_changes`, `type_text`: a schema as data, to be compared.
 """
 
 from .base import Model
+from .conform import Check
 from .evolution import migration
 from .fields import field
 from .inspection import Lead, Leads
 from .misfit import Misfit
-from .ref import Home, Records, Ref
+from .ref import Expected, Home, Records, Ref
 from .registry import Registry
 from .state import Unloaded, asdict, extras
 
 __all__ = [
+    "Check",
+    "Expected",
     "Home",
     "Lead",
     "Leads",

@@ -4,12 +4,15 @@ One condition for the values themselves and loops for what is in containers; eac
 leaves for ``slow(o)`` at the first value that is not of the exact type.
 """
 
+from collections.abc import Sequence
+from functools import lru_cache
+from types import CodeType
 from typing import Any, cast
 
-from .conform import accepted_classes, checker
+from .conform import Inside, accepted_classes, checker, says_more
 from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, Union
 
-__all__ = ["Checks"]
+__all__ = ["Checks", "compiled"]
 
 
 class Checks:
@@ -19,12 +22,16 @@ class Checks:
         conditions: Expressions, true if the values are as expected so far.
         loops: Statements that look into containers and leave for ``slow(o)``.
         names: What the code refers to.
+
+    Args:
+        inside: Makes the checks of what is in objects of parametrised models.
     """
 
     # for these the class itself is compared; a subclass takes the slow path
     _EXACT = frozenset({str, bytes, int, bool, float, bytearray, type(None)})
 
-    def __init__(self) -> None:
+    def __init__(self, inside: Inside | None = None) -> None:
+        self._inside_of = inside
         self.conditions: list[str] = []
         self.loops: list[str] = []
         self.names: dict[str, Any] = {}
@@ -42,14 +49,14 @@ class Checks:
         return name
 
     def _call(self, value: str, shape: Shape) -> str:
-        return f"{self._name(checker(shape))}({value})"
+        return f"{self._name(checker(shape, self._inside_of))}({value})"
 
     def _outside(self, value: str, shape: Shape) -> str:
         """Write the check of the value itself; "" if there is nothing to check."""
         match shape:
             case Anything():
                 return ""
-            case Instance(cls):
+            case Instance(cls, args) if not says_more(cls, args):
                 return self._instance(value, cls)
             case Items(cls) | Pairs(cls) if self._loopable(shape):
                 return f"{value}.__class__ is {self._name(cls)}"
@@ -117,3 +124,22 @@ class Checks:
         if len(containers) > 1 or len(containers) + len(simple) != len(arms):
             return None
         return containers
+
+
+def compiled(name: str, lines: Sequence[str], names: dict[str, Any]) -> dict[str, Any]:
+    """Run generated code and give what it defines.
+
+    Args:
+        name: What it is for, as tracebacks show it.
+        lines: The code.
+        names: What it refers to.
+    """
+    namespace = dict(names)
+    exec(_code("\n".join(lines), f"<storify {name}>"), namespace)  # noqa: S102 -- our own source: field names are identifiers, keys are repr
+    return namespace
+
+
+@lru_cache(maxsize=1024)
+def _code(source: str, filename: str) -> CodeType:
+    # each registry plans its own functions, mostly from the same source
+    return compile(source, filename, "exec")

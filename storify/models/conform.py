@@ -6,7 +6,7 @@ field, a bool in an int field and an object of a subclass all do.
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from .hints import (
     Anything,
@@ -27,15 +27,21 @@ from .state import items_of, pairs
 __all__ = [
     "LISTED",
     "Check",
+    "Inside",
     "accepted_classes",
     "checker",
     "conforms",
     "fits_outside",
     "is_told_by_class",
+    "is_told_outside",
     "outer_classes",
+    "says_more",
+    "says_open",
 ]
 
 Check = Callable[[Any], bool]
+Inside = Callable[[type, tuple[Any, ...]], Check]
+"""Makes the check of what is in objects of a parametrised model, as ``Box[int]``."""
 
 # An annotation of an abstract class admits what cannot be looked into safely
 # (iterators) or fast (range): only the items of these are checked.
@@ -59,36 +65,45 @@ def conforms(value: object, shape: Shape) -> bool:
         return True  # a recursive alias, deeper than Python goes: not our verdict
 
 
-def checker(shape: Shape) -> Check:  # noqa: PLR0911 -- one for each shape
-    """Make the check of *shape*, once, to call it often."""
+def checker(  # noqa: C901, PLR0911 -- one for each shape
+    shape: Shape, inside: Inside | None = None
+) -> Check:
+    """Make the check of *shape*, once, to call it often.
+
+    Objects are not looked into, but those of parametrised models if it is told how.
+    """
     match shape:
         case Anything():
             return lambda _: True
+        case Instance(cls, args) if inside is not None and says_more(cls, args):
+            check_inside = inside(cls, args)
+            return lambda value: isinstance(value, cls) and check_inside(value)
         case Instance(cls):
             accepted = accepted_classes(cls)
             return lambda value: isinstance(value, accepted)
         case Union(arms):
-            checks = [checker(arm) for arm in arms]
+            checks = [checker(arm, inside) for arm in arms]
             return lambda value: any(check(value) for check in checks)
         case OneOf(values):
             allowed = {(class_of(v), v) for v in values}
             return lambda value: _is_one_of(value, allowed)
         case Items(cls, item):
-            return _items_checker(cls, item)
+            return _items_checker(cls, item, inside)
         case Tuple(items):
-            return _tuple_checker([checker(item) for item in items])
+            return _tuple_checker([checker(item, inside) for item in items])
         case Pairs(cls, key, value):
-            return _pairs_checker(cls, key, value)
+            return _pairs_checker(cls, checker(key, inside), checker(value, inside))
         case Record():
-            return _record_checker(shape)
-        case Later():
-            return lambda value: _checker_of(shape)(value)  # noqa: PLW0108 -- made when needed: it contains itself
+            return _record_checker(shape, inside)
+        case Later():  # its check is made when it is needed: it contains itself
+            return lambda value: _checker_of(shape, inside)(value)  # noqa: PLW0108 -- as said
 
 
-def _checker_of(shape: Later) -> Check:
-    if "check" not in shape.memo:
-        shape.memo["check"] = checker(shape.get())
-    check: Check = shape.memo["check"]
+def _checker_of(shape: Later, inside: Inside | None) -> Check:
+    kind = "check" if inside is None else "check inside"
+    if kind not in shape.memo:
+        shape.memo[kind] = checker(shape.get(), inside)
+    check: Check = shape.memo[kind]
     return check
 
 
@@ -99,10 +114,10 @@ def _is_one_of(value: Any, allowed: set[tuple[type, Any]]) -> bool:
         return False
 
 
-def _items_checker(cls: type, item: Shape) -> Check:
+def _items_checker(cls: type, item: Shape, inside: Inside | None) -> Check:
     if isinstance(item, Anything):
         return lambda value: isinstance(value, cls)
-    check = checker(item)
+    check = checker(item, inside)
 
     def conform(value: Any) -> bool:
         if not isinstance(value, cls):
@@ -127,9 +142,7 @@ def _tuple_checker(checks: list[Check]) -> Check:
     return conform
 
 
-def _pairs_checker(cls: type, key: Shape, value: Shape) -> Check:
-    check_key, check_value = checker(key), checker(value)
-
+def _pairs_checker(cls: type, check_key: Check, check_value: Check) -> Check:
     def conform(mapping: Any) -> bool:
         return isinstance(mapping, cls) and all(
             check_key(k) and check_value(v) for k, v in pairs(mapping)
@@ -138,8 +151,8 @@ def _pairs_checker(cls: type, key: Shape, value: Shape) -> Check:
     return conform
 
 
-def _record_checker(shape: Record) -> Check:
-    checks = {name: checker(item) for name, item in shape.keys.items()}
+def _record_checker(shape: Record, inside: Inside | None) -> Check:
+    checks = {name: checker(item, inside) for name, item in shape.keys.items()}
 
     def conform(value: Any) -> bool:
         return (
@@ -222,3 +235,40 @@ def is_told_by_class(shape: Shape, *, behind_refs: bool = False) -> bool:
             case _:
                 pass
     return True
+
+
+def is_told_outside(shape: Shape) -> bool:
+    """Tell whether `outer_classes` says all about *shape* but what objects hold."""
+    match shape:
+        case Anything():
+            return True
+        case Instance(cls, args):
+            return not says_more(cls, args)
+        case Union(arms):
+            return all(map(is_told_outside, arms))
+        case Items(_, item):
+            return isinstance(item, Anything)
+        case Pairs(_, key, value):
+            return isinstance(key, Anything) and isinstance(value, Anything)
+        case _:
+            return False
+
+
+def says_more(cls: type, args: tuple[Any, ...]) -> bool:
+    """Tell whether *args* say of an object of *cls* what its class does not.
+
+    Those of a `Ref` speak of another record, and a bare type variable of nothing.
+    """
+    parameters: Any = getattr(cls, "__parameters__", ())
+    return cls is not Ref and args != parameters and not says_open(args)
+
+
+def says_open(args: tuple[Any, ...]) -> bool:
+    """Tell whether *args* are of anything."""
+    return all(map(_is_open, args))
+
+
+def _is_open(arg: Any) -> bool:
+    if isinstance(arg, TypeVar):
+        return arg.__bound__ is None and not arg.__constraints__
+    return arg is Any

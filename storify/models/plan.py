@@ -14,19 +14,20 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache, partial
-from types import CodeType
+from functools import partial
 from typing import Any, NoReturn, cast
 
 import attrs
 
 from storify.exceptions import ModelLoadError, UnstorableError
 
-from .checks import Checks
+from .binding import Bind
+from .checks import Checks, compiled
 from .conform import Check, checker, is_told_by_class
 from .converter import CannotConvert, Hook, StorifyConverter
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
+from .fitting import Fitting
 from .hints import Anything, Shape, describe
 from .inspection import Examined
 from .lower import Found, Layout, Lower, LoweredField, Lowering
@@ -96,6 +97,7 @@ class Surroundings:
             it is.
         supply: Makes the values of unstored fields of loaded objects, by class and
             name, in place of their defaults; called with the object.
+        fitting: Makes the checks of what is in parametrised models.
     """
 
     converter: StorifyConverter
@@ -104,6 +106,7 @@ class Surroundings:
     note_odd: Callable[[], object]
     refuse: Mapping[type, Refuse]
     supply: Mapping[type, Supply]
+    fitting: Fitting
 
 
 def make_hooks(
@@ -330,6 +333,8 @@ class _Field:
     key: str
     shape: Shape
     check: Check
+    look: Check | None
+    bind: Bind | None
     convert: Hook | None = None
 
     @property
@@ -341,7 +346,7 @@ class _Field:
         return self.attribute.default is not attrs.NOTHING
 
 
-def _fields(cls: type, shapes: Mapping[str, Shape]) -> list[_Field]:
+def _fields(cls: type, shapes: Mapping[str, Shape], fitting: Fitting) -> list[_Field]:
     return [
         _Field(
             attribute=attribute,
@@ -349,6 +354,8 @@ def _fields(cls: type, shapes: Mapping[str, Shape]) -> list[_Field]:
             key=ours.key or attribute.name,
             shape=(shape := shapes.get(attribute.name, Anything())),
             check=checker(shape),
+            look=fitting.within(shape),
+            bind=fitting.binding.of(shape, f"{cls.__qualname__}.{attribute.name}"),
         )
         for attribute in class_options(cls).attributes
     ]
@@ -445,7 +452,9 @@ class _Writer:
             "names": [f.name for f in self._stored],
             **self._refuse,
         }
-        made: Unstructure = _run(self._cls, lines, names)["unstructure"]
+        made: Unstructure = compiled(self._cls.__qualname__, lines, names)[
+            "unstructure"
+        ]
         return made
 
     def _partial(self, obj: Any) -> dict[str, Any]:
@@ -481,7 +490,7 @@ def _lower(layout: Layout | None, find: Callable[[type], Found]) -> Found:
     code = Lowering(layout, find)
     if not code.lines:
         return None
-    made: Lower = _run(layout.cls, code.lines, code.names)["lower"]
+    made: Lower = compiled(layout.cls.__qualname__, code.lines, code.names)["lower"]
     return made, layout
 
 
@@ -495,7 +504,8 @@ class _Reader:
         history: History,
         around: Surroundings,
     ) -> None:
-        self.fields = _fields(cls, shapes)
+        self.fields = _fields(cls, shapes, around.fitting)
+        self._fitting = around.fitting
         self._cls = cls
         self._history = history
         self._converter = around.converter
@@ -513,7 +523,7 @@ class _Reader:
 
     def _compile(self) -> Hook:
         stored = [(i, f) for i, f in enumerate(self.fields) if f.options.stored]
-        code = Checks()
+        code = Checks(self._fitting.inside)
         for i, f in stored:
             code.add(f"v{i}", f.shape)
         version = self._options.version
@@ -530,6 +540,10 @@ class _Reader:
         lines += [f"    {line}" for line in code.loops]
         if not self._checks_all():
             lines += ["    note_odd()"]
+        for i, f in stored:
+            if f.bind is not None:
+                code.names[f"b{i}"] = f.bind
+                lines += [f"    b{i}(v{i})"]
         lines += ["    n = new(cls)"]
         lines += [f"    {line}" for line in self._assignments(code.names)]
         lines += ["    return n"]
@@ -539,7 +553,9 @@ class _Reader:
             "cls": self._cls,
             "note_odd": self._note_odd,
         }
-        made: Hook = _run(self._cls, lines, names | code.names)["structure"]
+        made: Hook = compiled(self._cls.__qualname__, lines, names | code.names)[
+            "structure"
+        ]
         return made
 
     def _checks_all(self) -> bool:
@@ -573,7 +589,7 @@ class _Reader:
 
     # The slow path: everything that may be odd about a record
 
-    def structure_slowly(  # noqa: C901 -- as the docstring says
+    def structure_slowly(  # noqa: C901, PLR0912 -- as the docstring says
         self, stored: Any, hint: Any = None, *, history: bool = True
     ) -> Any:
         """Make an object from fields that are not just as the class says.
@@ -609,6 +625,10 @@ class _Reader:
                         raise
                     except Exception:  # noqa: BLE001 -- whatever it was, the value stays
                         self._report_misfit(f, value)
+                elif f.look is not None and not f.look(value):
+                    self._note_misfit()
+                if f.bind is not None:
+                    f.bind(value)
                 state[f.name] = values[f.name] = value
             elif f.has_default:
                 state[f.name] = _made_default(f.attribute, obj)
@@ -727,23 +747,14 @@ def _made_default(attribute: "attrs.Attribute[Any]", obj: object) -> Any:
 def _reason(value: Any, shape: Shape) -> str:
     """Say what is wrong with *value*, without any part of it.
 
-    Not the path either: its keys are data, and each would be another message.
+    Not the path either: its keys are data, and each would be another message; but
+    what is missing is a key of the type.
     """
     found = next(misfits(value, shape, lambda _, __: None), None)
     if found is None:
         wanted = describe(shape)
         return f"expected {wanted}, found {name_beside(value, wanted)}"
     inside = "" if found.path == "$" else " inside"
+    if found.kind == "missing":
+        inside = f" at {found.path[found.path.rindex('[') :]}{inside}"
     return f"expected {found.expected}, found {found.found}{inside}"
-
-
-def _run(cls: type, lines: list[str], names: dict[str, Any]) -> dict[str, Any]:
-    namespace = dict(names)
-    exec(_compiled("\n".join(lines), f"<storify {cls.__qualname__}>"), namespace)  # noqa: S102 -- our own source: field names are identifiers, keys are repr
-    return namespace
-
-
-@lru_cache(maxsize=1024)
-def _compiled(source: str, filename: str) -> CodeType:
-    # each registry plans its own functions, mostly from the same source
-    return compile(source, filename, "exec")

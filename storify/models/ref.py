@@ -1,14 +1,16 @@
 """`Ref`: a typed reference to a record of the same or another database."""
 
+from collections.abc import Callable
 from typing import Any, Generic, Protocol, Self, TypeVar, cast, overload
 
-from storify.exceptions import DanglingRefError
+from storify.exceptions import DanglingRefError, ModelLoadError
 
 from .base import Model
 from .fields import field
+from .misfit import key_step
 from .state import state_of
 
-__all__ = ["Home", "Ref"]
+__all__ = ["Expected", "Home", "Ref"]
 
 T_co = TypeVar("T_co", covariant=True)
 D = TypeVar("D")
@@ -56,6 +58,39 @@ class Home(Protocol):
         ...
 
 
+class Expected:
+    """What the annotation of a loaded reference says of the record behind it.
+
+    Args:
+        place: Where the annotation stands.
+        judge: Says what a record should be, and what it is; None if it is that.
+    """
+
+    __slots__ = ("_judge", "_place")
+
+    def __init__(
+        self, place: str, judge: Callable[[Any], tuple[str, str] | None]
+    ) -> None:
+        self._place = place
+        self._judge = judge
+
+    def demand(self, db: str, key: Any, record: Any) -> None:
+        """Raise unless the record is what it should be.
+
+        Raises:
+            ModelLoadError: It is not.
+        """
+        found = self._judge(record)
+        if found is None:
+            return
+        path = f"${key_step(key)}"
+        msg = (
+            f"cannot follow the reference in {self._place} to {path} of database "
+            f"{db!r}: expected {found[0]}, found {found[1]}"
+        )
+        raise ModelLoadError(msg, path)
+
+
 class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
     """A reference to a record, stored as the name of its database and its key.
 
@@ -77,10 +112,10 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
     it can be once its record was loaded by a `Storify`. A database that was opened
     by its path alone has no others to look in.
 
-    What ``T`` says of the record is for type checkers, and `db.check` tells where it
-    is not so. A reference does not know it, so following one gives what is there:
-    a record that is not of the type of its own database is an error, but in a
-    database that has no type, or another one, it may be of any class.
+    What ``T`` says of the record is checked when a reference is followed that was
+    loaded where an annotation says it, as of a field; `db.check` tells where it is not
+    so. One that was made just now does not know it, and gives what is there, if that is
+    of the type of its own database.
 
     Two references to one record are equal, and have one hash. A record that is
     deleted, or a database that is renamed, leaves its references dangling.
@@ -94,6 +129,7 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
     db: str
     key: Any
     _home: Home | None = field(default=None, init=False)
+    _expected: Expected | None = field(default=None, init=False)
 
     @classmethod
     def _to(cls, db: str, key: Any, home: Home | None) -> Self:
@@ -107,7 +143,8 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
 
         Raises:
             DanglingRefError: There is none, or nobody knows where to look.
-            ModelLoadError: The record does not fit its class.
+            ModelLoadError: The record does not fit its class, or is not what the
+                annotation says that the reference was loaded at.
         """
         try:
             return self._look_up()
@@ -129,7 +166,8 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
 
         Raises:
             DanglingRefError: Nobody knows where to look.
-            ModelLoadError: The record does not fit its class.
+            ModelLoadError: The record does not fit its class, or is not what the
+                annotation says that the reference was loaded at.
         """
         try:
             return self._look_up()
@@ -146,7 +184,10 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
                 f"it from db.ref(key)"
             )
             raise DanglingRefError(msg)
-        return cast("T_co", self._home.look_up(self.db, self.key))
+        record = self._home.look_up(self.db, self.key)
+        if self._expected is not None:
+            self._expected.demand(self.db, self.key, record)
+        return cast("T_co", record)
 
     def __copy__(self) -> Self:
         """Give the reference itself: it never changes."""
@@ -158,4 +199,4 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
 
     def __getstate__(self) -> dict[str, Any]:
         """Give what is pickled; where to look is known in this process alone."""
-        return {**state_of(self), "_home": None}
+        return {**state_of(self), "_home": None, "_expected": None}

@@ -33,6 +33,7 @@ from .base import Model
 from .conform import Check, checker, conforms, is_told_by_class, outer_classes
 from .evolution import History
 from .fields import options_of
+from .fitting import Fitting
 from .hints import (
     ANYTHING,
     Instance,
@@ -47,7 +48,7 @@ from .hints import (
 )
 from .inspection import Inspection, Kept, Lead, Leads, unstored
 from .misfit import Misfit
-from .options import class_options, definitions, is_model, is_model_class
+from .options import class_of, class_options, definitions, is_model, is_model_class
 from .plain import PlainClasses
 from .ref import Ref
 from .state import Unloaded, adopt
@@ -161,6 +162,9 @@ class Registry:
         self._warn = warn
         self._warned: set[str] = set()
         self._quiet = threading.local()
+        self._demands = threading.local()
+        # Known only because an object was stored: another process does not know them.
+        self._by_use: set[type] = set()
         self._entries: dict[str, Entry | None] = {}  # None: learned, no class
         self._by_class: dict[type, Entry] = {}
         self._wraps: dict[type, Callable[[Any], dict[str, Any]]] = {}
@@ -349,6 +353,7 @@ class Registry:
         self._finder = Parser(self._found.append, self._meet, self.newest)
         self._parser = Parser(_ignore, _ignore, self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
+        self._fitting = Fitting(self._shapes_of, self._plain, self._shape_behind)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._followed.clear()
 
@@ -358,6 +363,7 @@ class Registry:
             self._entries.setdefault(keyname, None)
 
     def _register_all(self, models: Iterable[type], explicit: set[int]) -> None:
+        self._fitting.forget()  # what an annotation names may be known now
         pending = list(reversed(list(models)))
         del self._found[:]
         self._follow_unfinished()
@@ -369,6 +375,9 @@ class Registry:
                 what = getattr(cls, "__qualname__", type(cls).__name__)
                 msg = f"{what} is no Model class, and only those are registered"
                 raise ModelError(msg)
+            if cls in self._by_use:
+                self._by_use.discard(cls)
+                self._forget_wraps()
             entry = self._by_class.get(cls)
             # one that is settled already; a taken-over keyname is not
             if (
@@ -510,6 +519,7 @@ class Registry:
             self.count_odd,
             self._refuse,
             self._supply,
+            self._fitting,
         )
 
     def _hook(self, hint: Any) -> "Hook":
@@ -534,15 +544,29 @@ class Registry:
     def unstructure(self, obj: object) -> dict[str, Any] | None:
         """Give a model object as ``{keyname: fields}``, its values live.
 
-        A class that is not registered is registered now, with a warning.
+        A class that is not registered is registered now, with a warning; or it is
+        refused, within `refuse_unknown`.
 
         Returns:
             The wrapper, also of an `Unloaded` record; None if *obj* is no model.
 
         Raises:
             ModelError: Its class cannot be a model, or claims a taken keyname.
-            UnstorableError: The object lacks a field, or has a forbidden one.
+            UnstorableError: The object lacks a field, or has a forbidden one; or its
+                class is not known and that is refused.
         """
+        wrapper = self._wrap(obj)
+        cls = class_of(obj)
+        if cls in self._by_use and self._refuses_unknown():
+            msg = (
+                f"{_name(cls)} is not registered, so its objects would come back as "
+                "dicts; pass it in Storify(models=[...]), or name it in an annotation "
+                "of what is registered"
+            )
+            raise UnstorableError(msg)
+        return wrapper
+
+    def _wrap(self, obj: object) -> dict[str, Any] | None:
         cls = cast("type[Model]", obj.__class__)
         entry = self._by_class.get(cls)
         if entry is None:
@@ -551,17 +575,49 @@ class Registry:
             if not is_model(obj):
                 return None
             cls = cast("type[Model]", type(obj))
-            replaced = len(self._newer)
-            self.register(cls)
-            if cls not in _OWN and len(self._newer) == replaced:
-                self._warn_once(
-                    f"{_name(cls)} was not registered; its objects are stored all the "
-                    "same, but pass it in models=[...] so that they load as objects"
-                )
+            self._register_by_use(cls)
             entry = self._by_class[cls]
-        if cls not in self._wraps:
+        if cls not in self._wraps and cls not in self._by_use:
             self._add_wrap(entry)
         return {entry.keyname: entry.planned().unstructure(obj)}
+
+    def _register_by_use(self, cls: type[Model]) -> None:
+        """Register the class of an object that is stored.
+
+        The next process knows it too if it is a new definition of a known one. It
+        finds one with a base that is registered, if it is imported.
+        """
+        with self._lock:
+            known, replaced = set(self._by_class), dict(self._newer)
+            self.register(cls)
+            news = self._newer.items() - replaced.items()
+            if cls in _OWN or {old for old, _ in news} - self._by_use:
+                return
+            if not any(base in known - self._by_use for base in cls.__mro__[1:]):
+                self._by_use |= set(self._by_class) - known
+                self._forget_wraps()
+                if self._refuses_unknown():
+                    return
+        self._warn_once(
+            f"{_name(cls)} was not registered; its objects are stored all the "
+            "same, but pass it in models=[...] so that they load as objects"
+        )
+
+    def _refuses_unknown(self) -> bool:
+        return getattr(self._demands, "on", False)
+
+    @contextmanager
+    def refuse_unknown(self) -> Generator[None]:
+        """Refuse objects of classes that are not registered, in this thread.
+
+        They would come back as dicts, where a type promises objects.
+        """
+        outer = self._refuses_unknown()
+        self._demands.on = True
+        try:
+            yield
+        finally:
+            self._demands.on = outer
 
     def _add_wrap(self, entry: Entry) -> None:
         with self._lock:
@@ -578,6 +634,8 @@ class Registry:
         entry = self._by_class.get(cls)
         if entry is None or cls in above or len(above) > _LOWERED_LEVELS:
             return None
+        if cls in self._by_use:
+            return None  # each object of it is looked at
         if cls in self._found_lowers:
             return self._found_lowers[cls][0]
         try:
@@ -653,7 +711,7 @@ class Registry:
         """
         if not isinstance(value, Unloaded) and not is_model(value):
             return None
-        record = self.unstructure(value)
+        record = self._wrap(value)
         if record is None or next(iter(record)).startswith("__"):
             return None
         return record
@@ -738,6 +796,28 @@ class Registry:
             ModelError: No value of *hint* can be stored.
         """
         return outer_classes(self._shape_of(hint))
+
+    def judge_plain(self, obj: object) -> None:
+        """Count a misfit if the fields of an object that was loaded do not fit.
+
+        It is for objects of plain classes; of others it knows nothing.
+        """
+        if not self._fitting.plain(obj):
+            self._note_misfit()
+
+    def forget_checks(self) -> None:
+        """Make the checks of plain classes anew, as when hooks were registered."""
+        self._fitting.forget()
+
+    def fit_check(self, hint: object) -> Check | None:
+        """Give a check of loaded values of *hint*; None if their class tells all.
+
+        It may be false although nothing is wrong, and then `misfits` tells.
+
+        Raises:
+            ModelError: No value of *hint* can be stored.
+        """
+        return self._fitting.of(self._shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
         """Give a check of values that were structured without any oddity.

@@ -6,7 +6,7 @@ who runs it and waits for the answer.
 """
 
 import re
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from .conform import LISTED, conforms, fits_outside, is_told_by_class
@@ -243,7 +243,7 @@ def _choose(
     if first is None:
         near = [arm for arm in union.arms if fits_outside(value, arm)]
         if not near and isinstance(value, dict):  # whose keys tell what is wrong
-            near = [arm for arm in map(_now, union.arms) if isinstance(arm, Record)]
+            near = _nearest(value, union.arms)
         return (near[0] if len(near) == 1 else union), None
     arms = (first,) if is_told_by_class(first, behind_refs=True) else (first, *fitting)
     if len(arms) == 1:
@@ -255,6 +255,18 @@ def _choose(
             break
     least = min(counts)
     return arms[counts.index(least)], least
+
+
+def _nearest(value: Any, arms: Iterable[Shape]) -> list[Shape]:
+    """Give the typed dicts among *arms* of which the fewest keys are wrong."""
+    keys = {key for key, _ in pairs(value)}
+    wrong = {
+        arm: len(arm.required - keys) + len(keys - arm.keys.keys())
+        for arm in map(_now, arms)
+        if isinstance(arm, Record)
+    }
+    least = min(wrong.values(), default=0)
+    return [arm for arm, count in wrong.items() if count == least]
 
 
 def _parts(value: Any, shape: Shape) -> Iterator[Part]:

@@ -23,6 +23,7 @@ import pytest
 
 from storify import (
     CheckError,
+    CustomType,
     Model,
     ModelError,
     ModelLoadError,
@@ -586,3 +587,273 @@ def test_items_of_a_typed_list_are_of_its_type_or_an_error(tmp_path):
         del db[0:2]
         assert list(db) == [new("b")]
         assert db.pop() == new("b")
+
+
+class Wish(TypedDict):
+    """A dict with known keys."""
+
+    name: str
+    size: NotRequired[int]
+
+
+@dataclass
+class Spot:
+    """A dataclass."""
+
+    lat: float
+
+
+class Way(NamedTuple):
+    """A named tuple."""
+
+    spots: list[Spot]
+
+
+@attrs.define
+class Fee:
+    """An attrs class."""
+
+    cents: int
+
+
+class Pair(Model, Generic[T]):
+    """A generic model that may be in itself."""
+
+    item: T
+    next: "Pair[T] | None" = None
+
+
+class Trip(Model):
+    """A model with all of these in its fields."""
+
+    spot: Spot | None = None
+    fee: Fee | None = None
+    box: Box[int] | None = None
+    boxes: dict[str, Box[list[int]]] = {}
+    wish: Wish | None = None
+    more: Any = None
+
+
+def _any(value: object) -> Any:
+    return value
+
+
+MISFITTING_INSIDE: dict[str, tuple[Any, Any, Any, str]] = {
+    # name: the type, what fits it, what does not, and where
+    "list": (list[int], [1, 2], [1, "2"], "[1]"),
+    "list of lists": (list[list[int]], [[], [1]], [[], ["1"]], "[1][0]"),
+    "list of models": (list[User], [User("a")], [User("a"), 3], "[1]"),
+    "dict of models": (dict[str, User], {"a": User("a")}, {"a": 3}, "['a']"),
+    "key": (dict[int, int], {1: 1}, {"1": 1}, "['1'] (key)"),
+    "tuple": (tuple[int, str], (1, "a"), (1, 2), "[1]"),
+    "set": (set[int], {1}, {"a"}, "[*]"),
+    "optional": (list[int] | None, None, ["a"], "[0]"),
+    "literal": (Literal["a", "b"], "a", "c", ""),
+    "typed dict": (Wish, {"name": "a"}, {"name": "a", "size": "b"}, "['size']"),
+    "missing key": (Wish, {"name": "a"}, {"size": 1}, "['name']"),
+    "dataclass": (Spot, Spot(1.5), Spot(_any("1.5")), ".lat"),
+    "named tuple": (Way, Way([Spot(1)]), Way([Spot(_any("1"))]), ".spots[0].lat"),
+    "attrs class": (Fee, Fee(1), Fee(_any("1")), ".cents"),
+    "generic": (Box[int], Box(1), Box("1"), ".item"),
+    "subclass": (Box[int], IntBox(1), IntBox(_any("1")), ".item"),
+    "generic of generics": (Box[Box[int]], Box(Box(1)), Box(Box("1")), ".item.item"),
+    "generic in itself": (
+        Pair[int],
+        Pair(1, Pair(2)),
+        Pair(1, Pair(2, _any(Pair("3")))),
+        ".next.next.item",
+    ),
+    "field: dataclass": (Trip, Trip(Spot(1)), Trip(Spot(_any("1"))), ".spot.lat"),
+    "field: attrs class": (
+        Trip,
+        Trip(fee=Fee(1)),
+        Trip(fee=Fee(_any(None))),
+        ".fee.cents",
+    ),
+    "field: generic": (Trip, Trip(box=Box(1)), Trip(box=_any(Box("1"))), ".box.item"),
+    "field: generics": (
+        Trip,
+        Trip(boxes={"a": Box([1])}),
+        Trip(boxes={"a": Box([_any("1")])}),
+        ".boxes['a'].item[0]",
+    ),
+    "field: typed dict": (
+        Trip,
+        Trip(wish={"name": "a"}),
+        Trip(wish=_any({"name": 1})),
+        ".wish['name']",
+    ),
+    "where anything may be": (
+        dict[str, Any],
+        {"a": [Spot(1)]},
+        {"a": [Spot(_any("1"))]},
+        "['a'][0].lat",
+    ),
+    "field of any type": (
+        Trip,
+        Trip(more=[Fee(1)]),
+        Trip(more=[Fee(_any("1"))]),
+        ".more[0].cents",
+    ),
+}
+READS: dict[str, Callable[[Any, Any], object]] = {
+    "[]": lambda db, key: db[key],
+    "get": lambda db, key: db.get(key),
+    "pop": lambda db, key: db.pop(key),
+    "values": lambda db, _: list(db.values()),
+    "where": lambda db, _: list(db.where(lambda _: True)),
+    "count": lambda db, _: db.where(lambda _: True).count(),
+}
+
+
+@pytest.mark.parametrize("name", MISFITTING_INSIDE)
+@pytest.mark.parametrize("read", READS)
+def test_what_is_inside_is_of_its_type_or_an_error(tmp_path, name, read):
+    """In plain data, generic models and plain classes, wherever they stand."""
+    hint, good, bad, place = MISFITTING_INSIDE[name]
+    known: Any = {"models": [User, Box, IntBox, Pair, Trip], "types": [Spot, Way, Fee]}
+    with Storify(tmp_path, **known) as sf:
+        sf["d"].update(good=good, bad=bad)
+
+    with Storify(tmp_path, **known) as sf:
+        db = sf.get_db("d", model=hint)
+        with pytest.raises(ModelLoadError, match=r"db\.raw\('bad'\)") as caught:
+            READS[read](db, "bad")
+        assert caught.value.path == f"$['bad']{place}"
+        assert db["good"] == good
+        assert db.raw("bad") == bad
+        db["bad"] = db["good"]
+        assert db.where(lambda value: value == good).count() == 2
+
+
+@pytest.mark.parametrize("name", MISFITTING_INSIDE)
+def test_items_of_a_typed_list_are_of_its_type_inside_too(tmp_path, name):
+    """As the values of a dict."""
+    hint, good, bad, place = MISFITTING_INSIDE[name]
+    known: Any = {"models": [User, Box, IntBox, Pair, Trip], "types": [Spot, Way, Fee]}
+    with Storify(tmp_path, **known) as sf:
+        sf.get_db("l", root=[good, bad]).flush()
+
+    with Storify(tmp_path, **known) as sf:
+        db = sf.get_db("l", model=hint, key=int)
+        with pytest.raises(ModelLoadError) as caught:
+            list(db)
+        assert caught.value.path == f"$[1]{place}"
+        assert db[0] == good
+        assert db.raw(1) == bad
+
+
+def test_what_was_read_before_a_database_was_typed_is_judged_too(tmp_path):
+    """What is in memory then was loaded without a look."""
+    with Storify(tmp_path) as sf:
+        sf["d"].update(a=[1], b=["x"])
+
+    with Storify(tmp_path) as sf:
+        held = list(sf["d"].values())
+        db = sf.get_db("d", model=list[int])
+        with pytest.raises(ModelLoadError, match="expected int, found str"):
+            db["b"]
+        assert db["a"] is held[0]
+
+
+def test_what_is_repaired_inside_is_read_again(tmp_path):
+    """In the list that `raw` gives."""
+    with Storify(tmp_path) as sf:
+        sf["d"]["k"] = [1, "2"]
+
+    with Storify(tmp_path) as sf:
+        db = sf.get_db("d", model=list[int])
+        with pytest.raises(ModelLoadError):
+            db["k"]
+        db.raw("k")[1] = 2
+        assert db["k"] == [1, 2]
+
+
+def test_what_the_hooks_of_the_user_make_is_not_judged_by_annotations(tmp_path):
+    """They say how its objects are stored."""
+    custom = CustomType(Spot, lambda spot: spot.lat, lambda lat: Spot(str(lat)))
+    with Storify(tmp_path, types=[custom]) as sf:
+        sf["d"]["k"] = Spot(1.5)
+
+    with Storify(tmp_path, types=[custom]) as sf:
+        assert sf.get_db("d", model=Spot)["k"] == Spot(_any("1.5"))
+
+
+def test_data_too_deep_for_a_quick_look_are_judged_all_the_same(tmp_path):
+    """In a chain of generic models."""
+    good: Pair[int] = Pair(0)
+    for number in range(200):
+        good = Pair(number, good)
+    with Storify(tmp_path, models=[Pair]) as sf:
+        sf["d"]["k"] = good
+
+    with Storify(tmp_path) as sf:
+        assert sf.get_db("d", model=Pair[int])["k"] == good
+
+
+class Gift(TypedDict):
+    """A dict with other keys."""
+
+    giver: str
+    price: float
+
+
+class Wishes(Model):
+    """A model that holds dicts with known keys."""
+
+    wish: Wish | None = None
+    either: Wish | Gift | None = None
+    all: list[Wish] = []
+
+
+WRONG_KEYS: dict[str, tuple[Any, Any, str, str]] = {
+    "missing": (Wish, {"size": 1}, "['name']", "expected str, found nothing"),
+    "extra": (Wish, {"name": "a", "c": 1}, "['c']", "expected no such key of Wish"),
+    "of the nearest": (
+        Wish | Gift,
+        {"giver": "a"},
+        "['price']",
+        "expected float, found nothing",
+    ),
+    "field": (Wishes, Wishes(_any({})), ".wish['name']", "expected str, found nothing"),
+    "item": (
+        Wishes,
+        Wishes(all=[_any({"name": "a", "c": 1})]),
+        ".all[0]['c']",
+        "expected no such key of Wish",
+    ),
+    "field of several": (
+        Wishes,
+        Wishes(either=_any({"giver": "a"})),
+        ".either['price']",
+        "expected float, found nothing",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", WRONG_KEYS)
+def test_what_is_wrong_with_the_keys_of_a_typed_dict_is_named(tmp_path, name):
+    """When it is loaded, and when a strict database refuses it."""
+    hint, value, place, reason = WRONG_KEYS[name]
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        sf["d"]["k"] = value
+
+    with Storify(tmp_path) as sf:
+        with pytest.raises(ModelLoadError, match=reason) as loading:
+            sf.get_db("d", model=hint)["k"]
+        strict = sf.get_db("s", model=hint, strict=True)
+        with pytest.raises(CheckError, match=reason) as setting:
+            strict["k"] = value
+
+    assert loading.value.path == setting.value.path == f"$['k']{place}"
+
+
+def test_the_log_names_a_key_that_is_missing(tmp_path, caplog):
+    """It is a part of the type, not of the data."""
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        sf["d"]["k"] = Wishes(_any({}))
+
+    with Storify(tmp_path, models=[Wishes]) as sf:
+        assert sf["d"]["k"].wish == {}
+
+    assert "Wishes.wish: expected str, found nothing at ['name'] inside" in caplog.text

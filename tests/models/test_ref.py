@@ -5,6 +5,7 @@ import gc
 import pickle
 import threading
 import weakref
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -295,7 +296,7 @@ def test_what_a_field_refers_to_is_registered(sf):
 
 def test_records_with_references_are_written_the_short_way(sf):
     """Whatever scalar the key is; a tuple goes the long way."""
-    sf["orders"]["o"] = Order(sf["users"].ref("u1"))
+    sf.get_db("orders", model=Order)["o"] = Order(sf["users"].ref("u1"))
     sf.flush()
     schema = sf._schema
     lower, singles = schema.registry.lowers[Order], schema.codec._types.singles
@@ -467,3 +468,83 @@ def test_a_reference_of_the_same_folder_is_stored(tmp_path):
         orders.flush()
         orders.load()
         assert [order.customer().name for order in orders.values()] == ["Ann", "Ann"]
+
+
+@dataclass
+class Ticket:
+    """A dataclass that refers to a user."""
+
+    owner: Ref[User]
+
+
+class Desk(Model):
+    """A record with references in each kind of place."""
+
+    boss: Ref[User] | None = None
+    team: list[Ref[User]] = []
+    by_name: dict[str, Ref[User]] = {}
+    pair: tuple[int, Ref[User]] | None = None
+    either: "Ref[User] | Ref[Order] | None" = None
+    ticket: Ticket | None = None
+    open: Ref[Any] | None = None
+
+
+LEADING: dict[str, Any] = {
+    "Desk.boss": (lambda ref: Desk(boss=ref), lambda desk: desk.boss),
+    "Desk.team": (lambda ref: Desk(team=[ref]), lambda desk: desk.team[0]),
+    "Desk.by_name": (lambda ref: Desk(by_name={"a": ref}), lambda d: d.by_name["a"]),
+    "Desk.pair": (lambda ref: Desk(pair=(1, ref)), lambda desk: desk.pair[1]),
+    "Ticket.owner": (lambda ref: Desk(ticket=Ticket(ref)), lambda d: d.ticket.owner),
+    "a value of Ref": (lambda ref: ref, lambda ref: ref),
+}
+
+
+@pytest.mark.parametrize("place", LEADING)
+@pytest.mark.parametrize("get", [False, True], ids=["call", "get"])
+def test_a_reference_that_leads_to_another_kind_of_record_is_an_error(
+    tmp_path, place, get
+):
+    """It names the annotation and the record; what fits is given."""
+    make, take = LEADING[place]
+    model: Any = Ref[User] if place.startswith("a value") else Desk
+    with Storify(tmp_path, models=[User, Desk], types=[Ticket]) as sf:
+        things = sf["things"]
+        things.update(user=User("Ann"), number=3)
+        holders = sf.get_db("holders", model=model)
+        holders.update(good=make(things.ref("user")), bad=make(things.ref("number")))
+
+    with Storify(tmp_path, models=[User, Desk], types=[Ticket]) as sf:
+        holders = sf.get_db("holders", model=model)
+        good, bad = take(holders["good"]), take(holders["bad"])
+        wanted = rf"in {place}.* to \$\['number'\] of database 'things'"
+        with pytest.raises(ModelLoadError, match=wanted) as caught:
+            bad.get() if get else bad()
+        assert caught.value.path == "$['number']"
+        assert (good.get() if get else good()) == User("Ann")
+        sf["things"]["number"] = User("Bo")
+        assert (bad.get() if get else bad()) == User("Bo")
+
+
+def test_a_reference_to_one_of_several_classes_is_followed_to_any(tmp_path):
+    """And so is one to anything."""
+    with Storify(tmp_path, models=[User, Order, Desk]) as sf:
+        things = sf["things"]
+        things.update(user=User("Ann"), order=Order(things.ref("user")), number=3)
+        desk = Desk(either=things.ref("order"), open=things.ref("number"))
+        sf["desks"]["d"] = desk
+
+    with Storify(tmp_path, models=[User, Order, Desk]) as sf:
+        desk = sf["desks"]["d"]
+        assert isinstance(desk.either(), Order)
+        assert desk.open() == 3
+
+
+def test_a_loaded_reference_is_pickled_without_what_is_expected_of_it(tmp_path):
+    """That is known in this process alone."""
+    with Storify(tmp_path) as sf:
+        users = sf.get_db("users", model=User)
+        users["a"] = User("Ann", boss=users.ref("a"))
+
+    with Storify(tmp_path) as sf:
+        boss = sf.get_db("users", model=User)["a"].boss
+        assert pickle.loads(pickle.dumps(boss)) == boss  # noqa: S301 -- our own

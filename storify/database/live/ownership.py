@@ -51,7 +51,7 @@ from zoneinfo import ZoneInfo
 import attrs
 
 from storify.database._resolver import StorifyHome
-from storify.models import Model, Ref
+from storify.models import Expected, Model, Ref
 
 __all__ = ["RELIABLE", "UNKNOWN", "Kinds", "held_elsewhere"]
 
@@ -75,7 +75,9 @@ _LEAVES: Final = (
     *(PosixPath, WindowsPath, PurePosixPath, PureWindowsPath),
     *(IPv4Address, IPv4Interface, IPv4Network),
     *(IPv6Address, IPv6Interface, IPv6Network),
-    StorifyHome,  # which all references of a database share, and none stores
+    # which references share, and none stores
+    StorifyHome,
+    Expected,
 )
 _CONTAINERS: Final = frozenset(
     {

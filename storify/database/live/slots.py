@@ -256,6 +256,7 @@ class Slots(dict[Any, Any]):
         "_watchers",
         "count_misfits",
         "doubtful",
+        "fits",
     )
 
     def __init__(self, codec: Codec) -> None:
@@ -280,6 +281,9 @@ class Slots(dict[Any, Any]):
         self.count_misfits: Callable[[], int] = codec.count_misfits
         #: The keys of what was decoded with misfits, and not found to be right since.
         self.doubtful: set[Any] = set()
+        #: Tells of a decoded value whether it surely is of the type of the database;
+        #: None where nothing is to be told.
+        self.fits: Callable[[Any], bool] | None = None
         #: Whether all keys are exactly str: then equal keys are the same key.
         self._only_str = True
 
@@ -429,9 +433,33 @@ class Slots(dict[Any, Any]):
                 f"they are: take it from a backup, or set or delete the key"
             )
             raise DatabaseLoadError(msg) from error
-        if self.count_misfits() != before + 1:
+        is_odd = self.count_misfits() != before + 1
+        if is_odd or (self.fits is not None and not self.fits(value)):
             self.doubtful.add(key)
         return value
+
+    def doubt(
+        self, keys: Iterable[Any], values: Iterable[Any], *, is_odd: bool
+    ) -> None:
+        """Note the keys of values that are perhaps not of the type of the database.
+
+        Args:
+            keys: The keys.
+            values: What was decoded.
+            is_odd: Whether there were misfits while they were.
+        """
+        if is_odd:
+            self.doubtful.update(keys)
+        elif (fits := self.fits) is not None:
+            pairs = zip(keys, values, strict=True)
+            self.doubtful.update(key for key, value in pairs if not fits(value))
+
+    def expect(self, fits: Callable[[Any], bool] | None) -> None:
+        """Judge what is decoded from now on by *fits*, and what is LIVE at once."""
+        self.fits = fits
+        if fits is not None:
+            values, _ = self.live_values()
+            self.doubt(values, values.values(), is_odd=False)
 
     def _make_live(self, key: Any, slot: Any, value: Any) -> bool:
         """Put a value into the slot of a key; False if the slot has changed.
@@ -487,8 +515,7 @@ class Slots(dict[Any, Any]):
             values = self._codec.decode_all(blobs)
         except Exception:  # noqa: BLE001 - each alone says what is wrong with it
             return
-        if self.count_misfits() != before + 1:
-            self.doubtful.update(keys)
+        self.doubt(keys, values, is_odd=self.count_misfits() != before + 1)
         if not self._points:
             bases = list(map(Base, keys, numbers))
             if self._step(

@@ -5,7 +5,7 @@ its value. As long as the slot is the same, so is the value.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import islice, repeat
+from itertools import compress, islice, repeat
 from typing import TYPE_CHECKING, Any, Final
 
 from storify.database.live.data import Data, Stored
@@ -101,8 +101,11 @@ class Scan:
             return slots
         before = data.count_misfits()
         values = data.peek_all(slots)
-        if data.count_misfits() != before + 1:
-            data.doubtful.update(keys)
+        is_odd = data.count_misfits() != before + 1
+        if is_odd or data.fits is not None:
+            decoded = [type(slot) is Stored for slot in slots]
+            now = compress(keys, decoded), compress(values, decoded)
+            data.doubt(*now, is_odd=is_odd)
         return values
 
     def _are_surely_fit(self, values: list[Any]) -> bool:

@@ -22,7 +22,7 @@ Nothing here opens a file; the engine may be a folder, memory or a server.
 
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -107,6 +107,8 @@ class Session(Transactional):
         self.flushed_at_s: float = self.saving.clock()
         self.syncing: Syncing = Syncing(engine, self.saving)
         self.codec = codec
+        #: Is entered while values are encoded to be saved.
+        self.encoding: Callable[[], AbstractContextManager[None]] = nullcontext
         self.guards: Guards = Guards()
         self.is_inherited: bool = False
         self.forks: int = 0
@@ -256,7 +258,8 @@ class Session(Transactional):
             RuntimeError: Another thread kept changing the data.
         """
         try:
-            pending = self.root.begin_flush()
+            with self.encoding():
+                pending = self.root.begin_flush()
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
             raise UnstorableError(msg, error.path) from error
@@ -270,7 +273,8 @@ class Session(Transactional):
         Raises:
             RuntimeError: Another thread kept changing the data.
         """
-        pending, refused = self.root.begin_look()
+        with self.encoding():
+            pending, refused = self.root.begin_look()
         if self.root.moved_much(pending):
             self._shorten(pending)
         return pending, refused

@@ -79,12 +79,21 @@ class Transactional:
         self._is_ending = False
         #: What a saver thread does, or did last, for this data.
         self._job: Job[Any] | None = None
+        #: Tells of a decoded value whether it surely is of the declared type.
+        self.fits: Callable[[Any], bool] | None = None
         self.use(root)
 
     def use(self, root: Root) -> None:
         """Take another live root."""
         self.root = root
         self.data = root.live
+        self.expect(self.fits)
+
+    def expect(self, fits: Callable[[Any], bool] | None) -> None:
+        """Have *fits* judge what is decoded, and what was."""
+        self.fits = fits
+        if isinstance(self.data, Data):
+            self.data.expect(fits)
 
     def run_uncut(self, action: Callable[[], T]) -> T:
         """Do something where nothing cuts it in half; the lock is held.
