@@ -187,7 +187,7 @@ class Storify:
         root: list[Any],
         *,
         model: None = ...,
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[Any]: ...
@@ -198,7 +198,7 @@ class Storify:
         root: list[Any],
         *,
         model: type[A],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A]: ...
@@ -209,7 +209,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B]: ...
@@ -220,7 +220,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B], type[C]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B | C]: ...
@@ -231,7 +231,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B | C | D]: ...
@@ -250,7 +250,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: None = ...,
         key: type[K],
@@ -261,7 +261,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: type[A],
         key: type[K],
@@ -316,7 +316,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B]],
         key: type[K],
@@ -327,7 +327,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C]],
         key: type[K],
@@ -338,7 +338,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
         key: type[K],

@@ -33,7 +33,7 @@ from storify.database._use import is_several
 from storify.exceptions import QueryError
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._root import Root
 
 __all__ = ["Found", "Query"]
 
@@ -82,9 +82,7 @@ class Query(Generic[V_co, K]):
     raise is raised by the run, with a note that names the record.
     """
 
-    def __init__(
-        self, source: "RootMapping[V_co, K]", found: Found | None = None
-    ) -> None:
+    def __init__(self, source: "Root[V_co, K]", found: Found | None = None) -> None:
         self._source = source
         self._found = found
         self._stages: tuple[Stage, ...] = ()
