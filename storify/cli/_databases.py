@@ -85,7 +85,7 @@ def _in_path(
     """Give the names of the databases at *path*, and what opens each."""
     if path.is_dir():
         sf = open_folder(path, classes)
-        for name in sf:
+        for name in sf._names():  # noqa: SLF001 - what has no name is found below
             yield name, partial(_get_db, sf, name, readonly=readonly)
         # Also those of older releases, whose names are not portable.
         for file in sorted(path.glob("*.mpack")):
