@@ -13,12 +13,11 @@ from typing_extensions import TypeVar
 
 from storify._manager import Storify
 from storify._reopening import reopen
-from storify.database import Database
+from storify.database import BaseDatabase, Database
 
 __all__ = ["MakeStorify", "Reopen", "Storifys"]
 
-V = TypeVar("V")
-K = TypeVar("K")
+D = TypeVar("D", bound=BaseDatabase[Any, Any])
 
 
 class MakeStorify(Protocol):
@@ -45,7 +44,7 @@ class Reopen(Protocol):
     @overload
     def __call__(self, what: Storify, **options: Any) -> Storify: ...
     @overload
-    def __call__(self, what: Database[V, K]) -> Database[V, K]: ...
+    def __call__(self, what: D) -> D: ...
 
 
 class Storifys:
@@ -74,10 +73,8 @@ class Storifys:
     @overload
     def reopen(self, what: Storify, **options: Any) -> Storify: ...
     @overload
-    def reopen(self, what: Database[V, K]) -> Database[V, K]: ...
-    def reopen(
-        self, what: Storify | Database[V, K], **options: Any
-    ) -> Storify | Database[V, K]:
+    def reopen(self, what: D) -> D: ...
+    def reopen(self, what: Storify | D, **options: Any) -> Storify | D:
         """Open what is open anew; see `storify.testing.reopen`."""
         if isinstance(what, Storify):
             return self._keep(reopen(what, **options))

@@ -27,8 +27,8 @@ from storify.database.maintenance.salvage import salvage, set_aside
 from storify.database.session.saving import Saving
 from storify.database.session.shutdown import is_open
 from storify.database.session.signals import heed_signals
-from storify.engine import Catalog, Keep, Sync, check_name
-from storify.engine.names import check_new_name
+from storify.engine import Catalog, Engine, Keep, Sync, check_name
+from storify.engine.names import check_new_name, is_name
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import (
     DatabaseLoadError,
@@ -172,6 +172,8 @@ class Storify:
         )
         self._catalog.create()
         self._damage = _Damage()
+        #: Of which files without a name for a database was told.
+        self._told_of: set[str] = set()
         self._background = background
         self._handle_signals = handle_signals
         heed_signals(wanted=handle_signals)
@@ -187,7 +189,7 @@ class Storify:
         root: list[Any],
         *,
         model: None = ...,
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[Any]: ...
@@ -198,7 +200,7 @@ class Storify:
         root: list[Any],
         *,
         model: type[A],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A]: ...
@@ -209,7 +211,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B]: ...
@@ -220,7 +222,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B], type[C]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B | C]: ...
@@ -231,7 +233,7 @@ class Storify:
         root: list[Any],
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
-        key: None = ...,
+        key: type[int] | None = ...,
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> ListDatabase[A | B | C | D]: ...
@@ -250,7 +252,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: None = ...,
         key: type[K],
@@ -261,7 +263,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: type[A],
         key: type[K],
@@ -316,7 +318,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B]],
         key: type[K],
@@ -327,7 +329,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C]],
         key: type[K],
@@ -338,7 +340,7 @@ class Storify:
     def get_db(
         self,
         name: str,
-        root: dict[Any, Any] | list[Any] | None = ...,
+        root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
         key: type[K],
@@ -471,9 +473,35 @@ class Storify:
         return self._is_saved(name) or self._known(name) is not None
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the names of all databases, saved or open, sorted."""
-        opened = {check_name(db.name) for db in self.databases if not db.defunct}
-        return iter(sorted({*self._catalog.names(), *opened}))
+        """Iterate over the names of all databases, saved or open, sorted.
+
+        Files of the folder that have no name a database may have are left out; a
+        warning tells of each once. `get_db_by_path` opens them.
+        """
+        self._tell_of_nameless()
+        return iter(self._names())
+
+    def _names(self) -> list[str]:
+        opened = {
+            check_name(db.name)
+            for db in self.databases
+            if not db.defunct and is_name(db.name)  # one may be got by its path
+        }
+        return sorted({*self._catalog.names(), *opened})
+
+    def _tell_of_nameless(self) -> None:
+        new = {
+            stem: path
+            for stem, path in self._catalog.nameless().items()
+            if path not in self._told_of
+        }
+        if new:
+            self._told_of.update(new.values())
+            self.log.warning(
+                f"left out of the databases of {self.root!r}, as no name of one is "
+                f"like these: {', '.join(map(repr, new))}; get_db_by_path opens the "
+                f"file, storify.importers.import_storify gives another name"
+            )
 
     def __len__(self) -> int:
         """Count the databases in the folder."""
@@ -583,7 +611,8 @@ class Storify:
         As `Database.check`, of which it is told in `Misfit.database`. What is not
         open is opened for that, read-only: unless *types* says more, its records are
         judged by the classes of their keynames. One that cannot be loaded is a misfit
-        at ``$``. Nothing is changed.
+        at ``$``. So is one of an older release that cannot be opened by its name; its
+        records are checked, too. Nothing is changed.
 
         Args:
             progress: Called now and then with the numbers of records that were
@@ -595,19 +624,26 @@ class Storify:
             FileNotFoundError: There is no database of a name in *types*.
             ModelError: A type in *types* cannot be stored.
         """
-        names = list(self)
+        looks = {name: partial(self._peek, name) for name in self._names()}
+        nameless = self._catalog.nameless()
+        looks |= {
+            stem: partial(self._peek_at, stem, path) for stem, path in nameless.items()
+        }
         for name in types:
-            if name not in names:
+            if name not in looks:
                 msg = f"cannot check database {name!r}: there is none in {self.root!r}"
                 raise FileNotFoundError(msg)
         found: list[Misfit] = []
-        for name in names:
+        for name, look in looks.items():
+            if name in nameless:
+                bad = Misfit("$", "bad name", "a portable name", repr(name), name)
+                found.append(bad)
             try:
-                with self._peek(name) as db:
+                with look() as db:
                     if db is not None:
                         hint = Use.hint_of(types.get(name))
                         found += check(db, progress, hint=hint)
-            except DatabaseLoadError as error:
+            except (DatabaseLoadError, OSError) as error:
                 kind = type(error).__name__
                 found.append(Misfit("$", "unreadable", "a database", kind, name))
         return found
@@ -628,11 +664,27 @@ class Storify:
         if not self._is_saved(name):
             yield None
             return
+        with self._read(name, self._catalog.engine(name, readonly=True)) as db:
+            yield db
+
+    @contextmanager
+    def _peek_at(self, name: str, path: str) -> Generator[Database[Any, Any] | None]:
+        """Give the database in a file; as `_peek`, where no name leads to it."""
+        db = self._opened_at(path)
+        if db is not None:
+            yield db
+            return
+        codec = self._schema.codec
+        engine = self._saving.file(path, codec, self.log, readonly=True)
+        with self._read(name, engine) as db:
+            yield db
+
+    @contextmanager
+    def _read(self, name: str, engine: Engine) -> Generator[Database[Any, Any]]:
         self._schema.registry.register(*self.models)
-        engine = self._catalog.engine(name, readonly=True)
         use = Use(readonly=True)
         given = self._schema, self.models, None, use, self._saving
-        db = Database._over(name, engine, *given)
+        db: Database[Any, Any] = Database._over(name, engine, *given)
         try:
             yield db
         finally:

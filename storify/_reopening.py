@@ -4,25 +4,24 @@ It is for tests, and for what wants to see a folder as the next start of the pro
 would.
 """
 
-from typing import Any, overload
+from typing import Any, cast, overload
 
 from typing_extensions import TypeVar
 
 from storify._manager import Storify
-from storify.database import Database
+from storify.database import BaseDatabase
 from storify.database._resolver import StorifyHome
 
 __all__ = ["reopen"]
 
-V = TypeVar("V")
-K = TypeVar("K")
+D = TypeVar("D", bound=BaseDatabase[Any, Any])
 
 
 @overload
 def reopen(what: Storify, **options: Any) -> Storify: ...
 @overload
-def reopen(what: Database[V, K]) -> Database[V, K]: ...
-def reopen(what: Storify | Database[V, K], **options: Any) -> Storify | Database[V, K]:
+def reopen(what: D) -> D: ...
+def reopen(what: Storify | D, **options: Any) -> Storify | D:
     """Close *what*, which saves it, and open it anew.
 
     Args:
@@ -73,19 +72,20 @@ def _options_of(sf: Storify) -> dict[str, Any]:
     }
 
 
-def _reopen_db(db: Database[V, K]) -> Database[V, K]:
+def _reopen_db(db: D) -> D:
     sf = _storify_of(db)
     opened = sf.get_loaded_db(db.name)
     for each in (db, opened):  # it may have been closed, and got anew by others
         if each is not None:
             each.close()
     use = db._use
-    return sf.get_db(
+    again = sf.get_db(
         db.name, model=use.hint, key=use.key, readonly=use.readonly, strict=use.strict
     )
+    return cast("D", again)
 
 
-def _storify_of(db: Database[Any, Any]) -> Storify:
+def _storify_of(db: BaseDatabase[Any, Any]) -> Storify:
     home = db._schema.home
     sf = home._folder() if isinstance(home, StorifyHome) else None
     if isinstance(sf, Storify) and sf._catalog.engine(db.name).location == db.path:

@@ -85,8 +85,8 @@ def _in_path(
     """Give the names of the databases at *path*, and what opens each."""
     if path.is_dir():
         sf = open_folder(path, classes)
-        for name in sf:
-            yield name, partial(sf.get_db, name, readonly=readonly)
+        for name in sf._names():  # noqa: SLF001 - what has no name is found below
+            yield name, partial(_get_db, sf, name, readonly=readonly)
         # Also those of older releases, whose names are not portable.
         for file in sorted(path.glob("*.mpack")):
             if file.is_file() and file.stem not in sf:
@@ -98,9 +98,16 @@ def _in_path(
     # By its folder, where what its references refer to stands beside it.
     sf = open_folder(path.parent, classes)
     if path.suffix == ".mpack" and path.stem in sf:
-        yield path.stem, partial(sf.get_db, path.stem, readonly=readonly)
+        yield path.stem, partial(_get_db, sf, path.stem, readonly=readonly)
     else:
         yield path.stem, partial(_open_file, path, classes, readonly=readonly)
+
+
+def _get_db(
+    sf: Storify, name: str, *, model: Any, readonly: bool
+) -> Database[Any, Any]:
+    db: Database[Any, Any] = sf.get_db(name, model=model, readonly=readonly)
+    return db
 
 
 def _open_file(

@@ -1,7 +1,7 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
 - the face: `Database` (``_database``), as a dict (``_mapping``), as a list
-  (``_sequence``), its records (``_records``), its past (``backups``), the models and
+  (``_sequence``), as either (``_root``), its records (``_records``), its past (``backups``), the models and
   types that it knows (``_schema``)
 - ``live``: the objects that are in memory, and what is durable of each
 - ``session``: what changed, merged with what others did, and saved
@@ -9,10 +9,19 @@
 - ``maintenance``: check, migrate, restore, salvage
 """
 
-from storify.database._database import Database, ListDatabase
+from storify.database._database import BaseDatabase, Database, ListDatabase
 from storify.database.backups import Backups, Diff
 from storify.database.maintenance.salvage import Salvage
 from storify.database.query.index import Index
 from storify.database.query.query import Query
 
-__all__ = ["Backups", "Database", "Diff", "Index", "ListDatabase", "Query", "Salvage"]
+__all__ = [
+    "Backups",
+    "BaseDatabase",
+    "Database",
+    "Diff",
+    "Index",
+    "ListDatabase",
+    "Query",
+    "Salvage",
+]

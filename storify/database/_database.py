@@ -10,7 +10,8 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Iterable, Iterator
+from abc import ABCMeta
+from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -33,12 +34,15 @@ from typing_extensions import TypeVar
 
 from storify.codec import CustomType
 from storify.database._judge import Judge
+from storify.database._mapping import RootMapping
 from storify.database._options import Use, is_same_type
 from storify.database._records import Records
 from storify.database._schema import Schema
+from storify.database._sequence import RootSequence
 from storify.database.backups import Backups
 from storify.database.live.data import Data
 from storify.database.maintenance.restore import state_of
+from storify.database.query.index import Index
 from storify.database.session.entries import whole
 from storify.database.session.saving import Saving
 from storify.database.session.session import Session
@@ -54,10 +58,11 @@ from storify.exceptions import (
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.threads import Guard, run_async
 
-__all__ = ["Database", "ListDatabase"]
+__all__ = ["BaseDatabase", "Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
+I = TypeVar("I")  # noqa: E741 - the type of an index's values
 
 
 def _is_dict(tree: object) -> bool:
@@ -77,53 +82,8 @@ def _checked_root(root: object, name: str) -> dict[Any, Any] | list[Any]:
     raise TypeError(msg)
 
 
-class Database(Records[V, K], Generic[V, K]):
-    """A persistent dict of live objects, kept in one MessagePack file.
-
-    Get one from `Storify.get_db`, or open a file directly with ``path=``.
-    ``Database[User]`` has str keys and `User` values, ``Database[User, int]``
-    int keys, bare ``Database`` any.
-
-    What you read is the live object: changing ``db["u1"].age`` changes the
-    database. Nothing is durable until `flush` (or `close`, the autosave, the
-    end of the ``with`` block or of the program) has saved it.
-
-    It has the methods of a dict, and gives plain dicts where a dict would give a new
-    one, as ``db | {}`` and ``db.copy()``. Two databases are equal only if they are the
-    same object: compare ``db.data``, which is a dict.
-
-    A root may also be a list (``get_db("log", root=[])``): then it is a `ListDatabase`,
-    with the methods of a list.
-
-    Threads: reading takes no lock. Hold ``with db.lock:`` while several
-    records change together; a flush waits for it. What must change together also
-    on disk, or depends on what other programs wrote, goes into `transaction`.
-
-    Args:
-        name: The name; with *root*, the file is ``<root>/<name>.mpack``.
-        path: The file itself, instead of *name* and *root*.
-        root: The folder of the file.
-        log: A logger with the guide's methods, or a ``logging.Logger``.
-        rootdata: The initial content of a database that does not exist yet,
-            copied; an empty dict unless given.
-        models: Model classes that stored records come back as.
-        types: Enums, named tuples, dataclasses, `CustomType` objects.
-        model: The type of the values, or a tuple of types; see `Storify.get_db`.
-        key: The type of the keys.
-        readonly: The database must exist and is never written.
-        strict: Values that do not fit *model* are refused when they are set.
-        keep: How many older states are kept: a number, or a `Keep`.
-        sync: ``"interval"``: a flush does not wait for the disk. What it saved is
-            synced by the first flush after a second, by `sync` and by `close`.
-        journal: Save a change of a large file beside it; see `Storify`.
-        handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
-
-    Raises:
-        DatabaseLoadError: Neither the file nor a backup could be read.
-        DatabaseNameError: *name* is not portable.
-        ModelError: A class in *models* or *model* cannot be a model.
-        ValueError: Neither *path* nor *name* and *root* were given.
-    """
+class BaseDatabase(Records[V, K], Generic[V, K]):
+    """The life of a database, whatever its root is; see `Database`."""
 
     models: list[type[Any]]
     log: LoggerLike
@@ -317,27 +277,8 @@ class Database(Records[V, K], Generic[V, K]):
         """Whether the database was opened with ``readonly=True``."""
         return self._use.readonly
 
-    @property
-    def data(self) -> dict[K, V]:
-        """The root itself: a real dict (or list) of live objects, no copy.
-
-        The dict is of a class of its own: a value in it is decoded when it is
-        first read. ``dict(db.data)`` is a plain copy with the live values.
-
-        A record that did not fit its class is in it as the `Unloaded` dict it
-        was read as. It is saved as long as somebody holds the database: keep
-        that, not only its data.
-
-        Assigning replaces the whole content. A dict is copied into the root that
-        is there, its values become the live ones; a list becomes the root itself.
-
-        Raises:
-            DatabaseClosedError: The database was closed.
-        """
-        return cast("dict[K, V]", self._root())
-
-    @data.setter
-    def data(self, root: dict[K, V] | list[V]) -> None:
+    def _replace_all(self, root: dict[Any, Any] | list[Any]) -> None:
+        """Make *root* the whole content."""
         self._writable()
         self._session.replace(_checked_root(root, self.name))
         self._take_form()
@@ -764,19 +705,146 @@ class Database(Records[V, K], Generic[V, K]):
         self.close()
 
 
-class ListDatabase(Database[V, int], Generic[V]):
+class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
+    """A persistent dict of live objects, kept in one MessagePack file.
+
+    Get one from `Storify.get_db`, or open a file directly with ``path=``.
+    ``Database[User]`` has str keys and `User` values, ``Database[User, int]``
+    int keys, bare ``Database`` any.
+
+    What you read is the live object: changing ``db["u1"].age`` changes the
+    database. Nothing is durable until `flush` (or `close`, the autosave, the
+    end of the ``with`` block or of the program) has saved it.
+
+    It has the methods of a dict, and gives plain dicts where a dict would give a new
+    one, as ``db | {}`` and ``db.copy()``. Two databases are equal only if they are the
+    same object: compare ``db.data``, which is a dict.
+
+    A root may also be a list (``get_db("log", root=[])``): then it is a `ListDatabase`,
+    with the methods of a list.
+
+    Threads: reading takes no lock. Hold ``with db.lock:`` while several
+    records change together; a flush waits for it. What must change together also
+    on disk, or depends on what other programs wrote, goes into `transaction`.
+
+    Args:
+        name: The name; with *root*, the file is ``<root>/<name>.mpack``.
+        path: The file itself, instead of *name* and *root*.
+        root: The folder of the file.
+        log: A logger with the guide's methods, or a ``logging.Logger``.
+        rootdata: The initial content of a database that does not exist yet,
+            copied; an empty dict unless given.
+        models: Model classes that stored records come back as.
+        types: Enums, named tuples, dataclasses, `CustomType` objects.
+        model: The type of the values, or a tuple of types; see `Storify.get_db`.
+        key: The type of the keys.
+        readonly: The database must exist and is never written.
+        strict: Values that do not fit *model* are refused when they are set.
+        keep: How many older states are kept: a number, or a `Keep`.
+        sync: ``"interval"``: a flush does not wait for the disk. What it saved is
+            synced by the first flush after a second, by `sync` and by `close`.
+        journal: Save a change of a large file beside it; see `Storify`.
+        handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
+
+    Raises:
+        DatabaseLoadError: Neither the file nor a backup could be read.
+        DatabaseNameError: *name* is not portable.
+        ModelError: A class in *models* or *model* cannot be a model.
+        ValueError: Neither *path* nor *name* and *root* were given.
+    """
+
+    @property
+    def data(self) -> dict[K, V]:
+        """The root itself: a real dict (or list) of live objects, no copy.
+
+        The dict is of a class of its own: a value in it is decoded when it is
+        first read. ``dict(db.data)`` is a plain copy with the live values.
+
+        A record that did not fit its class is in it as the `Unloaded` dict it
+        was read as. It is saved as long as somebody holds the database: keep
+        that, not only its data.
+
+        Assigning replaces the whole content. A dict is copied into the root that
+        is there, its values become the live ones; a list becomes the root itself.
+
+        Raises:
+            DatabaseClosedError: The database was closed.
+        """
+        return cast("dict[K, V]", self._root())
+
+    @data.setter
+    def data(self, root: dict[K, V] | list[V]) -> None:
+        self._replace_all(root)
+
+    def index(
+        self, key: Callable[[V], I | None], *, unique: bool = False
+    ) -> Index[I, V, K]:
+        """Make an index: records by what *key* gives for them.
+
+        It lives in memory, as long as somebody holds it, and is built here by one
+        pass over the records. Afterwards a look-up costs what is live (it may have
+        been changed in place) and what was committed since, not what is stored.
+
+        Args:
+            key: Gives the value of a record, hashable; None leaves it out. It sees
+                records as a test of `where` does.
+            unique: No two records have one value: what would break that is refused
+                by ``db[k] = v`` as far as it can be known there, and by every
+                `flush`, also if a record was changed in place.
+
+        Raises:
+            DuplicateKeyError: Two records have one value, and it is to be unique.
+            ModelLoadError: In a typed database, a record does not fit its class.
+            TypeError: A value cannot be hashed, or the root is a list.
+        """
+        return Index(self, key, unique=unique)
+
+
+if TYPE_CHECKING:
+
+    class _ListForm(
+        BaseDatabase[V, int], RootSequence[V, int], MutableSequence[V], Generic[V]
+    ):
+        """A list, to type checkers: no mapping, whose keys iterating would give."""
+
+        @property
+        def data(self) -> list[V]: ...
+        @data.setter
+        def data(self, root: dict[int, V] | list[V]) -> None: ...
+        def __iter__(self) -> Iterator[V]: ...
+        def __reversed__(self) -> Iterator[V]: ...
+        @overload
+        def __getitem__(self, index: int) -> V: ...
+        @overload
+        def __getitem__(self, index: slice) -> list[V]: ...
+        def __getitem__(self, index: Any) -> Any: ...
+        @overload
+        def __setitem__(self, index: int, value: V) -> None: ...
+        @overload
+        def __setitem__(self, index: slice, value: Iterable[V]) -> None: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+        def __delitem__(self, index: int | slice) -> None: ...
+        def pop(self, index: int = -1, /) -> V: ...
+        def copy(self) -> list[V]: ...
+
+else:
+    _ListForm = Database
+
+
+class ListDatabase(_ListForm[V], Generic[V]):
     """A database whose root is a list: it has the methods of a list.
 
     ``get_db("log", root=[], model=User)`` is a ``ListDatabase[User]``. Iterating over
-    it gives the items, and what a dict has and a list has not raises `TypeError`, as
-    ``keys()`` does. Else it is what a `Database` is; an index is the key of an item, in
-    queries, misfits and references.
+    it gives the items. Else it is what a `Database` is; an index is the key of an item,
+    in queries, misfits and references.
+
+    To a type checker it is a `MutableSequence` and no `Database`. At run time it is a
+    `Database`, too, as one becomes the other when its content is replaced; what a dict
+    has and a list has not raises `TypeError`, as ``keys()`` does.
     """
 
     # What a list says of these is not what a dict says.
-    def index(  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
-        self, value: V, start: int = 0, stop: int = sys.maxsize, /
-    ) -> int:
+    def index(self, value: V, start: int = 0, stop: int = sys.maxsize, /) -> int:
         """Give the index of the first item that equals *value*.
 
         Raises:
@@ -790,30 +858,6 @@ class ListDatabase(Database[V, int], Generic[V]):
                 super().index(value)
             raise
 
-    if TYPE_CHECKING:
 
-        @property  # type: ignore[override]
-        def data(self) -> list[V]: ...  # pyright: ignore[reportIncompatibleMethodOverride]
-        @data.setter
-        def data(self, root: dict[int, V] | list[V]) -> None: ...
-        def __iter__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
-        def __reversed__(self) -> Iterator[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
-        def copy(self) -> list[V]: ...  # type: ignore[override] # pyright: ignore[reportIncompatibleMethodOverride]
-        @overload
-        def __getitem__(self, key: int) -> V: ...
-        @overload
-        def __getitem__(self, key: slice) -> list[V]: ...
-        def __getitem__(self, key: Any) -> Any: ...
-        @overload
-        def __setitem__(self, key: int, value: V) -> None: ...
-        @overload
-        def __setitem__(self, key: slice, value: Iterable[V]) -> None: ...
-        def __setitem__(self, key: Any, value: Any) -> None: ...
-        def __delitem__(self, key: int | slice) -> None: ...
-        def keys(self) -> NoReturn: ...
-        def values(self) -> NoReturn: ...
-        def items(self) -> NoReturn: ...
-        def popitem(self) -> NoReturn: ...
-        def get(self, key: Any, default: Any = None) -> NoReturn: ...
-        def setdefault(self, key: Any, default: Any = None, /) -> NoReturn: ...
-        def update(self, /, *other: Any, **named: Any) -> NoReturn: ...
+# For isinstance, and for ``match`` with a pattern of a list.
+cast("ABCMeta", MutableSequence).register(ListDatabase)

@@ -1,8 +1,6 @@
 """What a `Database` is as a dict: live objects in memory, at the cost of a dict.
 
-The methods of a mapping for a dict root, those of a list for a list root. Only a
-typed database looks at what it gives: a record that does not fit its class is an
-error when it is read, never silently a dict.
+The methods of a mapping for a dict root, those of a list for a list root.
 """
 
 from collections.abc import (
@@ -19,16 +17,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from typing_extensions import TypeVar
 
-from storify.database._judge import Judge
-from storify.database._options import Use
-from storify.database._schema import Schema
 from storify.database._sequence import RootSequence
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING
-from storify.database.query.scan import path_of
-from storify.database.session.session import Session
-from storify.exceptions import ModelLoadError
-from storify.models import Unloaded
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
@@ -70,15 +61,8 @@ class _Values(ValuesView[V]):
             yield value
 
 
-class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
+class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
     """A mapping over a live root."""
-
-    defunct: bool
-    _session: Session
-    _schema: Schema
-    _use: Use
-    #: Knows the declared type of the values; None if there is none.
-    _judge: Judge | None
 
     def __getitem__(self, key: K) -> V:
         """Give the live value under *key* (for a list root, at an index).
@@ -103,66 +87,6 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
         if judge is not None and (value.__class__ is not judge.cls or doubtful):
             self._check_type(key, value, root)
         return value  # type: ignore[no-any-return] # what was stored as V
-
-    def raw(self, key: K) -> Any:
-        """Give what lies under *key*, of whatever type it is.
-
-        A record that could not be loaded is the `Unloaded` dict that it was read as.
-        What is repaired in place, or set, is read by ``db[key]`` again.
-
-        Raises:
-            KeyError: There is no such key.
-        """
-        return cast("Any", self._root())[key]
-
-    def _check_type(self, key: Any, value: Any, root: Any) -> None:
-        """Raise unless *value* is of the declared type.
-
-        Raises:
-            ModelLoadError: It is not, with the first place.
-        """
-        if type(value) is Unloaded:
-            raise self._load_error(key, value)
-        if self._judge is None:
-            return
-        if key.__class__ is slice and isinstance(root, list):
-            places = range(*key.indices(len(cast("Any", root))))
-            for at, item in zip(places, value, strict=True):
-                self._check_type(at, item, root)
-            return
-        keys: Any = getattr(root, "doubtful", ())  # a list has none
-        if root.__class__ is list:
-            is_doubtful = self._schema.registry.has_met_misfits
-            is_doubtful = is_doubtful or not self._judge.fits(value)
-        else:
-            is_doubtful = bool(keys) and key in keys
-        misfit = self._judge.misfit(value, is_doubtful=is_doubtful)
-        if misfit is not None:
-            path = path_of(key) + misfit.path.removeprefix("$")
-            msg = (
-                f"cannot load {path} of database {self.name!r}: expected "
-                f"{misfit.expected}, found {misfit.found}; it is kept as it is and can "
-                f"be read by db.raw({key!r})"
-            )
-            raise ModelLoadError(msg, path)
-        if is_doubtful and keys:
-            keys.discard(key)
-
-    def _load_error(self, key: object, value: object) -> ModelLoadError:
-        record = cast("Unloaded", value)
-        cause = record.error
-        path = path_of(key) + (cause.path.removeprefix("$") if cause else "")
-        reason = cause or (
-            f"the class of {next(iter(record), None)!r} is not registered, "
-            f"pass it in models=[...]"
-        )
-        msg = (
-            f"cannot load {path} of database {self.name!r}: {reason}; the record is "
-            f"kept as it is and can be read by db.raw({key!r})"
-        )
-        error = (type(cause) if cause else ModelLoadError)(msg, path)
-        error.__cause__ = cause
-        return error
 
     def keys(self) -> KeysView[K]:
         """Give a view of the keys, as a dict does."""
@@ -232,20 +156,6 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
         self._admit(key, value)
         cast("Any", root)[key] = value
 
-    def _admit(self, key: object, value: object) -> None:
-        """Raise if *value* must not be put under *key*."""
-        if self._use.strict:
-            self._check(key, value)
-        if self._session.guards.held:
-            self._session.guards.admit(key, value)
-
-    def _check(self, key: object, value: object) -> None:
-        path = path_of(key)
-        if self._use.key is not None:
-            self._schema.check(key, self._use.key, path)
-        hint = type(value) if self._use.hint is None else self._use.hint
-        self._schema.check(value, hint, path)
-
     def __delitem__(self, key: K) -> None:
         """Remove *key* and its value; KeyError if there is none."""
         del cast("Any", self._writable())[key]
@@ -261,22 +171,9 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
             return self._checked_items(root)
         return iter(cast("dict[K, V]", root))
 
-    def _checked_items(self, root: Any) -> Iterator[Any]:
-        for at, value in enumerate(root):
-            self._check_type(at, value, root)
-            yield value
-
     def __reversed__(self) -> Iterator[K]:
         """Iterate over the keys, or the items of a list root, from the last on."""
         return reversed(cast("dict[K, V]", self._root()))
-
-    def __len__(self) -> int:
-        """Count the keys; for a list root its items."""
-        return len(self._root())
-
-    def __contains__(self, key: object) -> bool:
-        """Whether *key* is there; for a list root, whether the item is."""
-        return key in self._root()
 
     @overload
     def pop(self, key: K = ..., /) -> V: ...
@@ -323,10 +220,6 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
         if self._judge is not None and root:
             self[next(reversed(root))]  # as in pop
         return root.popitem()
-
-    def clear(self) -> None:
-        """Remove all keys, or all items of a list root."""
-        self._writable().clear()
 
     @overload
     def setdefault(
@@ -409,10 +302,6 @@ class RootMapping(RootSequence[V], MutableMapping[K, V], Generic[V, K]):
             f"which has no such method"
         )
         raise TypeError(msg)
-
-    def _admit_item(self, at: int, value: object) -> None:
-        if self._use.strict:
-            self._check(at, value)
 
 
 def _joined(left: Any, right: Any) -> Any:

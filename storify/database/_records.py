@@ -1,9 +1,9 @@
-"""What a `Database` knows of its records, beyond a dict: queries, indexes, checks.
+"""What a `Database` knows of its records, beyond a dict or list: queries and checks.
 
-Each is a module of its own: a lazy pipeline over the records (`query`), a look-up
-by a computed value (`index`), a reference to a record (`storify.models.ref`), the
-comparison of what is stored with the types (`check`), and its rewriting in the
-present form (`migrate`).
+Each is a module of its own: a lazy pipeline over the records (`query`), a reference to
+a record (`storify.models.ref`), the comparison of what is stored with the types
+(`check`), and its rewriting in the present form (`migrate`). The look-up by a computed
+value (`index`) is a dict's alone.
 """
 
 from collections.abc import Callable
@@ -11,11 +11,10 @@ from typing import Any, Generic, get_origin, overload
 
 from typing_extensions import TypeIs, TypeVar
 
-from storify.database._mapping import RootMapping
 from storify.database._options import is_several
+from storify.database._root import Root
 from storify.database.maintenance.check import Progress, check
 from storify.database.maintenance.migrate import migrate
-from storify.database.query.index import Index
 from storify.database.query.query import Query
 from storify.database.query.scan import Scan, path_of
 from storify.models import Misfit, Ref
@@ -29,11 +28,10 @@ A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
-I = TypeVar("I")  # noqa: E741 - the type of an index's values
 
 
-class Records(RootMapping[V, K], Generic[V, K]):
-    """A mapping whose values can be searched and checked."""
+class Records(Root[V, K], Generic[V, K]):
+    """A root whose values can be searched and checked."""
 
     # -- searching -------------------------------------------------------------
 
@@ -77,29 +75,6 @@ class Records(RootMapping[V, K], Generic[V, K]):
             if isinstance(get_origin(each) or each, type):
                 self._schema.register_hint(each)
         return query
-
-    def index(
-        self, key: Callable[[V], I | None], *, unique: bool = False
-    ) -> Index[I, V, K]:
-        """Make an index: records by what *key* gives for them.
-
-        It lives in memory, as long as somebody holds it, and is built here by one
-        pass over the records. Afterwards a look-up costs what is live (it may have
-        been changed in place) and what was committed since, not what is stored.
-
-        Args:
-            key: Gives the value of a record, hashable; None leaves it out. It sees
-                records as a test of `where` does.
-            unique: No two records have one value: what would break that is refused
-                by ``db[k] = v`` as far as it can be known there, and by every
-                `flush`, also if a record was changed in place.
-
-        Raises:
-            DuplicateKeyError: Two records have one value, and it is to be unique.
-            ModelLoadError: In a typed database, a record does not fit its class.
-            TypeError: A value cannot be hashed, or the root is a list.
-        """
-        return Index(self, key, unique=unique)
 
     @overload
     def ref(self, key: K) -> Ref[V]: ...

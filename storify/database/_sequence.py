@@ -5,37 +5,21 @@ one call of C: a flush of another thread, or a handler of a signal, sees it befo
 after. (``list.sort`` empties the list while it calls the key function.)
 """
 
-from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Self
 
 from typing_extensions import TypeVar
 
+from storify.database._root import Root
+
 __all__ = ["RootSequence"]
 
 V = TypeVar("V", default=Any)
+K = TypeVar("K", default=str)
 
 
-class RootSequence(Generic[V]):
-    """The methods of a list over a live root; `TypeError` if that is a dict.
-
-    Attributes:
-        name: The name of the database, for messages.
-    """
-
-    name: str
-
-    @abstractmethod
-    def _root(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if the database is closed."""
-
-    @abstractmethod
-    def _writable(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if it must not be changed."""
-
-    @abstractmethod
-    def _admit_item(self, at: int, value: object) -> None:
-        """Raise if *value* must not be put at an index."""
+class RootSequence(Root[V, K], Generic[V, K]):
+    """The methods of a list over a live root; `TypeError` if that is a dict."""
 
     def append(self, value: V) -> None:
         """Append *value* to a list root."""

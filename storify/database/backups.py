@@ -15,7 +15,7 @@ from storify.database.maintenance.restore import Diff
 from storify.engine import Keep, Problem
 
 if TYPE_CHECKING:
-    from storify.database._database import Database
+    from storify.database._database import BaseDatabase
 
 __all__ = ["Backups", "Diff"]
 
@@ -31,7 +31,7 @@ class Backups:
         db: The database.
     """
 
-    def __init__(self, db: "Database[Any, Any]") -> None:
+    def __init__(self, db: "BaseDatabase[Any, Any]") -> None:
         self.db = db
         self._session = db._session  # noqa: SLF001 - two halves of one class
         self._engine = self._session.engine

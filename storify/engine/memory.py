@@ -588,6 +588,10 @@ class MemoryCatalog:
                 if store.entries is not None
             )
 
+    def nameless(self) -> dict[str, str]:
+        """None: all is made under a name."""
+        return {}
+
     def exists(self, name: str) -> bool:
         """Whether there is such a database."""
         return check_name(name) in self.names()

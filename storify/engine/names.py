@@ -9,7 +9,7 @@ from collections.abc import Iterable
 
 from storify.exceptions import DatabaseNameError
 
-__all__ = ["check_name", "check_new_name", "collation_key"]
+__all__ = ["check_name", "check_new_name", "collation_key", "is_name"]
 
 MAX_NAME_BYTES = 200
 # Windows opens a device under these names, with any suffix.
@@ -78,6 +78,11 @@ def check_name(name: str) -> str:
     if flaw is not None:
         raise _refuse(name, flaw)
     return normal
+
+
+def is_name(name: str) -> bool:
+    """Whether a database that is there may have this name."""
+    return _flaw(unicodedata.normalize("NFC", name)) is None
 
 
 def collation_key(name: str) -> str:

@@ -568,6 +568,14 @@ class Catalog(Protocol):
         """The names of all databases, sorted."""
         ...
 
+    def nameless(self) -> dict[str, str]:
+        """The paths of what stands among the databases and no name leads to.
+
+        As a file of an older release whose name is not portable; by the names that
+        they had, sorted.
+        """
+        ...
+
     def exists(self, name: str) -> bool:
         """Whether a database of this name was committed and not removed."""
         ...

@@ -1,8 +1,8 @@
 """Opening the database that an import writes to, and leaving it as it was found."""
 
 from collections.abc import Generator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, nullcontext
+from typing import Any, cast
 
 from storify._manager import Storify
 from storify.database import Database
@@ -22,8 +22,8 @@ def opened(
 
     Who opens it then may choose its types.
     """
-    if sf.get_loaded_db(name) is not None:
-        yield sf.get_db(name, root, key=key)
-        return
-    with sf.get_db(name, root, key=key) as db:
+    was_open = sf.get_loaded_db(name) is not None
+    # One with a list is a Database, too; only type checkers tell them apart.
+    db = cast("Database[Any, Any]", sf.get_db(name, root, key=key))
+    with nullcontext(db) if was_open else db:
         yield db

@@ -97,12 +97,14 @@ class Binding:
 
     def _in_one_of(self, arms: tuple[Shape, ...], place: str) -> Bind | None:
         """Tell the references of one arm: those of several may be of any of them."""
-        found = [(arm, bind) for arm in arms if (bind := self.of(arm, place))]
+        found: list[tuple[Shape, Bind]] = [
+            (arm, bind) for arm in arms if (bind := self.of(arm, place))
+        ]
         if len(found) != 1:
             return None
-        ((arm, bind),) = found
+        ((arm, one),) = found
         fits = checker(arm)
-        return lambda value: bind(value) if fits(value) else None
+        return lambda value: one(value) if fits(value) else None
 
     def _in_pairs(self, key: Shape, item: Shape, place: str) -> Bind | None:
         of_keys, of_items = self.of(key, place), self.of(item, place)

@@ -48,7 +48,7 @@ class Fitting:
         plain: PlainClasses,
         parse: Callable[[Any], Shape],
     ) -> None:
-        self.binding = Binding(parse, shapes_of)
+        self.binding: Binding = Binding(parse, shapes_of)
         self._shapes_of = shapes_of
         self._plain = plain
         self._inside: dict[tuple[type, tuple[Any, ...]], dict[str, Check]] = {}

@@ -15,6 +15,7 @@ MisfitKind = Literal[
     "unreadable",
     "unloadable",
     "unstorable",
+    "bad name",
 ]
 """What is wrong with a value.
 
@@ -28,6 +29,7 @@ MisfitKind = Literal[
 * ``"unreadable"``: bytes that stand for nothing here.
 * ``"unloadable"``: code of the class, or a migration, failed.
 * ``"unstorable"``: a value or an attribute in memory that a flush refuses.
+* ``"bad name"``: a database of an older release whose name is not portable.
 """
 
 

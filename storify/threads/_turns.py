@@ -29,7 +29,7 @@ from itertools import compress
 from operator import call, is_
 from threading import get_ident
 from types import FrameType, TracebackType
-from typing import Final
+from typing import Final, NoReturn, SupportsIndex
 
 from storify.threads._caller import Caller, caller
 from storify.threads._saver import is_given_up
@@ -315,3 +315,8 @@ class Guard:
             self._depth -= 1
         else:
             self._turn.end()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        """Refuse to be pickled or copied: the copy would lock nothing."""
+        msg = "cannot pickle or copy a lock: it is of this process alone"
+        raise TypeError(msg)

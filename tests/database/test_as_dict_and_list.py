@@ -1,6 +1,7 @@
 """A database does what a dict, or a list, does where that has a method."""
 
 import copy
+from collections.abc import MutableSequence
 
 import pytest
 
@@ -254,6 +255,19 @@ def test_it_changes_as_a_list_does(sf, name):
     assert list(db) == expected
     db.close()
     assert list(sf["l"]) == expected
+
+
+def test_it_is_a_sequence(sf):
+    """To isinstance, and to a pattern; it is a Database all the same."""
+    db = list_db(sf, *ITEMS)
+
+    assert isinstance(db, MutableSequence)
+    assert isinstance(db, Database)
+    match db:
+        case [first, *_, last]:
+            assert (first, last) == (3, 2)
+        case _:
+            pytest.fail("no sequence")
 
 
 @pytest.mark.parametrize("content", [[0, 1, 2, 3, 4], ["a"], [2, 7, 8, 9], []], ids=len)

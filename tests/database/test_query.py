@@ -183,6 +183,33 @@ def test_a_limit_stops_the_run(db):
     assert seen == ["Ann", "Bob"]
 
 
+def test_pages_follow_one_another(db):
+    """In the order of the database, or in that of `sorted`."""
+    by_age = db.where().sorted(attrgetter("age"))
+
+    assert [*db.where().offset(1).limit(1).keys()] == ["bob"]
+    assert [*db.where().offset(1).offset(1).keys()] == ["cia", "dan"]
+    assert [*by_age.offset(1).limit(2).keys()] == ["dan", "ann"]
+    assert [*by_age.offset(3).limit(5).keys()] == ["cia"]
+    assert [*by_age.limit(3).offset(2).keys()] == ["ann"]
+    assert db.where().offset(2).count() == 2
+    assert db.where().offset(9).first() is None
+    assert [*db.where(is_adult).offset(1).keys()] == ["cia"]
+
+
+def test_what_an_offset_leaves_out_is_not_looked_at(db):
+    """Nor handed out, if a test has looked at it before."""
+    seen = []
+
+    assert [*db.where().offset(2).where(seen.append).keys()] == []
+    assert [user.name for user in seen] == ["Cia", "Dan"]
+    db.load()
+    kept = db.where(is_adult).offset(1).list()
+    assert len(kept) == 1
+    assert isinstance(dict.get(db.data, "ann"), Stored)
+    assert dict.get(db.data, "cia") is kept[0]
+
+
 def test_tests_behind_a_limit_see_what_it_let_through(db):
     """A limit is a step like the others."""
     assert list(db.where().limit(2).where(is_adult).keys()) == ["ann"]
@@ -651,6 +678,8 @@ def test_a_limit_is_a_number_of_records(db, count, error):
     """Anything else is refused at once."""
     with pytest.raises(error, match="cannot limit a query of database 'people'"):
         db.where().limit(count)
+    with pytest.raises(error, match="cannot offset a query of database 'people'"):
+        db.where().offset(count)
 
 
 def test_a_query_of_a_closed_database_does_not_run(db):
@@ -671,6 +700,7 @@ def test_the_text_of_a_query_tells_its_steps(db):
         "<Query of database 'people': where(is_adult).of(Admin)"
         ".sorted(key=attrgetter, reverse=True).limit(3).map(str)>"
     )
+    assert repr(db.where().offset(4)) == "<Query of database 'people': offset(4)>"
     assert repr(db.where(lambda _: True).sorted().where().limit(1)) == (
         "<Query of database 'people': where(<lambda>).sorted().limit(1)>"
     )
@@ -693,6 +723,7 @@ STEPS = st.lists(
             st.just("sorted"), st.tuples(st.sampled_from([*KEYS]), st.booleans())
         ),
         st.tuples(st.just("limit"), st.integers(0, 12)),
+        st.tuples(st.just("offset"), st.integers(0, 12)),
         st.tuples(st.just("map"), st.sampled_from(sorted(MAPS))),
     ),
     max_size=5,
@@ -709,6 +740,8 @@ def query_of(db, steps):
             query = query.sorted(KEYS[value[0]], reverse=value[1])
         elif step == "limit":
             query = query.limit(value)
+        elif step == "offset":
+            query = query.offset(value)
         else:
             query = query.map(MAPS[value])
     return query
@@ -726,6 +759,8 @@ def plain(pairs, steps):
             )
         elif step == "limit":
             pairs = pairs[:value]
+        elif step == "offset":
+            pairs = pairs[value:]
         else:
             pairs = [(key, MAPS[value](each)) for key, each in pairs]
     return pairs

@@ -109,7 +109,7 @@ def test_no_type_is_no_model(sf):
 def test_what_is_open_is_not_pickled_or_copied(sf):
     """The message says what to pass instead."""
     db = sf.get_db("d")
-    for each, hint in ((sf, "folder"), (db, "content")):
+    for each, hint in ((sf, "folder"), (db, "content"), (db.lock, "process")):
         for attempt in (pickle.dumps, copy.copy, copy.deepcopy):
             with pytest.raises(TypeError, match=hint):
                 attempt(each)

@@ -4,7 +4,7 @@ A line that must be an error carries an ignore for both checkers; both report
 an ignore that is not needed, so a missing error fails.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_type
@@ -16,9 +16,11 @@ from storify import (
     Keep,
     ListDatabase,
     Model,
+    Ref,
     Storify,
     Unloaded,
 )
+from storify.testing import reopen
 
 
 class User(Model):
@@ -107,6 +109,18 @@ assert_type(log[0], User)
 assert_type(log[1:], list[User])
 assert_type(iter(log), Iterator[User])
 assert_type([item for item in log], list[User])  # noqa: C416 - as it is written
+assert_type(list(log), list[User])
+assert_type(tuple(log), tuple[User, ...])
+assert_type(sorted(log, key=lambda user: user.age), list[User])
+assert_type(max(log, key=lambda user: user.age), User)
+assert_type(dict(enumerate(log)), dict[int, User])
+assert_type(User("Ann") in log, bool)
+assert_type(log.pop(), User)
+assert_type(log.pop(0), User)
+first, *others = log
+assert_type(first, User)
+assert_type(others, list[User])
+items: Sequence[User] = log
 assert_type(list(reversed(log)), list[User])
 assert_type(log.data, list[User])
 assert_type(log.copy(), list[User])
@@ -122,6 +136,21 @@ log += [User("Ann")]
 log[0] = User("Ann")
 log[0:1] = [User("Ann")]
 del log[0:1]
+with log.transaction() as same_log:
+    assert_type(same_log, ListDatabase[User])
+assert_type(reopen(log), ListDatabase[User])
+assert_type(log.at(1), ListDatabase[User])
+assert_type(log.ref(0), Ref[User])
+assert_type(log.raw(0), Any)
+numbered_log = sf.get_db("numbered_log", root=[], model=int, key=int)
+assert_type(numbered_log, ListDatabase[int])
+assert_type(list(numbered_log), list[int])
+assert_type(sorted(numbered_log), list[int])
+assert_type(sum(numbered_log), int)
+for number in numbered_log:
+    assert_type(number, int)
+log.keys()  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType]
+log["a"]  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]
 log.extend([5])  # type: ignore[list-item]  # pyright: ignore[reportArgumentType]
 log.insert(0, 5)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
 log["a"]  # type: ignore[call-overload]  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -49,6 +49,7 @@ assert_type(users.where(with_email, lambda u: "x" in u.tags), Query[User])
 assert_type(adults.where(lambda u: u.name > "a"), Query[User])
 assert_type(adults.sorted(key=lambda u: u.age, reverse=True), Query[User])
 assert_type(adults.limit(3), Query[User])
+assert_type(adults.offset(3).limit(3), Query[User])
 assert_type(numbered.where(with_email), Query[User, int])
 
 # What it gives.

@@ -23,7 +23,7 @@ from storify.exceptions import DanglingRefError, UnstorableError
 from storify.models import Lead, Misfit, Records, Ref, Unloaded
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._root import Root
 
 __all__ = ["Progress", "check"]
 
@@ -42,7 +42,7 @@ _Entry = tuple[Any, bytes]
 
 
 def check(
-    db: "RootMapping[Any, Any]",
+    db: "Root[Any, Any]",
     progress: Progress | None = None,
     *,
     hint: Any = None,
@@ -77,9 +77,7 @@ class _Checker:
         found: The misfits so far.
     """
 
-    def __init__(
-        self, db: "RootMapping[Any, Any]", hint: Any, *, walk_all: bool
-    ) -> None:
+    def __init__(self, db: "Root[Any, Any]", hint: Any, *, walk_all: bool) -> None:
         self.found: list[Misfit] = []
         use = db._use  # noqa: SLF001 - one package
         self._session = db._session  # noqa: SLF001 - one package

@@ -20,7 +20,7 @@ from storify.models import Unloaded
 
 if TYPE_CHECKING:
     from storify.codec import Codec
-    from storify.database._mapping import RootMapping
+    from storify.database._root import Root
     from storify.database.session.session import Session
 
 __all__ = ["migrate"]
@@ -43,9 +43,7 @@ class _Rewritten(NamedTuple):
     unknown: int
 
 
-def migrate(
-    db: "RootMapping[Any, Any]", progress: Progress | None, *, dry_run: bool
-) -> int:
+def migrate(db: "Root[Any, Any]", progress: Progress | None, *, dry_run: bool) -> int:
     """Rewrite what is stored in an older form; give how many records."""
     session = db._session  # noqa: SLF001 - a part of the class
     with session.lock:

@@ -8,7 +8,7 @@ is decoded for that one look (`scan`); only what the query gives is handed out::
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import takewhile
+from itertools import islice, takewhile
 from types import UnionType
 from typing import (
     TYPE_CHECKING,
@@ -29,11 +29,20 @@ from typing_extensions import TypeIs, TypeVar
 
 from storify.database._options import is_several
 from storify.database.query.scan import Row, Scan, Test, path_of
-from storify.database.query.stages import Limit, Map, Of, Picking, Sorted, Stage, Where
+from storify.database.query.stages import (
+    Limit,
+    Map,
+    Of,
+    Offset,
+    Picking,
+    Sorted,
+    Stage,
+    Where,
+)
 from storify.exceptions import QueryError
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._root import Root
 
 __all__ = ["Found", "Query"]
 
@@ -82,9 +91,7 @@ class Query(Generic[V_co, K]):
     raise is raised by the run, with a note that names the record.
     """
 
-    def __init__(
-        self, source: "RootMapping[V_co, K]", found: Found | None = None
-    ) -> None:
+    def __init__(self, source: "Root[V_co, K]", found: Found | None = None) -> None:
         self._source = source
         self._found = found
         self._stages: tuple[Stage, ...] = ()
@@ -169,17 +176,38 @@ class Query(Generic[V_co, K]):
             TypeError: It is no int.
             ValueError: It is less than 0.
         """
-        where = f"limit a query of database {self._source.name!r}"
+        self._refuse_count(count, "limit", "to")
+        match self._stages:
+            case (*before, Sorted() as ordered):
+                stages = (*before, ordered.limited(count))
+            case (*before, Sorted() as ordered, Offset() as offset):
+                stages = (*before, ordered.limited(offset.count + count), offset)
+            case _:
+                stages = (*self._stages, Limit(count))
+        return cast("Self", self._with(*stages))
+
+    def offset(self, count: int) -> Self:
+        """Leave the first *count* out; with `limit` behind it, give a page.
+
+        What is left out is not handed out. Without a step before it, it is not looked
+        at either.
+
+        Raises:
+            TypeError: It is no int.
+            ValueError: It is less than 0.
+        """
+        self._refuse_count(count, "offset", "by")
+        return cast("Self", self._with(*self._stages, Offset(count)))
+
+    def _refuse_count(self, count: object, doing: str, by: str) -> None:
+        """Raise unless *count* is a number of records."""
+        what = f"cannot {doing} a query of database {self._source.name!r} {by}"
         if type(count) is not int:
-            msg = f"cannot {where} to a {type(count).__qualname__}; pass an int"
+            msg = f"{what} a {type(count).__qualname__}; pass an int"
             raise TypeError(msg)
         if count < 0:
-            msg = f"cannot {where} to {count}: it is less than 0"
+            msg = f"{what} {count}: it is less than 0"
             raise ValueError(msg)
-        before, last = self._stages[:-1], self._stages[-1:]
-        if last and isinstance(last[0], Sorted):
-            return cast("Self", self._with(*before, last[0].limited(count)))
-        return cast("Self", self._with(*self._stages, Limit(count)))
 
     def map(self, function: Callable[[V_co], T]) -> "Query[T, K]":
         """Give what *function* makes of each live record instead.
@@ -264,7 +292,8 @@ class Query(Generic[V_co, K]):
         Args:
             gives: Whether the values are handed out.
         """
-        stages = self._stages if gives else _without_last_maps(self._stages)
+        offset, stages = _without_first_offsets(self._stages)
+        stages = stages if gives else _without_last_maps(stages)
         seeing = list(takewhile(lambda stage: not isinstance(stage, Map), stages))
         gives = gives or len(seeing) < len(stages)
         while seeing and isinstance(seeing[-1], Limit):
@@ -272,6 +301,7 @@ class Query(Generic[V_co, K]):
         found = self._found
         scan = Scan(self._source, self._source._root())  # noqa: SLF001 - one stack
         keys = scan.keys() if found is None else found.keys()
+        keys = islice(keys, offset, None)
         tests: tuple[Test, ...] = () if found is None else (found.passes,)
         rows = scan.see(keys) if gives or seeing else scan.glance(keys)
         for stage in seeing:
@@ -294,12 +324,21 @@ def _sort(
     yield from scan.see_again(stage.order_slots(rows), tests)
 
 
+def _without_first_offsets(stages: tuple[Stage, ...]) -> tuple[int, tuple[Stage, ...]]:
+    """Give how many keys are left out before any look, and the stages that follow."""
+    offset = 0
+    while stages and isinstance(stages[0], Offset):
+        offset += stages[0].count
+        stages = stages[1:]
+    return offset, stages
+
+
 def _without_last_maps(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     """Leave out the maps of which nobody sees what they make."""
     kept = list(stages)
     last: list[Stage] = []
-    while kept and isinstance(kept[-1], (Map, Limit)):
+    while kept and isinstance(kept[-1], (Map, Limit, Offset)):
         stage = kept.pop()
-        if isinstance(stage, Limit):
+        if not isinstance(stage, Map):
             last.insert(0, stage)
     return (*kept, *last)

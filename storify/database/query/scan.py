@@ -15,7 +15,7 @@ from storify.models import Unloaded
 from storify.models.misfit import key_step
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._root import Root
 
 __all__ = ["Row", "Scan", "Test", "name_record", "path_of"]
 
@@ -55,7 +55,7 @@ class Scan:
     """
 
     def __init__(
-        self, source: "RootMapping[Any, Any]", root: dict[Any, Any] | list[Any]
+        self, source: "Root[Any, Any]", root: dict[Any, Any] | list[Any]
     ) -> None:
         self._source = source
         self._data = dict(enumerate(root)) if isinstance(root, list) else root

@@ -12,7 +12,7 @@ from storify.models import Model, Unloaded
 from storify.models.hints import subclasses
 from storify.models.options import class_options
 
-__all__ = ["Limit", "Map", "Of", "Sorted", "Stage", "Where"]
+__all__ = ["Limit", "Map", "Of", "Offset", "Sorted", "Stage", "Where"]
 
 _first = itemgetter(0)
 
@@ -208,6 +208,26 @@ class Limit(Stage):
 
     def __str__(self) -> str:
         return f"limit({self.count})"
+
+
+class Offset(Stage):
+    """Leaves the first rows out.
+
+    Attributes:
+        count: How many.
+    """
+
+    __slots__ = ("count",)
+
+    def __init__(self, count: int) -> None:
+        self.count: int = count
+
+    def take(self, rows: Iterator[Row]) -> Iterator[Row]:
+        """Give the rows behind so many."""
+        return islice(rows, self.count, None)
+
+    def __str__(self) -> str:
+        return f"offset({self.count})"
 
 
 class Map(Stage):

@@ -10,7 +10,7 @@ from storify.engine.file.paths import BACKUPS, SUFFIX, place_of, stem_of
 from storify.engine.file.renaming import finish_rename, rename, rename_pending
 from storify.engine.file.said import SaidLater
 from storify.engine.memory import MemoryCatalog
-from storify.engine.names import check_name, check_new_name
+from storify.engine.names import check_name, check_new_name, is_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     Catalog,
@@ -109,13 +109,26 @@ class FileCatalog:
             {stem if check_name(stem) in stems else check_name(stem) for stem in stems}
         )
 
-    def _stems(self) -> set[str]:
-        """What may be names of databases, as they stand on disk."""
-        stems = {
+    @uncut
+    def nameless(self) -> dict[str, str]:
+        """The files that are named as no database of today, by their stems."""
+        root = self._root()
+        return {
+            stem: os.path.join(root, stem + SUFFIX)
+            for stem in sorted(self._stems_of_files())
+            if not is_name(stem)
+        }
+
+    def _stems_of_files(self) -> set[str]:
+        return {
             stem_of(file)
             for file in vfs.list_names(self._root())
             if file.endswith(SUFFIX)
         }
+
+    def _stems(self) -> set[str]:
+        """What may be names of databases, as they stand on disk."""
+        stems = self._stems_of_files()
         stems.update(vfs.list_seen(os.path.join(self._root(), BACKUPS)))
         return stems
 
@@ -211,10 +224,7 @@ class FileCatalog:
         return record is not None and record.current is not None
 
     def _opens(self, stem: str) -> bool:
-        with suppress(DatabaseNameError):
-            check_name(stem)
-            return self._there(stem)
-        return False
+        return is_name(stem) and self._there(stem)
 
     def _finish_rename(self) -> None:
         place = place_of(os.path.join(self._root(), "any" + SUFFIX))
