@@ -67,6 +67,7 @@ _MAP_16: Final = 0xDE
 _MAP_32: Final = 0xDF
 _EXT_8: Final = 0xC7
 _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
+_holds_escapes = re.compile(re.escape(_ESCAPED_MARKER)).search
 
 
 ExtHook = Callable[[int, bytes], object]
@@ -159,6 +160,18 @@ class Codec:
     def join(entries: Mapping[bytes, bytes]) -> bytes:
         """Give the root that `split` would part into *entries*."""
         return _frames.join(entries)
+
+    @staticmethod
+    def keyed(entries: Mapping[bytes, bytes]) -> str:
+        """Return the one type of all keys, ``str`` or ``int``, if each can be found.
+
+        Returns:
+            An empty text if a key that is equal may have other bytes, or if something
+            in a value must be known before another one is decoded (`learn`).
+        """
+        if any(map(_holds_escapes, entries.values())):
+            return ""
+        return _frames.kind_of_keys(entries.keys())
 
     @staticmethod
     def part(entry: bytes) -> tuple[bytes, bytes]:

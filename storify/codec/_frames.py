@@ -6,13 +6,14 @@ of decoding, and needs no memory, whatever a header claims.
 """
 
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
 from io import BytesIO
 from itertools import accumulate, chain, count, repeat, starmap
 from types import NoneType
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 
-from msgpack import Unpacker
+from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
 
 from ._errors import DecodeError
@@ -31,6 +32,7 @@ __all__ = [
     "is_map",
     "items",
     "join",
+    "kind_of_keys",
     "map_header",
     "read_header",
     "spans",
@@ -314,6 +316,47 @@ def join(entries: Mapping[bytes, bytes]) -> bytes:
     if b"" in entries:
         return entries[b""]
     return map_header(len(entries)) + b"".join(chain.from_iterable(entries.items()))
+
+
+#: The first bytes of a text and of an integer: those that say all, and the longer ones.
+_TEXTS: Final = frozenset(range(0xA0, 0xC0)), frozenset((0xD9, 0xDA, 0xDB))
+_INTEGERS: Final = (
+    frozenset((*range(0x80), *range(0xE0, 0x100))),
+    frozenset((*range(0xCC, 0xD4),)),
+)
+
+
+def kind_of_keys(keys: Collection[bytes]) -> str:
+    """Return the one type that all keys have: ``str`` or ``int``, spelled as by us.
+
+    Returns:
+        An empty text if they have more than one, or another, or spend more bytes than
+        needed: then two keys that are equal may have other bytes.
+    """
+    firsts = {key[0] for key in keys}
+    for name, (short, long) in (("str", _TEXTS), ("int", _INTEGERS)):
+        if firsts and firsts <= short | long:
+            doubtful = (key for key in keys if key[0] in long)
+            shortest = firsts <= short or all(map(_is_shortest, doubtful))
+            return name if shortest and _are_legible(keys) else ""
+    return ""
+
+
+def _is_shortest(key: bytes) -> bool:
+    try:
+        return packb(unpackb(key)) == key
+    except ValueError:
+        return False
+
+
+def _are_legible(keys: Collection[bytes]) -> bool:
+    scanner = Unpacker(max_buffer_size=0)
+    scanner.feed(b"".join(keys))
+    try:
+        deque(starmap(scanner.unpack, repeat((), len(keys))), 0)
+    except (ValueError, OutOfData):
+        return False
+    return scanner.tell() == sum(map(len, keys))
 
 
 def map_header(count: int) -> bytes:

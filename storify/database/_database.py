@@ -769,8 +769,13 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
 
         Raises:
             DatabaseClosedError: The database was closed.
+            CorruptionError: A large one is damaged, and cannot be rebuilt.
+            OSError: A large one, whose keys are read by this, cannot be read now.
         """
-        return cast("dict[K, V]", self._root())
+        root = self._root()
+        if isinstance(root, Data):
+            root.fill()
+        return cast("dict[K, V]", root)
 
     @data.setter
     def data(self, root: dict[K, V] | list[V]) -> None:

@@ -224,6 +224,9 @@ class MemoryEngine:
         return f"{self.location}/.backups"
 
     @uncut
+    def open(self) -> None:
+        """Nothing is gained by asking for single keys: all is in memory."""
+
     def load(self) -> Loaded | None:
         """Give the present state; None if nothing was committed."""
         with self._held() as store:

@@ -42,6 +42,7 @@ __all__ = [
     "News",
     "Problem",
     "Salvaged",
+    "Snapshot",
     "StaleVersionError",
     "Sync",
     "Version",
@@ -160,6 +161,15 @@ class Format(Protocol):
         """
         ...
 
+    def keyed(self, entries: Mapping[bytes, bytes]) -> str:
+        """Return the one type of all keys, if each key can be found by its bytes.
+
+        Returns:
+            An empty text where a root must be read whole: keys that are equal may have
+            other bytes, or a value depends on another one.
+        """
+        ...
+
     def part(self, entry: bytes) -> tuple[bytes, bytes]:
         """Part the bytes of one entry into key and value.
 
@@ -215,6 +225,44 @@ class Loaded(NamedTuple):
     payload: bytes
     changes: Changes = ()
     recovered_from: str | None = None
+
+
+class Snapshot(Protocol):
+    """A state that answers questions; what is committed later does not change it.
+
+    Attributes:
+        version: Names the state.
+        kind: The one type that all its keys have: `Format.keyed`.
+    """
+
+    version: Version
+    kind: str
+
+    def __len__(self) -> int:
+        """The number of keys."""
+        ...
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the bytes of a value; None if there is no such key.
+
+        Raises:
+            CorruptionError: They are damaged and in no backup.
+            OSError: They cannot be read now.
+        """
+        ...
+
+    def load(self) -> Loaded:
+        """Return the state as a whole.
+
+        Raises:
+            CorruptionError: It is damaged and cannot be rebuilt as it was.
+            OSError: It cannot be read now.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of what it takes from the system; it cannot be asked any more."""
+        ...
 
 
 class News(NamedTuple):
@@ -347,6 +395,18 @@ class Engine(Protocol):
             CorruptionError: The state is damaged and no backup can replace it.
                 Nothing was changed.
             DatabaseLockedError: Another writer held the lock for too long.
+            OSError: The state could not be read.
+        """
+        ...
+
+    def open(self) -> Snapshot | None:
+        """Open the present state, to ask it for single keys.
+
+        Returns:
+            None where only `load` tells: there is none, or it must be read whole, or
+            that is as fast.
+
+        Raises:
             OSError: The state could not be read.
         """
         ...

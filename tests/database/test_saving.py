@@ -267,11 +267,12 @@ def test_what_another_instance_appended_is_adopted(root):
 
 
 def test_a_main_file_that_rots_while_it_is_open_is_written_from_memory(root):
-    """Also without any backup; what was never looked at is there as well."""
+    """Also without any backup; what was never decoded is there as well."""
     log = Log()
     wanted = {f"k{number}": [number] * 50 for number in range(300)}
     Storify(root, save_interval=None).get_db("d", root=wanted).close()
     db = Storify(root, save_interval=None, keep=1, log=log).get_db("d")
+    assert len(db.data) == 300
     path = root / "d.mpack"
     stat = path.stat()
     rotten = bytearray(path.read_bytes())

@@ -109,7 +109,7 @@ def files(folder: Path) -> dict[str, list[Path]]:
     return kinds
 
 
-KINDS = ["main", "journal", ".mirror", ".sum", ".entries", "backup main"]
+KINDS = ["main", "journal", ".mirror", ".sum", ".index", "backup main"]
 KINDS += ["backup journal"]
 
 
@@ -243,7 +243,7 @@ def test_a_main_file_that_was_written_is_adopted_or_rebuilt(grown):
         path.write_bytes(good)
 
 
-@pytest.mark.parametrize("kind", ["journal", ".mirror", ".sum", ".entries"])
+@pytest.mark.parametrize("kind", ["journal", ".mirror", ".sum", ".index"])
 def test_any_other_file_that_was_written_costs_nothing(grown, kind):
     """Its own checksums count, not its time."""
     for path in files(grown).get(kind, []):

@@ -93,7 +93,7 @@ def test_a_stretch_of_bytes_costs_the_entries_that_it_touches(tmp_path, harm):
     keep_times(main(tmp_path), good[:start] + middle[harm] + good[end:])
     for with_checksums in (True, False):
         if not with_checksums:
-            (backups(tmp_path) / ".entries").unlink()
+            (backups(tmp_path) / ".index").unlink()
 
         data, found = saved(tmp_path)
 
@@ -108,7 +108,7 @@ def test_a_damaged_list_of_entries_is_not_gone_by(tmp_path):
     """Nor one of another file."""
     good = lone(tmp_path)
     keep_times(main(tmp_path), good[:-30])
-    path = backups(tmp_path) / ".entries"
+    path = backups(tmp_path) / ".index"
     whole = path.read_bytes()
     for bad in (b"", whole[:-1], whole[:60] + b"?" + whole[61:], b"?" + whole[1:]):
         path.write_bytes(bad)

@@ -231,7 +231,8 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
         def lstat(self, path):
             found = list(os.lstat(path))
             found[4] += 1
-            return os.stat_result(found, {"st_mtime_ns": os.lstat(path).st_mtime_ns})
+            times = {"st_mtime_ns": os.lstat(path).st_mtime_ns, "st_ctime_ns": 0}
+            return os.stat_result(found, times)
 
         def fstat(self, fd):
             found = os.fstat(fd)
@@ -239,7 +240,8 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
                 return found
             other = list(found)
             other[4] += 1
-            return os.stat_result(other, {"st_mtime_ns": found.st_mtime_ns})
+            times = {"st_mtime_ns": found.st_mtime_ns, "st_ctime_ns": 0}
+            return os.stat_result(other, times)
 
         def fchown(self, _fd, uid, _gid):
             calls.append(uid)

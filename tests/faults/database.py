@@ -24,7 +24,7 @@ from storify.engine import (
     Version,
     apply,
 )
-from storify.engine.file import append, engine
+from storify.engine.file import append, engine, index, snapshot
 
 FORMAT = Codec()
 
@@ -163,6 +163,17 @@ def journaling(on: bool = True) -> Iterator[None]:
         yield
     finally:
         engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES = before
+
+
+@contextmanager
+def paging() -> Iterator[None]:
+    """Let files of any size and age be asked for single keys."""
+    before = snapshot.PAGED_FROM_BYTES, index.RACY_NS
+    snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
+    try:
+        yield
+    finally:
+        snapshot.PAGED_FROM_BYTES, index.RACY_NS = before
 
 
 @contextmanager

@@ -129,7 +129,7 @@ def test_what_has_no_legible_key_any_more_is_counted(root, log, with_checksums):
     path = closed_once(root, {f"k{at}": f"value {at}" for at in range(50)})
     path.write_bytes(path.read_bytes()[:200])
     if not with_checksums:
-        (root / ".backups" / "d" / ".entries").unlink()
+        (root / ".backups" / "d" / ".index").unlink()
 
     saved, data = salvage(root, log)
 
@@ -156,7 +156,7 @@ def test_a_list_that_was_cut_gives_its_first_items(root, log, with_checksums):
     path = closed_once(root, list(items))
     path.write_bytes(path.read_bytes()[:100])
     if not with_checksums:
-        (root / ".backups" / "d" / ".entries").unlink()
+        (root / ".backups" / "d" / ".index").unlink()
 
     saved, data = salvage(root, log)
 
@@ -188,7 +188,7 @@ def test_a_changed_byte_in_a_list_gives_no_other_item(root, log):
     """Without the checksums, what follows a shift is not taken for items."""
     items = [f"item {at}" for at in range(50)]
     path = closed_once(root, list(items))
-    (root / ".backups" / "d" / ".entries").unlink()
+    (root / ".backups" / "d" / ".index").unlink()
     blob = bytearray(path.read_bytes())
     blob[blob.index(b"item 7") - 1] += 3
     path.write_bytes(blob)

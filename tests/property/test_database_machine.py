@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
-from faults.database import journaling
+from faults.database import journaling, paging
 from storify import Model
 from storify.codec import Codec
 from storify.testing import DatabaseMachine, models, storable
@@ -80,6 +80,25 @@ class JournaledDatabase(AnyDatabase):
             self._journaling.__exit__(None, None, None)
 
 
+class PagedDatabase(JournaledDatabase):
+    """The same, asked for single keys: where all are of one plain type."""
+
+    keys = st.sampled_from(["a", "b", "c", "d", "e"])
+    other_keys = st.sampled_from(["a", "b", "c", "theirs"])
+
+    def __init__(self) -> None:
+        self._paging = paging()
+        self._paging.__enter__()
+        super().__init__()
+
+    def teardown(self) -> None:
+        """Read small files whole again."""
+        try:
+            super().teardown()
+        finally:
+            self._paging.__exit__(None, None, None)
+
+
 class PersonDatabase(DatabaseMachine[Person]):
     """A typed one."""
 
@@ -89,4 +108,5 @@ class PersonDatabase(DatabaseMachine[Person]):
 TestAnyDatabase = AnyDatabase.TestCase
 TestAnyDatabaseInMemory = AnyDatabaseInMemory.TestCase
 TestJournaledDatabase = JournaledDatabase.TestCase
+TestPagedDatabase = PagedDatabase.TestCase
 TestPersonDatabase = PersonDatabase.TestCase

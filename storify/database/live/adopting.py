@@ -109,10 +109,6 @@ class Adopting(Undoable):
             if self._step((key,), (slot,), *steps):
                 return
 
-    def _store(self, key: Any, value: bytes) -> None:
-        self._only_str = self._only_str and type(key) is str
-        storage.__setitem__(self, key, Stored(value))
-
     def _refill(
         self,
         key: Any,

@@ -25,7 +25,7 @@ from reprlib import recursive_repr
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Self, cast
 
-from storify.codec import Codec, DecodeError
+from storify.codec import Codec
 from storify.database.live.peeking import Peeking
 from storify.database.live.savepoints import Encode
 from storify.database.live.slots import MISSING, Flush, Stored, storage
@@ -35,6 +35,7 @@ __all__ = ["Data", "Encode", "Flush", "Stored"]
 
 _at = storage.__getitem__
 _get = storage.get
+_has = storage.__contains__
 
 # How many values are decoded ahead of an iteration: more each time, so that to take
 # the first costs little.
@@ -65,45 +66,6 @@ class Data(Peeking):
         super().__init__(codec)
         self.update(entries)
 
-    @classmethod
-    def opened(
-        cls,
-        codec: Codec,
-        payload: bytes,
-        changes: Iterable[tuple[Any, bytes | None]] = (),
-    ) -> Self:
-        """Give a durable root, of which no value is decoded.
-
-        Args:
-            codec: Values to bytes and back.
-            payload: A map.
-            changes: What was committed on top of it: keys and value bytes, in order;
-                None is a deleted key.
-
-        Raises:
-            DecodeError: It is not exactly one map, or has keys that are one for
-                Python, as 1 and True.
-        """
-        index = codec.index(payload, Stored)
-        self = cls(codec)
-        self._keep_index(payload, index.starts, index.ends)
-        storage.update(self, index.slots)
-        self._only_str = {str}.issuperset(map(type, index.slots))
-        for key, value in changes:
-            self._apply(key, value)
-        return self
-
-    def _apply(self, key: Any, value: bytes | None) -> None:
-        own = self.own_key(key)
-        if value is None:
-            storage.pop(self, own, None)
-            return
-        if own is not key and not self.is_same_key(key, {own: None}):
-            msg = "two keys are one for Python, as 1 and True are"
-            raise DecodeError(msg)
-        self._codec.learn(value)
-        self._store(own, value)
-
     # --- reading ----------------------------------------------------------------
     def __getitem__(self, key: Any) -> Any:
         value = _at(self, key)
@@ -113,7 +75,12 @@ class Data(Peeking):
 
     def get(self, key: Any, default: Any = None) -> Any:
         """Give the live value of a key, or *default* if there is none."""
-        value = _get(self, key, default)
+        value = _get(self, key, MISSING)
+        if value is MISSING:
+            if self._pages is None:
+                return default
+            self.page_in(key)
+            value = _get(self, key, default)
         if type(value) is Stored:
             try:
                 return self._open(key)
@@ -121,17 +88,57 @@ class Data(Peeking):
                 return default  # another thread deleted it meanwhile
         return value
 
+    def __missing__(self, key: Any) -> Any:
+        """Give what lies in a slot that was not there yet, a `Stored`.
+
+        Raises:
+            KeyError: There is no such key.
+        """
+        self.page_in(key)
+        slot = _get(self, key, MISSING)
+        if slot is MISSING:
+            raise KeyError(key)
+        return slot
+
+    def __contains__(self, key: object) -> bool:
+        if self._pages is not None:
+            self.page_in(key)
+        there: bool = _has(self, key)
+        return there
+
+    def __len__(self) -> int:
+        while True:
+            pages, known = self._pages, len(self._paged)
+            count: int = storage.__len__(self)
+            if pages is None:
+                return count
+            if known == len(self._paged):  # a key comes into both in one step
+                return len(pages) - known + count
+
     def __iter__(self) -> Iterator[Any]:
+        self.fill()
         keys: Iterator[Any] = storage.__iter__(self)
         return keys
+
+    def __reversed__(self) -> Iterator[Any]:
+        self.fill()
+        keys: Iterator[Any] = storage.__reversed__(self)
+        return keys
+
+    def keys(self) -> Any:
+        """Give a view of the keys."""
+        self.fill()
+        return super().keys()
 
     # Not dict_items, which cannot be subclassed: as typed views, they are views.
     def items(self) -> Any:
         """Give a view of the keys and live values; values are decoded in bulk."""
+        self.fill()
         return _Items(self)
 
     def values(self) -> Any:
         """Give a view of the live values, which are decoded in bulk."""
+        self.fill()
         return _Values(self)
 
     def walk(self, begin: Callable[[], _Pairs]) -> _Pairs:
@@ -155,6 +162,7 @@ class Data(Peeking):
 
     def copy(self) -> dict[Any, Any]:
         """Give a plain dict of the keys and live values of one moment."""
+        self.fill()
         pairs = list(storage.items(self))
         for start in range(0, len(pairs), _MOST):
             self.open_all(pairs[start : start + _MOST])
@@ -270,7 +278,7 @@ class Data(Peeking):
             KeyError: There is none.
         """
         while len(self):
-            key = next(storage.__reversed__(self), MISSING)
+            key = next(reversed(self), MISSING)
             value = self.pop(key, MISSING)
             if value is not MISSING:
                 return key, value
@@ -279,6 +287,7 @@ class Data(Peeking):
 
     def clear(self) -> None:
         """Delete all keys."""
+        self.fill()
         pairs = list(storage.items(self))
         while pairs:
             keys, slots = zip(*pairs, strict=True)

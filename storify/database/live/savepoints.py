@@ -45,6 +45,7 @@ class Undoable(Slots):
                 here, and there is no savepoint. None: what is LIVE is as durable, as
                 right after a flush.
         """
+        self.fill()  # it returns to the order of all keys
         values, bases = self.live_values()
         point = Savepoint(values, bases)
         self._points.append(point)

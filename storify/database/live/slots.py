@@ -20,6 +20,10 @@ wherever the program is interrupted. A key is LIVE from before its value is hand
 until after it was found that nobody can change it: a flush that is cut off leaves all
 that it looked at LIVE. Two threads may decode one value at the same time; the first to
 put it into its slot wins, and both get that one.
+
+Where a `Snapshot` can be asked for single keys, the dict begins empty: a key gets its
+slot when it is asked for (`page_in`), and all the others when anything is asked that
+needs all of them, as their order (`fill`). Whoever is given the dict gets it filled.
 """
 
 from array import array
@@ -27,15 +31,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from itertools import compress, islice, repeat, starmap
-from operator import call, is_
+from itertools import chain, compress, islice, repeat, starmap
+from operator import call, contains, eq, is_, not_
 from types import CellType
-from typing import Any, Final, Literal, NamedTuple, cast
+from typing import Any, Final, Literal, NamedTuple, Self, cast
 
-from storify.codec import Codec, without_collector
+from storify.codec import Codec, DecodeError, without_collector
 from storify.codec._frames import read_header
 from storify.database.live.observers import Watchers
 from storify.database.live.ownership import held_elsewhere
+from storify.engine import Loaded, Snapshot
 from storify.exceptions import DatabaseLoadError
 
 __all__ = [
@@ -250,6 +255,8 @@ class Slots(dict[Any, Any]):
         "_gone",
         "_live",
         "_only_str",
+        "_paged",
+        "_pages",
         "_payload",
         "_points",
         "_starts",
@@ -286,14 +293,21 @@ class Slots(dict[Any, Any]):
         self.fits: Callable[[Any], bool] | None = None
         #: Whether all keys are exactly str: then equal keys are the same key.
         self._only_str = True
+        #: What is asked for keys that are not here; None if all are.
+        self._pages: Snapshot | None = None
+        #: The keys that it gave, each with whether it was deleted since.
+        self._paged: dict[Any, bool] = {}
 
     def _step(
         self,
         keys: Sequence[Any],
         slots: Sequence[Any],
         *actions: Callable[[], object],
+        also: Iterable[object] = (),
     ) -> bool:
         """Make calls of C in one step, if the slots of keys hold what was seen there.
+
+        And if each of *also* is true, which is found out by calls of C as well.
 
         Nothing else runs between the look and the last call: all is one call of C.
         (Keys that are hashed by Python code are hashed before each look. Nothing runs
@@ -302,7 +316,7 @@ class Slots(dict[Any, Any]):
         Returns:
             Whether they were made.
         """
-        same = self._are(keys, slots)
+        same = chain(self._are(keys, slots), also)
         do_all = _in_c(map(call, actions))
         return bool(list(map(call, compress((do_all,), map(all, (same,))))))
 
@@ -314,6 +328,136 @@ class Slots(dict[Any, Any]):
     def _slots_of(self, keys: Iterable[Any]) -> list[Any]:
         """Give what the slots of keys hold, MISSING for one that is not there."""
         return list(map(_get, repeat(self), keys, repeat(MISSING)))
+
+    # --- keys that are not here yet -----------------------------------------------
+    def page_in(self, key: Any) -> None:
+        """Give a key its slot, if the durable state has it and memory does not know it.
+
+        Raises:
+            CorruptionError: Its value is damaged and in no backup.
+            OSError: It cannot be read now.
+        """
+        pages = self._pages
+        if pages is None or _has(self, key) or key in self._bases:
+            return
+        if type(key).__name__ != pages.kind or type(key) not in (str, int):
+            self.fill()  # it may equal a key of another type
+            return
+        blob = pages.get(self._codec.encode_key(key))
+        if blob is None:
+            return
+        # Neither deleted nor set by another thread meanwhile.
+        unknown = map(not_, map(contains, (self._bases,), (key,)))
+        self._step(
+            (key,),
+            (MISSING,),
+            partial(self._paged.update, {key: False}),
+            partial(storage.update, self, {key: Stored(blob)}),
+            also=unknown,
+        )
+
+    def fill(self, later: Loaded | None = None) -> None:
+        """Give all keys their slots, in the order of the durable state.
+
+        Args:
+            later: A later state, for the keys that memory does not know: they were not
+                changed here. What it has for the others is to be merged.
+
+        Raises:
+            CorruptionError: The state is damaged and cannot be rebuilt.
+            OSError: It cannot be read now.
+        """
+        while (pages := self._pages) is not None:
+            whole = self._whole(pages.load() if later is None else later)
+            here, paged = dict(storage.items(self)), self._paged.copy()
+            slots = dict(storage.items(whole))
+            slots.update(
+                (key, here[key]) for key, deleted in paged.items() if not deleted
+            )
+            for key in [key for key, deleted in paged.items() if deleted]:
+                slots.pop(key, None)  # if it was set again, it goes last
+            slots.update(here)
+            if self._step(
+                list(here),
+                list(here.values()),
+                partial(storage.clear, self),
+                partial(storage.update, self, slots),
+                *(
+                    partial(setattr, self, name, getattr(whole, name))
+                    for name in ("_payload", "_starts", "_ends")
+                ),
+                partial(setattr, self, "_pages", None),
+                also=map(eq, map(storage.__len__, (self,)), (len(here),)),
+            ):
+                pages.close()
+
+    def _whole(self, loaded: Loaded) -> "Slots":
+        """Return the slots of a whole state, of which nothing was handed out."""
+        keys = self._codec.decode_all([key for key, _ in loaded.changes])
+        values = (value for _, value in loaded.changes)
+        pairs = zip(keys, values, strict=True)
+        return type(self).opened(self._codec, loaded.payload, pairs)
+
+    def is_filled(self) -> bool:
+        """Whether all keys have their slots."""
+        return self._pages is None
+
+    def let_go(self) -> None:
+        """Let go of what is asked for further keys; nothing more can be read."""
+        pages, self._pages = self._pages, None
+        if pages is not None:
+            pages.close()
+
+    @classmethod
+    def opened(
+        cls,
+        codec: Codec,
+        payload: bytes,
+        changes: Iterable[tuple[Any, bytes | None]] = (),
+    ) -> Self:
+        """Give a durable root, of which no value is decoded.
+
+        Args:
+            codec: Values to bytes and back.
+            payload: A map.
+            changes: What was committed on top of it: keys and value bytes, in order;
+                None is a deleted key.
+
+        Raises:
+            DecodeError: It is not exactly one map, or has keys that are one for
+                Python, as 1 and True.
+        """
+        index = codec.index(payload, Stored)
+        self = cls(codec)
+        self._payload, self._starts, self._ends = payload, index.starts, index.ends
+        storage.update(self, index.slots)
+        self._only_str = {str}.issuperset(map(type, index.slots))
+        for key, value in changes:
+            self._apply(key, value)
+        return self
+
+    @classmethod
+    def paged(cls, codec: Codec, pages: Snapshot) -> Self:
+        """Give a durable root whose keys are asked for when they are needed."""
+        self = cls(codec)
+        self._pages = pages
+        self._only_str = pages.kind == "str"
+        return self
+
+    def _apply(self, key: Any, value: bytes | None) -> None:
+        own = self.own_key(key)
+        if value is None:
+            storage.pop(self, own, None)
+            return
+        if own is not key and not self.is_same_key(key, {own: None}):
+            msg = "two keys are one for Python, as 1 and True are"
+            raise DecodeError(msg)
+        self._codec.learn(value)
+        self._store(own, value)
+
+    def _store(self, key: Any, value: bytes) -> None:
+        self._only_str = self._only_str and type(key) is str
+        storage.__setitem__(self, key, Stored(value))
 
     # --- keys -------------------------------------------------------------------
     def own_key(self, key: Any) -> Any:
@@ -385,6 +529,7 @@ class Slots(dict[Any, Any]):
 
         Of this very key: where 1 is durable, True is not.
         """
+        self.page_in(key)
         slot = _get(self, key, MISSING)
         if slot is not MISSING and not self.is_same_key(key, self):
             return None
@@ -396,6 +541,7 @@ class Slots(dict[Any, Any]):
         First the keys that are in memory, in the order of the dict; then those that
         are deleted here, but durable still, wherever they stand in the file.
         """
+        self.fill()
         pairs = list(storage.items(self))
         gone = dict(self._gone)
         bases = [self._base_of(key, slot) for key, slot in pairs]
@@ -541,6 +687,8 @@ class Slots(dict[Any, Any]):
         Returns:
             False if it holds something else.
         """
+        if self._pages is not None:
+            self.page_in(key)
         if not (self._only_str and type(key) is str):
             key = self.own_key(key)
             if type(key) is not str:
@@ -557,6 +705,9 @@ class Slots(dict[Any, Any]):
 
     def _set_all(self, entries: dict[Any, Any]) -> None:
         """Put many values of the user's into their slots, in one step."""
+        if self._pages is not None:
+            for key in entries:
+                self.page_in(key)
         if not self._only_str or not {str}.issuperset(map(type, entries)):
             entries = {self.own_key(key): value for key, value in entries.items()}
             self._only_str = self._only_str and {str}.issuperset(map(type, entries))
@@ -607,12 +758,14 @@ class Slots(dict[Any, Any]):
         # What is not durable may be in flight: it is durable when the commit is done.
         flies = self._flush is not None
         gone = {base: object() for base in bases if flies or base.blob is not None}
+        paged = [key for key in keys if key in self._paged]
         return self._step(
             keys,
             slots,
             *self._watchers.notes(keys),
             partial(self._bases.update, dict(zip(keys, bases, strict=True))),
             partial(self._gone.update, gone),
+            partial(self._paged.update, dict.fromkeys(paged, True)),
             _in_c(map(self._live.pop, bases, repeat(None))),
             _in_c(map(_pop, repeat(self), keys, repeat(None))),
         )
@@ -789,8 +942,3 @@ class Slots(dict[Any, Any]):
         if self._flush is flush:
             self._flush = None
         flush.empty()
-
-    def _keep_index(
-        self, payload: bytes, starts: "array[int]", ends: "array[int]"
-    ) -> None:
-        self._payload, self._starts, self._ends = payload, starts, ends

@@ -65,7 +65,7 @@ class Scan:
     def keys(self) -> list[Any]:
         """Give the keys of now, in order."""
         # Of a view: that is one call of C, so no other thread changes the dict in it.
-        return list(storage.keys(self._data))
+        return list(self._data.keys())
 
     def glance(self, keys: Iterable[Any]) -> Iterator[Row]:
         """Give rows without values, for those of *keys* that are there."""

@@ -18,7 +18,7 @@ from storify.database.session.changes import (
 from storify.database.session.dict_changes import CleanDict, compare
 from storify.database.session.dict_merge import DictMerge, arrange
 from storify.database.session.spelling import Spelling
-from storify.engine import Change, apply
+from storify.engine import Change, Loaded, apply
 from storify.exceptions import UnstorableError
 
 __all__ = ["DictRoot"]
@@ -144,8 +144,17 @@ class DictRoot:
         self.over = {}
         self.spelling.committed(changes)
 
+    def fill(self, later: Loaded | None = None) -> None:
+        """Have all keys in memory; see `Slots.fill`."""
+        self.live.fill(later)
+
+    def let_go(self) -> None:
+        """Let go of the file; no key can be read any more."""
+        self.live.let_go()
+
     def forget(self) -> None:
         """Nothing of it is durable any more."""
+        self.live.fill()
         self.over = {}
         for key, _ in list(self.live.items()):  # live, so that it can be saved again
             self.live.rebase(key, None)

@@ -17,7 +17,7 @@ from storify.database.session.changes import (
     encode_quietly,
 )
 from storify.database.session.entries import LIST, contents
-from storify.engine import Change
+from storify.engine import Change, Loaded
 from storify.exceptions import UnstorableError
 
 __all__ = ["ListRoot"]
@@ -109,6 +109,12 @@ class ListRoot:
         if self._over:
             return self._over
         return {} if self._stored is None else {LIST: self._stored}
+
+    def fill(self, later: Loaded | None = None) -> None:
+        """All is in memory."""
+
+    def let_go(self) -> None:
+        """Nothing is held: all is in memory."""
 
     def forget(self) -> None:
         """Nothing of it is durable any more."""

@@ -16,10 +16,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from storify.database.session.changes import OvertakenError, Pending, Side
-from storify.database.session.entries import difference, entries_of
-from storify.database.session.roots import changes_kind, make_root
+from storify.database.session.entries import LIST, difference, entries_of
+from storify.database.session.roots import Root, changes_kind, make_root
 from storify.engine import Loaded, News
-from storify.exceptions import ConflictError
+from storify.exceptions import ConflictError, CorruptionError
 
 if TYPE_CHECKING:
     from storify.database.session.session import Session
@@ -69,13 +69,20 @@ def _take(
     root, codec = session.root, session.codec
     version, theirs = news
     loaded: Loaded | None = None
-    if theirs is None or version is None or changes_kind(root, theirs):
+    if (
+        theirs is None
+        or version is None
+        or changes_kind(root, theirs)
+        or not _is_whole(root)
+    ):
         loaded = session.engine.load()
         if loaded is None:
             _note_removal(session)
             return
         version = loaded.version
         entries = entries_of(loaded, codec)
+        if LIST not in entries:
+            root.fill(loaded)
         root.note_file(entries)
         theirs = difference(root.durable(), root.spell_entries(entries))
     else:
@@ -101,6 +108,15 @@ def _take(
         session.version = version
 
     session.run_uncut(adopt)
+
+
+def _is_whole(root: Root) -> bool:
+    """Whether all of what the root is based on is known, or can be read still."""
+    try:
+        root.fill()
+    except CorruptionError:  # another program has written into the file
+        return False
+    return True
 
 
 def _order_of(session: "Session", loaded: Loaded | None) -> Iterable[bytes]:

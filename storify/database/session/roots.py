@@ -11,9 +11,9 @@ from storify.database.session.dict_root import DictRoot
 from storify.database.session.entries import LIST, contents, whole
 from storify.database.session.keys import decode_keys
 from storify.database.session.list_root import ListRoot
-from storify.engine import Change, Loaded
+from storify.engine import Change, Loaded, Snapshot
 
-__all__ = ["Root", "changes_kind", "make_root", "open_root"]
+__all__ = ["Root", "changes_kind", "make_root", "open_root", "page_root"]
 
 
 class Root(Protocol):
@@ -51,6 +51,14 @@ class Root(Protocol):
 
     def durable(self) -> dict[bytes, bytes]:
         """The durable entries."""
+        ...
+
+    def fill(self, later: Loaded | None = None) -> None:
+        """Have all keys in memory; see `Slots.fill`."""
+        ...
+
+    def let_go(self) -> None:
+        """Let go of what it takes from the system; no key can be read any more."""
         ...
 
     def forget(self) -> None:
@@ -132,6 +140,11 @@ def make_root(
     if isinstance(initial, list):
         return ListRoot(initial, codec, over=over)
     return DictRoot(Data(codec, initial), codec, over)
+
+
+def page_root(pages: Snapshot, codec: Codec) -> Root:
+    """Make a root of a durable state that is asked for the keys that are needed."""
+    return DictRoot(Data.paged(codec, pages), codec)
 
 
 def open_root(loaded: Loaded, codec: Codec) -> Root:

@@ -33,7 +33,7 @@ from storify.database.session.changes import Pending, Refused, Side
 from storify.database.session.constraints import Guards
 from storify.database.session.entries import difference, entries_of
 from storify.database.session.merge import catch_up
-from storify.database.session.roots import Root, make_root, open_root
+from storify.database.session.roots import Root, make_root, open_root, page_root
 from storify.database.session.saving import Saving
 from storify.database.session.syncing import Syncing
 from storify.database.session.transaction import Transactional
@@ -132,6 +132,10 @@ class Session(Transactional):
             FileNotFoundError: It does not exist and was opened read-only.
         """
         with self.lock:
+            pages = self.engine.open()
+            if pages is not None:
+                self.take(page_root(pages, self.codec), pages.version)
+                return
             loaded = self.engine.load()
             if loaded is not None:
                 self.take(self.open(loaded), loaded.version)
@@ -382,6 +386,7 @@ class Session(Transactional):
             OSError: The committed state is durable all the same.
         """
         shutdown.forget(self)
+        self.root.let_go()
         if not self.is_inherited:
             self.engine.close()
 

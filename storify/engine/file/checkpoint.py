@@ -22,11 +22,11 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.entries import write_entries
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame, commit_frame, scan
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
 from storify.engine.file.replay import replay, rewritten
+from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import moment_of
@@ -140,7 +140,8 @@ def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found,
         held.forget_journal()
     elif now.journal.frames:
         held.drop_journal()
-    write_entries(held, new.entries, found, new.digest)
+    with held.or_warn("note the entries of"):
+        note_index(held, new.entries, new.digest, found)
     held.prune(keep, backup)
     return found, stamp
 

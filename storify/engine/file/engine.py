@@ -45,6 +45,7 @@ from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.said import SaidLater
 from storify.engine.file.salvage import salvage
+from storify.engine.file.snapshot import FileSnapshot, index_anew, open_snapshot
 from storify.engine.file.state import Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
 from storify.engine.file.verify import verify
@@ -169,6 +170,15 @@ class FileEngine:
     # Loading
 
     @uncut
+    def open(self) -> FileSnapshot | None:
+        """Open the state by its index, if the file is as it was when that was written.
+
+        Takes no lock and reads what was committed since the file was written whole.
+        """
+        self._sweep_once()
+        return open_snapshot(self._access, self._known, self.load)
+
+    @uncut
     def load(self) -> Loaded | None:
         """Read the file and its journal, or rebuild them if they are damaged.
 
@@ -184,26 +194,35 @@ class FileEngine:
         """
         access = self._access
         try:
-            if not (self.readonly or self._swept):
-                self._swept = True
-                self._sweep()
+            self._sweep_once()
             mode: Mode = "repair"
             with suppress(UnsteadyError):
                 if not rename_pending(access.place()):
                     held = access.seen()
                     now = held.read()
                     if recovery.is_whole(now):
-                        return recovery.load(held, self._known, self.keep, now)
+                        return self._loaded(
+                            recovery.load(held, self._known, self.keep, now)
+                        )
                     # What is only to be noted is worth no wait.
                     mode = "repair" if recovery.is_damaged(now) else "try"
             with access.held("look" if self.readonly else mode) as held:
-                return recovery.load(held, self._known, self.keep)
+                return self._loaded(recovery.load(held, self._known, self.keep))
         except vfs.NotRegularFileError as err:
             msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
             raise DatabaseLoadError(msg) from err
 
-    def _sweep(self) -> None:
+    def _loaded(self, loaded: Loaded | None) -> Loaded | None:
+        """Write the index anew for the next one who opens the file."""
+        if loaded is not None and not self.readonly:
+            index_anew(self._access.seen(), self._known, loaded)
+        return loaded
+
+    def _sweep_once(self) -> None:
         """Remove what a crash left, if nobody is writing now."""
+        if self.readonly or self._swept:
+            return
+        self._swept = True
         if self._access.place().leftovers():
             with self._access.held("try") as held:
                 if held.writable:

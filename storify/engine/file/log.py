@@ -27,13 +27,14 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from storify.engine.file.delta import Splice
 from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import Change
 
 __all__ = [
+    "Entries",
     "Frame",
     "Head",
     "Op",
@@ -62,6 +63,14 @@ BASE_BYTES: Final = 8
 
 Op = tuple[bytes, bytes | Splice | None]
 """Key and new value, the difference to the old one, or None to delete."""
+
+
+class Entries(Protocol):
+    """Entries that are asked for single keys; a dict is one."""
+
+    def get(self, key: bytes, /) -> bytes | None:
+        """The value of a key; None if there is none."""
+        ...
 
 
 class Head(NamedTuple):
@@ -102,7 +111,7 @@ class Frame(NamedTuple):
         """The moment as it stands in names."""
         return stamp_of(*self.moment)
 
-    def changes(self, stored: "dict[bytes, bytes]") -> list[Change]:
+    def changes(self, stored: "Entries") -> list[Change]:
         """Give the changes with whole values.
 
         Args:

@@ -7,7 +7,7 @@
     data/.backups/users/.lock     taken for every operation
     data/.backups/users/.sum      the checksum record, see `manifest`
     data/.backups/users/.mirror   the journal once more, see `replay`
-    data/.backups/users/.entries  where its values lie, see `entries`
+    data/.backups/users/.index    where its entries lie, see `index`
     data/.backups/users/…         backups, see `backups`
     data/.backups/.rename         a rename under way, see `renaming`
 
@@ -51,7 +51,7 @@ class Place:
         lock: The lock file.
         record: The checksum record.
         mirror: The second copy of the journal.
-        entries: The checksums of the entries of the main file.
+        index: Where the entries of the main file lie.
     """
 
     def __init__(self, link: str, main: str, backups: str) -> None:
@@ -62,7 +62,7 @@ class Place:
         self.lock: str = os.path.join(backups, ".lock")
         self.record: str = os.path.join(backups, ".sum")
         self.mirror: str = os.path.join(backups, ".mirror")
-        self.entries: str = os.path.join(backups, ".entries")
+        self.index: str = os.path.join(backups, ".index")
 
     @cached_property
     def journal(self) -> str:

@@ -103,7 +103,7 @@ def _drop(held: Held, *, damaged: bool) -> None:
         vfs.sync_directory(place.backups)
     if vfs.remove(place.main):
         vfs.sync_directory(place.directory)
-    vfs.remove(place.entries)
+    vfs.remove(place.index)
     held.forget_journal()
     if place.link != place.main and os.path.islink(place.link):
         vfs.remove(place.link)

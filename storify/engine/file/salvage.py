@@ -3,7 +3,7 @@
 Three sources, each better than the one below it::
 
     the journal      values as they were committed last
-    the main file    entries whose checksum is right (`entries`), or, without
+    the main file    entries whose checksum is right (`index`), or, without
                      checksums, whose bytes are whole
     the backups      for what is damaged in both, an older value
 
@@ -14,9 +14,9 @@ import zlib
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from storify.engine.file.entries import Entries, read_entries
 from storify.engine.file.held import Held
 from storify.engine.file.history import Rebuilt, rebuilds
+from storify.engine.file.index import Row, Rows, read_rows
 from storify.engine.file.replay import Journal, read_journal, replay
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
@@ -89,9 +89,9 @@ def _with_journal(found: _Found, journal: Journal) -> _Found:
     )
 
 
-def _index(held: Held, now: Reading) -> Entries | None:
+def _index(held: Held, now: Reading) -> Rows | None:
     """What was noted of the entries, if it is of the file that should be there."""
-    index = read_entries(held)
+    index = read_rows(held.place.index)
     known = () if now.record is None else now.record.sums()
     if index is None or not any(each.sha256 == index.digest for each in known):
         return None
@@ -99,7 +99,7 @@ def _index(held: Held, now: Reading) -> Entries | None:
 
 
 def _is_list(
-    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
 ) -> bool:
     """Whether it is a root without keys, going by what is whole first."""
     if index is not None:
@@ -123,7 +123,7 @@ def _older(held: Held, now: Reading) -> dict[bytes, bytes]:
 
 
 def _salvage_dict(
-    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
 ) -> _Found:
     damaged: list[bytes] = []
     notes: list[str] = []
@@ -140,11 +140,11 @@ def _salvage_dict(
 
 
 def _count(
-    held: Held, now: Reading, index: Entries | None, notes: list[str]
+    held: Held, now: Reading, index: Rows | None, notes: list[str]
 ) -> int | None:
     """Give how many entries or items there were; None, and a note, if unknown."""
     if index is not None:
-        return len(index.sizes)
+        return len(index.rows)
     count = held.root_format.claimed(_payload(now))
     sizes = () if now.record is None else (each.size for each in now.record.sums())
     if count is None or count > max(sizes, default=_MOST_BELIEVED):
@@ -154,7 +154,7 @@ def _count(
 
 
 def _pieces(
-    held: Held, now: Reading, index: Entries | None, damaged: list[bytes]
+    held: Held, now: Reading, index: Rows | None, damaged: list[bytes]
 ) -> list[Entry | None]:
     """The whole entries of the main file, None where some are damaged.
 
@@ -163,31 +163,21 @@ def _pieces(
     payload = _payload(now)
     if index is None:
         return held.root_format.salvage(payload)
-    return [
-        _checked(held, piece, crc, size, damaged)
-        for piece, size, crc in _cut(now, payload, index)
-    ]
+    return [_checked(held, piece, row, damaged) for piece, row in _cut(payload, index)]
 
 
-def _cut(
-    now: Reading, payload: bytes, index: Entries
-) -> Iterable[tuple[bytes, int, int]]:
-    """Cut a file where its entries were; give what is there, its size and checksum."""
-    known = None if now.record is None else now.record.by_hash(index.digest)
-    at = 0 if known is None else known.size - sum(index.sizes)
-    for size, crc in zip(index.sizes, index.crcs, strict=True):
-        yield payload[at : at + size], size, crc
-        at += size
+def _cut(payload: bytes, index: Rows) -> Iterable[tuple[bytes, Row]]:
+    """Cut a file where its entries were; give what is there, and what was."""
+    for row in index.rows:
+        yield payload[row.offset : row.offset + row.size], row
 
 
-def _checked(
-    held: Held, piece: bytes, crc: int, size: int, damaged: list[bytes]
-) -> Entry | None:
+def _checked(held: Held, piece: bytes, row: Row, damaged: list[bytes]) -> Entry | None:
     try:
         key, value = held.root_format.part(piece)
     except ValueError:
         return None
-    if len(piece) == size and zlib.crc32(value, zlib.crc32(key)) == crc:
+    if len(piece) == row.size and zlib.crc32(piece) == row.crc:
         return key, value
     damaged.append(key)
     return None
@@ -221,7 +211,7 @@ def _fill(
 
 
 def _salvage_list(
-    held: Held, now: Reading, index: Entries | None, older: dict[bytes, bytes]
+    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
 ) -> _Found:
     """As `_salvage_dict`, by numbers; what lies between good neighbours is filled."""
     payload = _payload(now)
@@ -231,8 +221,8 @@ def _salvage_list(
         items = held.root_format.salvage_items(payload) or []
     else:
         items = [
-            piece if len(piece) == size and zlib.crc32(piece) == crc else None
-            for piece, size, crc in _cut(now, payload, index)
+            piece if len(piece) == row.size and zlib.crc32(piece) == row.crc else None
+            for piece, row in _cut(payload, index)
         ]
     count = _count(held, now, index, notes)
     items += [None] * ((count or 0) - len(items))

@@ -17,8 +17,10 @@ import sys
 from storify.engine.file.descriptors import closed, opened, unforked
 
 __all__ = [
+    "CAN_READ_PARTS",
     "Found",
     "NotRegularFileError",
+    "OpenFile",
     "append_bytes",
     "append_frame",
     "cut",
@@ -50,7 +52,14 @@ CLOEXEC = getattr(os, "O_CLOEXEC", 0)
 BINARY = getattr(os, "O_BINARY", 0)
 DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
+# Of the real os, for files that stay open: one that stands in for it may be gone when
+# they are closed.
+_open, _close = os.open, os.close
+
 _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
+
+CAN_READ_PARTS = hasattr(os, "pread")
+"""Whether an `OpenFile` can be had here."""
 
 CHUNK_BYTES = 1 << 24
 READ_BYTES = 1 << 30
@@ -87,15 +96,17 @@ class NotRegularFileError(OSError):
 class Found:
     """What a look at a path shows: identity, size and time, for comparing.
 
-    The change time is left out: a hard link, which every backup is, moves it.
+    The change time is no part of the `signature`: a hard link, which every backup is,
+    moves it.
     """
 
-    __slots__ = ("gid", "inode", "mode", "mtime_ns", "size", "uid")
+    __slots__ = ("ctime_ns", "gid", "inode", "mode", "mtime_ns", "size", "uid")
 
     def __init__(self, result: os.stat_result) -> None:
         self.inode: tuple[int, int] = (result.st_dev, result.st_ino)
         self.size: int = result.st_size
         self.mtime_ns: int = result.st_mtime_ns
+        self.ctime_ns: int = result.st_ctime_ns
         self.mode: int = stat.S_IMODE(result.st_mode)
         self.uid: int = result.st_uid
         self.gid: int = result.st_gid
@@ -167,6 +178,54 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     finally:
         closed(os.close, fd)
     return b"".join(parts), found
+
+
+class OpenFile:
+    """A regular file that is read in parts; what takes its name is another one.
+
+    A forked child has it as well: reading at a place moves nothing that is shared.
+
+    Attributes:
+        found: How it looked when it was opened.
+
+    Args:
+        path: The file; a symbolic link is not followed.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        NotRegularFileError: It is no file.
+    """
+
+    __slots__ = ("_fd", "found")
+
+    def __init__(self, path: str) -> None:
+        self._fd = -1
+        _require_regular(os.lstat(path), path)
+        flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
+        self._fd = unforked(_open, path, flags)
+        self.found: Found = _require_regular(os.fstat(self._fd), path)
+
+    def read(self, start: int, size: int) -> bytes:
+        """Read *size* bytes from *start* on; fewer where the file ends.
+
+        Raises:
+            OSError: The disk cannot read them.
+        """
+        parts: list[bytes] = []
+        while size and (part := os.pread(self._fd, min(size, READ_BYTES), start)):
+            parts.append(part)
+            start += len(part)
+            size -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def close(self) -> None:
+        """Let go of it; it cannot be read any more."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            _close(fd)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _sync(fd: int) -> None:

@@ -1,0 +1,300 @@
+"""The index of a main file: where each entry lies, found by its key, and its checksum.
+
+::
+
+    .index  := head page ...
+    head    := magic[8] digest[32] size[8] mtime_ns[8] ctime_ns[8] dev[8] ino[8]
+               kind[8] count[8] first-hash-of-each-page[4 each] crc[4]
+    page    := crc[4] row ...      as many as fit 4 KiB
+    row     := hash-of-key[4] offset[8] size[4] crc[4]
+
+Numbers are big-endian, so that packed rows sort as their hashes do. ``digest`` names
+the content of the main file, the five numbers after it how the file looked when it was
+found to have that content, ``kind`` of what type all its keys are: `Format.keyed`. The
+``crc`` of a row is that of key and value; the items of a root without keys have no keys,
+and stand under their numbers.
+
+It is written when the main file is, or was read whole, and is a pure cache: never
+synced, replaced as a whole, read in pages of which each has a checksum. Without it, or
+if it is damaged, old, or of another file, answers come slower and are the same.
+
+A file that was written to in the same tick of the clock as the index would look as
+before. So an index counts only if it is clearly younger than the file.
+"""
+
+import struct
+import zlib
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
+from itertools import accumulate, chain
+from operator import add
+from typing import Final, NamedTuple
+
+from storify.engine.file import vfs
+
+__all__ = [
+    "LIST_KIND",
+    "RACY_NS",
+    "Index",
+    "Row",
+    "build_index",
+    "read_rows",
+]
+
+LIST_KIND: Final = "list"
+"""The kind of a root without keys."""
+
+RACY_NS = 20_000_000
+"""How much younger than the main file an index must be; a tick is 10 ms at most."""
+
+_MAGIC: Final = b"index..1"
+_HEAD: Final = struct.Struct(">8s32sQQQQQ8sQ")
+_ROW: Final = struct.Struct(">IQII")
+_CRC: Final = struct.Struct(">I")
+_HASH_BYTES: Final = 4
+_PAGE_BYTES: Final = 4096
+_PAGE_ROWS: Final = (_PAGE_BYTES - _CRC.size) // _ROW.size
+_MOST: Final = 1 << 32
+
+
+class Row(NamedTuple):
+    """Where one entry lies.
+
+    Attributes:
+        hash: Of its key; of an item of a list its number.
+        offset: Where it begins in the main file, in bytes.
+        size: How long it is, key and value.
+        crc: Its checksum.
+    """
+
+    hash: int
+    offset: int
+    size: int
+    crc: int
+
+
+class _Head(NamedTuple):
+    """The begin of an index.
+
+    Attributes:
+        digest: The sha256 of the main file, in hex.
+        stamp: How the main file looked.
+        kind: The type of its keys.
+        entries: How many it has.
+        firsts: The first hash on each page.
+        end: Where the first page begins.
+    """
+
+    digest: str
+    stamp: tuple[int, ...]
+    kind: str
+    entries: int
+    firsts: "array[int]"
+    end: int
+
+    @property
+    def pages(self) -> int:
+        """The number of pages."""
+        return len(self.firsts)
+
+
+def _stamp(found: vfs.Found) -> tuple[int, ...]:
+    return (found.size, found.mtime_ns, found.ctime_ns, *found.inode)
+
+
+def build_index(
+    entries: Mapping[bytes, bytes],
+    items: Iterable[bytes] | None,
+    found: vfs.Found,
+    digest: str,
+    kind: str,
+) -> bytes | None:
+    """Return the index of a main file; None if the file is too large for one.
+
+    Args:
+        entries: What the file holds, in order.
+        items: The items, if it is a root without keys.
+        found: How it looks.
+        digest: Its sha256, in hex.
+        kind: Of what type all keys are: `Format.keyed`.
+    """
+    if found.size >= _MOST:
+        return None
+    if items is None:
+        keys, values = entries.keys(), entries.values()
+        sizes = list(map(add, map(len, keys), map(len, values)))
+        hashes: list[int] = list(map(zlib.crc32, keys))
+        crcs = map(zlib.crc32, values, hashes)
+    else:
+        parts = list(items)
+        sizes, hashes = list(map(len, parts)), list(range(len(parts)))
+        crcs = map(zlib.crc32, parts)
+    start = found.size - sum(sizes)
+    offsets = accumulate(chain((start,), sizes))
+    rows = sorted(map(_ROW.pack, hashes, offsets, sizes, crcs))
+    hashes.sort()
+    stamp = (value % (1 << 64) for value in _stamp(found))
+    head = _HEAD.pack(
+        _MAGIC, bytes.fromhex(digest), *stamp, kind.encode().ljust(8), len(rows)
+    ) + _packed(hashes[::_PAGE_ROWS])
+    pages = [
+        b"".join(rows[at : at + _PAGE_ROWS]) for at in range(0, len(rows), _PAGE_ROWS)
+    ]
+    parts = [head, _CRC.pack(zlib.crc32(head))]
+    for page in pages:
+        parts += (_CRC.pack(zlib.crc32(page)), page)
+    return b"".join(parts)
+
+
+def _packed(numbers: Iterable[int]) -> bytes:
+    packed = array("I", numbers)
+    packed.byteswap()
+    return packed.tobytes()
+
+
+def _read_head(payload: bytes) -> _Head | None:
+    """Read the head of an index, which is whole in *payload*; None if it is damaged."""
+    if len(payload) < _HEAD.size:
+        return None
+    magic, digest, *numbers, kind, count = _HEAD.unpack_from(payload)
+    pages = -(-count // _PAGE_ROWS)
+    end = _HEAD.size + _HASH_BYTES * pages
+    if magic != _MAGIC or len(payload) < end + _CRC.size:
+        return None
+    if _CRC.unpack_from(payload, end)[0] != zlib.crc32(payload[:end]):
+        return None
+    firsts = array("I", payload[_HEAD.size : end])
+    firsts.byteswap()
+    name = kind.decode("ascii", "replace").rstrip()
+    return _Head(digest.hex(), tuple(numbers), name, count, firsts, end + _CRC.size)
+
+
+class Index:
+    """An index that is asked for keys, a page at a time.
+
+    Attributes:
+        kind: Of what type all keys are.
+
+    Args:
+        file: The index.
+        head: Its head.
+    """
+
+    def __init__(self, file: vfs.OpenFile, head: _Head) -> None:
+        self.kind: str = head.kind
+        self._file = file
+        self._head = head
+
+    @classmethod
+    def open(cls, path: str, digest: str, main: vfs.Found) -> "Index | None":
+        """Open the index of a main file; None if there is none that counts.
+
+        Args:
+            path: The index.
+            digest: What the main file must hold.
+            main: How it looks.
+        """
+        try:
+            file = vfs.OpenFile(path)
+        except OSError:
+            return None  # a help that is missing is no help
+        head = _head_of(file)
+        young = file.found.mtime_ns - max(main.ctime_ns, main.mtime_ns)
+        if (
+            head is None
+            or head.digest != digest
+            or head.stamp != tuple(value % (1 << 64) for value in _stamp(main))
+            or young < RACY_NS
+        ):
+            file.close()
+            return None
+        return cls(file, head)
+
+    def __len__(self) -> int:
+        return self._head.entries
+
+    def find(self, key: bytes) -> list[Row] | None:
+        """Return the rows that may be those of a key; None if the index is damaged."""
+        head = self._head
+        wanted = zlib.crc32(key)
+        rows: list[Row] = []
+        at = max(bisect_left(head.firsts, wanted) - 1, 0)
+        while at < head.pages and head.firsts[at] <= wanted:
+            page = self._page(at)
+            if page is None:
+                return None
+            rows += (row for row in page if row.hash == wanted)
+            at += 1
+        return rows
+
+    def _page(self, at: int) -> list[Row] | None:
+        head = self._head
+        first = at * _PAGE_ROWS
+        count = min(_PAGE_ROWS, head.entries - first)
+        page_bytes = _CRC.size + count * _ROW.size
+        # All pages before this one are full.
+        start = head.end + at * (_CRC.size + _PAGE_ROWS * _ROW.size)
+        return _rows_of(self._file.read(start, page_bytes), page_bytes)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+
+def _head_of(file: vfs.OpenFile) -> _Head | None:
+    begin = file.read(0, _HEAD.size)
+    if len(begin) < _HEAD.size:
+        return None
+    count = int.from_bytes(begin[-8:], "big")
+    pages = -(-count // _PAGE_ROWS)
+    more = _HASH_BYTES * pages + _CRC.size
+    if more > file.found.size:
+        return None
+    return _read_head(begin + file.read(_HEAD.size, more))
+
+
+def _rows_of(page: bytes, size: int) -> list[Row] | None:
+    """Return the rows of a page; None if it is damaged."""
+    if len(page) != size or size < _CRC.size:
+        return None
+    if _CRC.unpack_from(page)[0] != zlib.crc32(page[_CRC.size :]):
+        return None
+    return [Row(*row) for row in _ROW.iter_unpack(page[_CRC.size :])]
+
+
+class Rows(NamedTuple):
+    """All rows of an index, for salvage.
+
+    Attributes:
+        digest: The sha256 of the main file, in hex.
+        is_list: Whether it is a root without keys.
+        rows: Where its entries lie, in the order of the file.
+    """
+
+    digest: str
+    is_list: bool
+    rows: list[Row]
+
+
+def read_rows(path: str) -> Rows | None:
+    """Read a whole index, of whatever file; None if it is missing or damaged."""
+    try:
+        payload, _ = vfs.read_bytes(path)
+    except OSError:
+        return None
+    head = _read_head(payload)
+    if head is None:
+        return None
+    rows: list[Row] = []
+    at = head.end
+    while len(rows) < head.entries:
+        count = min(_PAGE_ROWS, head.entries - len(rows))
+        size = _CRC.size + count * _ROW.size
+        page = _rows_of(payload[at : at + size], size)
+        if page is None:
+            return None
+        rows += page
+        at += size
+    rows.sort(key=lambda row: row.offset)
+    return Rows(head.digest, head.kind == LIST_KIND, rows)

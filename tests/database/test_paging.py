@@ -1,0 +1,300 @@
+"""A large database is asked for the records that are needed, and is a dict all the same."""
+
+from enum import StrEnum
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faults.database import journaling, paging
+from storify import Database, Model, Storify
+from storify.database.live.data import Data
+from storify.exceptions import CorruptionError
+
+FDS = Path("/proc/self/fd")
+
+
+class User(Model):
+    """A record."""
+
+    name: str
+    age: int = 0
+
+
+class Name(StrEnum):
+    """Texts with a name."""
+
+    ANN = "ann"
+
+
+@pytest.fixture(autouse=True)
+def _paging():
+    with paging():
+        yield
+
+
+def make(root, content, **options):
+    """Save a database and close it."""
+    options = {"save_interval": None, "models": [User], **options}
+    with Storify(root, **options) as sf:
+        sf.get_db("d", root=content)
+
+
+def open_db(root, **options) -> Database:
+    """Open it as a new program would."""
+    options = {"save_interval": None, "models": [User], **options}
+    return Storify(root, **options).get_db("d")
+
+
+def is_filled(db) -> bool:
+    """Whether all keys were read."""
+    live = db._session.root.live
+    assert isinstance(live, Data)
+    return live.is_filled()
+
+
+USERS = {name: User(name, age) for age, name in enumerate(["ann", "bob", "cid", "dan"])}
+
+
+def test_single_records_are_read_changed_and_saved_without_the_others(root):
+    """Each operation on a key, and the number of keys."""
+    make(root, USERS)
+    db = open_db(root)
+
+    assert db["bob"] == User("bob", 1)
+    assert db["bob"] is db["bob"] is db.get("bob")
+    assert "cid" in db
+    assert "eve" not in db
+    assert db.get("eve") is None
+    assert len(db) == 4
+    with pytest.raises(KeyError, match="eve"):
+        db["eve"]
+    db["bob"].age = 50
+    db["eve"] = User("eve")
+    del db["ann"]
+    assert db.pop("cid").name == "cid"
+    assert db.setdefault("dan", User("no")).name == "dan"
+    assert len(db) == 3
+    assert db.dirty() == {"ann", "bob", "cid", "eve"}
+    db.flush()
+    assert len(db) == 3
+    assert "ann" not in db
+    assert not is_filled(db)
+    db.close()
+
+    again = open_db(root)
+    assert list(again.items()) == [
+        ("bob", User("bob", 50)),
+        ("dan", User("dan", 3)),
+        ("eve", User("eve")),
+    ]
+
+
+def test_the_dict_that_a_user_gets_is_whole(root):
+    """And is the same ever after, with the objects that were handed out before."""
+    make(root, USERS)
+    db = open_db(root)
+    bob = db["bob"]
+    db["new"] = User("new")
+
+    data = db.data
+
+    assert dict(data) == {**USERS, "new": User("new")}
+    assert list(data) == [*USERS, "new"]
+    assert data["bob"] is bob
+    assert db.data is data
+    db["ann"].age = 7
+    assert data["ann"].age == 7
+
+
+@pytest.mark.parametrize(
+    "look",
+    [list, dict, lambda db: [*db.values()], lambda db: db | {}, lambda db: db.copy()],
+    ids=["list", "dict", "values", "or", "copy"],
+)
+def test_what_needs_all_records_reads_them(root, look):
+    """In the order of the file."""
+    make(root, USERS)
+    db = open_db(root)
+    db["cid"]
+
+    assert list(look(db)) == list(look(USERS) if look in (list, dict) else look(db))
+    assert is_filled(db)
+    assert list(db) == list(USERS)
+
+
+OPS = st.lists(
+    st.tuples(
+        st.sampled_from(["get", "set", "del", "change", "flush", "list", "in", "pop"]),
+        st.sampled_from(["a", "b", "c", "d", "e", "f"]),
+    ),
+    max_size=12,
+)
+
+
+@given(first=st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), ops=OPS)
+def test_whatever_is_done_in_whatever_order_a_dict_does_the_same(
+    tmp_path_factory, first, ops
+):
+    """And so does the file."""
+    root = tmp_path_factory.mktemp("d")
+    model: dict[str, list[int]] = {key: [at] for at, key in enumerate(first)}
+    with paging(), journaling():
+        make(root, {key: list(value) for key, value in model.items()})
+        db = open_db(root)
+        for number, (op, key) in enumerate(ops, 100):
+            if op == "get":
+                assert db.get(key) == model.get(key)
+            elif op == "set":
+                db[key], model[key] = [number], [number]
+            elif op == "del" and key in model:
+                del db[key], model[key]
+            elif op == "change" and key in model:
+                db[key].append(number)
+                model[key].append(number)
+            elif op == "flush":
+                db.flush()
+            elif op == "list":
+                assert list(db.items()) == list(model.items())
+            elif op == "in":
+                assert (key in db) == (key in model)
+            elif op == "pop":
+                assert db.pop(key, None) == model.pop(key, None)
+            assert len(db) == len(model)
+        assert list(db.data.items()) == list(model.items())
+        db.close()
+        again = open_db(root)
+        assert list(again.items()) == list(model.items())
+        again.close()
+
+
+def test_a_key_of_another_type_is_found_by_equality(root):
+    """As in a dict: a member of an enum equals a text, True equals 1."""
+    make(root, USERS)
+    db = open_db(root)
+    assert db[Name.ANN] == User("ann")
+    assert db.get(1) is None
+    numbers = Storify(root / "numbers", save_interval=None)
+    numbers.get_db("d", root={1: "one", 2: "two", 300: "many"}).close()
+    db = Storify(root / "numbers", save_interval=None).get_db("d")
+
+    assert db[300] == "many"
+    assert not is_filled(db)
+    assert db[True] == "one"
+    assert db[2.0] == "two"
+    db[True] = "first"
+    assert list(db) == [1, 2, 300]
+    assert type(next(iter(db))) is int
+
+
+def test_keys_of_more_than_one_type_are_read_at_once(root):
+    """There is no other way to find them all by equality."""
+    make(root, {"a": 1, 2: 3})
+
+    assert is_filled(open_db(root))
+
+
+def test_another_writers_commits_are_brought_in(root):
+    """With what was changed here, and with what was never looked at."""
+    make(root, USERS)
+    db, other = open_db(root), open_db(root)
+    db["ann"].age = 70
+    other["bob"].age = 71
+    del other["cid"]
+    other["eve"] = User("eve")
+    other.flush()
+
+    db.flush()
+
+    assert {key: user.age for key, user in db.items()} == {
+        "ann": 70,
+        "bob": 71,
+        "dan": 3,
+        "eve": 0,
+    }
+
+
+def test_a_transaction_is_undone(root):
+    """Whatever was read before it and in it."""
+    make(root, USERS)
+    db = open_db(root)
+    bob = db["bob"]
+
+    def fail():
+        with db.transaction():
+            bob.age = 90
+            db["cid"].age = 91
+            del db["dan"]
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
+
+    assert dict(db) == USERS
+    assert db["bob"] is bob
+
+
+def test_a_file_that_is_written_over_while_it_is_open_is_taken_by_a_reload(root):
+    """What was not read is as the other program wrote it; what is unsaved stays."""
+    make(root, USERS)
+    with Storify(root / "other", save_interval=None, models=[User]) as sf:
+        sf.get_db("d", root={**USERS, "bob": User("bob", 99), "eve": User("eve")})
+    db = open_db(root)
+    db["ann"].age = 70
+    for backup in (root / ".backups" / "d").glob("*.mpack"):
+        backup.unlink()
+    # In place, as an editor may do it.
+    with (root / "d.mpack").open("r+b") as file:
+        file.write((root / "other" / "d.mpack").read_bytes())
+        file.truncate()
+
+    with pytest.raises(CorruptionError, match="written over"):
+        list(db)
+    db.flush()
+
+    assert {key: user.age for key, user in db.items()} == {
+        "ann": 70,
+        "bob": 99,
+        "cid": 2,
+        "dan": 3,
+        "eve": 0,
+    }
+
+
+@pytest.mark.skipif(not FDS.is_dir(), reason="counts descriptors")
+def test_descriptors_are_let_go_of(root):
+    """By closing, by reading all keys, and by forgetting the database."""
+
+    def count():
+        return len(list(FDS.iterdir()))
+
+    make(root, USERS)
+    before = count()
+    db = open_db(root)
+    db["bob"]
+    assert count() == before + 2
+    db.close()
+    assert count() == before
+    db = open_db(root)
+    list(db)
+    assert count() == before
+    db = open_db(root)
+    db["bob"]
+    del db
+    assert count() <= before + 2
+
+
+def test_only_so_many_files_are_held_open(root, monkeypatch):
+    """Others are read whole: the descriptors of a process are its program's."""
+    monkeypatch.setattr("storify.engine.file.snapshot._MOST", 3)
+    with Storify(root, save_interval=None) as sf:
+        for number in range(5):
+            sf.get_db(f"d{number}", root={"a": number})
+    sf = Storify(root, save_interval=None)
+
+    dbs = [sf.get_db(f"d{number}") for number in range(5)]
+
+    assert [is_filled(db) for db in dbs].count(False) == 3
+    assert [db["a"] for db in dbs] == [0, 1, 2, 3, 4]
+    sf.close()

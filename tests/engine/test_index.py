@@ -1,0 +1,276 @@
+"""The index of a main file: what it finds, and that it is nothing but a cache."""
+
+import os
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faults.database import (
+    FORMAT,
+    commit,
+    grow,
+    journaling,
+    main,
+    make_engine,
+    paging,
+    state,
+)
+from stand_ins import Log
+from storify.codec import Codec
+from storify.engine import Commit, FileEngine
+from storify.engine.file.index import Index, build_index, read_rows
+from storify.engine.file.vfs import look
+
+CODEC = Codec()
+
+
+@pytest.fixture(autouse=True)
+def _paging():
+    with paging():
+        yield
+
+
+def index_of(folder):
+    """The file of an index."""
+    return folder / ".backups" / "users" / ".index"
+
+
+def entries(snapshot, keys):
+    """What a state gives for keys, without those that it has not."""
+    found = {key: snapshot.get(key) for key in keys}
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def expected(generation):
+    """The entries of a generation."""
+    return FORMAT.split(state(generation))
+
+
+def test_each_key_is_found_and_no_other(tmp_path):
+    """In a file of many pages, whatever their hashes are."""
+    engine = FileEngine(tmp_path / "users.mpack", root_format=CODEC, log=Log())
+    wanted = CODEC.encode_items({f"k{n}": n for n in range(3000)})
+    engine.commit(Commit(None, list(wanted.items())))
+    keys = [*wanted, *CODEC.encode_items({f"other{n}": n for n in range(3000)})]
+
+    snapshot = FileEngine(tmp_path / "users.mpack", root_format=CODEC, log=Log()).open()
+
+    assert snapshot is not None
+    assert len(snapshot) == 3000
+    assert entries(snapshot, keys) == wanted
+    assert snapshot.kind == "str"
+    snapshot.close()
+
+
+@given(
+    old=st.dictionaries(st.integers(-(2**40), 2**40), st.binary(max_size=9)),
+    new=st.dictionaries(st.integers(-(2**40), 2**40), st.binary(max_size=9)),
+)
+def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old, new):
+    """With and without commits on top of the file."""
+    folder = tmp_path_factory.mktemp("d")
+    with journaling(), paging():
+        engine = FileEngine(folder / "users.mpack", root_format=CODEC, log=Log())
+        base = engine.commit(Commit(None, list(CODEC.encode_items(old).items())))
+        if new:
+            engine.commit(Commit(base, list(CODEC.encode_items(new).items())))
+        later = FileEngine(folder / "users.mpack", root_format=CODEC, log=Log())
+        snapshot = later.open()
+        if snapshot is None:
+            assert not old  # a file without keys has no kind
+            return
+        loaded = snapshot.load()
+        whole = dict(CODEC.encode_items({**old, **new}))
+
+        assert entries(snapshot, [*whole, CODEC.encode("no")]) == whole
+        assert len(snapshot) == len(whole)
+        assert loaded.version == snapshot.version == later.load().version
+        snapshot.close()
+
+
+@pytest.mark.parametrize("kind", ["commits", "whole"])
+@pytest.mark.parametrize(
+    "harm", ["deleted", "torn", "empty", "flipped", "older", "of another", "a folder"]
+)
+def test_a_harmed_index_changes_no_answer(tmp_path, harm, kind):
+    """It is written anew by whoever reads the file, who is told nothing."""
+    with journaling(kind == "commits"):
+        grow(tmp_path, 2)
+        path = index_of(tmp_path)
+        older = path.read_bytes()
+        engine = make_engine(tmp_path)
+        commit(engine, 3, compact=True)
+        commit(engine, 4)
+        whole = path.read_bytes()
+        if harm in {"deleted", "a folder"}:
+            path.unlink()
+        if harm == "a folder":
+            path.mkdir()
+        elif harm == "torn":
+            path.write_bytes(whole[: len(whole) // 2])
+        elif harm == "empty":
+            path.write_bytes(b"")
+        elif harm == "older":
+            path.write_bytes(older)
+        elif harm == "of another":
+            grow(tmp_path / "other", 3)
+            shutil.copy(index_of(tmp_path / "other"), path)
+        for at in range(0, len(whole), 7) if harm == "flipped" else (None,):
+            if at is not None:
+                flipped = bytearray(whole)
+                flipped[at] ^= 1
+                path.write_bytes(flipped)
+            log = Log()
+            later = make_engine(tmp_path, log=log)
+            snapshot = later.open()
+            if snapshot is not None:
+                assert entries(snapshot, [*expected(4), b"\xa2no"]) == expected(4), at
+                assert len(snapshot) == len(expected(4))
+                snapshot.close()
+            loaded = later.load()
+            assert loaded is not None
+            assert not log.warnings
+
+
+def test_an_index_that_is_missing_is_made_by_who_reads_the_file(tmp_path):
+    """So the next one finds it; a reader that may write nothing makes none."""
+    grow(tmp_path, 2)
+    index_of(tmp_path).unlink()
+    reader = make_engine(tmp_path, readonly=True)
+    assert reader.open() is None
+    reader.load()
+    assert not index_of(tmp_path).exists()
+
+    engine = make_engine(tmp_path)
+    assert engine.open() is None
+    engine.load()
+
+    snapshot = make_engine(tmp_path).open()
+    assert snapshot is not None
+    assert entries(snapshot, expected(2)) == expected(2)
+    snapshot.close()
+
+
+@pytest.mark.parametrize("how", ["written in place", "replaced", "copied", "touched"])
+def test_a_file_that_looks_otherwise_is_read_whole(tmp_path, how):
+    """Who copied or edited it may have changed anything."""
+    grow(tmp_path, 2)
+    path = main(tmp_path)
+    content = path.read_bytes()
+    if how == "written in place":
+        path.write_bytes(content)
+    elif how == "touched":
+        os.utime(path, ns=(0, 0))
+    else:
+        copy = tmp_path / "copy"
+        shutil.copy2(path, copy)
+        copy.replace(path)
+
+    assert make_engine(tmp_path).open() is None
+
+
+def test_an_index_that_is_not_clearly_younger_does_not_count(tmp_path, monkeypatch):
+    """In the same tick of the clock the file may have been written to."""
+    grow(tmp_path, 2)
+    found = look(str(main(tmp_path)))
+    assert found is not None
+    digest = make_engine(tmp_path).load().version
+    assert Index.open(str(index_of(tmp_path)), digest, found) is not None
+
+    monkeypatch.setattr("storify.engine.file.index.RACY_NS", 10**18)
+
+    assert Index.open(str(index_of(tmp_path)), digest, found) is None
+
+
+def test_a_value_that_rots_is_never_given(tmp_path):
+    """It is taken from what backups and commits give, or is an error."""
+    grow(tmp_path, 3)
+    snapshot = make_engine(tmp_path).open()
+    assert snapshot is not None
+    path = main(tmp_path)
+    stat = path.stat()
+    rotten = bytearray(path.read_bytes())
+    at = rotten.index(FORMAT.encode("bulk")) + 20
+    rotten[at] ^= 4
+    path.write_bytes(rotten)
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+
+    assert entries(snapshot, expected(3)) == expected(3)
+    snapshot.close()
+
+
+def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
+    """Who holds it sees what it was, also after the file was replaced and removed."""
+    grow(tmp_path, 2)
+    snapshot = make_engine(tmp_path).open()
+    assert snapshot is not None
+    other = make_engine(tmp_path)
+    commit(other, 3, compact=True)
+    other.destroy(backups=True)
+
+    assert entries(snapshot, expected(2)) == expected(2)
+    assert FORMAT.split(snapshot.load().payload) == expected(2)
+    snapshot.close()
+
+
+def test_rows_tell_where_each_entry_lies(tmp_path):
+    """Of keys and of the items of a list, in the order of the file."""
+    values = CODEC.encode_items({"a": 1, "bb": [2, 3]})
+    path = tmp_path / "m"
+    path.write_bytes(CODEC.join(values))
+    found = look(str(path))
+    assert found is not None
+    payload = build_index(values, None, found, "00" * 32, "str")
+    assert payload is not None
+    (tmp_path / "i").write_bytes(payload)
+
+    rows = read_rows(str(tmp_path / "i"))
+
+    assert rows is not None
+    whole = path.read_bytes()
+    pieces = [whole[row.offset : row.offset + row.size] for row in rows.rows]
+    assert pieces == [key + value for key, value in values.items()]
+
+
+@pytest.mark.parametrize(
+    ("keys", "kind"),
+    [
+        (["a", "ä" * 300, "b" * 40], "str"),
+        ([1, -5, 300, 2**40], "int"),
+        ([1, "a"], ""),
+        ([1, True], ""),
+        ([b"a"], ""),
+        ([None], ""),
+        ([], ""),
+    ],
+)
+def test_keys_of_one_plain_type_can_be_looked_up(keys, kind):
+    """Others may equal one another and have other bytes."""
+    assert CODEC.keyed({CODEC.encode(key): b"\xc0" for key in keys}) == kind
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        b"\xd9\x01a",
+        b"\xcc\x01",
+        b"\xd1\x00\x05",
+        b"\xcd\x00\xff",
+        b"\xa1\xff",
+        b"\xa2a",
+    ],
+    ids=repr,
+)
+def test_keys_in_more_bytes_than_needed_or_illegible_cannot(key):
+    """They would not be found under the bytes that we write."""
+    assert CODEC.keyed({key: b"\xc0"}) == ""
+
+
+def test_what_must_be_known_before_another_value_is_read_keeps_a_file_whole():
+    """A dict that looks like a record tells which class there is."""
+    blob = CODEC.encode({"__a__": {}})
+
+    assert CODEC.keyed({b"\xa1a": blob}) == ""
+    assert CODEC.keyed({b"\xa1a": CODEC.encode({"a": {}})}) == "str"
