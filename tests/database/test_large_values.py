@@ -1,0 +1,125 @@
+"""What it costs to save a large value: it is encoded once, and not walked in Python."""
+
+import os
+import sys
+from enum import Enum
+
+import pytest
+
+from storify import Storify, UnstorableError
+from storify.codec import Codec, _frames
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database on disk."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        yield sf["d"]
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How often values were encoded and decoded, and looked at for their depth."""
+    made = {"encode": 0, "decode": 0, "is_deep": 0}
+
+    def count(owner, name):
+        method = getattr(owner, name)
+
+        def run(*args, **keywords):
+            made[name] += not (name == "encode" and isinstance(args[1], str))
+            return method(*args, **keywords)
+
+        monkeypatch.setattr(owner, name, run)
+
+    for owner, name in ((Codec, "encode"), (Codec, "decode"), (_frames, "is_deep")):
+        count(owner, name)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(b"a" * 100_000, b"b" * 100_000), ([{"n": 196}] * 1000, [{"n": 197}] * 1000)],
+    ids=["bytes", "list"],
+)
+def test_a_value_that_we_saved_is_encoded_once_when_it_is_changed(
+    db, counts, first, second
+):
+    """Its old bytes are our own: there is no other spelling to look for."""
+    db["k"] = first
+    db.flush()
+    counts.update(encode=0, decode=0)
+
+    db["k"] = second
+    db.flush()
+
+    assert counts["encode"] == 1
+    assert counts["decode"] == 0
+
+
+def test_a_long_text_or_bytes_is_not_searched_for_what_only_containers_hold(counts):
+    """Neither when it is written nor when it is read."""
+    codec = Codec()
+    for value in (os.urandom(100_000), "ÿ" * 50_000):
+        assert codec.decode(codec.encode(value)) == value
+
+    assert not counts["is_deep"]
+
+
+def test_small_dicts_in_a_large_value_take_no_call_of_python_each():
+    """Though there are bytes in it as they begin binary data."""
+    codec, calls = Codec(), 0
+
+    def count(_frame, event, _arg):
+        nonlocal calls
+        calls += event == "call"
+
+    value = [{"n": 196, "s": "x"} for _ in range(1000)]
+    sys.setprofile(count)
+    try:
+        blob = codec.encode(value)
+    finally:
+        sys.setprofile(None)
+
+    assert 0xC4 in blob
+    assert calls < 100
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_buffer_is_found_at_each_depth(depth):
+    """A bytearray comes back as one, a memoryview is refused; neither becomes bytes."""
+    codec = Codec()
+
+    def around(value):
+        for level in range(depth):
+            value = [[{"n": 1}], {"a": value}] if level % 2 else [1, value, [], {}]
+        return [value, "x"]
+
+    (value, _) = codec.decode(codec.encode(around(bytearray(b"x"))))
+    for level in reversed(range(depth)):
+        value = value[1]["a"] if level % 2 else value[1]
+
+    assert type(value) is bytearray
+    with pytest.raises(UnstorableError, match="memoryview"):
+        codec.encode(around(memoryview(b"x")))
+
+
+def test_another_class_that_becomes_storable_may_change_how_values_are_encoded():
+    """So what was encoded before is no longer sure to be as it would be now."""
+    codec = Codec()
+    before = codec.form
+    assert codec.form == before
+
+    codec.register(Enum("Color", "RED"))
+
+    assert codec.form != before
+    assert Codec().form == before
+
+
+def test_a_value_in_another_spelling_by_another_program_is_not_written_anew(tmp_path):
+    """It means what it did before."""
+    (tmp_path / "d.mpack").write_bytes(b"\x81\xa1k\x92\xcd\x00\x01\xcd\x00\x02")
+    with Storify(tmp_path, save_interval=None) as sf:
+        assert sf["d"]["k"] == [1, 2]
+        assert not sf["d"].dirty()
+        sf["d"]["k"].append(3)
+        assert sf["d"].dirty()
