@@ -24,7 +24,7 @@ from typing import NamedTuple
 from storify.engine import _disk
 from storify.engine._entries import write_entries
 from storify.engine._held import Held
-from storify.engine._journal import Frame, commit_frame, scan
+from storify.engine._journal import Frame, head_frame
 from storify.engine._keep import Keep
 from storify.engine._moment import moment_of
 from storify.engine._reading import Reading, version_after
@@ -167,7 +167,7 @@ def _put_by(
     stamp = current.time
     return (
         current,
-        *held.folder.keep(held.place.main, main.payload, stamp, link=True),
+        *held.folder.keep(held.place.main, main.payload, main.digest, stamp, link=True),
     )
 
 
@@ -183,15 +183,7 @@ def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
         return None, stamp
     seq = 1 if last is None else last.seq + 1
     with suppress(OverflowError):  # too large for a frame; it is whole in the root
-        raw = commit_frame(
-            now.digest,
-            seq,
-            moment,
-            new.changes,
-            durable=False,
-            after_sync=False,
-        )
-        return scan(raw, now.digest, after=seq - 1).frames[0], stamp
+        return Frame.made(now.digest, seq, moment, new.changes), stamp
     return None, stamp
 
 
@@ -203,11 +195,11 @@ def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None
     fault makes it needed.
     """
     frames = [*now.journal.frames, *([delta] if delta is not None else [])]
-    raw, path = rewritten(now.digest, frames), held.folder.journal(backup)
+    path = held.folder.journal(backup)
     if now.journal.frames:
-        _disk.replace_bytes(path, raw, held.place.prefix)
-    elif frames:
-        _disk.write_spare(path, raw)
+        _disk.replace_bytes(path, rewritten(now.digest, frames), held.place.prefix)
+    elif delta is not None:
+        _disk.write_spare(path, head_frame(now.digest), delta.raw)
 
 
 def _still_linked(held: Held, backup: str) -> bool:
@@ -223,7 +215,7 @@ def keep_present(held: Held, now: Reading, main: Main) -> None:
     """Back up the state before its files are removed; durable but for the folder."""
     current = held.sum_of(now, main)
     backup, _ = held.folder.keep(
-        held.place.main, main.payload or b"", current.time, link=True
+        held.place.main, main.payload or b"", main.digest, current.time, link=True
     )
     if now.journal.frames:
         raw = rewritten(now.digest, now.journal.frames)

@@ -2,12 +2,17 @@
 
 import os
 import sys
+import zlib
+from collections import Counter
 from enum import Enum
 
 import pytest
 
 from storify import Storify, UnstorableError
 from storify.codec import Codec, _frames
+from storify.engine import _backups, _verdict, protocol
+
+LARGE = 100_000
 
 
 @pytest.fixture
@@ -123,3 +128,54 @@ def test_a_value_in_another_spelling_by_another_program_is_not_written_anew(tmp_
         assert not sf["d"].dirty()
         sf["d"]["k"].append(3)
         assert sf["d"].dirty()
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """How often a large payload was hashed, and how often its CRC was computed."""
+    made = Counter()
+
+    def counted(name, function):
+        def run(payload, *rest):
+            made[name] += len(payload) >= LARGE
+            return function(payload, *rest)
+
+        return run
+
+    for module in (_backups, _verdict, protocol):
+        monkeypatch.setattr(module, "sha256", counted("sha256", module.sha256))
+    monkeypatch.setattr(zlib, "crc32", counted("crc32", zlib.crc32))
+    return made
+
+
+def test_a_large_payload_is_hashed_once(db, checked):
+    """The old file, before it becomes a backup, and the new one.
+
+    A CRC is computed for the note of entries, and for the delta beside the backup.
+    """
+    db["k"] = os.urandom(LARGE)
+    db.flush()
+    checked.clear()
+
+    db["k"] = os.urandom(LARGE)
+    db.flush()
+
+    assert checked == {"sha256": 2, "crc32": 2}
+
+
+def test_a_mark_is_sought_by_few_calls_also_where_its_bytes_are_frequent():
+    """As in random bytes, which hold each byte in each 256."""
+    payload, calls = os.urandom(1 << 20) + b"\xc9\xff\xff", 0
+
+    def count(_frame, event, _arg):
+        nonlocal calls
+        calls += event == "c_call"
+
+    sys.setprofile(count)
+    try:
+        at = _frames.find(payload, b"\xc9\xff\xff")
+    finally:
+        sys.setprofile(None)
+
+    assert at == payload.find(b"\xc9\xff\xff")
+    assert calls < 300
