@@ -1,25 +1,31 @@
-"""Many databases in one folder: what each costs.
+"""Many databases in one folder, and large values: what each costs.
 
-    python benchmarks/large.py [--databases 2000]
+    python benchmarks/large.py [--databases 2000] [--rounds 9]
 
 Each figure stands beside the limit that was measured in the same run: reading the file
-by hand, or asking the system whether it is there.
+by hand, asking the system whether it is there, packing the value and syncing its bytes.
 """
 
 import argparse
+import os
 import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import msgpack
 from report import Table, duration, factor
 
-from storify import Storify
+from storify import Database, Storify
 
 OPENED = 500
 ASKED = 100
+BLOB_BYTES = 20_000_000
+DICTS = 14_000
+#: So many others make a database that has a journal.
+OTHERS = 10_000
 
 
 def each(action: Callable[[str], object], names: Iterable[str]) -> float:
@@ -71,6 +77,60 @@ def many_databases(folder: Path, count: int) -> Table:
     return Table(f"a folder of {count:,}", ["", "storify", "by hand", "ratio"], rows)
 
 
+def small_dict(number: int) -> dict[str, object]:
+    """Give one of the many dicts of a large list."""
+    return {"id": number, "name": f"user {number}", "ok": True, "visits": number * 2}
+
+
+def large_values(folder: Path, rounds: int) -> Table:
+    """Measure what a change of a large value costs, against packing and syncing it."""
+
+    def dicts() -> list[object]:
+        return [small_dict(number) for number in range(DICTS)]
+
+    def others() -> dict[str, object]:
+        return {f"other{n}": {"text": "x" * 120, "n": n} for n in range(OTHERS)}
+
+    # Made one by one: what somebody else holds is looked at by each flush.
+    contents: dict[str, Callable[[], dict[str, object]]] = {
+        "a blob of 20 MB": lambda: {"k": os.urandom(BLOB_BYTES)},
+        "one of 14,000 small dicts": lambda: {"k": dicts()},
+        "… beside 10,000 others": lambda: {**others(), "k": dicts()},
+    }
+    rows: list[list[str]] = []
+    for at, (what, content) in enumerate(contents.items()):
+        with Storify(folder, save_interval=None) as sf:
+            db = sf.get_db(f"large{at}")
+            db.update(content())
+            ours_s, limit_s = changes(db, folder / "by hand", rounds)
+        ratio = factor(ours_s / limit_s)
+        rows.append([what, duration(ours_s), duration(limit_s), f"{ratio}×"])  # noqa: RUF001 - times
+    return Table("a change of", ["", "storify", "by hand", "ratio"], rows)
+
+
+def changes(db: Database[Any, Any], by_hand: Path, rounds: int) -> tuple[float, float]:
+    """Give the middle times of a change, and of writing its value by hand."""
+    ours_s: list[float] = []
+    limit_s: list[float] = []
+    for number in range(-2, rounds):  # the first two warm up
+        db.flush()
+        if isinstance(db["k"], bytes):
+            db["k"] = os.urandom(BLOB_BYTES)
+        else:
+            db["k"].append(small_dict(number))
+        start = time.perf_counter()
+        db.flush()
+        flushed = time.perf_counter()
+        with by_hand.open("wb") as file:
+            file.write(msgpack.packb(db["k"]))
+            file.flush()
+            os.fdatasync(file.fileno())
+        if number >= 0:
+            ours_s.append(flushed - start)
+            limit_s.append(time.perf_counter() - flushed)
+    return statistics.median(ours_s), statistics.median(limit_s)
+
+
 def renamed(path: Path) -> None:
     """Rename a file there and back."""
     there = path.with_suffix(".mpack")
@@ -81,7 +141,10 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--databases", type=int, default=2000)
+    parser.add_argument("--rounds", type=int, default=9)
     options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(large_values(Path(folder), options.rounds).text())
     with tempfile.TemporaryDirectory() as folder:
         print(many_databases(Path(folder), options.databases).text())
 

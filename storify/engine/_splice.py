@@ -2,7 +2,8 @@
 
 A value of megabytes in which little changed is committed as the parts that did:
 what stands before and after them is the same, and where nothing moved, so are
-most pages in between. Changes that move what follows at several places are kept
+most pages in between. Where a list grew or shrank, its head and what was added or
+taken are two parts. Other changes that move what follows at several places are kept
 as one stretch from the first to the last.
 """
 
@@ -18,6 +19,7 @@ SPLICED_FROM_BYTES = 1 << 16
 
 _PAGE_BYTES = 1 << 12
 _MOST_OF_AN_EDIT = 1 << 20
+_COUNT_BYTES = 4
 _SIZES = struct.Struct(">QQI")
 _EDIT = struct.Struct(">QII")
 _WORTH_IT = 2
@@ -113,21 +115,34 @@ class Splice(NamedTuple):
 
 def splice(old: bytes, new: bytes) -> Splice | None:
     """Give the difference; None if it is not worth it."""
-    prefix = _same_until(old, new, min(len(old), len(new)))
-    left = min(len(old), len(new)) - prefix
-    suffix = _same_from_end(old, new, left)
+    most = min(len(old), len(new))
+    prefix = _same_until(old, new, 0, most)
     if len(old) == len(new):
+        suffix = _same_from_end(old, new, most - prefix)
         pages = _pages(old, new, prefix, len(new) - suffix)
         edits = _as_far_as_worth_it(pages, len(new))
     else:
-        removed = len(old) - suffix - prefix
-        edits = (Edit(prefix, removed, new[prefix : len(new) - suffix]),)
+        edits = tuple(_stretches(old, new, prefix, most))
     size = sum(len(edit.data) + _EDIT.size for edit in edits)
     limit = (1 << 32) - 1
     fits = all(max(edit.removed, len(edit.data)) <= limit for edit in edits)
     if not fits or size * _WORTH_IT >= len(new):
         return None
     return Splice(len(old), len(new), zlib.crc32(old), edits)
+
+
+def _stretches(old: bytes, new: bytes, start: int, most: int) -> Iterator[Edit]:
+    """What differs from *start* on in values of two sizes: one stretch as a rule.
+
+    Before what is added to a list, or taken from it, the number of its items changes.
+    """
+    after = start + _COUNT_BYTES
+    same_until = _same_until(old, new, after, most) if after < most else 0
+    if same_until > after:
+        yield Edit(start, _COUNT_BYTES, new[start:after])
+        start = same_until
+    suffix = _same_from_end(old, new, most - start)
+    yield Edit(start, len(old) - suffix - start, new[start : len(new) - suffix])
 
 
 def _as_far_as_worth_it(edits: Iterator[Edit], size: int) -> tuple[Edit, ...]:
@@ -142,10 +157,10 @@ def _as_far_as_worth_it(edits: Iterator[Edit], size: int) -> tuple[Edit, ...]:
     return tuple(taken)
 
 
-def _same_until(old: bytes, new: bytes, most: int) -> int:
-    """How many first bytes are the same; by halves, each compared in C."""
+def _same_until(old: bytes, new: bytes, start: int, most: int) -> int:
+    """Where the bytes from *start* on begin to differ; by halves, compared in C."""
     # Not by halves of the whole at once: mostly they differ early.
-    low, high = 0, min(_PAGE_BYTES, most)
+    low, high = start, min(start + _PAGE_BYTES, most)
     while high < most and old[low:high] == new[low:high]:
         low, high = high, min(2 * high, most)
     while low < high:

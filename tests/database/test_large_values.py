@@ -7,10 +7,13 @@ from collections import Counter
 from enum import Enum
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from storify import Storify, UnstorableError
 from storify.codec import Codec, _frames
 from storify.engine import _backups, _verdict, protocol
+from storify.engine._splice import Splice, splice
 
 LARGE = 100_000
 
@@ -179,3 +182,37 @@ def test_a_mark_is_sought_by_few_calls_also_where_its_bytes_are_frequent():
 
     assert at == payload.find(b"\xc9\xff\xff")
     assert calls < 300
+
+
+@pytest.mark.parametrize("change", [list.append, list.insert], ids=["append", "insert"])
+def test_what_is_added_to_a_long_list_is_all_that_is_written(db, tmp_path, change):
+    """Though the number of its items, which comes first, changes too."""
+    db["others"] = "x" * (2 << 20)
+    db["k"] = [{"n": number} for number in range(30_000)]
+    db.flush()
+    journal = tmp_path / "d.mpack.journal"
+    for number in range(5):
+        change(db["k"], *([0] if change is list.insert else []), {"new": number})
+        db.flush()
+
+    assert journal.stat().st_size < 2000
+    kept = list(db["k"])
+    db.close()
+    with Storify(tmp_path, save_interval=None) as sf:
+        assert sf["d"]["k"] == kept
+
+
+@given(
+    old=st.binary(max_size=50),
+    new=st.binary(max_size=50),
+    same=st.tuples(st.integers(0, 9000), st.integers(0, 9000)),
+)
+def test_a_difference_makes_the_new_value_of_the_old_one(old, new, same):
+    """Whatever was changed between long parts that are the same."""
+    before, after = (b"a" * size for size in same)
+    old, new = before + old + after, before + new + after
+
+    made = splice(old, new)
+
+    assert made is None or made.apply(old) == new
+    assert made is None or Splice.decode(made.encode()) == made
