@@ -64,6 +64,23 @@ def test_a_value_that_we_saved_is_encoded_once_when_it_is_changed(
     assert counts["decode"] == 0
 
 
+def test_a_list_database_that_we_saved_is_encoded_once_when_it_is_changed(
+    tmp_path, counts
+):
+    """As is any value."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        db = sf.get_db("d", root=[])
+        db.append({"n": 1})
+        db.flush()
+        counts.update(encode=0, decode=0)
+
+        db.append({"n": 2})
+        db.flush()
+
+        assert counts["encode"] == 1
+        assert counts["decode"] == 0
+
+
 def test_a_long_text_or_bytes_is_not_searched_for_what_only_containers_hold(counts):
     """Neither when it is written nor when it is read."""
     codec = Codec()
