@@ -407,6 +407,7 @@ class Storify:
         except DatabaseLoadError:
             self._damage.met(name, with_root=root is not None)
             raise
+        db._found_by = self._opened
         first = self._opened.put(name, db)
         if first is not db:  # another thread was faster, or the handler of a signal
             db.close(discard=True)
@@ -435,9 +436,13 @@ class Storify:
 
     def _opened_at(self, path: str) -> Database[Any, Any] | None:
         """Find one that was got by another spelling of its name, or by its path."""
-        opened = (db for db in list(self.databases) if not db.defunct)
-        found = next((db for db in opened if db.path == path), None)
-        return self._opened.at(path) if found is None else found
+        found = self._opened.at(path)
+        if found is not None:
+            return found
+        # Those that were appended; the others are noted, and may be many.
+        mine = self._opened
+        added = [db for db in list(self.databases) if db._found_by is not mine]
+        return next((db for db in added if not db.defunct and db.path == path), None)
 
     def get_db_by_path(self, path: str | os.PathLike[str]) -> Database[Any, Any]:
         """Open the database file *path*, with the classes and log of this `Storify`.
@@ -856,10 +861,9 @@ class Storify:
 
     def _forget_closed(self) -> None:
         """Let go of closed databases, one by one: others may be opened meanwhile."""
-        for db in list(self.databases):
-            if db.defunct:
-                with suppress(ValueError):  # another thread was faster
-                    self.databases.remove(db)
+        for db in [db for db in list(self.databases) if db.defunct]:
+            with suppress(ValueError):  # another thread was faster
+                self.databases.remove(db)
 
     async def aflush(self) -> None:
         """Flush all open databases now, without stopping the loop; see `flush`."""

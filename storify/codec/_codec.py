@@ -62,6 +62,10 @@ _HEAD_OF_64: Final = b"\xd7\xff"
 # All other forms but the short one end so.
 _END_OF_64: Final = b"\x08\xff"
 _END_OF_96: Final = b"\x0c\xff"
+#: What may be long and has no parts; the writer is asked about no object in it.
+_LONG: Final = frozenset({bytes, str})
+#: How such values begin: a bin, or a str that is not short.
+_LONG_HEADS: Final = frozenset({0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB})
 _MAP_OF_1: Final = 0x81
 _MAP_16: Final = 0xDE
 _MAP_32: Final = 0xDF
@@ -232,6 +236,15 @@ class Codec:
         self._types.register(type_, may_replace=may_replace)
 
     # --- out --------------------------------------------------------------------
+    @property
+    def form(self) -> object:
+        """What is equal as long as equal values are encoded as the same bytes.
+
+        It changes with each class that becomes storable.
+        """
+        known = self._encoders, self._wraps, self._lowers, self._keynames
+        return (*map(len, known), len(self._learned))
+
     def encode(self, value: object, path: str = "$") -> bytes:
         """Encode one value.
 
@@ -257,6 +270,9 @@ class Codec:
                     return blob
                 writer.reset()
             blob = writer.pack(value)
+            if type(value) in _LONG and not writer.was_asked:
+                self._give_back(writer, len(blob))
+                return blob  # no part of it is anything else
             if writer.looks_plain(blob) or not writer.doubt(
                 (value,), (blob,), room, self._tag_pattern
             ):
@@ -448,6 +464,8 @@ class Codec:
         """
         try:
             # Where is nothing that `_decode` looks for: half the time of a small value.
+            if payload[:1] and payload[0] in _LONG_HEADS:
+                return self._unpack(payload, None, None)
             if len(payload) <= MAX_DEPTH and not (
                 _MAP_OF_1 in payload
                 or _MAP_16 in payload

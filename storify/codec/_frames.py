@@ -65,6 +65,8 @@ _READ_BYTES: Final = 1 << 16
 _PLAIN_KEYS: Final = frozenset({str, int, bytes, float, bool, NoneType})
 
 _SAMPLE_BYTES: Final = 1 << 16
+#: After so many hits a byte is not rare if there was one in each KiB.
+_FOUND_OFTEN: Final = 64
 
 _MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 _ARRAYS: Final = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
@@ -95,7 +97,9 @@ def find(payload: bytes, mark: bytes) -> int:
     back = len(mark) - 1 if sample.count(mark[-1]) < sample.count(mark[0]) else 0
     rare = mark[back]
     at = back
-    for _ in range(len(payload) >> 10):
+    for found in count():
+        if found > _FOUND_OFTEN and at < found << 10:
+            break
         at = payload.find(rare, at)
         if at < 0 or payload.startswith(mark, at - back):
             return at if at < 0 else at - back
@@ -129,8 +133,10 @@ def read_header(payload: bytes) -> tuple[int, int]:
     return 1 + size, int.from_bytes(payload[1 : 1 + size], "big")
 
 
-def _scanner(payload: bytes) -> Unpacker:
-    unpacker = Unpacker(max_buffer_size=len(payload) + 1)
+def _scanner(payload: bytes, before: bytes = b"") -> Unpacker:
+    unpacker = Unpacker(max_buffer_size=len(before) + len(payload) + 1)
+    if before:  # not joined: it may be short, and the payload long
+        unpacker.feed(before)
     unpacker.feed(payload)
     return unpacker
 
@@ -140,7 +146,7 @@ def is_deep(payload: bytes, room: int = MAX_DEPTH) -> bool:
     if len(payload) <= room:
         return False  # each level takes a byte
     try:
-        _scanner(_ONE * (_SCANNER_DEPTH - room) + payload).skip()
+        _scanner(payload, _ONE * (_SCANNER_DEPTH - room)).skip()
     except OutOfData:
         return False
     except StackError:
@@ -315,7 +321,8 @@ def join(entries: Mapping[bytes, bytes]) -> bytes:
     """Put entries together again: a map root, or the list root under ``b""``."""
     if b"" in entries:
         return entries[b""]
-    return map_header(len(entries)) + b"".join(chain.from_iterable(entries.items()))
+    parts = chain.from_iterable(entries.items())
+    return b"".join(chain((map_header(len(entries)),), parts))
 
 
 #: The first bytes of a text and of an integer: those that say all, and the longer ones.

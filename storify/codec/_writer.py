@@ -16,8 +16,9 @@ A writer may be used by one call at a time; the codec keeps a pool of them.
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from itertools import chain
-from typing import Any, Final
+from itertools import chain, compress, repeat
+from operator import is_
+from typing import Any, Final, cast
 
 from msgpack import ExtType, Packer, Timestamp
 
@@ -37,6 +38,8 @@ _BIN_16: Final = 0xC5
 _BIN_32: Final = 0xC6
 _NATIVE: Final = {type(None), bool, int, float, str, bytes, ExtType, Timestamp}
 _SCALARS: Final = _NATIVE | SCALAR_ENCODERS.keys()
+#: What the walk for buffers needs no encoder for.
+_PLAIN: Final = _SCALARS | _HOLDERS
 
 Encoder = Callable[[Any], Any]
 Unstructure = Callable[[Any], dict[str, Any] | None]
@@ -51,29 +54,44 @@ def holds_buffer(
 ) -> bool:
     """Tell whether a bytearray or memoryview lies anywhere in *roots*.
 
-    Level by level at C speed: 0.1-0.3 us a value, where a walk in Python
+    Level by level at C speed: 0.05-0.2 us a value, where a walk in Python
     takes ten times as long. Only exact dicts and lists are gone into: an object
     of another kind leads to its class, and from there to everything. *lower*
     gives what is written for such an object.
     """
     items: Sequence[object] = list(roots)
-    while items:
-        kinds = set(map(type, items))
+    kinds = set(map(type, items))
+    while not kinds <= _SCALARS:
         if kinds & _BUFFERS:
             return True
-        if kinds <= _SCALARS:
-            return False
-        items = [item for item in items if type(item) not in _SCALARS]
-        items = [i if type(i) in _HOLDERS else lower(i) for i in items]
-        holders: Any = (item for item in items if type(item) in _HOLDERS)
-        items = list(chain.from_iterable(map(_inside, holders)))
+        if not kinds <= _PLAIN:
+            items = [item for item in items if type(item) not in _SCALARS]
+            items = [i if type(i) in _HOLDERS else lower(i) for i in items]
+        kinds = set(map(type, _inside(items)))
+        # The lowest level is the largest; there is no need to hold it.
+        items = [] if kinds <= _SCALARS else list(_inside(items))
     return False
 
 
-def _inside(holder: list[object] | dict[object, object]) -> Iterable[object]:
-    # Not gc.get_referents(): since Python 3.13 it skips what an object's own
-    # ``__dict__`` holds.
-    return holder if isinstance(holder, list) else chain(holder, holder.values())
+def _inside(items: Sequence[Any]) -> Iterator[object]:
+    """Iterate over what exact lists and dicts among *items* hold, all of it in C.
+
+    Not gc.get_referents(): since Python 3.13 it skips what an object's own
+    ``__dict__`` holds.
+    """
+    lists: list[list[object]] = _of_kind(list, items)
+    dicts: list[dict[object, object]] = _of_kind(dict, items)
+    values_of: Callable[[Any], Iterable[object]] = cast("Any", dict).values
+    values = map(values_of, dicts)
+    return chain(
+        chain.from_iterable(lists),
+        chain.from_iterable(dicts),
+        chain.from_iterable(values),
+    )
+
+
+def _of_kind(kind: type, items: Sequence[Any]) -> list[Any]:
+    return list(compress(items, map(is_, map(type, items), repeat(kind))))
 
 
 # What follows the key of a wrapper: a map, or an array that is read as a dict.

@@ -93,6 +93,8 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
     defunct: bool
     #: Whether `destroy` was called: the file is gone too.
     destroyed: bool
+    #: What gives this object to all who ask for it by its name.
+    _found_by: object = None
 
     def __init__(
         self,

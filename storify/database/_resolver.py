@@ -82,7 +82,10 @@ class StorifyHome:
         """Give the records of a database to look at; see `Home`."""
         try:
             with self._here(db)._peek(db) as found:  # noqa: SLF001 - as above
-                return None if found is None else LookedAt(found._root())  # noqa: SLF001 - one package
+                if found is None:
+                    return None
+                found._session.root.fill()  # noqa: SLF001 - it is closed again
+                return LookedAt(found._root())  # noqa: SLF001 - one package
         except DatabaseLoadError:
             return None
 

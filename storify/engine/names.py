@@ -33,6 +33,8 @@ _IS_PATH = " (a file by its path is opened by get_db_by_path)"
 
 
 def _bad_character(name: str) -> str | None:
+    if name.isascii() and name.isprintable() and SEPARATORS.isdisjoint(name):
+        return None
     for character in name:
         if character in SEPARATORS:
             return f"it contains {character!r}{_IS_PATH}"
@@ -44,16 +46,19 @@ def _bad_character(name: str) -> str | None:
 def _flaw(name: str) -> str | None:
     if bad := _bad_character(name):
         return bad
-    stem = name.partition(".")[0].rstrip(" ").upper()
-    rules = {
-        "it is empty": not name,
-        "it starts with a dot": name.startswith("."),
-        "it ends with a dot or a space": name.endswith((".", " ")),
-        "it is a device on Windows": stem in DEVICES,
-        f"it is longer than {MAX_NAME_BYTES} bytes": len(name.encode())
-        > MAX_NAME_BYTES,
-    }
-    return next((flaw for flaw, broken in rules.items() if broken), None)
+    if len(name.encode()) > MAX_NAME_BYTES:
+        return f"it is longer than {MAX_NAME_BYTES} bytes"
+    if name.partition(".")[0].rstrip(" ").upper() in DEVICES:
+        return "it is a device on Windows"
+    return _bad_end(name)
+
+
+def _bad_end(name: str) -> str | None:
+    if not name:
+        return "it is empty"
+    if name.startswith("."):
+        return "it starts with a dot"
+    return "it ends with a dot or a space" if name.endswith((".", " ")) else None
 
 
 def _refuse(name: object, flaw: str) -> DatabaseNameError:
@@ -87,6 +92,8 @@ def is_name(name: str) -> bool:
 
 def collation_key(name: str) -> str:
     """Equal for names that some file system takes for one."""
+    if name.isascii():
+        return name.lower()
     folded = unicodedata.normalize("NFC", name).casefold()
     return unicodedata.normalize("NFC", folded)
 

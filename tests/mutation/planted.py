@@ -211,8 +211,8 @@ FAULTS: Final = (
     Fault(
         "a change that leaves the size of a value as it was is forgotten",
         "database/session/dict_changes.py",
-        "if (stored := base(key)) != blob",
-        "if (stored := base(key)) is None or len(stored) != len(blob)",
+        "if stored == blob:",
+        "if stored is not None and len(stored) == len(blob):",
         UNTYPED,
     ),
     Fault(

@@ -155,7 +155,7 @@ class Adopting(Undoable):
             if slot is MISSING or base in self._live:
                 break
             self._open(key)  # set and settled meanwhile by another thread
-        was, base.blob = base.blob, value
+        was, base.blob, base.form = base.blob, value, None
         if value is None:
             moves = was is not None and base not in self._gone
             self._gone.pop(base, None)

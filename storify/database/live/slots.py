@@ -137,13 +137,15 @@ class Base:
     Attributes:
         key: As the dict stores it, or stored it.
         blob: The durable value.
+        form: The `Codec.form` in which we encoded it; None for bytes of unknown origin.
     """
 
-    __slots__ = ("blob", "key")
+    __slots__ = ("blob", "form", "key")
 
     def __init__(self, key: Any, blob: Blob) -> None:
         self.key: Any = key
         self.blob: Blob = blob
+        self.form: object = None
 
 
 class Flush:
@@ -159,9 +161,19 @@ class Flush:
         cells: What stands in the slots in place of the values.
         deletions: The bases of the keys in `gone`, with the marks of their deletions.
         held: The keys whose values somebody else can change.
+        form: The `Codec.form` in which the values are encoded.
     """
 
-    __slots__ = ("_slots", "bases", "cells", "deletions", "gone", "held", "touched")
+    __slots__ = (
+        "_slots",
+        "bases",
+        "cells",
+        "deletions",
+        "form",
+        "gone",
+        "held",
+        "touched",
+    )
 
     def __init__(self, slots: "Slots") -> None:
         self._slots = slots
@@ -171,6 +183,7 @@ class Flush:
         self.touched: dict[Any, Any] = {}
         self.cells: dict[Any, Stored] = {}
         self.held: frozenset[Any] = frozenset()
+        self.form: object = None
 
     def is_newest(self) -> bool:
         """Whether no other flush has begun since, as in the handler of a signal."""
@@ -179,6 +192,10 @@ class Flush:
     def base(self, key: Any) -> bytes | None:
         """Give the durable bytes of a key in `touched`; None if it is not durable."""
         return self._slots.bytes_of(self.bases[key].blob)
+
+    def is_canonical(self, key: Any) -> bool:
+        """Whether we encoded the durable bytes of a key, as it would be done now."""
+        return self.form is not None and self.bases[key].form == self.form
 
     def look(self) -> None:
         """Find out which values somebody else can change."""
@@ -377,6 +394,7 @@ class Slots(dict[Any, Any]):
             for key in [key for key, deleted in paged.items() if deleted]:
                 slots.pop(key, None)  # if it was set again, it goes last
             slots.update(here)
+            sizes: Iterator[int] = map(storage.__len__, (self,))
             if self._step(
                 list(here),
                 list(here.values()),
@@ -387,7 +405,7 @@ class Slots(dict[Any, Any]):
                     for name in ("_payload", "_starts", "_ends")
                 ),
                 partial(setattr, self, "_pages", None),
-                also=map(eq, map(storage.__len__, (self,)), (len(here),)),
+                also=map(eq, sizes, (len(here),)),
             ):
                 pages.close()
 
@@ -403,10 +421,9 @@ class Slots(dict[Any, Any]):
         return self._pages is None
 
     def let_go(self) -> None:
-        """Let go of what is asked for further keys; nothing more can be read."""
-        pages, self._pages = self._pages, None
-        if pages is not None:
-            pages.close()
+        """Let go of what is asked for further keys: asking for one is an OSError."""
+        if self._pages is not None:
+            self._pages.close()
 
     @classmethod
     def opened(
@@ -907,7 +924,8 @@ class Slots(dict[Any, Any]):
         for base in deletions:
             base.blob = None
         for key, blob in durable.items():
-            bases[key].blob = blob
+            base = bases[key]
+            base.blob, base.form = blob, flush.form
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
         self._watchers.note(cells)

@@ -97,6 +97,7 @@ def compare(root: "DictRoot", flush: Flush) -> PendingDict:
         RuntimeError: Another thread kept changing the data.
     """
     touched = flush.touched
+    flush.form = root.codec.form
     blobs = encode_quietly(lambda: root.codec.encode_items(touched))
     if not flush.gone and not any(
         map(_is_durable, (base.blob for base in flush.bases.values()))
@@ -150,20 +151,21 @@ def _compare_all(
 
 
 def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[bytes]:
-    """Give the keys whose values are not the durable ones."""
+    """Return the keys whose values are not the durable ones."""
     base = flush.base
-    differ = [
-        (key_bytes, blob, stored)
-        for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True)
-        if (stored := base(key)) != blob
-    ]
-    stored_blobs = [stored for _, _, stored in differ if stored is not None]
-    respelled = respell_all(codec, stored_blobs)
-    return {
-        key_bytes
-        for key_bytes, blob, stored in differ
-        if stored is None or respelled[stored] != blob
-    }
+    other: set[bytes] = set()
+    unsure: list[tuple[bytes, bytes, bytes]] = []
+    for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True):
+        stored = base(key)
+        if stored == blob:
+            continue
+        if stored is None or flush.is_canonical(key):
+            other.add(key_bytes)
+        else:
+            unsure.append((key_bytes, blob, stored))
+    respelled = respell_all(codec, [stored for _, _, stored in unsure])
+    other.update(key for key, blob, stored in unsure if respelled[stored] != blob)
+    return other
 
 
 def _note_spelling(root: "DictRoot", key_bytes: bytes, base: object) -> None:

@@ -46,6 +46,8 @@ class ListRoot:
         self.live: list[Any] = live
         self._codec = codec
         self._stored = stored
+        #: What of it we encoded last, and the `Codec.form` of then.
+        self._own: tuple[bytes | None, object] = (None, None)
         self._over = dict(over or {})
         self._savepoints: list[tuple[list[Any], bytes]] = []
         #: That of the `Pending` that was begun last.
@@ -62,15 +64,18 @@ class ListRoot:
         """Give what is to be saved."""
         # First of all: what a handler begins meanwhile makes this an old one.
         self._mark = mark = object()
-        return _PendingList(self, mark, self._encode())
+        form = self._codec.form
+        return _PendingList(self, mark, self._encode(), form)
 
     def begin_look(self) -> tuple[Pending, Refused]:
         """Give the items that can be saved, and those that cannot be stored."""
         try:
             return self.begin_flush(), {}
         except (UnstorableError, RuntimeError):
+            form = self._codec.form
             items, refused = self._sift()
-            return _PendingList(self, object(), self._codec.encode(items)), refused
+            blob = self._codec.encode(items)
+            return _PendingList(self, object(), blob, form), refused
 
     def _sift(self) -> tuple[list[Any], Refused]:
         refused: Refused = {}
@@ -96,12 +101,17 @@ class ListRoot:
         """What makes the durable state of *blob*."""
         if self._over:
             return [*((key, None) for key in self._over), (LIST, blob)]
-        same = same_value(self._codec, self._stored, blob)
+        own, form = self._own
+        if own is not None and own is self._stored and form == self._codec.form:
+            same = own == blob  # there is no other spelling to look for
+        else:
+            same = same_value(self._codec, self._stored, blob)
         return [] if same else [(LIST, blob)]
 
-    def committed(self, blob: bytes) -> None:
-        """Take *blob* for durable."""
+    def committed(self, blob: bytes, form: object) -> None:
+        """Take *blob* for durable, which was encoded in a form."""
         self._stored = blob
+        self._own = blob, form
         self._over = {}
 
     def durable(self) -> dict[bytes, bytes]:
@@ -222,13 +232,14 @@ class ListRoot:
 
 
 class _PendingList(Pending):
-    def __init__(self, root: ListRoot, mark: object, blob: bytes) -> None:
+    def __init__(self, root: ListRoot, mark: object, blob: bytes, form: object) -> None:
         changes = root.changes(blob)
         held = {LIST: blob} if changes else {}
         super().__init__(changes, dict(held), dict.fromkeys(key for key, _ in changes))
         self._root = root
         self._mark = mark
         self._blob = blob
+        self._form = form
 
     def stored(self, key: bytes) -> bytes | None:
         return self._root.durable().get(key)
@@ -241,7 +252,7 @@ class _PendingList(Pending):
 
     def done(self) -> None:
         if self.changes:
-            self._root.committed(self._blob)
+            self._root.committed(self._blob, self._form)
 
     def drop(self) -> None:
         """Nothing was taken out of the list."""

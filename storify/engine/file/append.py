@@ -136,4 +136,6 @@ def second_copy(held: Held, now: Reading, keep: Keep) -> None:
     current = held.sum_of(now, main)
     if not keep.last or (current.follows and leads_to(held, current.follows)):
         return
-    held.folder.keep(held.place.main, main.payload, current.time, link=False)
+    held.folder.keep(
+        held.place.main, main.payload, main.digest, current.time, link=False
+    )

@@ -194,13 +194,14 @@ class BackupFolder:
         return tuple(frame for at, frame in numbered if frame.seq == at)
 
     def keep(
-        self, source: str, payload: bytes, stamp: str, *, link: bool
+        self, source: str, payload: bytes, digest: str, stamp: str, *, link: bool
     ) -> tuple[str, bool]:
         """Back up one state, durable after the folder is synced.
 
         Args:
             source: The main file, which was just found to hold *payload*.
             payload: The state.
+            digest: Its sha256, in hex.
             stamp: When it was committed.
             link: Share the file instead of copying it. Only right if the main
                 file is about to be replaced: a foreign program that writes into
@@ -209,8 +210,8 @@ class BackupFolder:
         Returns:
             Its id, and whether it is new.
         """
-        digest = sha256(payload).hexdigest()[:HASH_DIGITS]
-        entry = Entry(f"{stamp}-{digest}.mpack", "snapshot", digest, stamp)
+        start = digest[:HASH_DIGITS]
+        entry = Entry(f"{stamp}-{start}.mpack", "snapshot", start, stamp)
         path = self.file(entry.name)
         if self._holds(path, payload) and (link or not _same_file(source, path)):
             return entry.id, False

@@ -5,9 +5,10 @@ from contextlib import suppress
 
 from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
+from storify.engine.file.listing import Listing
 from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.paths import BACKUPS, SUFFIX, place_of, stem_of
-from storify.engine.file.renaming import finish_rename, rename, rename_pending
+from storify.engine.file.paths import BACKUPS, RECORD, SUFFIX, place_of
+from storify.engine.file.renaming import INTENT, finish_rename, rename
 from storify.engine.file.said import SaidLater
 from storify.engine.memory import MemoryCatalog
 from storify.engine.names import check_name, check_new_name, is_name
@@ -61,6 +62,7 @@ class FileCatalog:
         self._log = SaidLater(log)
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
+        self._listing = Listing(self._directory)
 
     @property
     def location(self) -> str:
@@ -76,7 +78,6 @@ class FileCatalog:
         """
         vfs.make_directory(self._directory)
 
-    @uncut
     def engine(self, name: str, *, readonly: bool = False) -> FileEngine:
         """The engine of a database that exists or is to be created.
 
@@ -104,35 +105,18 @@ class FileCatalog:
         form C, unless there is another file of that name.
         """
         self._finish_rename()
-        stems = {stem for stem in self._stems() if self._opens(stem)}
-        return sorted(
-            {stem if check_name(stem) in stems else check_name(stem) for stem in stems}
-        )
+        names = self._listing.names()
+        lost = {name for name in names.folders - names.files if self._opens(name)}
+        return _spelled(lost.union(filter(is_name, names.files)))
 
-    @uncut
     def nameless(self) -> dict[str, str]:
         """The files that are named as no database of today, by their stems."""
-        root = self._root()
         return {
-            stem: os.path.join(root, stem + SUFFIX)
-            for stem in sorted(self._stems_of_files())
+            stem: os.path.join(self._directory, stem + SUFFIX)
+            for stem in sorted(self._listing.names().files)
             if not is_name(stem)
         }
 
-    def _stems_of_files(self) -> set[str]:
-        return {
-            stem_of(file)
-            for file in vfs.list_names(self._root())
-            if file.endswith(SUFFIX)
-        }
-
-    def _stems(self) -> set[str]:
-        """What may be names of databases, as they stand on disk."""
-        stems = self._stems_of_files()
-        stems.update(vfs.list_seen(os.path.join(self._root(), BACKUPS)))
-        return stems
-
-    @uncut
     def exists(self, name: str) -> bool:
         """Whether there is such a database; its file may be lost but recoverable.
 
@@ -164,7 +148,7 @@ class FileCatalog:
         target = self._found(new)
         if target is not None:
             raise FileExistsError(17, "the database exists already", self._path(target))
-        others = [name for name in self.names() if name != source]
+        others = [name for name in self._like(new) if name != source]
         target = check_new_name(new, others)
         rename(self._root(), source, target, self._log, self._lock_timeout_s)
 
@@ -188,49 +172,76 @@ class FileCatalog:
         """The main file of a checked name, surely inside the folder."""
         root = self._root()
         path = os.path.join(root, name + SUFFIX)
-        if os.path.realpath(os.path.dirname(path)) != root:
+        if os.path.dirname(path) != root:
             msg = f"bad database name {name!r}: it leads out of {root!r}"
             raise DatabaseNameError(msg)
         return path
 
     def _resolve(self, name: str) -> str:
         found = self._found(name)
-        return check_new_name(name, self.names()) if found is None else found
+        return check_new_name(name, self._like(name)) if found is None else found
+
+    def _like(self, name: str) -> list[str]:
+        """The databases that some file system takes for this one."""
+        self._finish_rename()
+        return _spelled({each for each in self._listed(name) if self._opens(each)})
+
+    @uncut
+    def _listed(self, name: str) -> list[str]:
+        return self._listing.like(name)
 
     def _found(self, name: str) -> str | None:
         """The name as it is on disk: as given, or in another normal form."""
         normal = check_name(name)
-        for spelling in (name, normal):
+        for spelling in dict.fromkeys((name, normal)):
             if self._there(spelling):
                 return spelling
         if normal.isascii():
             return None  # it has no other form
-        return next(
-            (each for each in self._stems() if self._is_form(each, normal)), None
-        )
+        others = [each for each in self._listed(normal) if self._is_form(each, normal)]
+        return next(iter(others), None)
 
     def _is_form(self, stem: str, normal: str) -> bool:
         return self._opens(stem) and check_name(stem) == normal
 
     def _there(self, name: str) -> bool:
-        path = self._path(name)
-        if os.path.lexists(path):
+        if os.path.lexists(os.path.join(self._directory, name + SUFFIX)):
             return True
+        # There is no link that could lead to other backups.
+        record = os.path.join(self._directory, BACKUPS, name, RECORD)
         try:
-            record = read_record(place_of(path).record)
-        except (DamagedRecordError, OSError):
-            # Then the main file was committed once.
+            os.lstat(record)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError:
             return True
-        return record is not None and record.current is not None
+        return _tells_of_a_state(record)
 
     def _opens(self, stem: str) -> bool:
         return is_name(stem) and self._there(stem)
 
     def _finish_rename(self) -> None:
-        place = place_of(os.path.join(self._root(), "any" + SUFFIX))
-        if rename_pending(place):
+        if os.path.lexists(os.path.join(self._directory, BACKUPS, INTENT)):
+            place = place_of(os.path.join(self._root(), "any" + SUFFIX))
             with suppress(PermissionError):  # a folder that may only be read
-                finish_rename(place, self._log, self._lock_timeout_s)
+                uncut(finish_rename)(place, self._log, self._lock_timeout_s)
+
+
+@uncut
+def _tells_of_a_state(record: str) -> bool:
+    try:
+        found = read_record(record)
+    except (DamagedRecordError, OSError):
+        # Then the main file was committed once.
+        return True
+    return found is not None and found.current is not None
+
+
+def _spelled(names: set[str]) -> list[str]:
+    """Names in normal form C, unless there is another one of that name; sorted."""
+    return sorted(
+        {name if check_name(name) in names else check_name(name) for name in names}
+    )
 
 
 def open_catalog(

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.log import Frame, commit_frame, scan
+from storify.engine.file.log import Frame, head_frame
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
 from storify.engine.file.replay import replay, rewritten
 from storify.engine.file.snapshot import note_index
@@ -168,7 +168,7 @@ def _put_by(
     stamp = current.time
     return (
         current,
-        *held.folder.keep(held.place.main, main.payload, stamp, link=True),
+        *held.folder.keep(held.place.main, main.payload, main.digest, stamp, link=True),
     )
 
 
@@ -184,15 +184,7 @@ def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
         return None, stamp
     seq = 1 if last is None else last.seq + 1
     with suppress(OverflowError):  # too large for a frame; it is whole in the root
-        raw = commit_frame(
-            now.digest,
-            seq,
-            moment,
-            new.changes,
-            durable=False,
-            after_sync=False,
-        )
-        return scan(raw, now.digest, after=seq - 1).frames[0], stamp
+        return Frame.made(now.digest, seq, moment, new.changes), stamp
     return None, stamp
 
 
@@ -204,11 +196,11 @@ def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None
     fault makes it needed.
     """
     frames = [*now.journal.frames, *([delta] if delta is not None else [])]
-    raw, path = rewritten(now.digest, frames), held.folder.journal(backup)
+    path = held.folder.journal(backup)
     if now.journal.frames:
-        vfs.replace_bytes(path, raw, held.place.prefix)
-    elif frames:
-        vfs.write_spare(path, raw)
+        vfs.replace_bytes(path, rewritten(now.digest, frames), held.place.prefix)
+    elif delta is not None:
+        vfs.write_spare(path, head_frame(now.digest), delta.raw)
 
 
 def _still_linked(held: Held, backup: str) -> bool:
@@ -224,7 +216,7 @@ def keep_present(held: Held, now: Reading, main: Main) -> None:
     """Back up the state before its files are removed; durable but for the folder."""
     current = held.sum_of(now, main)
     backup, _ = held.folder.keep(
-        held.place.main, main.payload or b"", current.time, link=True
+        held.place.main, main.payload or b"", main.digest, current.time, link=True
     )
     if now.journal.frames:
         raw = rewritten(now.digest, now.journal.frames)

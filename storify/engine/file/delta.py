@@ -2,7 +2,8 @@
 
 A value of megabytes in which little changed is committed as the parts that did:
 what stands before and after them is the same, and where nothing moved, so are
-most pages in between. Changes that move what follows at several places are kept
+most pages in between. Where a list grew or shrank, its head and what was added or
+taken are two parts. Other changes that move what follows at several places are kept
 as one stretch from the first to the last.
 """
 
@@ -17,6 +18,8 @@ SPLICED_FROM_BYTES = 1 << 16
 """Smaller values are written whole: a frame of 64 KiB takes as long to sync."""
 
 _PAGE_BYTES = 1 << 12
+_MOST_OF_AN_EDIT = 1 << 20
+_COUNT_BYTES = 4
 _SIZES = struct.Struct(">QQI")
 _EDIT = struct.Struct(">QII")
 _WORTH_IT = 2
@@ -112,24 +115,54 @@ class Splice(NamedTuple):
 
 def splice(old: bytes, new: bytes) -> Splice | None:
     """Give the difference; None if it is not worth it."""
-    prefix = _same_until(old, new, min(len(old), len(new)))
-    left = min(len(old), len(new)) - prefix
-    suffix = _same_from_end(old, new, left)
+    most = min(len(old), len(new))
+    prefix = _same_until(old, new, 0, most)
     if len(old) == len(new):
-        edits = tuple(_pages(old, new, prefix, len(new) - suffix))
+        suffix = _same_from_end(old, new, most - prefix)
+        pages = _pages(old, new, prefix, len(new) - suffix)
+        edits = _as_far_as_worth_it(pages, len(new))
     else:
-        removed = len(old) - suffix - prefix
-        edits = (Edit(prefix, removed, new[prefix : len(new) - suffix]),)
-    made = Splice(len(old), len(new), zlib.crc32(old), edits)
+        edits = tuple(_stretches(old, new, prefix, most))
     size = sum(len(edit.data) + _EDIT.size for edit in edits)
     limit = (1 << 32) - 1
     fits = all(max(edit.removed, len(edit.data)) <= limit for edit in edits)
-    return made if fits and size * _WORTH_IT < len(new) else None
+    if not fits or size * _WORTH_IT >= len(new):
+        return None
+    return Splice(len(old), len(new), zlib.crc32(old), edits)
 
 
-def _same_until(old: bytes, new: bytes, most: int) -> int:
-    """How many first bytes are the same; by halves, each compared in C."""
-    low, high = 0, most
+def _stretches(old: bytes, new: bytes, start: int, most: int) -> Iterator[Edit]:
+    """What differs from *start* on in values of two sizes: one stretch as a rule.
+
+    Before what is added to a list, or taken from it, the number of its items changes.
+    """
+    after = start + _COUNT_BYTES
+    same_until = _same_until(old, new, after, most) if after < most else 0
+    if same_until > after:
+        yield Edit(start, _COUNT_BYTES, new[start:after])
+        start = same_until
+    suffix = _same_from_end(old, new, most - start)
+    yield Edit(start, len(old) - suffix - start, new[start : len(new) - suffix])
+
+
+def _as_far_as_worth_it(edits: Iterator[Edit], size: int) -> tuple[Edit, ...]:
+    """Take edits until they are too much, so that the rest need not be looked for."""
+    taken: list[Edit] = []
+    left = size // _WORTH_IT + 1
+    for edit in edits:
+        taken.append(edit)
+        left -= len(edit.data) + _EDIT.size
+        if left <= 0:
+            break
+    return tuple(taken)
+
+
+def _same_until(old: bytes, new: bytes, start: int, most: int) -> int:
+    """Where the bytes from *start* on begin to differ; by halves, compared in C."""
+    # Not by halves of the whole at once: mostly they differ early.
+    low, high = start, min(start + _PAGE_BYTES, most)
+    while high < most and old[low:high] == new[low:high]:
+        low, high = high, min(2 * high, most)
     while low < high:
         middle = (low + high + 1) // 2
         if old[low:middle] == new[low:middle]:
@@ -141,8 +174,12 @@ def _same_until(old: bytes, new: bytes, most: int) -> int:
 
 def _same_from_end(old: bytes, new: bytes, most: int) -> int:
     """How many last bytes are the same."""
-    low, high = 0, most
     old_end, new_end = len(old), len(new)
+    low, high = 0, min(_PAGE_BYTES, most)
+    while high < most and (
+        old[old_end - high : old_end - low] == new[new_end - high : new_end - low]
+    ):
+        low, high = high, min(2 * high, most)
     while low < high:
         middle = (low + high + 1) // 2
         one = old[old_end - middle : old_end - low]
@@ -158,6 +195,9 @@ def _pages(old: bytes, new: bytes, start: int, end: int) -> Iterator[Edit]:
     first: int | None = None
     for at in range(start, end, _PAGE_BYTES):
         stop = min(at + _PAGE_BYTES, end)
+        if first is not None and at - first >= _MOST_OF_AN_EDIT:
+            yield Edit(first, at - first, new[first:at])
+            first = None
         if old[at:stop] == new[at:stop]:
             if first is not None:
                 yield Edit(first, at - first, new[first:at])

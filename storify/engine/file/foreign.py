@@ -205,10 +205,11 @@ class _Edit:
         held.require_writable(now)
         frames = now.journal.frames
         folder = held.folder
+        known = self._known
         backup, _ = folder.keep(
-            held.place.main, self._base, self._known.time, link=False
+            held.place.main, self._base, known.sha256, known.time, link=False
         )
-        raw = rewritten(self._known.sha256, frames)
+        raw = rewritten(known.sha256, frames)
         vfs.replace_bytes(folder.journal(backup), raw, held.place.prefix)
         held.keep_damaged_journal(self._journal.raw)
         # Nothing is pruned here: the log has just named a backup.

@@ -25,7 +25,7 @@ it was written. A hole before a frame with flag 2 is rot, else a power cut.
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol
 
@@ -47,6 +47,7 @@ __all__ = [
 
 _HEAD: Final = struct.Struct(">BBIBQBI")
 _CRC: Final = struct.Struct(">I")
+_CRC_AT: Final = 2
 _CHECKED_FROM: Final = 6
 """The crc is that of all that follows it: sequence number, length and body."""
 _PREFIX: Final = struct.Struct(">8sQB")
@@ -105,6 +106,25 @@ class Frame(NamedTuple):
     after_sync: bool
     ops: tuple[Op, ...]
     raw: bytes
+
+    @classmethod
+    def made(cls, base: str, seq: int, moment: Moment, ops: Sequence[Op]) -> "Frame":
+        """Return a frame that is not in a journal yet, and need not be synced.
+
+        Raises:
+            OverflowError: A value is 4 GiB or larger.
+        """
+        raw = commit_frame(base, seq, moment, ops, durable=False, after_sync=False)
+        (crc,) = _CRC.unpack_from(raw, _CRC_AT)
+        return cls(
+            seq,
+            crc,
+            moment,
+            durable=False,
+            after_sync=False,
+            ops=tuple(ops),
+            raw=raw,
+        )
 
     @property
     def stamp(self) -> str:
@@ -167,16 +187,22 @@ def _time(microseconds: int) -> datetime:
         return datetime.max.replace(tzinfo=UTC)
 
 
-def _frame(seq: int, body: bytes) -> bytes:
+def _frame(seq: int, body: Sequence[bytes]) -> bytes:
+    """Write a frame; the parts of its body, which may be long, are copied once."""
     a, b, c, d = _MARKS
-    head = _HEAD.pack(a, b, 0, c, seq, d, len(body))
-    crc = zlib.crc32(body, zlib.crc32(head[_CHECKED_FROM:]))
-    return _HEAD.pack(a, b, crc, c, seq, d, len(body)) + body
+    size = sum(map(len, body))
+    if size >= 1 << 32:
+        msg = "a change of 4 GiB does not fit a frame"
+        raise OverflowError(msg)
+    crc = zlib.crc32(_HEAD.pack(a, b, 0, c, seq, d, size)[_CHECKED_FROM:])
+    for part in body:
+        crc = zlib.crc32(part, crc)
+    return b"".join((_HEAD.pack(a, b, crc, c, seq, d, size), *body))
 
 
 def head_frame(base: str) -> bytes:
     """Begin a journal for the main file with the sha256 *base*, in hex."""
-    return _frame(0, _MAGIC + bytes.fromhex(base))
+    return _frame(0, (_MAGIC, bytes.fromhex(base)))
 
 
 def commit_frame(
@@ -209,11 +235,7 @@ def commit_frame(
             msg = "a value of 4 GiB does not fit a frame"
             raise OverflowError(msg)
         parts += (_OP.pack(kind, len(key), len(data)), key, data)
-    body = b"".join(parts)
-    if len(body) >= 1 << 32:
-        msg = "a change of 4 GiB does not fit a frame"
-        raise OverflowError(msg)
-    return _frame(seq, body)
+    return _frame(seq, parts)
 
 
 def _read_at(payload: bytes, at: int) -> tuple[int, int, bytes] | None:

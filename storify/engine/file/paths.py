@@ -20,11 +20,21 @@ from functools import cached_property
 from hashlib import sha256
 
 from storify.engine.file import vfs
+from storify.engine.file.leftovers import leftovers
 from storify.logger import LoggerLike
 
-__all__ = ["BACKUPS", "JOURNAL_SUFFIX", "SUFFIX", "Place", "place_of", "stem_of"]
+__all__ = [
+    "BACKUPS",
+    "JOURNAL_SUFFIX",
+    "RECORD",
+    "SUFFIX",
+    "Place",
+    "place_of",
+    "stem_of",
+]
 
 BACKUPS = ".backups"
+RECORD = ".sum"
 SUFFIX = ".mpack"
 JOURNAL_SUFFIX = ".journal"
 PREFIX_DIGITS = 12
@@ -60,7 +70,7 @@ class Place:
         self.backups = backups
         self.directory: str = os.path.dirname(main)
         self.lock: str = os.path.join(backups, ".lock")
-        self.record: str = os.path.join(backups, ".sum")
+        self.record: str = os.path.join(backups, RECORD)
         self.mirror: str = os.path.join(backups, ".mirror")
         self.index: str = os.path.join(backups, ".index")
 
@@ -86,12 +96,10 @@ class Place:
         Returns:
             Folders and names, in the same order in each run.
         """
-        prefix, suffix = self.prefix, vfs.TEMPORARY_SUFFIX
         return [
             (directory, name)
             for directory in dict.fromkeys((self.directory, self.backups))
-            for name in vfs.list_seen(directory)
-            if name.startswith(prefix) and name.endswith(suffix)
+            for name in leftovers(directory, self.prefix)
         ]
 
     def sweep(self, log: LoggerLike) -> None:

@@ -29,7 +29,7 @@ from storify.engine.file.lock import Lock
 from storify.engine.file.paths import BACKUPS, JOURNAL_SUFFIX, SUFFIX, Place
 from storify.logger import LoggerLike
 
-__all__ = ["finish_rename", "rename", "rename_pending"]
+__all__ = ["INTENT", "finish_rename", "rename", "rename_pending"]
 
 INTENT = ".rename"
 INTENT_LOCK = ".rename.lock"

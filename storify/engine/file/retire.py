@@ -22,11 +22,13 @@ def back_up(held: Held, keep: Keep) -> str | None:
     if main is None or main.payload is None:
         return None
     if now.journal.frames:
-        payload = next_root(held, main.payload, now.journal.frames, ()).payload
+        new = next_root(held, main.payload, now.journal.frames, ())
+        payload, digest = new.payload, new.digest
         stamp = now.stamp or held.sum_of(now, main).time
     else:
-        payload, stamp = main.payload, held.sum_of(now, main).time
-    backup, _ = held.folder.keep(held.place.main, payload, stamp, link=False)
+        payload, digest = main.payload, main.digest
+        stamp = held.sum_of(now, main).time
+    backup, _ = held.folder.keep(held.place.main, payload, digest, stamp, link=False)
     held.prune(keep, backup)
     return backup
 

@@ -434,7 +434,7 @@ def replace_bytes(
         sync_directory(directory)
 
 
-def write_spare(path: str, payload: bytes) -> None:
+def write_spare(path: str, *parts: bytes) -> None:
     """Write a file that carries checksums of its own and is only a help.
 
     Nothing is synced, and a crash may leave anything. The old file is removed, not
@@ -445,7 +445,8 @@ def write_spare(path: str, payload: bytes) -> None:
     fd = opened(os.open, path, flags, 0o600)
     try:
         take_after(fd, os.path.dirname(path))
-        _write_all(fd, payload)
+        for part in parts:
+            _write_all(fd, part)
     finally:
         closed(os.close, fd)
 

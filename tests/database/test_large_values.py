@@ -1,0 +1,236 @@
+"""What it costs to save a large value: it is encoded once, and not walked in Python."""
+
+import os
+import sys
+import zlib
+from collections import Counter
+from enum import Enum
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from storify import Storify, UnstorableError
+from storify.codec import Codec, _frames
+from storify.engine import protocol
+from storify.engine.file import backups, verdict
+from storify.engine.file.delta import Splice, splice
+
+LARGE = 100_000
+
+
+@pytest.fixture
+def db(tmp_path):
+    """A database on disk."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        yield sf["d"]
+
+
+@pytest.fixture
+def counts(monkeypatch):
+    """How often values were encoded and decoded, and looked at for their depth."""
+    made = {"encode": 0, "decode": 0, "is_deep": 0}
+
+    def count(owner, name):
+        method = getattr(owner, name)
+
+        def run(*args, **keywords):
+            made[name] += not (name == "encode" and isinstance(args[1], str))
+            return method(*args, **keywords)
+
+        monkeypatch.setattr(owner, name, run)
+
+    for owner, name in ((Codec, "encode"), (Codec, "decode"), (_frames, "is_deep")):
+        count(owner, name)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(b"a" * 100_000, b"b" * 100_000), ([{"n": 196}] * 1000, [{"n": 197}] * 1000)],
+    ids=["bytes", "list"],
+)
+def test_a_value_that_we_saved_is_encoded_once_when_it_is_changed(
+    db, counts, first, second
+):
+    """Its old bytes are our own: there is no other spelling to look for."""
+    db["k"] = first
+    db.flush()
+    counts.update(encode=0, decode=0)
+
+    db["k"] = second
+    db.flush()
+
+    assert counts["encode"] == 1
+    assert counts["decode"] == 0
+
+
+def test_a_list_database_that_we_saved_is_encoded_once_when_it_is_changed(
+    tmp_path, counts
+):
+    """As is any value."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        db = sf.get_db("d", root=[])
+        db.append({"n": 1})
+        db.flush()
+        counts.update(encode=0, decode=0)
+
+        db.append({"n": 2})
+        db.flush()
+
+        assert counts["encode"] == 1
+        assert counts["decode"] == 0
+
+
+def test_a_long_text_or_bytes_is_not_searched_for_what_only_containers_hold(counts):
+    """Neither when it is written nor when it is read."""
+    codec = Codec()
+    for value in (os.urandom(100_000), "ÿ" * 50_000):
+        assert codec.decode(codec.encode(value)) == value
+
+    assert not counts["is_deep"]
+
+
+def test_small_dicts_in_a_large_value_take_no_call_of_python_each():
+    """Though there are bytes in it as they begin binary data."""
+    codec, calls = Codec(), 0
+
+    def count(_frame, event, _arg):
+        nonlocal calls
+        calls += event == "call"
+
+    value = [{"n": 196, "s": "x"} for _ in range(1000)]
+    sys.setprofile(count)
+    try:
+        blob = codec.encode(value)
+    finally:
+        sys.setprofile(None)
+
+    assert 0xC4 in blob
+    assert calls < 100
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_buffer_is_found_at_each_depth(depth):
+    """A bytearray comes back as one, a memoryview is refused; neither becomes bytes."""
+    codec = Codec()
+
+    def around(value):
+        for level in range(depth):
+            value = [[{"n": 1}], {"a": value}] if level % 2 else [1, value, [], {}]
+        return [value, "x"]
+
+    (value, _) = codec.decode(codec.encode(around(bytearray(b"x"))))
+    for level in reversed(range(depth)):
+        value = value[1]["a"] if level % 2 else value[1]
+
+    assert type(value) is bytearray
+    with pytest.raises(UnstorableError, match="memoryview"):
+        codec.encode(around(memoryview(b"x")))
+
+
+def test_another_class_that_becomes_storable_may_change_how_values_are_encoded():
+    """So what was encoded before is no longer sure to be as it would be now."""
+    codec = Codec()
+    before = codec.form
+    assert codec.form == before
+
+    codec.register(Enum("Color", "RED"))
+
+    assert codec.form != before
+    assert Codec().form == before
+
+
+def test_a_value_in_another_spelling_by_another_program_is_not_written_anew(tmp_path):
+    """It means what it did before."""
+    (tmp_path / "d.mpack").write_bytes(b"\x81\xa1k\x92\xcd\x00\x01\xcd\x00\x02")
+    with Storify(tmp_path, save_interval=None) as sf:
+        assert sf["d"]["k"] == [1, 2]
+        assert not sf["d"].dirty()
+        sf["d"]["k"].append(3)
+        assert sf["d"].dirty()
+
+
+@pytest.fixture
+def checked(monkeypatch):
+    """How often a large payload was hashed, and how often its CRC was computed."""
+    made = Counter()
+
+    def counted(name, function):
+        def run(payload, *rest):
+            made[name] += len(payload) >= LARGE
+            return function(payload, *rest)
+
+        return run
+
+    for module in (backups, verdict, protocol):
+        monkeypatch.setattr(module, "sha256", counted("sha256", module.sha256))
+    monkeypatch.setattr(zlib, "crc32", counted("crc32", zlib.crc32))
+    return made
+
+
+def test_a_large_payload_is_hashed_once(db, checked):
+    """The old file, before it becomes a backup, and the new one.
+
+    A CRC is computed for the note of entries, and for the delta beside the backup.
+    """
+    db["k"] = os.urandom(LARGE)
+    db.flush()
+    checked.clear()
+
+    db["k"] = os.urandom(LARGE)
+    db.flush()
+
+    assert checked == {"sha256": 2, "crc32": 2}
+
+
+def test_a_mark_is_sought_by_few_calls_also_where_its_bytes_are_frequent():
+    """As in random bytes, which hold each byte in each 256."""
+    payload, calls = os.urandom(1 << 20) + b"\xc9\xff\xff", 0
+
+    def count(_frame, event, _arg):
+        nonlocal calls
+        calls += event == "c_call"
+
+    sys.setprofile(count)
+    try:
+        at = _frames.find(payload, b"\xc9\xff\xff")
+    finally:
+        sys.setprofile(None)
+
+    assert at == payload.find(b"\xc9\xff\xff")
+    assert calls < 300
+
+
+@pytest.mark.parametrize("change", [list.append, list.insert], ids=["append", "insert"])
+def test_what_is_added_to_a_long_list_is_all_that_is_written(db, tmp_path, change):
+    """Though the number of its items, which comes first, changes too."""
+    db["others"] = "x" * (2 << 20)
+    db["k"] = [{"n": number} for number in range(30_000)]
+    db.flush()
+    journal = tmp_path / "d.mpack.journal"
+    for number in range(5):
+        change(db["k"], *([0] if change is list.insert else []), {"new": number})
+        db.flush()
+
+    assert journal.stat().st_size < 2000
+    kept = list(db["k"])
+    db.close()
+    with Storify(tmp_path, save_interval=None) as sf:
+        assert sf["d"]["k"] == kept
+
+
+@given(
+    old=st.binary(max_size=50),
+    new=st.binary(max_size=50),
+    same=st.tuples(st.integers(0, 9000), st.integers(0, 9000)),
+)
+def test_a_difference_makes_the_new_value_of_the_old_one(old, new, same):
+    """Whatever was changed between long parts that are the same."""
+    before, after = (b"a" * size for size in same)
+    old, new = before + old + after, before + new + after
+
+    made = splice(old, new)
+
+    assert made is None or made.apply(old) == new
+    assert made is None or Splice.decode(made.encode()) == made
