@@ -36,6 +36,9 @@ __all__ = ["Fitting", "needs_look"]
 class Fitting:
     """The quick checks of one registry.
 
+    Attributes:
+        binding: Tells references what they should lead to.
+
     Args:
         shapes_of: Gives what the fields of a model admit.
         plain: Knows the plain classes.
@@ -48,7 +51,7 @@ class Fitting:
         plain: PlainClasses,
         parse: Callable[[Any], Shape],
     ) -> None:
-        self.binding = Binding(parse, shapes_of)
+        self.binding: Binding = Binding(parse, shapes_of)
         self._shapes_of = shapes_of
         self._plain = plain
         self._inside: dict[tuple[type, tuple[Any, ...]], dict[str, Check]] = {}
