@@ -15,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     ClassVar,
+    Final,
     Literal,
     Never,
     Self,
@@ -26,6 +27,7 @@ import attrs
 
 from storify.exceptions import ModelError
 
+from .decorated import NoPostInit
 from .fields import convert, field, prepare
 from .options import (
     ClassOptions,
@@ -34,6 +36,7 @@ from .options import (
     class_options,
     definitions,
     read_options,
+    refuse_decorator,
     settle_annotations,
 )
 from .state import assign, bare, computed_names, public, state_of, undeclared
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
     from .plan import Hooks
 
 __all__ = ["Model"]
+
+#: Those that `Model` has attrs at work on.
+_being_made: Final[set[type]] = set()
 
 
 @dataclass_transform(field_specifiers=(field, attrs.field))
@@ -103,21 +109,27 @@ class Model:
             return
         check_body(cls)
         own = {name: vars(cls).get(name) for name in ("__replace__", "__eq__")}
-        attrs.define(
-            cls,
-            # slots make a new class: its registration and super() would break
-            slots=False,
-            # without it one field() makes attrs overlook the plain annotations
-            auto_attribs=True,
-            frozen=frozen,
-            kw_only=kw_only,
-            # None leaves a user's own __eq__, __repr__ and __init__ alone
-            eq=eq,
-            order=order,
-            repr=cast("bool", repr),  # attrs takes None too, its stubs do not say so
-            init=cast("bool", init),
-            field_transformer=partial(prepare, kw_only=kw_only_names),
-        )
+        _being_made.add(cls)
+        try:
+            attrs.define(
+                cls,
+                # slots make a new class: its registration and super() would break
+                slots=False,
+                # without it one field() makes attrs overlook the plain annotations
+                auto_attribs=True,
+                frozen=frozen,
+                kw_only=kw_only,
+                # None leaves a user's own __eq__, __repr__ and __init__ alone
+                eq=eq,
+                order=order,
+                repr=cast(
+                    "bool", repr
+                ),  # attrs takes None too, its stubs do not say so
+                init=cast("bool", init),
+                field_transformer=partial(prepare, kw_only=kw_only_names),
+            )
+        finally:
+            _being_made.discard(cls)
         if "__replace__" in vars(cls) and own["__replace__"] is None:
             del cls.__replace__  # attrs' own forgets what is kept beside the fields
         made = cls.__storify__._replace(attributes=vars(cls)["__attrs_attrs__"])
@@ -127,6 +139,16 @@ class Model:
             cast("Any", cls).__eq__ = _have_same_state
             cast("Any", cls).__hash__ = _hash_of_class
         check_names(cls, made)
+
+    @classmethod
+    def __attrs_init_subclass__(cls) -> None:
+        """Refuse a class that attrs is at work on once more.
+
+        Raises:
+            ModelError: It is decorated.
+        """
+        if cls not in _being_made and class_options(cls).declared:
+            refuse_decorator(cls)
 
     @classmethod
     def _keyname(cls) -> str:
@@ -204,6 +226,8 @@ class Model:
 
 
 Model.__storify__ = ClassOptions(keyname="__Model__")
+# not in its body: type checkers would take it for a method of each model
+type.__setattr__(Model, "__post_init__", NoPostInit())
 
 
 def _have_same_state(self: Model, other: Model) -> Any:

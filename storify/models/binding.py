@@ -6,6 +6,7 @@ reference is followed.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, cast
 
 from .conform import LISTED, checker, conforms, says_open
@@ -56,7 +57,7 @@ class Binding:
                 return self._in_one_of(arms, place)
             case Items(_, item):
                 bind = self.of(item, place)
-                return bind and (lambda value: _each_item(value, bind))
+                return None if bind is None else partial(_each_item, bind=bind)
             case Pairs(_, key, item):
                 return self._in_pairs(key, item, place)
             case Tuple(items):
@@ -93,18 +94,18 @@ class Binding:
         finally:
             self._above.pop()
         bind = _at_keys(binds, lambda obj: state_of(obj).items())
-        return bind and (lambda obj: bind(obj) if isinstance(obj, cls) else None)
+        if bind is None:
+            return None
+        return lambda obj: bind(obj) if isinstance(obj, cls) else None
 
     def _in_one_of(self, arms: tuple[Shape, ...], place: str) -> Bind | None:
         """Tell the references of one arm: those of several may be of any of them."""
-        found: list[tuple[Shape, Bind]] = [
-            (arm, bind) for arm in arms if (bind := self.of(arm, place))
-        ]
+        found = {arm: bind for arm in arms if (bind := self.of(arm, place)) is not None}
         if len(found) != 1:
             return None
-        ((arm, one),) = found
+        ((arm, only),) = found.items()
         fits = checker(arm)
-        return lambda value: one(value) if fits(value) else None
+        return lambda value: only(value) if fits(value) else None
 
     def _in_pairs(self, key: Shape, item: Shape, place: str) -> Bind | None:
         of_keys, of_items = self.of(key, place), self.of(item, place)

@@ -36,6 +36,9 @@ __all__ = ["Fitting", "needs_look"]
 class Fitting:
     """The quick checks of one registry.
 
+    Attributes:
+        binding: Tells references what they should lead to.
+
     Args:
         shapes_of: Gives what the fields of a model admit.
         plain: Knows the plain classes.

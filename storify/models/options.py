@@ -17,6 +17,7 @@ from typing import (
     Literal,
     NamedTuple,
     NewType,
+    NoReturn,
     TypeVar,
     Union,
     cast,
@@ -42,6 +43,7 @@ __all__ = [
     "is_model_class",
     "own_annotations",
     "read_options",
+    "refuse_decorator",
     "settle_annotations",
 ]
 
@@ -178,15 +180,25 @@ def check_names(cls: type, options: ClassOptions) -> None:
                 raise ModelError(msg)
 
 
+def refuse_decorator(cls: type) -> NoReturn:
+    """Raise for a class that is decorated.
+
+    Raises:
+        ModelError: Always.
+    """
+    msg = (
+        f"{cls.__qualname__} is a Model: do not decorate it with attrs or dataclass; "
+        f"give the options in the class line, as class {cls.__name__}(Model, "
+        f"frozen=True)"
+    )
+    raise ModelError(msg)
+
+
 def _refuse_remade(cls: type) -> None:
     """Refuse a copy of a class that a decorator makes, and slots that hide data."""
     body = vars(cls)
     if "__attrs_attrs__" in body or "__dataclass_fields__" in body:
-        msg = (
-            f"{cls.__qualname__} is a Model: do not decorate it with attrs or "
-            "dataclass; give the options in the class line"
-        )
-        raise ModelError(msg)
+        refuse_decorator(cls)
     if slots_of(cls):
         msg = f"{cls.__qualname__} is a Model: __slots__ would hide its data; drop them"
         raise ModelError(msg)

@@ -48,7 +48,14 @@ from .hints import (
 )
 from .inspection import Inspection, Kept, Lead, Leads, unstored
 from .misfit import Misfit
-from .options import class_of, class_options, definitions, is_model, is_model_class
+from .options import (
+    class_of,
+    class_options,
+    definitions,
+    is_model,
+    is_model_class,
+    refuse_decorator,
+)
 from .plain import PlainClasses
 from .ref import Ref
 from .state import Unloaded, adopt
@@ -245,7 +252,7 @@ class Registry:
         """
         with self._lock:
             entries, by_class = dict(self._entries), dict(self._by_class)
-            newer = dict(self._newer)
+            newer, by_use = dict(self._newer), set(self._by_use)
             try:
                 explicit = {id(cls) for cls in models}
                 self._register_all(models, explicit)
@@ -254,7 +261,7 @@ class Registry:
                 for name in self._entries.keys() - entries.keys():
                     del self._entries[name]
                 self._entries.update(entries)
-                self._by_class = by_class
+                self._by_class, self._by_use = by_class, by_use
                 self._forget_wraps()
                 # it remembers recursive types whose models were just taken back
                 self._newer = newer
@@ -395,11 +402,7 @@ class Registry:
             vars(cls).get("__attrs_attrs__") is not options.attributes
             or "__dataclass_fields__" in vars(cls)
         ):
-            msg = (
-                f"{cls.__qualname__} is a Model: do not decorate it with attrs or "
-                "dataclass; give the options in the class line"
-            )
-            raise ModelError(msg)
+            refuse_decorator(cls)  # one that looks at no base
         keyname = _keyname(cls)
         History(cls.__qualname__, options.version, options.migrations)
         entry = self._by_class.get(cls)

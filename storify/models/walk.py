@@ -258,12 +258,16 @@ def _choose(
 
 
 def _nearest(value: Any, arms: Iterable[Shape]) -> list[Shape]:
-    """Give the typed dicts among *arms* of which the fewest keys are wrong."""
+    """Give the typed dicts among *arms* of which the fewest keys are wrong.
+
+    One of which it has no key is not near, unless it is the only one.
+    """
     keys = {key for key, _ in pairs(value)}
-    wrong = {
+    records = [arm for arm in map(_now, arms) if isinstance(arm, Record)]
+    wrong: dict[Shape, int] = {
         arm: len(arm.required - keys) + len(keys - arm.keys.keys())
-        for arm in map(_now, arms)
-        if isinstance(arm, Record)
+        for arm in records
+        if len(records) == 1 or keys & arm.keys.keys()
     }
     least = min(wrong.values(), default=0)
     return [arm for arm, count in wrong.items() if count == least]

@@ -1,6 +1,7 @@
 """Strategies for values of no particular type: all that the codec can store."""
 
 from collections import Counter, OrderedDict, defaultdict, deque
+from functools import lru_cache
 from typing import Any, Final, cast
 
 from hypothesis import strategies as st
@@ -29,6 +30,12 @@ def storable(
         max_leaves: About how many values without parts there are in one tree.
         tags: Further keynames for what looks like records.
     """
+    return _trees(adversarial, max_leaves, tags)
+
+
+@lru_cache(maxsize=256)
+def _trees(adversarial: bool, max_leaves: int, tags: tuple[str, ...]) -> Strategy:
+    # once for all fields: to make it costs as much as to draw from it a few times
     keys = hashables(adversarial=adversarial)
     alike = st.sampled_from(("__A__", "__", "user", "__\ud800", *tags))
 
@@ -60,6 +67,11 @@ def storable(
 
 def hashables(*, adversarial: bool = False) -> Strategy:
     """Give what can be a dict key or lie in a set, tuples and frozensets too."""
+    return _hashables(adversarial)
+
+
+@lru_cache
+def _hashables(adversarial: bool) -> Strategy:
     return st.recursive(
         hashable_scalars(odd=adversarial),
         lambda items: (

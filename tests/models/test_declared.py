@@ -11,7 +11,8 @@ import typing
 import weakref
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, is_dataclass
+from dataclasses import fields as fields_of
 from datetime import date
 from enum import Enum
 from functools import cached_property
@@ -374,17 +375,53 @@ def test_a_decorator_that_makes_a_new_class_is_refused(decorate):
         decorate(Fine)
 
 
-@pytest.mark.parametrize("decorate", [attrs.define(slots=False), dataclass])
-def test_a_decorator_in_place_is_refused_at_registration(decorate):
-    """It is applied after we look, so registration finds it."""
+IN_PLACE = [attrs.define(slots=False), dataclass, dataclass(frozen=True)]
+
+
+@pytest.mark.parametrize("decorate", IN_PLACE, ids=["attrs", "bare", "options"])
+def test_a_decorator_that_changes_the_class_in_place_is_refused_too(decorate):
+    """At once, with the remedy: it would replace what was made of the fields."""
+    with pytest.raises(ModelError, match=r"do not decorate.*class Fine\(Model, frozen"):
+
+        @decorate
+        class Fine(Model):
+            a: int
+
+
+def test_a_decorator_that_asks_for_nothing_is_refused_at_registration():
+    """As that of a dataclass is without an ``__init__`` of its own."""
+
+    @dataclass(init=False)
+    class Fine(Model):
+        a: int = 0
+
+    with pytest.raises(ModelError, match="do not decorate"):
+        Registry([Fine])
+
+
+def test_a_model_is_no_dataclass():
+    """Nobody who asks is told otherwise, or gets another error than of any class."""
 
     class Fine(Model):
         a: int = 0
 
-    decorated = decorate(Fine)
+    assert not any(map(is_dataclass, (Model, Fine, Fine())))
+    assert not hasattr(Fine, "__post_init__")
+    with pytest.raises(TypeError, match="dataclass"):
+        fields_of(cast("Any", Fine))
 
-    with pytest.raises(ModelError, match="do not decorate"):
-        Registry([decorated])
+
+def test_a_hand_written_model_may_be_decorated():
+    """It has no fields that were made for it."""
+
+    @dataclass(init=False)
+    class Written(Model):
+        a: int
+
+        def __init__(self, a):
+            self.a = a
+
+    assert Written(1) == Written(1)
 
 
 class SlottedMixin:

@@ -38,6 +38,7 @@ from attrs import validators as v
 from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument, NoSuchExample, Unsatisfiable
+from hypothesis.internal.conjecture.data import ConjectureData
 
 from storify import Model, Ref, field
 from storify.models import Registry
@@ -333,6 +334,36 @@ def _only(name):
         name: field(validator=attribute.validator),
     }
     return type(f"Only{name}", (Model,), body)
+
+
+def test_whether_hundreds_of_fields_keep_their_defaults_is_drawn_in_one_go(monkeypatch):
+    """Each would cost more than its value; so would a strategy for each field."""
+    names = [f"f{at}" for at in range(100)]
+    body: Any = {
+        "__annotations__": dict.fromkeys(names, int),
+        **dict.fromkeys(names, 0),
+    }
+    wide_class: Any = type(Model)("Wide", (Model,), {**body, "__module__": __name__})
+    drawn = 0
+    draw = ConjectureData.draw
+
+    def counted(self, *args, **options):
+        nonlocal drawn
+        drawn += 1
+        return draw(self, *args, **options)
+
+    monkeypatch.setattr(ConjectureData, "draw", counted)
+    objects: list[Any] = []
+
+    @settings(quick, max_examples=20)
+    @given(models(wide_class))
+    def draw_some(wide):
+        objects.append(wide)
+
+    draw_some()
+
+    assert drawn < 2 * len(names) * len(objects)
+    assert storable() is storable()
 
 
 def test_defaults_are_one_possible_value():
