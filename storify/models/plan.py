@@ -633,7 +633,10 @@ class _Reader:
             elif f.has_default:
                 state[f.name] = _made_default(f.attribute, obj)
             elif f.attribute.init:
-                msg = f"{self._cls.__qualname__}: required field {f.key!r} is missing"
+                msg = (
+                    f"{self._cls.__qualname__}: required field {f.key!r} is missing; "
+                    f"with a default such records load"
+                )
                 raise ModelLoadError(msg, f"$.{f.name}")
         if self._post_init is not None:
             obj.__attrs_post_init__()

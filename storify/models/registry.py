@@ -724,9 +724,9 @@ class Registry:
         if isinstance(err, ModelLoadError):
             error = err
         else:
-            # not the text of the error: it may hold stored values
             error = ModelLoadError(
                 f"{entry.cls.__qualname__}: {type(err).__name__} while loading"
+                f"{_hint_of_arguments(err)}"
             )
             error.__cause__ = err
         self._warn_once(f"{_name(entry.cls)}: {error}; the record is kept as it is")
@@ -946,6 +946,16 @@ def _tags(cls: type) -> set[str]:
         return {_keyname(cls), *class_options(cls).was}
     except Exception:  # noqa: BLE001 -- an override of the user's; never at load
         return set()
+
+
+def _hint_of_arguments(err: Exception) -> str:
+    """Tell which arguments an ``__init__`` lacked, as Python says it.
+
+    No other text of the user's errors is told: it may hold stored values.
+    """
+    if not isinstance(err, TypeError) or "__init__() missing" not in str(err):
+        return ""
+    return f": {err}; give these parameters a default"
 
 
 def _name(cls: type) -> str:

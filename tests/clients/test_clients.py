@@ -4,13 +4,20 @@ Each is written as those programs are: classes with an ``__init__`` and no annot
 ticks in a loop, `get_db` with a root. What they save is there at the next start.
 """
 
+import logging
+import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import msgpack
 import pytest
 
-from storify import DatabaseNameError, Storify
+from storify import DatabaseClosedError, DatabaseNameError, ModelLoadError, Storify
 from storify.model import Model
+
+PROGRAMS = Path(__file__).parent / "programs"
 
 
 def stored(folder, name):
@@ -237,3 +244,101 @@ def test_a_panel_manages_users_and_databases(folder):
     assert stored(folder, "accounts") == {
         "root": {"__Account__": {"name": "root", "password": "x"}}
     }
+
+
+# -- programs as the first pages of the package show them -----------------------------
+
+#: What each prints at its first start, and at the next one.
+PRINTED = {
+    "notes": (
+        "starts 1\nnotes ['note 1']\n2 True False\n",
+        "starts 2\nnotes ['note 2']\n2 True True\n",
+    ),
+    "cars": (
+        "Home Car 0 '' 2024\n",
+        "Home Car 0 '' 2024\nHome Car 1 '' 2024\n",
+    ),
+    "server": tuple(
+        f"0 False\n1 False\n2 False\nTrue None\n{age} {players} True\n"
+        for age, players in ((3, {0: 1, 1: 1, 2: 1}), (6, {0: 2, 1: 2, 2: 2}))
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PRINTED)
+def test_a_program_goes_on_where_it_ended(name, tmp_path):
+    """Whoever wrote it closes nothing; not a word is logged."""
+    for expected in PRINTED[name]:
+        done = subprocess.run(  # noqa: S603 - a file of ours
+            [sys.executable, "-W", "error", str(PROGRAMS / f"{name}.py")],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+        assert (done.stdout, done.stderr) == (expected, "")
+
+
+class Van(Model):
+    """A class with annotations, as an example of the package has one."""
+
+    name: str
+    color: str
+
+
+class Lorry(Model):
+    """A class that makes itself, and cannot without arguments any more."""
+
+    def __init__(self, name):
+        self.name = name
+
+    @classmethod
+    def _from_dict(cls, data):
+        lorry = cls()
+        lorry.name = data["name"]
+        return lorry
+
+
+@pytest.mark.parametrize(
+    ("model", "hint"),
+    [
+        (Van, r"required field 'color' is missing; with a default such records load"),
+        (Lorry, r"TypeError while loading: .*missing 1 .*'name'; give .* a default"),
+    ],
+)
+def test_a_record_that_its_class_cannot_take_says_what_would_help(
+    tmp_path, caplog, model, hint
+):
+    """In the warning, and where it is read; never with a value."""
+    record = {model._keyname(): {"name": "a secret"}}
+    (tmp_path / "fleet.mpack").write_bytes(msgpack.packb({"a": record}))
+
+    with Storify(tmp_path, log=logging.getLogger("fleet")) as sf:
+        fleet = sf.get_db("fleet", model=model)
+        with pytest.raises(ModelLoadError, match=hint):
+            fleet["a"]
+
+    assert re.search(hint, caplog.text)
+    assert "secret" not in caplog.text
+    assert stored(tmp_path, "fleet") == {"a": record}
+
+
+def test_what_is_different_is_as_the_page_says(folder):
+    """Those calls of 0.0.11 that give something else now."""
+    with Storify(folder, models=[Song], save_interval=None) as sf:
+        new, queue = sf["new"], sf.get_db("queue", root=[])
+
+        assert new.backups.latest is None
+        assert sf.get_loaded_db("nobody") is None
+        assert sf["new"] is new
+        new[7] = (1, b"x")
+        new.flush()
+        new.load()
+        assert dict(new) == {7: (1, b"x")}
+        assert Path(new.path).is_absolute()
+        assert isinstance(new.data, dict)
+        assert queue[0].title == queue.pop().title == "One"
+        new.close()
+        with pytest.raises(DatabaseClosedError):
+            new[7]

@@ -2,7 +2,9 @@
 
 import errno
 import os
+import re
 import stat
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -180,6 +182,54 @@ def test_who_may_not_write_is_told_which_database_and_file(folder):
 
     assert "'x'" in printed
     assert str(folder) in printed
+
+
+TRY = """
+for readonly in (True, False):
+    try:
+        with sf.get_db('x', readonly=readonly) as db:
+            if not readonly:
+                db['b'] = 2
+        print('saved')
+    except PermissionError as err:
+        print(err)
+        if not readonly and sf.get_loaded_db('x'):
+            sf['x'].close(discard=True)
+"""
+
+
+@as_root
+@pytest.mark.parametrize(
+    ("what", "folder_mode"),
+    [
+        ("x/.sum", 0o755),
+        ("x/.lock", 0o2775),
+        ("x", 0o755),
+        ("", 0o2775),
+        ("../x.mpack", 0o755),
+    ],
+)
+def test_what_an_older_release_left_to_root_is_given_back_by_a_command(
+    folder, what, folder_mode
+):
+    """The error has it; the database can be read all the same."""
+    os.chown(folder, APP, GROUP)
+    folder.chmod(folder_mode)
+    by(APP, SET.format("a"), folder, groups=[GROUP])
+    left = folder / ".backups" / what
+    os.chown(left, 0, 0)
+    left.chmod(0o700 if left.is_dir() else 0o600)
+
+    read, refused = by(APP, TRY, folder, groups=[GROUP]).splitlines()
+
+    assert (read == "saved") == (what != "../x.mpack")
+    assert "it belongs to user 0" in refused
+    command = re.search(r"by: (.*): '", refused)[1]
+    done = subprocess.run(command.replace("sudo ", ""), shell=True, check=False)  # noqa: S602 - ours
+    assert done.returncode == 0
+    assert by(APP, TRY, folder, groups=[GROUP]).splitlines() == ["saved", "saved"]
+    if folder_mode & stat.S_IWGRP:
+        assert by(OTHER, TRY, folder, groups=[GROUP]).splitlines() == ["saved", "saved"]
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,11 @@
 
 import errno
 import os
+import shlex
+import stat
 from typing import Final
 
+from storify.engine.file import vfs
 from storify.engine.file.paths import Place, stem_of
 from storify.exceptions import StorifyError
 
@@ -20,6 +23,8 @@ _REMEDIES: Final = {
     ),
 }
 _REMEDIES[errno.EXDEV] = _REMEDIES[errno.EBUSY]
+
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
 def explain(err: OSError, place: Place) -> None:
@@ -40,5 +45,37 @@ def explain(err: OSError, place: Place) -> None:
     if file is None or is_temporary:
         err.filename, err.filename2 = place.main, None
     remedy = _REMEDIES.get(err.errno)
+    if err.errno in _FORBIDDEN:
+        remedy = _give_back(file, place) or remedy
     more = f"; {remedy}" if remedy else ""
     err.strerror = f"{err.strerror}, database {stem_of(place.link)!r}{more}"
+
+
+def _give_back(file: object, place: Place) -> str | None:
+    """Tell how to give the database's owner what is in the way, if it is not his.
+
+    An older release left what root, or another member of a group, made beside a
+    database to its maker.
+    """
+    if not isinstance(file, str) or not hasattr(os, "geteuid"):
+        return None
+    main = None if file == place.main else vfs.owner_of(place.main)
+    owner = main or vfs.owner_of(place.directory)
+    if owner is None:
+        return None
+    for path, whole in _ways(file, place):
+        found = vfs.owner_of(path)
+        if found is not None and found.uid not in (owner.uid, os.geteuid()):
+            command = f"sudo chown -R {owner.uid}:{owner.gid} {shlex.quote(whole)}"
+            if owner.mode & stat.S_IWGRP:
+                command += f" && sudo chmod -R g+rwX {shlex.quote(whole)}"
+            return f"it belongs to user {found.uid}; give it back by: {command}"
+    return None
+
+
+def _ways(file: str, place: Place) -> list[tuple[str, str]]:
+    """The file and the folders to it; and with each what is to be given back."""
+    if not file.startswith(place.backups + os.sep):
+        return [(file, file)]
+    above = os.path.dirname(place.backups)
+    return [(file, place.backups), (place.backups, place.backups), (above, above)]
