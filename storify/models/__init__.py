@@ -8,7 +8,8 @@ values in the fields stay live: nothing is walked here.
 * `hints`, `conform`: what an annotation admits, and whether a value conforms.
 * `walk`, `inspection`, `plain`, `misfit`: where it does not, in any value.
 * `checks`, `fitting`: generated checks of what was loaded.
-* `plan`, `converter`: generated code, registered as cattrs hooks.
+* `plan`, `converter`: generated code, in the form of cattrs hooks.
+* `cattrs_hooks`: the converter that holds them, for who asks for it.
 * `registry`: from keyname to class and back.
 * `ref`, `binding`: references from record to record.
 * `evolution`: records written by older and newer classes.

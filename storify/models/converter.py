@@ -1,24 +1,20 @@
-"""The cattrs converter of a registry: hooks that convert faithfully or refuse.
+"""What converts values faithfully or refuses them.
 
 Stock cattrs coerces (``None`` to ``"None"``, ``"false"`` to True, 3.7 to 3). Here
 every structure hook leaves a value that conforms alone, converts only what loses
 nothing, and raises `CannotConvert` for all else: the caller then keeps the value
 as it is. Hooks are made when the first value needs them, never before.
 
-This module alone imports cattrs, and is itself imported when a first model is
-planned: ``import storify`` stays quick.
+They have the form of cattrs' hooks, and `cattrs_hooks` registers them there. Nothing
+here imports it: that takes longer than all else that a program does at its start.
 """
 
 import collections
 import enum
-import operator
-import pathlib
 from collections import abc
 from collections.abc import Callable
-from functools import partial
-from typing import Any, cast, get_origin
-
-import cattrs
+from functools import cache
+from typing import Any, cast
 
 from .conform import checker
 from .hints import (
@@ -36,7 +32,7 @@ from .hints import (
 from .options import class_of, is_model_class
 from .state import items_of, pairs
 
-__all__ = ["CannotConvert", "Hook", "StorifyConverter"]
+__all__ = ["CannotConvert", "Conversions", "Hook"]
 
 Hook = Callable[[Any, Any], Any]
 """A structure hook, as cattrs calls it: ``(value, annotation)``.
@@ -62,53 +58,25 @@ class CannotConvert(Exception):  # noqa: N818 -- a signal inside this package
     """A value that no hook turns into what is expected without loss."""
 
 
-class StorifyConverter(cattrs.Converter):
-    """The converter of one registry.
-
-    Each model class gets its generated pair of hooks by `register_model`, one
-    pair per keyname; the hooks for everything else are made here from the
-    annotation.
+class Conversions:
+    """The hooks of one registry for values that do not conform.
 
     Args:
-        parse: Turns an annotation into a shape.
         plan: Makes the structure hook of a model that has none yet: a class that
             was not needed so far, or a parametrised one such as ``Box[int]``.
+
+    Attributes:
+        hook_of_model: Gives the structure hook of a model.
     """
 
-    def __init__(
-        self, parse: Callable[[Any], Shape], plan: Callable[[Any], Hook]
-    ) -> None:
-        super().__init__()
-        self._parse = parse
-        # cattrs answers for these before it asks any factory
-        for cls in (str, bytes, int, float, pathlib.Path, enum.Enum):
-            self.register_structure_hook(cls, self._convert)
-        self.register_structure_hook_factory(_is_not_model, self._hook_for)
-        self.register_structure_hook_factory(_is_model_hint, plan)
-
-    def register_model(
-        self, cls: type, structure: Hook, unstructure: Callable[[Any], dict[str, Any]]
-    ) -> None:
-        """Make the two functions the cattrs hooks of exactly *cls*.
-
-        By predicate and not by class: cattrs lets subclasses inherit the hooks of
-        a class, and those would lose their own fields.
-        """
-        this_class = partial(operator.is_, cls)
-        self.register_structure_hook_func(this_class, structure)
-        self.register_unstructure_hook_func(this_class, unstructure)
-
-    def _convert(self, value: Any, hint: Any) -> Any:
-        return self._hook_for(hint)(value, hint)
-
-    def _hook_for(self, hint: Any) -> Hook:
-        return self.hook_for(self._parse(hint))
+    def __init__(self, plan: Callable[[Any], Hook]) -> None:
+        self.hook_of_model: Callable[[Any], Hook] = cache(plan)
 
     def hook_for(self, shape: Shape) -> Hook:
         """Make the hook that converts to *shape*."""
         match shape:
             case Instance(cls, args) if is_model_class(cls):
-                return self.get_structure_hook(cast("Any", cls)[args] if args else cls)
+                return self.hook_of_model(cast("Any", cls)[args] if args else cls)
             case Union(arms):
                 return _union_hook([(checker(a), self.hook_for(a)) for a in arms])
             case Later():
@@ -133,14 +101,6 @@ class StorifyConverter(cattrs.Converter):
             return value if check(value) else make(value)
 
         return hook
-
-
-def _is_model_hint(hint: Any) -> bool:
-    return is_model_class(get_origin(hint) or hint)
-
-
-def _is_not_model(hint: Any) -> bool:
-    return not _is_model_hint(hint)
 
 
 _Check = Callable[[Any], bool]

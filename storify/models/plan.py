@@ -24,7 +24,7 @@ from storify.exceptions import ModelLoadError, UnstorableError
 from .binding import Bind
 from .checks import Checks, compiled
 from .conform import Check, checker, is_told_by_class
-from .converter import CannotConvert, Hook, StorifyConverter
+from .converter import CannotConvert, Conversions, Hook
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
 from .fitting import Fitting
@@ -87,7 +87,7 @@ class Surroundings:
     """What the hooks of one registry have to do with the rest of it.
 
     Attributes:
-        converter: Where hooks for values that do not conform come from; asked only
+        conversions: Where hooks for values that do not conform come from; asked only
             when such a value appears.
         report: Told once about each field and kind of misfit.
         note_misfit: Called for each value that stays though it does not conform.
@@ -100,7 +100,7 @@ class Surroundings:
         fitting: Makes the checks of what is in parametrised models.
     """
 
-    converter: StorifyConverter
+    conversions: Conversions
     report: Report
     note_misfit: Callable[[], object]
     note_odd: Callable[[], object]
@@ -508,7 +508,7 @@ class _Reader:
         self._fitting = around.fitting
         self._cls = cls
         self._history = history
-        self._converter = around.converter
+        self._conversions = around.conversions
         self._report = around.report
         self._note_misfit = around.note_misfit
         self._note_odd = around.note_odd
@@ -685,7 +685,7 @@ class _Reader:
     def _hook_of(self, f: _Field) -> Hook:
         """Make what converts values of the field that do not conform."""
         upgrade = f.options.upgrade
-        hook = self._converter.hook_for(f.shape)
+        hook = self._conversions.hook_for(f.shape)
 
         def upgraded(value: Any, hint: Any) -> Any:
             if upgrade is None or holds_unloaded(value):  # a newer one, not an older

@@ -31,6 +31,7 @@ from storify.exceptions import (
 
 from .base import Model
 from .conform import Check, checker, conforms, is_told_by_class, outer_classes
+from .converter import Conversions, Hook
 from .evolution import History
 from .fields import options_of
 from .fitting import Fitting
@@ -57,14 +58,14 @@ from .options import (
     refuse_decorator,
 )
 from .plain import PlainClasses
+from .plan import Hooks, Refuse, Supply, Surroundings, make_hooks
 from .ref import Ref
 from .state import Unloaded, adopt
 from .walk import misfits
 
 if TYPE_CHECKING:
-    from .converter import Hook, StorifyConverter
+    from .cattrs_hooks import StorifyConverter
     from .lower import Found, Lower
-    from .plan import Hooks, Refuse, Supply, Surroundings
 
 __all__ = ["Entry", "Registry", "own_hooks"]
 
@@ -98,7 +99,7 @@ class Entry:
     """
 
     def __init__(
-        self, cls: type[Model], keyname: str, plan: "Callable[[Entry], Hooks]"
+        self, cls: type[Model], keyname: str, plan: Callable[["Entry"], Hooks]
     ) -> None:
         self.cls = cls
         self.keyname = keyname
@@ -107,7 +108,7 @@ class Entry:
         self._plan = plan
         self.structure: Hook = self._first_structure
 
-    def planned(self) -> "Hooks":
+    def planned(self) -> Hooks:
         """Give the hooks, made now if need be.
 
         Raises:
@@ -161,8 +162,8 @@ class Registry:
         *,
         warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
         register_type: Callable[[type], object] = refuse_unstorable,
-        supply: "Mapping[type, Supply]" = MappingProxyType({}),
-        refuse: "Mapping[type, Refuse]" = MappingProxyType({}),
+        supply: Mapping[type, Supply] = MappingProxyType({}),
+        refuse: Mapping[type, Refuse] = MappingProxyType({}),
         hooked: Callable[[type], bool] = _store_by_field,
     ) -> None:
         self._lock = threading.RLock()
@@ -181,6 +182,7 @@ class Registry:
         self._misses: set[str] = set()
         self._misses_at = -1
         self._made_converter: StorifyConverter | None = None
+        self._conversions = Conversions(self._hook)
         self._found: list[type] = []
         self._register_type = register_type
         self._hooked = hooked
@@ -229,10 +231,15 @@ class Registry:
         """The cattrs converter that holds the hooks; made at the first use."""
         with self._lock:
             if self._made_converter is None:
-                # cattrs takes long to import, and plain data do not need it
-                from .converter import StorifyConverter  # noqa: PLC0415 -- as said
+                # cattrs takes long to import, and no database asks for it
+                from .cattrs_hooks import StorifyConverter  # noqa: PLC0415 -- as said
 
-                self._made_converter = StorifyConverter(self._parse, self._hook)
+                made = StorifyConverter(self._parse, self._conversions)
+                for cls, entry in self._by_class.items():
+                    if entry.hooks is not None:
+                        hooks = entry.hooks
+                        made.register_model(cls, hooks.structure, hooks.unstructure)
+                self._made_converter = made
             return self._made_converter
 
     # Registering
@@ -351,6 +358,7 @@ class Registry:
         self._forget_annotations()
         self._forget_wraps()
         self._made_converter = None
+        self._conversions = Conversions(self._hook)
         for old, new in self._newer.items():
             if before.get(old) is not new:
                 adopt(old, new)
@@ -488,7 +496,7 @@ class Registry:
 
     # Planning
 
-    def _plan(self, entry: Entry) -> "Hooks":
+    def _plan(self, entry: Entry) -> Hooks:
         with self._lock:
             if entry.hooks is not None:
                 return entry.hooks  # another thread was quicker
@@ -499,24 +507,22 @@ class Registry:
             elif self._unfinished:
                 self.register()
             hooks = self._make_hooks(entry, entry.shapes)
-            self.converter.register_model(entry.cls, hooks.structure, hooks.unstructure)
+            if self._made_converter is not None:
+                pair = hooks.structure, hooks.unstructure
+                self._made_converter.register_model(entry.cls, *pair)
             return hooks
 
     def _parse(self, hint: Any, owner: type | None = None) -> Shape:
         with self._lock:  # the parser remembers what is half parsed
             return self._parser.parse(hint, owner)
 
-    def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> "Hooks":
-        from .plan import make_hooks  # noqa: PLC0415 -- it imports cattrs
-
+    def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> Hooks:
         names = entry.cls, entry.keyname
         return make_hooks(*names, Model, shapes, self._surroundings())
 
-    def _surroundings(self) -> "Surroundings":
-        from .plan import Surroundings  # noqa: PLC0415 -- it imports cattrs
-
+    def _surroundings(self) -> Surroundings:
         return Surroundings(
-            self.converter,
+            self._conversions,
             self._warn_once,
             self._note_misfit,
             self.count_odd,
@@ -525,7 +531,7 @@ class Registry:
             self._fitting,
         )
 
-    def _hook(self, hint: Any) -> "Hook":
+    def _hook(self, hint: Any) -> Hook:
         """Plan the structure hook of a model class or of a parametrised one."""
         origin = get_origin(hint)
         if origin is None:
@@ -974,7 +980,7 @@ def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:
     return DuplicateKeynameError(msg)
 
 
-def own_hooks(cls: type[Model]) -> "Hooks":
+def own_hooks(cls: type[Model]) -> Hooks:
     """Give hooks of *cls* outside any database: what its own methods use."""
     found: Hooks | None = vars(cls).get("__storify_hooks__")
     if found is None:
