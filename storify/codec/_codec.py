@@ -26,7 +26,7 @@ from ._paths import key_step
 from ._reader import KeptKey, Reader
 from ._scalars import timestamp_to_datetime
 from ._types import TypeTable
-from ._writer import Writer, find_wrappers, tag_pattern
+from ._writer import Writer, find_wrappers, rough_tag_pattern, tag_pattern
 
 __all__ = ["Codec"]
 
@@ -88,6 +88,35 @@ def _nothing(_: object) -> None:
     return None
 
 
+class _Tags:
+    """The keys that mark records, and what finds them in bytes.
+
+    Args:
+        names: All that are known.
+        size: What tells later whether more are known by then.
+    """
+
+    def __init__(self, names: Collection[str], size: int = 0) -> None:
+        self.size = size
+        own = sorted(name for name in names if not name.startswith("__"))
+        self._keys = list(map(Packer().pack, own))
+        self._rough: re.Pattern[bytes] | None = None
+        self._exact: re.Pattern[bytes] | None = None
+
+    def count(self, payload: bytes, expected: int) -> int:
+        """Count where a record may begin; exactly if they are not as many as expected.
+
+        Patterns are compiled when they are needed: the exact one takes milliseconds.
+        """
+        if self._rough is None:
+            self._rough = rough_tag_pattern(self._keys)
+        if len(self._rough.findall(payload)) == expected:
+            return expected
+        if self._exact is None:
+            self._exact = tag_pattern(self._keys)
+        return len(self._exact.findall(payload))
+
+
 class Codec:
     """Encodes storable values exactly, and decodes what any program wrote.
 
@@ -147,7 +176,7 @@ class Codec:
             encoders[kind] = self._set_encoder(code)
         encoders[KeptKey] = KeptKey.lowered
         self._writers: list[Writer] = []
-        self._tags: tuple[int, re.Pattern[bytes]] = (0, tag_pattern(()))
+        self._tags = _Tags(())
 
     @staticmethod
     def split(payload: bytes) -> dict[bytes, bytes]:
@@ -274,7 +303,7 @@ class Codec:
                 self._give_back(writer, len(blob))
                 return blob  # no part of it is anything else
             if writer.looks_plain(blob) or not writer.doubt(
-                (value,), (blob,), room, self._tag_pattern
+                (value,), (blob,), room, self._holds_only
             ):
                 self._give_back(writer, len(blob))
                 return blob
@@ -373,7 +402,7 @@ class Codec:
         failure: Exception | None = None
         try:
             blobs.extend(map(writer.pack, parts))
-            doubtful = writer.doubt(parts, blobs, room, self._tag_pattern)
+            doubtful = writer.doubt(parts, blobs, room, self._holds_only)
         except Exception as error:
             if isinstance(error, RuntimeError) and type(error) is not RecursionError:
                 raise  # a value changed meanwhile
@@ -410,17 +439,13 @@ class Codec:
             return False
         return key.startswith("__") or key in self._keynames or key in self._learned
 
-    def _tag_pattern(self) -> re.Pattern[bytes]:
+    def _holds_only(self, payload: bytes, count: int) -> bool:
+        """Tell whether *count* records begin in bytes, and nothing that looks so."""
         size = len(self._keynames) + len(self._learned)
-        known, pattern = self._tags
-        if known != size:  # they never shrink
-            pack = Packer().pack
-            keys = {*_snapshot(self._keynames), *_snapshot(self._learned)}
-            pattern = tag_pattern(
-                pack(key) for key in sorted(keys) if not key.startswith("__")
-            )
-            self._tags = (size, pattern)
-        return pattern
+        if self._tags.size != size:  # they never shrink
+            names = {*_snapshot(self._keynames), *_snapshot(self._learned)}
+            self._tags = _Tags(names, size)
+        return self._tags.count(payload, count) == count
 
     # --- in ---------------------------------------------------------------------
     def count_kept(self) -> int:

@@ -27,7 +27,13 @@ from storify.exceptions import UnstorableError
 from ._frames import MAX_DEPTH, check_joined, is_deep
 from ._scalars import SCALAR_ENCODERS
 
-__all__ = ["Writer", "find_wrappers", "holds_buffer", "tag_pattern"]
+__all__ = [
+    "Writer",
+    "find_wrappers",
+    "holds_buffer",
+    "rough_tag_pattern",
+    "tag_pattern",
+]
 
 _BUFFERS: Final[frozenset[type]] = frozenset({bytearray, memoryview})
 _HOLDERS: Final[frozenset[type]] = frozenset({dict, list})
@@ -100,20 +106,29 @@ _TAG_TAIL: Final = (
 )
 
 
+# Patterns are compiled when first needed, and kept short: one that tells all of this
+# by itself takes a program 5 ms, which is more than all else that it does at its start.
 @cache
-def _wrapper_pattern(header: bytes) -> re.Pattern[bytes]:
-    """Match *header* where the key of a wrapper may follow: any text and a map.
+def _key_pattern(header: bytes) -> re.Pattern[bytes]:
+    """Match *header* where a text of any length follows.
 
-    Compiled when first needed: each costs a millisecond or two of the import. One
-    for each header, as a pattern that begins with a choice is five times slower.
+    One for each header, as a pattern that begins with a choice is five times slower.
     """
-    short = (rb"\x%x.{%d}" % (0xA0 | size, size) + _TAG_TAIL for size in range(32))
-    tags = b"|".join((*short, rb"[\xd9-\xdb]"))
-    return re.compile(re.escape(header) + rb"(?=%s)" % tags, re.DOTALL)
+    return re.compile(re.escape(header) + rb"(?=[\xa0-\xbf\xd9-\xdb])", re.DOTALL)
+
+
+@cache
+def _tail_pattern() -> re.Pattern[bytes]:
+    return re.compile(_TAG_TAIL, re.DOTALL)
 
 
 # A map of one pair, as msgpack writes it and as others may.
 _HEADERS: Final = (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01")
+# A text whose length is in its first byte.
+_SHORT_TEXT: Final = 0xA0
+# How most maps begin.
+_MAPS: Final = frozenset(bytes((head,)) for head in range(0x80, 0x90))
+_LONG_TEXT: Final = 0xD9
 
 
 def find_wrappers(payload: bytes) -> Iterator[int]:
@@ -123,8 +138,28 @@ def find_wrappers(payload: bytes) -> Iterator[int]:
     """
     for header in _HEADERS:
         if payload.find(header) >= 0:
-            for match in _wrapper_pattern(header).finditer(payload):
-                yield match.start()
+            for match in _key_pattern(header).finditer(payload):
+                at = match.end()
+                head = payload[at]
+                if head >= _LONG_TEXT or _is_map(payload, at + 1 + head - _SHORT_TEXT):
+                    yield match.start()
+
+
+def _is_map(payload: bytes, at: int) -> bool:
+    """Tell whether a map, or an array that is read as a dict, begins there."""
+    return (
+        payload[at : at + 1] in _MAPS or _tail_pattern().match(payload, at) is not None
+    )
+
+
+def rough_tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
+    """Match wherever `tag_pattern` does, and where no map follows the key.
+
+    It is compiled in a tenth of the time.
+    """
+    known = b"".join(b"|" + re.escape(key) for key in packed_keys)
+    heads = rb"(?:[\xa2-\xbf]|\xd9.|\xda..|\xdb.{4})__"
+    return re.compile(rb"\x81(?=%s%s)" % (heads, known), re.DOTALL)
 
 
 def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
@@ -207,9 +242,16 @@ class Writer:
         values: Sequence[object],
         blobs: Sequence[bytes],
         room: int,
-        tags: Callable[[], re.Pattern[bytes]],
+        holds_only: Callable[[bytes, int], bool],
     ) -> Iterable[int]:
         """Give the indices of the *blobs* that may not read back as their *values*.
+
+        Args:
+            values: What was packed.
+            blobs: The bytes of each.
+            room: How deep each may be.
+            holds_only: Tells whether so many records begin in some bytes, and nothing
+                else that looks like one.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.
@@ -218,8 +260,8 @@ class Writer:
         if (self._asked or self._records) and not check_joined(joined, blobs):
             msg = "list changed size during iteration"
             raise RuntimeError(msg)
-        found = len(tags().findall(joined)) if _ONE_KEY in joined else 0
-        if found != self._records:
+        may_hold = self._records > 0 or _ONE_KEY in joined
+        if may_hold and not holds_only(joined, self._records):
             return range(len(blobs))
         doubtful: list[int] = []
         # Written out: a generator would cost more than the search.

@@ -7,9 +7,12 @@ from typing import Any
 
 import msgpack
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from records import Record, Registry
 from storify.codec import Codec, DecodeError
+from storify.codec._writer import find_wrappers, rough_tag_pattern, tag_pattern
 
 ANN = Record("__User__", name="Ann")
 
@@ -152,3 +155,67 @@ def test_escaped_dicts_are_learned_from_wherever_they_stand() -> None:
     assert registry.keynames == {"a", "b"}
     with pytest.raises(DecodeError):
         codec.decode_root(b"\xdf\xc7\x00\x1a")
+
+
+#: Bytes of which each is one that a record may begin with, or what follows it.
+SUSPECTS = st.lists(
+    st.sampled_from(
+        [
+            *(b"\x81", b"\xde\x00\x01", b"\xa3__a", b"\xa1u", b"\xd9\x03__a", b"\x80"),
+            *(b"\xc7\x00", b"\x90", b"\xdc\x00\x01", b"\xdf", b"__", b"\xa2", b"\xa0"),
+        ]
+    ),
+    max_size=12,
+).map(b"".join)
+
+
+def may_be_wrapper(payload: bytes) -> bool:
+    """Tell by the format whether a wrapper of any key may begin with these bytes."""
+    for header in (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01"):
+        if not payload.startswith(header):
+            continue
+        head = payload[len(header) :][:1]
+        if b"\xd9" <= head <= b"\xdb":
+            return True
+        if b"\xa0" <= head <= b"\xbf":
+            rest = payload[len(header) + 1 + head[0] - 0xA0 :]
+            return begins_map(rest)
+    return False
+
+
+def begins_map(rest: bytes) -> bool:
+    """Tell whether a map begins there, or an array that stands for a dict."""
+    if b"\x80" <= rest[:1] <= b"\x8f" or rest[:1] in {b"\xde", b"\xdf"}:
+        return True
+    sizes = {b"\xdc": 3, b"\xdd": 5}
+    is_array = b"\x90" <= rest[:1] <= b"\x9f" or rest[:1] in sizes
+    return is_array and rest[sizes.get(rest[:1], 1) :].startswith(b"\xc7\x00")
+
+
+@given(SUSPECTS)
+@example(b"\x81\xa1\x81\xa0\x80")
+@example(b"\x81\xa3__a")
+def test_the_search_for_wrappers_finds_what_the_format_says(payload: bytes):
+    """Each place where a map of one text and a map may begin is found, and no other."""
+    expected = [at for at in range(len(payload)) if may_be_wrapper(payload[at:])]
+
+    assert sorted(find_wrappers(payload)) == expected
+
+
+@given(SUSPECTS, st.sampled_from([(), (b"\xa1u",)]))
+def test_the_rough_search_for_records_overlooks_none(
+    payload: bytes, keys: tuple[bytes, ...]
+):
+    """It matches wherever the exact one does, which costs more to prepare."""
+    exact = {match.start() for match in tag_pattern(keys).finditer(payload)}
+    rough = {match.start() for match in rough_tag_pattern(keys).finditer(payload)}
+
+    assert exact <= rough
+
+
+def test_a_dict_that_only_begins_like_a_record_is_no_record():
+    """Its key is a tag, but no map follows: it comes back as it was."""
+    codec = Codec(**Registry("__User__").hooks())
+    value = [{"__a": 1}, {"__b": {}}, ANN]
+
+    assert codec.decode(codec.encode(value)) == value
