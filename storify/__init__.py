@@ -17,18 +17,10 @@ The public names are those of ``__all__`` and of the modules `storify.model`,
 `storify.logger` and `storify.exceptions`; everything else may change.
 """
 
-from storify._manager import Storify
-from storify.codec import CustomType
-from storify.database import (
-    Backups,
-    Database,
-    Diff,
-    Index,
-    ListDatabase,
-    Query,
-    Salvage,
-)
-from storify.engine import Keep, Problem
+from typing import TYPE_CHECKING
+
+from storify import _first as _first
+from storify._late import late as _late
 from storify.exceptions import (
     CheckError,
     ConflictError,
@@ -52,17 +44,31 @@ from storify.exceptions import (
     TransactionError,
     UnstorableError,
 )
-from storify.logger import Logger
-from storify.models import (
-    Misfit,
-    Model,
-    Ref,
-    Unloaded,
-    asdict,
-    extras,
-    field,
-    migration,
-)
+
+if TYPE_CHECKING:
+    from storify._manager import Storify
+    from storify.codec import CustomType
+    from storify.database import (
+        Backups,
+        Database,
+        Diff,
+        Index,
+        ListDatabase,
+        Query,
+        Salvage,
+    )
+    from storify.engine import Keep, Problem
+    from storify.logger import Logger
+    from storify.models import (
+        Misfit,
+        Model,
+        Ref,
+        Unloaded,
+        asdict,
+        extras,
+        field,
+        migration,
+    )
 
 __all__ = [
     "Backups",
@@ -109,3 +115,33 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _late(
+        __name__,
+        {
+            "Backups": "storify.database.backups",
+            "CustomType": "storify.codec",
+            "Database": "storify.database._database",
+            "Diff": "storify.database.maintenance.restore",
+            "Index": "storify.database.query.index",
+            "Keep": "storify.engine.retention",
+            "ListDatabase": "storify.database._database",
+            "Logger": "storify.logger",
+            "Misfit": "storify.models",
+            "Model": "storify.models",
+            "Problem": "storify.engine.protocol",
+            "Query": "storify.database.query.query",
+            "Ref": "storify.models",
+            "Salvage": "storify.database.maintenance.salvage",
+            "Storify": "storify._manager",
+            "Unloaded": "storify.models",
+            "asdict": "storify.models",
+            "codec": "storify.codec",
+            "extras": "storify.models",
+            "field": "storify.models",
+            "logger": "storify.logger",
+            "migration": "storify.models",
+            "models": "storify.models",
+        },
+    )

@@ -19,8 +19,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from storify.logger import Logger
-
 __all__ = ["Autosaver", "Saves", "autosaver"]
 
 #: The thread sleeps at least so long, whatever it is told.
@@ -96,6 +94,9 @@ def _save(target: Saves) -> float:
     try:
         return target.autosave()
     except Exception:  # noqa: BLE001 - one broken promise must not end all saving
+        # it is there: whoever is watched has loaded it
+        from storify.logger import Logger  # noqa: PLC0415 -- it takes 3 ms
+
         Logger().traceback(f"autosave of {target!r} failed")
         return _AFTER_ERROR_S
 

@@ -9,11 +9,16 @@
 - ``maintenance``: check, migrate, restore, salvage
 """
 
-from storify.database._database import BaseDatabase, Database, ListDatabase
-from storify.database.backups import Backups, Diff
-from storify.database.maintenance.salvage import Salvage
-from storify.database.query.index import Index
-from storify.database.query.query import Query
+from typing import TYPE_CHECKING
+
+from storify._late import late as _late
+
+if TYPE_CHECKING:
+    from storify.database._database import BaseDatabase, Database, ListDatabase
+    from storify.database.backups import Backups, Diff
+    from storify.database.maintenance.salvage import Salvage
+    from storify.database.query.index import Index
+    from storify.database.query.query import Query
 
 __all__ = [
     "Backups",
@@ -25,3 +30,19 @@ __all__ = [
     "Query",
     "Salvage",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _late(
+        __name__,
+        {
+            "Backups": "storify.database.backups",
+            "BaseDatabase": "storify.database._database",
+            "Database": "storify.database._database",
+            "Diff": "storify.database.maintenance.restore",
+            "Index": "storify.database.query.index",
+            "ListDatabase": "storify.database._database",
+            "Query": "storify.database.query.query",
+            "Salvage": "storify.database.maintenance.salvage",
+            "backups": "storify.database.backups",
+        },
+    )

@@ -4,32 +4,37 @@
 package nobody opens a data file, and here nobody knows what the bytes mean.
 """
 
-from storify.engine.file.catalog import FileCatalog, open_catalog
-from storify.engine.file.engine import FileEngine
-from storify.engine.memory import MemoryCatalog, MemoryEngine
-from storify.engine.names import check_name
-from storify.engine.protocol import (
-    BackupInfo,
-    Catalog,
-    Change,
-    Changes,
-    Clock,
-    Commit,
-    Engine,
-    Format,
-    Loaded,
-    News,
-    Problem,
-    Salvaged,
-    Snapshot,
-    StaleVersionError,
-    Sync,
-    Version,
-    apply,
-    difference,
-    version_of,
-)
-from storify.engine.retention import Keep
+from typing import TYPE_CHECKING
+
+from storify._late import late as _late
+
+if TYPE_CHECKING:
+    from storify.engine.file.catalog import FileCatalog, open_catalog
+    from storify.engine.file.engine import FileEngine
+    from storify.engine.memory import MemoryCatalog, MemoryEngine
+    from storify.engine.names import check_name
+    from storify.engine.protocol import (
+        BackupInfo,
+        Catalog,
+        Change,
+        Changes,
+        Clock,
+        Commit,
+        Engine,
+        Format,
+        Loaded,
+        News,
+        Problem,
+        Salvaged,
+        Snapshot,
+        StaleVersionError,
+        Sync,
+        Version,
+        apply,
+        difference,
+        version_of,
+    )
+    from storify.engine.retention import Keep
 
 __all__ = [
     "BackupInfo",
@@ -59,3 +64,36 @@ __all__ = [
     "open_catalog",
     "version_of",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = _late(
+        __name__,
+        {
+            "BackupInfo": "storify.engine.protocol",
+            "Catalog": "storify.engine.protocol",
+            "Change": "storify.engine.protocol",
+            "Changes": "storify.engine.protocol",
+            "Clock": "storify.engine.protocol",
+            "Commit": "storify.engine.protocol",
+            "Engine": "storify.engine.protocol",
+            "FileCatalog": "storify.engine.file.catalog",
+            "FileEngine": "storify.engine.file.engine",
+            "Format": "storify.engine.protocol",
+            "Keep": "storify.engine.retention",
+            "Loaded": "storify.engine.protocol",
+            "MemoryCatalog": "storify.engine.memory",
+            "MemoryEngine": "storify.engine.memory",
+            "News": "storify.engine.protocol",
+            "Problem": "storify.engine.protocol",
+            "Salvaged": "storify.engine.protocol",
+            "Snapshot": "storify.engine.protocol",
+            "StaleVersionError": "storify.engine.protocol",
+            "Sync": "storify.engine.protocol",
+            "Version": "storify.engine.protocol",
+            "apply": "storify.engine.protocol",
+            "check_name": "storify.engine.names",
+            "difference": "storify.engine.protocol",
+            "open_catalog": "storify.engine.file.catalog",
+            "version_of": "storify.engine.protocol",
+        },
+    )

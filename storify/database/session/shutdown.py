@@ -27,13 +27,13 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from storify.engine import Engine
 from storify.exceptions import DatabaseLockedError
-from storify.logger import LoggerLike, report
 from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 
 if TYPE_CHECKING:
     from storify.database.session.session import Session
+    from storify.engine import Engine
+    from storify.logger import LoggerLike
 
 __all__ = [
     "finalize",
@@ -54,7 +54,7 @@ _LINES: Final = 10
 #: Sessions that may still write, by their ids.
 _open: dict[int, "weakref.ref[Session]"] = {}
 #: The last flushes that are under way, and whose they are.
-_orphans: dict[Job[Any], Engine] = {}
+_orphans: "dict[Job[Any], Engine]" = {}
 
 
 def remember(session: "Session") -> None:
@@ -69,7 +69,7 @@ def forget(session: "Session") -> None:
     _open.pop(id(session), None)
 
 
-def is_open(engine: Engine) -> bool:
+def is_open(engine: "Engine") -> bool:
     """Whether a live database of this process uses what *engine* keeps."""
     identity = engine.identity
     return any(each.engine.identity == identity for each in _sessions())
@@ -99,7 +99,7 @@ def _finish_orphan(session: "Session") -> None:
     _Report(session.log).finish(session, _Step.CLOSE)
 
 
-def finish_orphans(engine: Engine) -> None:
+def finish_orphans(engine: "Engine") -> None:
     """Wait for last flushes of what *engine* keeps: they come before what follows.
 
     Unless the caller keeps others out, for whom they would wait.
@@ -201,18 +201,21 @@ class _Report:
         log: Where it is said; None: to the log of each database.
     """
 
-    def __init__(self, log: LoggerLike | None) -> None:
+    def __init__(self, log: "LoggerLike | None") -> None:
         self._log = log
         self._lines = 0
         self._last: LoggerLike | None = log
         #: Those that were put aside.
         self._aside: set[Session] = set()
 
-    def say(self, log: LoggerLike, line: str, error: BaseException | None) -> None:
+    def say(self, log: "LoggerLike", line: str, error: BaseException | None) -> None:
         """Say a line, or count it."""
         self._lines += 1
         self._last = log
         if self._lines < _LINES:
+            # it is there: whoever has a database has loaded it
+            from storify.logger import report  # noqa: PLC0415 -- it takes 3 ms
+
             report(log, line, error)
         elif error is not None:
             log.debug(line)

@@ -1,0 +1,111 @@
+"""What a start loads: what ends a process at once, and the rest when it is used."""
+
+import subprocess
+import sys
+
+import pytest
+
+import storify
+import storify.database
+import storify.engine
+
+#: What must be there from the first import on: how a process forks and ends.
+ENDS = {
+    "storify._autosave",
+    "storify.database.session.forks",
+    "storify.database.session.shutdown",
+    "storify.database.session.signals",
+    "storify.engine.file.lock",
+    "storify.exceptions",
+    "storify.threads",
+}
+
+#: What a plain import leaves alone, each with all that is in it.
+UNUSED = {
+    *("attr", "attrs", "cattrs", "msgpack", "typing_extensions"),
+    *("asyncio", "concurrent", "dataclasses", "decimal", "fractions", "hashlib"),
+    *("inspect", "ipaddress", "json", "logging", "pathlib", "shutil", "tempfile"),
+    *("urllib", "uuid", "zoneinfo"),
+    *("storify._manager", "storify.codec", "storify.models", "storify.logger"),
+    *("storify.database._database", "storify.database.backups"),
+    *("storify.database.live", "storify.database.maintenance"),
+    *("storify.database.query", "storify.engine.file.engine", "storify.engine.memory"),
+    *("storify.importers", "storify.cli", "storify.testing"),
+}
+
+#: What saves data at the end: it is there before there is a database to be saved.
+SAVES = {
+    *("storify.codec._writer", "storify.codec._careful", "storify.codec._scalars"),
+    *("storify.database.session.session", "storify.database.session.saving"),
+    *("storify.database.session.merge", "storify.database.session.transaction"),
+    *("storify.engine.file.engine", "storify.engine.file.append"),
+    *("storify.engine.file.checkpoint", "storify.engine.file.recovery"),
+    *("storify.models.plan", "storify.models.lower", "storify.logger"),
+}
+
+
+def loaded(statement: str) -> set[str]:
+    """Name the modules that a new interpreter has after a statement."""
+    code = f"{statement}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run(  # noqa: S603 - our own code
+        # without what is installed beside the package, which imports what it likes
+        [sys.executable, "-c", code],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return set(done.stdout.split())
+
+
+def within(modules: set[str], packages: set[str]) -> set[str]:
+    """Those of the modules that are one of the packages or in one."""
+    return {
+        name
+        for name in modules
+        if any(f"{name}.".startswith(f"{package}.") for package in packages)
+    }
+
+
+def test_a_plain_import_loads_what_ends_a_process_and_nothing_else():
+    """Of our own, and of what the standard library has that takes long."""
+    before, after = loaded("pass"), loaded("import storify")
+
+    assert after >= ENDS
+    assert within(after - before, UNUSED) == set()
+
+
+def test_who_can_open_a_database_has_loaded_what_saves_it():
+    """A file of the package may not be there any more when a program ends."""
+    assert loaded("from storify import Storify") >= SAVES
+
+
+def test_a_program_with_models_never_loads_what_it_does_not_use(tmp_path):
+    """It opens, changes, saves and reads records: that takes no import of its own."""
+    program = f"""
+from storify import Model, Storify
+import sys
+class User(Model):
+    name: str
+    age: int = 0
+before = set(sys.modules)
+for _ in range(2):
+    sf = Storify({str(tmp_path)!r})
+    db = sf.get_db("users", model=User)
+    db.setdefault("ann", User("Ann")).age += 1
+    sf.close()
+assert set(sys.modules) == before, set(sys.modules) - before
+"""
+
+    assert within(loaded(program), {"cattrs", "storify.models.cattrs_hooks"}) == set()
+
+
+@pytest.mark.parametrize(
+    "package", [storify, storify.database, storify.engine], ids=lambda p: p.__name__
+)
+def test_each_name_that_is_loaded_late_is_found_in_its_place(package):
+    """As it would be by a plain import; what is not there is no attribute."""
+    for name in package.__all__:
+        assert getattr(package, name) is vars(package)[name]
+        assert name in dir(package)
+    with pytest.raises(AttributeError, match="no attribute 'nowhere'"):
+        _ = package.nowhere
