@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, overload
 from uuid import uuid4
 
-from typing_extensions import TypeVar
-
 from storify._manager import Storify
 from storify._reopening import reopen
+from storify._typing import TypeVar
 from storify.database import BaseDatabase, Database
 
 __all__ = ["MakeStorify", "Reopen", "Storifys"]

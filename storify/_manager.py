@@ -11,19 +11,16 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
-from typing import Any, NoReturn, Self, SupportsIndex, overload
-
-from typing_extensions import TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
 from storify._autosave import autosaver
 from storify._opened import Opened
+from storify._typing import TypeVar
 from storify.codec import CustomType
-from storify.database import Database, ListDatabase, Salvage
+from storify.database import Database, ListDatabase
 from storify.database._options import Use
 from storify.database._resolver import StorifyHome
 from storify.database._schema import Schema
-from storify.database.maintenance.check import Progress, check
-from storify.database.maintenance.salvage import salvage, set_aside
 from storify.database.session.saving import Saving
 from storify.database.session.shutdown import is_open
 from storify.database.session.signals import heed_signals
@@ -38,6 +35,10 @@ from storify.exceptions import (
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.models import Misfit
 from storify.threads import run_async
+
+if TYPE_CHECKING:
+    from storify.database.maintenance.check import Progress
+    from storify.database.maintenance.salvage import Salvage
 
 __all__ = ["Storify"]
 
@@ -560,7 +561,7 @@ class Storify:
             )
             raise DatabaseOpenError(msg)
 
-    def salvage(self, name: str) -> Salvage:
+    def salvage(self, name: str) -> "Salvage":
         """Save what is intact of a database that cannot be opened any more.
 
         For one that raises `DatabaseLoadError`: its file is damaged and no backup
@@ -576,6 +577,8 @@ class Storify:
             DatabaseNameError: The name is not allowed.
             OSError: Nothing was lost; try again when the cause is gone.
         """
+        from storify.database.maintenance.salvage import salvage  # noqa: PLC0415 -- few programs need it
+
         self._refuse_open(name, "salvage")
         engine = self._catalog.engine(name)
         saved = salvage(name, engine, self._schema.codec, self.log)
@@ -597,6 +600,8 @@ class Storify:
             ValueError: It can be opened: `remove_db` removes it.
             DatabaseNameError: The name is not allowed.
         """
+        from storify.database.maintenance.salvage import set_aside  # noqa: PLC0415 -- few programs need it
+
         self._refuse_open(name, "set aside")
         engine = self._catalog.engine(name)
         kept = set_aside(name, engine, self._schema.codec, self.log)
@@ -607,7 +612,7 @@ class Storify:
 
     def check(
         self,
-        progress: Progress | None = None,
+        progress: "Progress | None" = None,
         *,
         types: Mapping[str, Any] = MappingProxyType({}),
     ) -> list[Misfit]:
@@ -629,6 +634,8 @@ class Storify:
             FileNotFoundError: There is no database of a name in *types*.
             ModelError: A type in *types* cannot be stored.
         """
+        from storify.database.maintenance.check import check  # noqa: PLC0415 -- few programs need it
+
         looks = {name: partial(self._peek, name) for name in self._names()}
         nameless = self._catalog.nameless()
         looks |= {
@@ -715,7 +722,7 @@ class Storify:
             return False
 
     def migrate(
-        self, progress: Progress | None = None, *, dry_run: bool = False
+        self, progress: "Progress | None" = None, *, dry_run: bool = False
     ) -> dict[str, int]:
         """Rewrite what is stored in an older form, in all databases of the folder.
 

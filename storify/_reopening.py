@@ -6,9 +6,8 @@ would.
 
 from typing import Any, cast, overload
 
-from typing_extensions import TypeVar
-
 from storify._manager import Storify
+from storify._typing import TypeVar
 from storify.database import BaseDatabase
 from storify.database._resolver import StorifyHome
 

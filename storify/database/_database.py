@@ -13,7 +13,6 @@ import weakref
 from abc import ABCMeta
 from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import PurePath
@@ -30,8 +29,7 @@ from typing import (
     overload,
 )
 
-from typing_extensions import TypeVar
-
+from storify._typing import TypeVar
 from storify.codec import CustomType
 from storify.database._judge import Judge
 from storify.database._mapping import RootMapping
@@ -39,17 +37,14 @@ from storify.database._options import Use, is_same_type
 from storify.database._records import Records
 from storify.database._schema import Schema
 from storify.database._sequence import RootSequence
-from storify.database.backups import Backups
 from storify.database.live.data import Data
-from storify.database.maintenance.restore import state_of
-from storify.database.query.index import Index
 from storify.database.session.entries import whole
 from storify.database.session.saving import Saving
 from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize
 from storify.database.session.signals import heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
-from storify.engine import Engine, Keep, MemoryEngine, Sync
+from storify.engine import Engine, Keep, Sync
 from storify.exceptions import (
     DatabaseClosedError,
     DatabaseLoadError,
@@ -57,6 +52,10 @@ from storify.exceptions import (
 )
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.threads import Guard, run_async
+
+if TYPE_CHECKING:
+    from storify.database.backups import Backups
+    from storify.database.query.index import Index
 
 __all__ = ["BaseDatabase", "Database", "ListDatabase"]
 
@@ -222,7 +221,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
             raise ValueError(msg)
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
-        self._use = replace(mine, hint=hint, key=key)
+        self._use = mine._replace(hint=hint, key=key)
         if hint is not mine.hint or self._judge is None:
             self._judge = None if hint is None else Judge(self._schema, hint)
             self._demand_types()
@@ -248,8 +247,10 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         return os.path.dirname(self.path)  # noqa: PTH120 - a location may be a URL
 
     @property
-    def backups(self) -> Backups:
+    def backups(self) -> "Backups":
         """The backups of this database."""
+        from storify.database.backups import Backups  # noqa: PLC0415 -- few programs need it
+
         return Backups(self)
 
     @property
@@ -526,6 +527,9 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
             ValueError: The time has no time zone.
         """
         self._root()
+        from storify.database.maintenance.restore import state_of  # noqa: PLC0415 -- few programs need it
+        from storify.engine.memory import MemoryEngine  # noqa: PLC0415 -- few programs need it
+
         payload = state_of(self._session, which)
         time = which if isinstance(which, datetime) else None
         engine = MemoryEngine.holding(
@@ -534,7 +538,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
             location=f"{self.path}@{which if time is None else time.isoformat()}",
             time=time or datetime.now(UTC),
         )
-        use = replace(self._use, readonly=True)
+        use = self._use._replace(readonly=True)
         return self._over(
             self.name, engine, self._schema, self.models, None, use, self._saving
         )
@@ -785,7 +789,7 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
 
     def index(
         self, key: Callable[[V], I | None], *, unique: bool = False
-    ) -> Index[I, V, K]:
+    ) -> "Index[I, V, K]":
         """Make an index: records by what *key* gives for them.
 
         It lives in memory, as long as somebody holds it, and is built here by one
@@ -804,6 +808,8 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
             ModelLoadError: In a typed database, a record does not fit its class.
             TypeError: A value cannot be hashed, or the root is a list.
         """
+        from storify.database.query.index import Index  # noqa: PLC0415 -- few programs need it
+
         return Index(self, key, unique=unique)
 
 

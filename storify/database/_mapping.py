@@ -15,8 +15,7 @@ from collections.abc import (
 )
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
-from typing_extensions import TypeVar
-
+from storify._typing import TypeVar
 from storify.database._sequence import RootSequence
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING

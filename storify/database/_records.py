@@ -7,17 +7,19 @@ value (`index`) is a dict's alone.
 """
 
 from collections.abc import Callable
-from typing import Any, Generic, get_origin, overload
+from typing import TYPE_CHECKING, Any, Generic, get_origin, overload
 
-from typing_extensions import TypeIs, TypeVar
-
+from storify._typing import TypeVar
 from storify.database._options import is_several
 from storify.database._root import Root
-from storify.database.maintenance.check import Progress, check
-from storify.database.maintenance.migrate import migrate
-from storify.database.query.query import Query
 from storify.database.query.scan import Scan, path_of
 from storify.models import Misfit, Ref
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
+    from storify.database.maintenance.check import Progress
+    from storify.database.query.query import Query
 
 __all__ = ["Records"]
 
@@ -35,7 +37,7 @@ class Records(Root[V, K], Generic[V, K]):
 
     # -- searching -------------------------------------------------------------
 
-    def where(self, /, *tests: Callable[[V], object]) -> Query[V, K]:
+    def where(self, /, *tests: Callable[[V], object]) -> "Query[V, K]":
         """Give the records that pass all *tests*, as a lazy `Query`.
 
         Nothing runs before the query is iterated over or asked; each time it runs
@@ -44,22 +46,26 @@ class Records(Root[V, K], Generic[V, K]):
         A test sees records that nobody else has: it must not keep or change them.
         What the query gives are the live records.
         """
+        from storify.database.query.query import Query  # noqa: PLC0415 -- few programs need it
+
         return Query(self).where(*tests)
 
     # A `TypeIs` overload of `where` would make mypy hide what is wrong in a lambda.
     @overload
-    def of(self, model: type[T], /) -> Query[T, K]: ...
+    def of(self, model: type[T], /) -> "Query[T, K]": ...
     @overload
-    def of(self, model: Callable[[V], TypeIs[T]], /) -> Query[T, K]: ...
+    def of(self, model: "Callable[[V], TypeIs[T]]", /) -> "Query[T, K]": ...
     @overload
-    def of(self, model: tuple[type[A], type[B]], /) -> Query[A | B, K]: ...
+    def of(self, model: tuple[type[A], type[B]], /) -> "Query[A | B, K]": ...
     @overload
-    def of(self, model: tuple[type[A], type[B], type[C]], /) -> Query[A | B | C, K]: ...
+    def of(
+        self, model: tuple[type[A], type[B], type[C]], /
+    ) -> "Query[A | B | C, K]": ...
     @overload
     def of(
         self, model: tuple[type[A], type[B], type[C], type[D]], /
-    ) -> Query[A | B | C | D, K]: ...
-    def of(self, model: Any, /) -> Query[Any, K]:
+    ) -> "Query[A | B | C | D, K]": ...
+    def of(self, model: Any, /) -> "Query[Any, K]":
         """Give the records that are objects of *model*, as a lazy `Query`.
 
         A typed view of a database of several types. *model* is a class, which is
@@ -70,6 +76,8 @@ class Records(Root[V, K], Generic[V, K]):
             ModelError: *model* cannot be stored.
             TypeError: *model* is neither a class, a tuple of them, nor a function.
         """
+        from storify.database.query.query import Query  # noqa: PLC0415 -- few programs need it
+
         query: Query[Any, K] = Query(self).of(model)
         for each in model if is_several(model) else (model,):
             if isinstance(get_origin(each) or each, type):
@@ -108,7 +116,7 @@ class Records(Root[V, K], Generic[V, K]):
 
     # -- checking --------------------------------------------------------------
 
-    def check(self, progress: Progress | None = None) -> list[Misfit]:
+    def check(self, progress: "Progress | None" = None) -> list[Misfit]:
         """List where the records do not fit their types; nothing is changed.
 
         Records are judged as they would be read after a flush now: by the class of
@@ -124,11 +132,13 @@ class Records(Root[V, K], Generic[V, K]):
             progress: Called now and then with the number of records that were
                 checked and the number of all.
         """
+        from storify.database.maintenance.check import check  # noqa: PLC0415 -- few programs need it
+
         self._root()
         return check(self, progress)
 
     def migrate(
-        self, progress: Progress | None = None, *, dry_run: bool = False
+        self, progress: "Progress | None" = None, *, dry_run: bool = False
     ) -> int:
         """Rewrite the records that are stored in an older form; give how many.
 
@@ -145,6 +155,8 @@ class Records(Root[V, K], Generic[V, K]):
         Raises:
             The errors of `flush`: nothing was rewritten.
         """
+        from storify.database.maintenance.migrate import migrate  # noqa: PLC0415 -- few programs need it
+
         if dry_run:
             self._root()
         else:

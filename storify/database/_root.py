@@ -8,8 +8,7 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from typing import Any, Generic, cast
 
-from typing_extensions import TypeVar
-
+from storify._typing import Defaults, TypeVar
 from storify.database._judge import Judge
 from storify.database._options import Use
 from storify.database._schema import Schema
@@ -24,7 +23,7 @@ V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
 
 
-class Root(Generic[V, K]):
+class Root(Defaults, Generic[V, K]):
     """A live root.
 
     Attributes:

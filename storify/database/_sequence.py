@@ -8,8 +8,7 @@ after. (``list.sort`` empties the list while it calls the key function.)
 from collections.abc import Callable, Iterable
 from typing import Any, Generic, Self
 
-from typing_extensions import TypeVar
-
+from storify._typing import TypeVar
 from storify.database._root import Root
 
 __all__ = ["RootSequence"]

@@ -10,7 +10,6 @@ changes: the past is kept as the oldest state and the steps from there::
 import threading
 import weakref
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import NamedTuple
@@ -75,7 +74,6 @@ class _Unsaved(NamedTuple):
         return f"{stamp_of(self.moment.order)}.unsaved"
 
 
-@dataclass(slots=True)
 class _Store:
     """One database, shared by all its engines.
 
@@ -87,13 +85,14 @@ class _Store:
         unsaved: What is kept beside the past.
     """
 
-    entries: dict[bytes, bytes] | None = None
-    oldest: dict[bytes, bytes] = field(default_factory=dict[bytes, bytes])
-    steps: list[_Step] = field(default_factory=list[_Step])
-    copied: Version | None = None
-    unsaved: list[_Unsaved] = field(default_factory=list[_Unsaved])
-    commits: int = 0
-    lock: TurnLock = field(default_factory=TurnLock)
+    def __init__(self) -> None:
+        self.entries: dict[bytes, bytes] | None = None
+        self.oldest: dict[bytes, bytes] = {}
+        self.steps: list[_Step] = []
+        self.copied: Version | None = None
+        self.unsaved: list[_Unsaved] = []
+        self.commits = 0
+        self.lock = TurnLock()
 
     @property
     def version(self) -> Version | None:

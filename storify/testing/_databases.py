@@ -6,9 +6,8 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Literal, overload
 from uuid import uuid4
 
-from typing_extensions import TypeVar
-
 from storify._manager import Storify
+from storify._typing import TypeVar
 from storify.database import Database
 
 __all__ = ["temp_db"]

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from faults.database import (
 from faults.process import run
 from faults.surroundings import as_root, mode, mounts, small_disk
 from stand_ins import Log
+from storify.engine.file import vfs
 
 READONLY = """
 import os, sys
@@ -94,6 +96,25 @@ def test_an_unsaved_state_goes_to_the_temporary_folder_if_need_be():
         assert where.read_bytes() == b"x"
         assert mode(where) == 0o600
         where.unlink()
+
+
+def test_the_temporary_folder_is_that_of_the_standard_library(tmp_path, monkeypatch):
+    """Named by the environment, if it is there, or else a usual one; or as set."""
+    usual = tempfile.gettempdir()
+    monkeypatch.setattr(tempfile, "tempdir", "/set")
+
+    assert vfs.temporary_folder() == "/set"
+
+    monkeypatch.delitem(sys.modules, "tempfile")
+    for name in ("TMPDIR", "TEMP", "TMP"):
+        monkeypatch.delenv(name, raising=False)
+
+    assert vfs.temporary_folder() == usual
+
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "gone"))
+    monkeypatch.setenv("TMP", str(tmp_path))
+
+    assert vfs.temporary_folder() == str(tmp_path)
 
 
 def test_a_readonly_engine_creates_nothing(tmp_path):

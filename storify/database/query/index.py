@@ -7,8 +7,7 @@ What the values are is known to `tracking`, that there are no two is seen to by
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal
 
-from typing_extensions import TypeVar
-
+from storify._typing import Defaults, TypeVar
 from storify.database.live.slots import MISSING, Missing
 from storify.database.query.query import Found, Query
 from storify.database.query.scan import path_of
@@ -26,7 +25,7 @@ V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
 
 
-class Index(Generic[I, V, K]):
+class Index(Defaults, Generic[I, V, K]):
     """The records of a database by what a function gives for them.
 
     ::

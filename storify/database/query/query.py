@@ -25,8 +25,7 @@ from typing import (
     overload,
 )
 
-from typing_extensions import TypeIs, TypeVar
-
+from storify._typing import Defaults, TypeVar
 from storify.database._options import is_several
 from storify.database.query.scan import Row, Scan, Test, path_of
 from storify.database.query.stages import (
@@ -42,6 +41,8 @@ from storify.database.query.stages import (
 from storify.exceptions import QueryError
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeIs
+
     from storify.database._root import Root
 
 __all__ = ["Found", "Query"]
@@ -71,7 +72,7 @@ class Found(NamedTuple):  # made in a seventh of a dataclass's time
     passes: Test
 
 
-class Query(Generic[V_co, K]):
+class Query(Defaults, Generic[V_co, K]):
     """Records of a database, found when somebody asks.
 
     ::
@@ -110,7 +111,7 @@ class Query(Generic[V_co, K]):
     @overload
     def of(self, model: type[T], /) -> "Query[T, K]": ...
     @overload
-    def of(self, model: Callable[[V_co], TypeIs[T]], /) -> "Query[T, K]": ...
+    def of(self, model: "Callable[[V_co], TypeIs[T]]", /) -> "Query[T, K]": ...
     @overload
     def of(self, model: tuple[type[A], type[B]], /) -> "Query[A | B, K]": ...
     @overload

@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from typing_extensions import override
-
 from storify.codec import Codec, without_collector
 from storify.database.live.data import Flush
 from storify.database.session.canonical import respell_all
@@ -12,7 +10,11 @@ from storify.database.session.changes import Pending, encode_quietly
 from storify.database.session.keys import encode_keys
 from storify.engine import Change
 
-if TYPE_CHECKING:
+if not TYPE_CHECKING:
+    from storify._typing import override
+else:
+    from typing_extensions import override
+
     from storify.database.session.dict_root import DictRoot
 
 __all__ = ["CleanDict", "PendingDict", "compare"]

@@ -1,7 +1,6 @@
 """The way to the files of one database: find them, take the lock, go to work."""
 
 import os
-from dataclasses import dataclass
 from types import TracebackType
 
 from storify.engine.file.backups import BackupFolder
@@ -15,7 +14,6 @@ from storify.logger import LoggerLike
 __all__ = ["Access"]
 
 
-@dataclass(eq=False, slots=True)
 class Access:
     """What an instance needs to work on its database; also the lock's holder.
 
@@ -28,13 +26,22 @@ class Access:
         lock_timeout_s: How long to wait for another writer.
     """
 
-    path: str
-    backups_directory: str | None
-    root_format: Format
-    log: LoggerLike
-    clock: Clock
-    lock_timeout_s: float
-    _place: Place | None = None
+    def __init__(
+        self,
+        path: str,
+        backups_directory: str | None,
+        root_format: Format,
+        log: LoggerLike,
+        clock: Clock,
+        lock_timeout_s: float,
+    ) -> None:
+        self.path = path
+        self.backups_directory = backups_directory
+        self.root_format = root_format
+        self.log = log
+        self.clock = clock
+        self.lock_timeout_s = lock_timeout_s
+        self._place: Place | None = None
 
     def place(self) -> Place:
         """Find the files; links may lead elsewhere than before."""

@@ -10,7 +10,6 @@ from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.paths import BACKUPS, RECORD, SUFFIX, place_of
 from storify.engine.file.renaming import INTENT, finish_rename, rename
 from storify.engine.file.said import SaidLater
-from storify.engine.memory import MemoryCatalog
 from storify.engine.names import check_name, check_new_name, is_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -273,6 +272,8 @@ def open_catalog(
             journal=journal,
         )
     if scheme == "memory":
+        from storify.engine.memory import MemoryCatalog  # noqa: PLC0415 -- few programs need it
+
         if rest:
             return MemoryCatalog.named(rest, root_format=root_format, keep=keep)
         return MemoryCatalog(root_format=root_format, keep=keep)

@@ -20,7 +20,6 @@ wrote is brought in: `foreign`.
 """
 
 import os
-import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
@@ -44,11 +43,9 @@ from storify.engine.file.paths import stem_of
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.said import SaidLater
-from storify.engine.file.salvage import salvage
 from storify.engine.file.snapshot import FileSnapshot, index_anew, open_snapshot
 from storify.engine.file.state import Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
-from storify.engine.file.verify import verify
 from storify.engine.moment import moment_of, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -352,7 +349,7 @@ class FileEngine:
         except OSError:
             known.shunned = True
             raise
-        known.tail.all_synced = True
+        known.tail = known.tail._replace(all_synced=True)
 
     def unsynced(self) -> bool:
         """Whether a frame of ours is not synced yet."""
@@ -428,11 +425,15 @@ class FileEngine:
     @uncut
     def verify(self) -> list[Problem]:
         """Read everything that is kept and give what is wrong; changes nothing."""
+        from storify.engine.file.verify import verify  # noqa: PLC0415 -- few programs need it
+
         return verify(self._access.seen())
 
     @uncut
     def salvage(self) -> Salvaged | None:
         """Give what can be saved, entry by entry; changes nothing."""
+        from storify.engine.file.salvage import salvage  # noqa: PLC0415 -- few programs need it
+
         return salvage(self._access.seen())
 
     @uncut
@@ -459,7 +460,7 @@ class FileEngine:
         stamp = stamp_of(self._clock())
         prefix = f"storify-{stem_of(place.main)[:50]}-{stamp}-"
         path, _ = vfs.write_temporary(
-            tempfile.gettempdir(), prefix, payload, suffix=".unsaved.mpack"
+            vfs.temporary_folder(), prefix, payload, suffix=".unsaved.mpack"
         )
         return path
 
