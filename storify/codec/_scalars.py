@@ -9,6 +9,7 @@ they take only what the encoder would write again.
 
 import ipaddress
 import struct
+import sys
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
@@ -22,9 +23,8 @@ from pathlib import (
     WindowsPath,
 )
 from types import EllipsisType
-from typing import Any, Final
+from typing import Any, Final, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo, available_timezones
 
 from msgpack import ExtType, Timestamp
 
@@ -62,12 +62,15 @@ def _encode_zone(zone: tzinfo) -> bytes:
     if zone is UTC:
         return b"u"
     kind = type(zone)
-    if isinstance(zone, ZoneInfo) and kind is ZoneInfo:
-        key = zone.key
+    # Who has such a zone has loaded the module, and most programs have none.
+    named: Any = getattr(sys.modules.get("zoneinfo"), "ZoneInfo", None)
+    is_named = kind is named
+    if is_named:
+        key: str = cast("Any", zone).key
         try:
             # An object from a file or stream claims a key that may not be its own;
             # only such a one cannot be reduced.
-            if ZoneInfo(key) is not zone:
+            if named(key) is not zone:
                 zone.__reduce__()
             return b"z" + key.encode()
         except Exception as error:
@@ -96,12 +99,17 @@ _missing: Final[set[str]] = set()
 
 @cache
 def _zones_here() -> frozenset[str]:
+    from zoneinfo import available_timezones  # noqa: PLC0415 -- it takes 2 ms
+
     return frozenset(available_timezones())
 
 
 def _load_zone(key: str) -> tzinfo | None:
     if len(_missing) >= _MISSES and key not in _zones_here():
         return None
+    # Not within: if it cannot be loaded now, nothing is known of the zone.
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 -- it takes 2 ms
+
     try:
         return ZoneInfo(key)
     except (ValueError, LookupError, OSError):

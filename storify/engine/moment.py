@@ -47,9 +47,7 @@ STAMP: Final = rf"{_TIME}(?:~{_TIME})?"
 """What a stamp looks like; one that does may still be no time."""
 
 # By hand: strptime is slow, and imports a module at its first call.
-_DIGITS: Final = re.compile(
-    r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{6})Z", re.ASCII
-)
+_DIGITS: Final = r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{6})Z"
 
 
 class Moment(NamedTuple):
@@ -88,7 +86,7 @@ def time_of(stamp: str) -> datetime | None:
 
 
 def _parse(text: str) -> datetime | None:
-    match = _DIGITS.fullmatch(text)
+    match = re.fullmatch(_DIGITS, text, re.ASCII)
     if match is None:
         return None
     year, month, day, hour, minute, second, microsecond = map(int, match.groups())

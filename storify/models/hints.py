@@ -8,17 +8,11 @@ registered and not when the first value is saved.
 import collections
 import dataclasses
 import datetime as dt
-import decimal
 import enum
-import fractions
-import ipaddress
-import numbers
 import os
-import pathlib
 import sys
 import types
 import typing
-import uuid
 from collections import abc
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -63,27 +57,39 @@ __all__ = [
     "text_of",
 ]
 
-SCALARS = frozenset(
+SCALARS: frozenset[type] = frozenset(
     {
         types.NoneType, bool, int, float, complex, str, bytes, bytearray,
-        dt.datetime, dt.date, dt.time, dt.timedelta,
-        decimal.Decimal, fractions.Fraction, uuid.UUID, range, slice,
-        pathlib.PurePath, pathlib.PurePosixPath, pathlib.PureWindowsPath,
-        pathlib.Path, pathlib.PosixPath, pathlib.WindowsPath,
-        ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network,
-        ipaddress.IPv6Network, ipaddress.IPv4Interface, ipaddress.IPv6Interface,
+        dt.datetime, dt.date, dt.time, dt.timedelta, range, slice,
     }
 )  # fmt: skip
-"""The classes without parts that the codec stores by itself."""
+"""The classes without parts that the codec stores by itself, and `MORE_SCALARS`."""
+
+MORE_SCALARS: Mapping[str, tuple[str, ...]] = {
+    "decimal": ("Decimal",),
+    "fractions": ("Fraction",),
+    "uuid": ("UUID",),
+    "pathlib": (
+        *("PurePath", "PurePosixPath", "PureWindowsPath"),
+        *("Path", "PosixPath", "WindowsPath"),
+    ),
+    "ipaddress": (
+        *("IPv4Address", "IPv4Network", "IPv4Interface"),
+        *("IPv6Address", "IPv6Network", "IPv6Interface"),
+    ),
+}
+"""Others by module and name. Whoever annotates with one has loaded the module."""
 
 # Roles rather than classes: a value's own class decides whether it can be stored.
-ROLES = frozenset(
+ROLES: frozenset[type] = frozenset(
     {
         enum.Enum, enum.IntEnum, enum.StrEnum, enum.Flag, enum.IntFlag,
-        numbers.Number, numbers.Complex, numbers.Real, numbers.Rational,
-        numbers.Integral, abc.Hashable, abc.Sized, os.PathLike,
+        abc.Hashable, abc.Sized, os.PathLike,
     }
 )  # fmt: skip
+MORE_ROLES: Mapping[str, tuple[str, ...]] = {
+    "numbers": ("Number", "Complex", "Real", "Rational", "Integral"),
+}
 
 ITEMS = frozenset(
     {
@@ -102,6 +108,17 @@ PAIRS = frozenset(
 QUALIFIERS: frozenset[Any] = frozenset(
     {typing.Final, typing.Required, typing.NotRequired}
 )
+
+
+def loaded(*named: Mapping[str, tuple[str, ...]]) -> set[type]:
+    """Give those of the classes whose modules are loaded: nobody has another."""
+    return {
+        vars(sys.modules[module])[name]
+        for table in named
+        for module, names in table.items()
+        for name in names
+        if name in vars(sys.modules.get(module, types))
+    }
 
 
 def _typing_modules() -> tuple[Any, ...]:
@@ -523,7 +540,7 @@ class Parser:
         cls = self._newest(cls)
         if cls is object or vars(cls).get("_is_protocol"):
             return ANYTHING
-        if cls in SCALARS or cls in ROLES:
+        if cls in SCALARS or cls in ROLES or cls in loaded(MORE_SCALARS, MORE_ROLES):
             return Instance(cls)
         if cls is tuple:
             return Items(tuple, ANYTHING)
@@ -635,6 +652,7 @@ def refuse_unstorable(cls: type[Any]) -> None:
     if (
         issubclass(cls, (enum.Enum, tuple, list, dict, set, frozenset))
         or issubclass(cls, tuple(SCALARS - {types.NoneType, bool, range, slice}))
+        or issubclass(cls, tuple(loaded(MORE_SCALARS)))
         or dataclasses.is_dataclass(cls)
         or attrs.has(cls)
     ):

@@ -51,7 +51,7 @@ EXTRA = ("keep", "forbid")
 _HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: the class statement made it
 _UNIONS = (Union, types.UnionType)
 # an annotation in a string: a dotted name, and what it has in brackets
-_HEAD = re.compile(r"\s*([\w.]+)\s*(?:\[(.*)\])?\s*", re.DOTALL)
+_HEAD = r"\s*([\w.]+)\s*(?:\[(.*)\])?\s*"
 _CLASSVARS = frozenset({"ClassVar", "typing.ClassVar", "t.ClassVar"})
 
 
@@ -345,7 +345,7 @@ def _form_of(hint: object, scope: Mapping[str, Any]) -> tuple[Any, Any]:
         if outer is Annotated:
             return _form_of(args[0], scope)
         return outer, args[0] if args else None
-    match = _HEAD.fullmatch(hint)
+    match = re.fullmatch(_HEAD, hint, re.DOTALL)
     if match is None:
         return None, None
     head, inner = match.groups()

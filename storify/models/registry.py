@@ -7,7 +7,6 @@ record is stored or loaded.
 """
 
 import itertools
-import logging
 import threading
 from collections.abc import (
     Callable,
@@ -73,6 +72,13 @@ _MISSES_KEPT = 10_000
 _LOWERED_LEVELS = 16
 # Found in files and objects without being registered, and without a warning.
 _OWN: tuple[type, ...] = (Ref,)
+
+
+def _warn(message: str) -> None:
+    """Warn of a class outside of any database, as its own methods do."""
+    import logging  # noqa: PLC0415 -- it takes 3 ms
+
+    logging.getLogger("storify").warning(message)
 
 
 def _know_none(_: object) -> None:
@@ -160,7 +166,7 @@ class Registry:
         self,
         models: Iterable[type[Model]] = (),
         *,
-        warn: Callable[[str], object] = logging.getLogger("storify").warning,  # noqa: B008 -- the same logger each time
+        warn: Callable[[str], object] = _warn,
         register_type: Callable[[type], object] = refuse_unstorable,
         supply: Mapping[type, Supply] = MappingProxyType({}),
         refuse: Mapping[type, Refuse] = MappingProxyType({}),

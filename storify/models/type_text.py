@@ -9,12 +9,14 @@ import ast
 import enum
 import re
 from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
 from .conform import accepted_classes
 from .hints import (
     ITEMS,
+    MORE_SCALARS,
     PAIRS,
     SCALARS,
     Anything,
@@ -37,7 +39,14 @@ _TOKEN: Final = re.compile(
 )
 _PLAIN_NAME: Final = re.compile(r"[\w.]+")
 #: The classes of Python that stand in a text by their own names.
-_CLASSES: Final = {cls.__name__: cls for cls in SCALARS | ITEMS | PAIRS}
+_CLASSES: Final = {
+    **{cls.__name__: cls for cls in SCALARS | ITEMS | PAIRS},
+    **{
+        name: vars(import_module(module))[name]
+        for module, names in MORE_SCALARS.items()
+        for name in names
+    },
+}
 _LITERAL: Final = "Literal"
 
 

@@ -60,7 +60,6 @@ _Walk = Generator[Misfit | Part, int | None, int]
 
 In the end it tells how many it knew of and passed over."""
 
-_WORDS = re.compile(r"\w+")
 _ANYTHING = Anything()
 _LEAVES = frozenset({type(None), bool, int, float, str, bytes})
 
@@ -214,7 +213,7 @@ def name_beside(value: Any, wanted: str) -> str:
     kind = class_of(value)
     name, module = kind.__name__, kind.__module__
     # another class of a name that stands in it, as numpy's bool beside ``bool | None``
-    is_named = module != "builtins" and name in _WORDS.findall(wanted)
+    is_named = module != "builtins" and name in re.findall(r"\w+", wanted)
     return f"{module}.{name}" if is_named else name
 
 

@@ -46,7 +46,6 @@ from sys import getrefcount
 from types import EllipsisType, GetSetDescriptorType, NoneType
 from typing import Any, Final, cast
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import attrs
 
@@ -71,7 +70,7 @@ UNKNOWN: Final = 3
 
 _LEAVES: Final = (
     *(str, int, float, bool, complex, bytes, NoneType, EllipsisType, range),
-    *(datetime, date, time, timedelta, timezone, ZoneInfo, Decimal, Fraction, UUID),
+    *(datetime, date, time, timedelta, timezone, Decimal, Fraction, UUID),
     *(PosixPath, WindowsPath, PurePosixPath, PureWindowsPath),
     *(IPv4Address, IPv4Interface, IPv4Network),
     *(IPv6Address, IPv6Interface, IPv6Network),
@@ -120,6 +119,8 @@ def _kind_of(kind: type) -> int:
         return _LEAF  # an object refers to its class, which is not part of it
     if issubclass(kind, Enum):
         return _LEAF  # stored by name
+    if kind is getattr(sys.modules.get("zoneinfo"), "ZoneInfo", None):
+        return _LEAF  # not loaded for its own sake
     record = cast("Any", kind)
     is_record = (
         issubclass(kind, Model)

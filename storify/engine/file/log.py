@@ -55,7 +55,7 @@ _CLOCK: Final = struct.Struct(">q")
 _OP: Final = struct.Struct(">BII")
 _MAGIC: Final = b"storify1"
 _MARKS: Final = (0x93, 0xCE, 0xCF, 0xC6)
-_LOOKS_LIKE_A_FRAME: Final = re.compile(rb"\x93\xce.{4}\xcf.{8}\xc6", re.DOTALL)
+_LOOKS_LIKE_A_FRAME: Final = rb"\x93\xce.{4}\xcf.{8}\xc6"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 SET, DELETE, SPLICE = 0, 1, 2
@@ -329,7 +329,8 @@ def scan(payload: bytes, base: str | None = None, *, after: int = 0) -> Scan:
         frame = _parse_frame(payload, at, named)
         if frame is None:
             unbroken = False
-            match = _LOOKS_LIKE_A_FRAME.search(payload, at + 1)
+            frame_like = re.compile(_LOOKS_LIKE_A_FRAME, re.DOTALL)
+            match = frame_like.search(payload, at + 1)
             if match is None:
                 break
             at = match.start()
