@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 import storify
 import storify.database
 import storify.engine
+from storify import Storify
 
 #: What must be there from the first import on: how a process forks and ends.
 ENDS = {
@@ -84,6 +86,7 @@ def test_a_program_with_models_never_loads_what_it_does_not_use(tmp_path):
     program = f"""
 from storify import Model, Storify
 import sys
+from pathlib import Path
 class User(Model):
     name: str
     age: int = 0
@@ -109,3 +112,51 @@ def test_each_name_that_is_loaded_late_is_found_in_its_place(package):
         assert name in dir(package)
     with pytest.raises(AttributeError, match="no attribute 'nowhere'"):
         _ = package.nowhere
+
+
+#: Opens a database, and from then on nothing more can be imported.
+CUT_OFF = """
+import sys
+from pathlib import Path
+from storify import Model, Storify
+class User(Model):
+    name: str
+    tags: list[str] = []
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        raise ImportError(f"{name} is not there any more")
+sf = Storify(sys.argv[1])
+db = sf.get_db("users", model=User)
+sys.meta_path.insert(0, Refuse())
+db["ann"] = User("Ann", ["a"])
+"""
+
+
+def run_cut_off(folder: Path, rest: str) -> str:
+    """Run it to its end; return what it said."""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", CUT_OFF + rest, str(folder)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stderr
+
+
+def test_a_program_that_can_import_nothing_any_more_is_saved_at_its_end(tmp_path):
+    """The first object of a class, too, which nothing was planned for."""
+    said = run_cut_off(tmp_path, "")
+
+    assert said == ""
+    assert Storify(tmp_path)["users"].raw("ann") == {
+        "__User__": {"name": "Ann", "tags": ["a"]}
+    }
+
+
+def test_what_cannot_be_saved_is_put_aside_without_an_import(tmp_path):
+    """And said: the rest of the state is kept beside the database."""
+    said = run_cut_off(tmp_path, "db['bob'] = User('Bob', [object()])\n")
+
+    assert "not there any more" not in said
+    assert "$['bob'].tags[0]" in said
+    assert list((tmp_path / ".backups" / "users").glob("*.unsaved.mpack"))
