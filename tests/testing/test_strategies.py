@@ -39,6 +39,7 @@ from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument, NoSuchExample, Unsatisfiable
 
+from faults.sampling import fewer
 from storify import Model, Ref, field
 from storify.models import Registry
 from storify.testing import assert_roundtrip, models, storable
@@ -53,7 +54,7 @@ UserId = NewType("UserId", int)
 Json = dict[str, Any] | list[Any] | str | None
 
 quick = settings(
-    max_examples=30,
+    max_examples=fewer(15, 30),
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),
