@@ -573,14 +573,15 @@ def test_a_strict_database_refuses_what_misfits_in_a_plain_class(bad, hint, misf
 def test_planted_misfits_in_plain_classes_are_found_and_no_others():
     """Among thousands of records that are clean."""
     content: dict[str, Any] = {}
-    for n in range(3000):
+    apart = fewer(20, 100)
+    for n in range(30 * apart):
         content[f"k{n}"] = Tour(Place(n), [Spot(n, n / 2)], {Spot(n): Price(n)})
         content[f"p{n}"] = Place(n, ["a"], Shop(n), [Spot(n), {Spot(n): Price(n)}])
         content[f"d{n}"] = (Spot(n), n)
     assert judged(content) == []
     expected = []
     for number, (bad, _, (path, *types)) in enumerate(PLAIN):
-        key = f"{'kpd'[number % 3]}{number * 100}"
+        key = f"{'kpd'[number % 3]}{number * apart}"
         content[key] = bad
         expected.append((f"$[{key!r}]{path}", *types))
 
