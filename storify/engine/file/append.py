@@ -23,6 +23,7 @@ from storify.engine.file.history import leads_to
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Op, commit_frame, head_frame
 from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.snapshot import is_indexed
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
 from storify.engine.moment import moment_of
@@ -124,7 +125,9 @@ def _mirror(held: Held, size: int, payload: bytes) -> None:
 
 
 def has_second_copy(held: Held, known: Known) -> bool:
-    """Whether a backup and what was committed after it give the main file (I4)."""
+    """Whether a main file is as we left it, and the past gives it, too (I4)."""
+    if not is_indexed(held.place, known.digest):
+        return False
     try:
         record = read_record(held.place.record)
     except DamagedRecordError:

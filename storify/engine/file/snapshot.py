@@ -47,6 +47,7 @@ __all__ = [
     "PAGED_FROM_BYTES",
     "FileSnapshot",
     "index_anew",
+    "is_indexed",
     "note_index",
     "open_snapshot",
 ]
@@ -288,6 +289,15 @@ def _tail(journal: Journal, current: Sum) -> Tail:
     return Tail(found, found.size, last.seq, last.moment, last.durable)
 
 
+def is_indexed(place: Place, digest: str) -> bool:
+    """Whether the main file is known to be whole without reading it."""
+    found = vfs.look(place.main)
+    index = None if found is None else Index.open(place.index, digest, found)
+    if index is not None:
+        index.close()
+    return index is not None
+
+
 def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
     """Write the index of a main file that was read whole, if it has none that counts."""
     found = vfs.look(held.place.main)
@@ -298,9 +308,7 @@ def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
         or version_of(loaded.payload) != known.digest
     ):
         return
-    index = Index.open(held.place.index, known.digest, found)
-    if index is not None:
-        index.close()
+    if is_indexed(held.place, known.digest):
         return
     # A reader may write nothing; what is no root is said where it is decoded.
     with suppress(ValueError, OSError):
