@@ -299,6 +299,7 @@ class Meddled:
         return 1
 
     def get(self, key):
+        """Delete it first."""
         data, self.data = self.data, None
         if data is not None:
             del data["a"]
