@@ -117,7 +117,7 @@ _HEADERS: Final = (b"\x81", b"\xde\x00\x01", b"\xdf\x00\x00\x00\x01")
 
 
 def find_wrappers(payload: bytes) -> Iterator[int]:
-    """Give where a map begins that may be a wrapper of any key, in any form.
+    """Return where a map begins that may be a wrapper of any key, in any form.
 
     It may also be other bytes that look so, as some in floats and texts do.
     """
@@ -209,7 +209,7 @@ class Writer:
         room: int,
         tags: Callable[[], re.Pattern[bytes]],
     ) -> Iterable[int]:
-        """Give the indices of the *blobs* that may not read back as their *values*.
+        """Return the indices of the *blobs* that may not read back as their *values*.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.

@@ -71,7 +71,7 @@ class Saving:
     def open_catalog(
         self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
     ) -> Catalog:
-        """Give the databases of a folder or of memory."""
+        """Return the databases of a folder or of memory."""
         return open_catalog(
             root,
             log,
@@ -84,7 +84,7 @@ class Saving:
     def folder(
         self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
     ) -> FileCatalog:
-        """Give the databases of a folder."""
+        """Return the databases of a folder."""
         return FileCatalog(
             root,
             root_format=codec,
@@ -102,7 +102,7 @@ class Saving:
         *,
         readonly: bool = False,
     ) -> FileEngine:
-        """Give the engine of one file."""
+        """Return the engine of one file."""
         return FileEngine(
             path,
             root_format=codec,

@@ -46,7 +46,7 @@ def tail_of(now: Reading) -> Tail:
 
 
 def ops_of(commit: Commit) -> list[Op]:
-    """Give the changes, large values as their difference to the durable ones."""
+    """Return the changes, large values as their difference to the durable ones."""
     ops: list[Op] = []
     for key, value in commit.changes:
         op: Op = (key, value)

@@ -433,7 +433,7 @@ class FileEngine:
 
     @uncut
     def salvage(self) -> Salvaged | None:
-        """Give what can be saved, entry by entry; changes nothing."""
+        """Return what can be saved, entry by entry; changes nothing."""
         return salvage(self._access.seen())
 
     @uncut

@@ -289,7 +289,7 @@ _GROUP = stat.S_IRWXG | stat.S_ISGID
 
 
 def take_after(new: int | str, directory: str, owner: Found | None = None) -> None:
-    """Give a file or folder that was just made to whom it belongs.
+    """Hand a file or folder that was just made to whom it belongs.
 
     That is who has the folder that it was made in: so what root makes there is its
     owner's still, and what a member of a group makes in the group's folder is the
@@ -403,7 +403,7 @@ def _take_over(fd: int, like: Found) -> None:
 
 
 def put_in_place(temporary: str, path: str) -> None:
-    """Give synced bytes their final name, replacing what has it.
+    """Return synced bytes their final name, replacing what has it.
 
     The name is durable only after `sync_directory`.
     """
@@ -511,7 +511,7 @@ def sync_file(path: str) -> None:
 
 
 def hard_link(path: str, link: str) -> bool:
-    """Give a file a second name; False where the file system has no links.
+    """Link a file under a second name; False where the file system has no links.
 
     Raises:
         FileExistsError: The name is taken.
