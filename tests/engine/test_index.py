@@ -245,6 +245,26 @@ def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
     snapshot.close()
 
 
+def test_a_descriptor_that_is_another_files_by_now_is_left_alone(tmp_path):
+    """Whoever becomes a daemon closes all descriptors, and opens others."""
+    grow(tmp_path, 2)
+    file = vfs.OpenFile(str(main(tmp_path)))
+    os.close(file._fd)
+    (tmp_path / "mine").write_bytes(b"mine")
+    mine = os.open(tmp_path / "mine", os.O_RDONLY)
+    assert mine == file._fd
+
+    file.close()
+
+    assert os.read(mine, 9) == b"mine"
+    os.close(mine)
+    gone = vfs.OpenFile(str(main(tmp_path)))
+    os.close(gone._fd)
+    gone.close()
+    with pytest.raises(OSError, match="descriptor"):
+        gone.read(0, 1)
+
+
 def test_rows_tell_where_each_entry_lies(tmp_path):
     """Of keys and of the items of a list, in the order of the file."""
     values = CODEC.encode_items({"a": 1, "bb": [2, 3]})

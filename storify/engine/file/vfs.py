@@ -54,7 +54,7 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 # Of the real os, for files that stay open: one that stands in for it may be gone when
 # they are closed.
-_open, _close = os.open, os.close
+_open, _close, _fstat = os.open, os.close, os.fstat
 
 _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
@@ -196,14 +196,16 @@ class OpenFile:
         NotRegularFileError: It is no file.
     """
 
-    __slots__ = ("_fd", "found")
+    __slots__ = ("_fd", "_inode", "found")
 
     def __init__(self, path: str) -> None:
         self._fd = -1
         _require_regular(os.lstat(path), path)
         flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
         self._fd = unforked(_open, path, flags)
-        self.found: Found = _require_regular(os.fstat(self._fd), path)
+        now = _fstat(self._fd)
+        self._inode = (now.st_dev, now.st_ino)
+        self.found: Found = _require_regular(now, path)
 
     def read(self, start: int, size: int) -> bytes:
         """Read *size* bytes from *start* on; fewer where the file ends.
@@ -221,8 +223,14 @@ class OpenFile:
     def close(self) -> None:
         """Let go of it; it cannot be read any more."""
         fd, self._fd = self._fd, -1
-        if fd >= 0:
-            _close(fd)
+        if fd < 0:
+            return
+        # A program that becomes a daemon closes all that it finds, and what it opens
+        # then may have this number.
+        with contextlib.suppress(OSError):
+            now = _fstat(fd)
+            if (now.st_dev, now.st_ino) == self._inode:
+                _close(fd)
 
     def __del__(self) -> None:
         self.close()
