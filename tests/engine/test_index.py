@@ -82,7 +82,8 @@ def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old,
         later = FileEngine(folder / "users.mpack", root_format=CODEC, log=Log())
         snapshot = later.open()
         if snapshot is None:
-            assert not old  # a file without keys has no kind
+            parts = CODEC.encode_items(old), CODEC.encode_items(new)
+            assert "" in [CODEC.keyed(parts[0]), CODEC.keyed(parts[1] or parts[0])]
             return
         loaded = snapshot.load()
         whole = dict(CODEC.encode_items({**old, **new}))
