@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Final
+from weakref import WeakSet
 
 from storify.engine.file import vfs
 from storify.engine.file.access import Access
@@ -46,6 +47,7 @@ from storify.exceptions import CorruptionError
 __all__ = [
     "PAGED_FROM_BYTES",
     "FileSnapshot",
+    "descriptors_held",
     "index_anew",
     "is_indexed",
     "note_index",
@@ -58,7 +60,7 @@ PAGED_FROM_BYTES = 1 << 15
 #: So many files are held open at most; others are read whole.
 _MOST: Final = 100
 
-_open: set[int] = set()
+_open: "WeakSet[FileSnapshot]" = WeakSet()
 
 
 class FileSnapshot:
@@ -96,7 +98,7 @@ class FileSnapshot:
         #: The whole state, once it had to be loaded.
         self._entries: dict[bytes, bytes] | None = None
         self._count: int | None = None
-        _open.add(id(self))
+        _open.add(self)
 
     def __len__(self) -> int:
         if self._count is None:
@@ -159,12 +161,18 @@ class FileSnapshot:
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
-        _open.discard(id(self))
+        _open.discard(self)
         self._main.close()
         self._index.close()
 
-    def __del__(self) -> None:
-        _open.discard(id(self))
+    def descriptors(self) -> set[int]:
+        """The descriptors that it has, for reading."""
+        return {self._main.fileno(), self._index.fileno()}
+
+
+def descriptors_held() -> set[int]:
+    """The descriptors of all states that are open in this process."""
+    return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
 
 
 class _Under:

@@ -220,6 +220,10 @@ class OpenFile:
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def fileno(self) -> int:
+        """Return its descriptor; -1 if it is closed."""
+        return self._fd
+
     def close(self) -> None:
         """Let go of it; it cannot be read any more."""
         fd, self._fd = self._fd, -1
