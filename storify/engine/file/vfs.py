@@ -13,6 +13,9 @@ import errno
 import os
 import stat
 import sys
+from collections import deque
+from functools import partial
+from operator import call
 
 from storify.engine.file.descriptors import closed, opened, unforked
 
@@ -226,15 +229,19 @@ class OpenFile:
 
     def close(self) -> None:
         """Let go of it; it cannot be read any more."""
-        fd, self._fd = self._fd, -1
+        fd = self._fd
         if fd < 0:
             return
+        is_ours = False
         # A program that becomes a daemon closes all that it finds, and what it opens
         # then may have this number.
         with contextlib.suppress(OSError):
             now = _fstat(fd)
-            if (now.st_dev, now.st_ino) == self._inode:
-                _close(fd)
+            is_ours = (now.st_dev, now.st_ino) == self._inode
+        forget = partial(setattr, self, "_fd", -1)
+        # In one call of C, which no interrupt cuts in half.
+        steps = (forget, partial(_close, fd)) if is_ours else (forget,)
+        deque(map(call, steps), 0)
 
     def __del__(self) -> None:
         self.close()
