@@ -49,7 +49,7 @@ print(time.perf_counter() - start)
 
 
 def first_record_ms(rounds: int) -> list[float]:
-    """Give what the first record of a program takes, in new processes."""
+    """Return what the first record of a program takes, in new processes."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-c", FIRST, folder]
         times_s = [
@@ -62,7 +62,7 @@ def first_record_ms(rounds: int) -> list[float]:
 def interpreter_s(
     statement: str, environment: dict[str, str], folder: str
 ) -> float | None:
-    """Give the seconds that an interpreter takes for *statement*; none if it fails."""
+    """Return the seconds that an interpreter takes for *statement*; none if it fails."""
     start = time.perf_counter()
     done = subprocess.run(  # noqa: S603 - our own code
         [sys.executable, "-c", statement],
@@ -77,7 +77,7 @@ def interpreter_s(
 def measure(
     statements: dict[str, tuple[str, bool]], legacy: Path | None, rounds: int
 ) -> dict[str, list[float]]:
-    """Give each statement's seconds over the bare interpreter, for each round.
+    """Return each statement's seconds over the bare interpreter, for each round.
 
     Args:
         statements: What to run for each name, and whether it needs *legacy*.

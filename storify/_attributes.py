@@ -8,7 +8,7 @@ __all__ = ["beside", "computed_by", "slots_of"]
 
 
 def computed_by(cls: type[Any]) -> frozenset[str]:
-    """Give the names that descriptors like ``cached_property`` of *cls* fill in."""
+    """Return the names that descriptors like ``cached_property`` of *cls* fill in."""
     return frozenset(
         name
         for base in cls.__mro__
@@ -20,7 +20,7 @@ def computed_by(cls: type[Any]) -> frozenset[str]:
 
 
 def slots_of(cls: type[Any]) -> list[str]:
-    """Give the slots that the class body of *cls* names, but for Python's own."""
+    """Return the slots that the class body of *cls* names, but for Python's own."""
     slots = vars(cls).get("__slots__", ())
     names = (slots,) if isinstance(slots, str) else tuple(slots)
     return [name for name in names if name not in {"__dict__", "__weakref__"}]
@@ -50,7 +50,7 @@ def beside(cls: type[Any], fields: Iterable[str]) -> Callable[[object], list[str
 
 
 def _cached_in_slots(cls: type[Any]) -> set[str]:
-    """Give the cached properties that attrs turned into slots.
+    """Return the cached properties that attrs turned into slots.
 
     They are nowhere but in the default of a parameter of its ``__getattr__``.
     """

@@ -429,7 +429,7 @@ class Storify:
             check_new_name(name, [twin.name])
 
     def get_loaded_db(self, name: str) -> Database[Any, Any] | None:
-        """Give the open database *name* of this `Storify`, None if it is not open."""
+        """Return the open database *name* of this `Storify`, None if it is not open."""
         db = self._opened.by_name(name)
         if db is None:  # not `or`: an empty database is false
             db = self._opened_at(self._catalog.engine(name).location)
@@ -662,7 +662,7 @@ class Storify:
 
     @contextmanager
     def _peek(self, name: str) -> Generator[Database[Any, Any] | None]:
-        """Give the database *name*, or a read-only one that is not kept open.
+        """Return the database *name*, or a read-only one that is not kept open.
 
         None if there is no such database.
 
@@ -681,7 +681,7 @@ class Storify:
 
     @contextmanager
     def _peek_at(self, name: str, path: str) -> Generator[Database[Any, Any] | None]:
-        """Give the database in a file; as `_peek`, where no name leads to it."""
+        """Return the database in a file; as `_peek`, where no name leads to it."""
         db = self._opened_at(path)
         if db is not None:
             yield db
@@ -703,7 +703,7 @@ class Storify:
             db.close(discard=True)
 
     def _find_db(self, name: str) -> Database[Any, Any] | None:
-        """Give the database *name*, opened if it is not; None if there is none."""
+        """Return the database *name*, opened if it is not; None if there is none."""
         db = self._known(name)
         if db is None and self._is_saved(name):
             db = self.get_db(name)
@@ -884,7 +884,7 @@ class Storify:
         await run_async(partial(self.close, discard=discard), gives_up=False)
 
     async def __aenter__(self) -> Self:
-        """Give the `Storify` itself; the end of the block closes it."""
+        """Return the `Storify` itself; the end of the block closes it."""
         return self
 
     async def __aexit__(
@@ -897,7 +897,7 @@ class Storify:
         await self.aclose()
 
     def __enter__(self) -> Self:
-        """Give the `Storify` itself; the end of the block closes it."""
+        """Return the `Storify` itself; the end of the block closes it."""
         return self
 
     def __exit__(

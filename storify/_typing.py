@@ -40,7 +40,7 @@ class Defaults:
     if not TYPE_CHECKING and sys.version_info < (3, 13):
 
         def __class_getitem__(cls, given: Any) -> Any:
-            """Give the class with these parameters, and with the defaults of others."""
+            """Return the class with these parameters, and with the defaults of others."""
             all_given = given if isinstance(given, tuple) else (given,)
             others = cls.__parameters__[len(all_given) :]
             if all_given and all(hasattr(each, "__default__") for each in others):

@@ -111,7 +111,7 @@ class _WithTraceback:
 
 
 def adapt(log: BasicLogger | None, *, verbose: bool = False) -> LoggerLike:
-    """Give *log* as a logger with all five methods.
+    """Return *log* as a logger with all five methods.
 
     Args:
         log: A storify `Logger`, a ``logging.Logger``, any object with the

@@ -82,7 +82,7 @@ def find_databases(
 def _in_path(
     path: Path, classes: Classes, *, readonly: bool
 ) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
-    """Give the names of the databases at *path*, and what opens each."""
+    """Return the names of the databases at *path*, and what opens each."""
     if path.is_dir():
         sf = open_folder(path, classes)
         for name in sf._names():  # noqa: SLF001 - what has no name is found below

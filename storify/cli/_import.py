@@ -191,7 +191,7 @@ def _tell(name: str, count: int) -> None:
 
 
 def _unpickler(source: Path, *, unpickle: bool) -> Callable[[bytes], Any]:
-    """Give what loads the pickles of a file whose owner said so."""
+    """Return what loads the pickles of a file whose owner said so."""
     if not unpickle:
         msg = (
             f"cannot import {str(source)!r}: it holds pickles, and loading them runs "

@@ -44,7 +44,7 @@ def complain(message: object) -> None:
 
 
 def counted(count: int, noun: str) -> str:
-    """Give ``1 record`` or ``2 records``."""
+    """Return ``1 record`` or ``2 records``."""
     return f"{count} {noun}" + ("" if count == 1 else "s")
 
 

@@ -125,7 +125,7 @@ class CarefulEncoder:
     def _open(
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
-        """Give the bytes of a scalar, or the frame of a container."""
+        """Return the bytes of a scalar, or the frame of a container."""
         kind = _type_of(value)
         if kind in _SCALARS:
             return pack(_as_scalar(value))
@@ -209,7 +209,7 @@ def _type_of(value: object) -> type:
 
 
 def _as_scalar(value: Any) -> Any:
-    """Give *value*, or the extension value that stands for it."""
+    """Return *value*, or the extension value that stands for it."""
     if type(value) is str and not value.isascii():
         try:
             value.encode()

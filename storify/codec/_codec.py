@@ -196,7 +196,7 @@ class Codec:
 
     @staticmethod
     def join(entries: Mapping[bytes, bytes]) -> bytes:
-        """Give the root that `split` would part into *entries*."""
+        """Return the root that `split` would part into *entries*."""
         return _frames.join(entries)
 
     @staticmethod
@@ -222,12 +222,12 @@ class Codec:
 
     @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
-        """Give the entries of a damaged root, None for each damaged stretch."""
+        """Return the entries of a damaged root, None for each damaged stretch."""
         return _salvage.salvage(payload)
 
     @staticmethod
     def salvage_items(payload: bytes) -> list[bytes | None] | None:
-        """Give the first items of a damaged list root, None for what is not whole.
+        """Return the first items of a damaged list root, None for what is not whole.
 
         None alone if it does not begin as a list.
         """
@@ -235,7 +235,7 @@ class Codec:
 
     @staticmethod
     def claimed(payload: bytes) -> int | None:
-        """Give how many entries or items a damaged root says it has."""
+        """Return how many entries or items a damaged root says it has."""
         return _salvage.claimed(payload)
 
     @staticmethod
@@ -245,7 +245,7 @@ class Codec:
 
     @staticmethod
     def join_items(items: Sequence[bytes]) -> bytes:
-        """Give the list root that `items` would part into *items*."""
+        """Return the list root that `items` would part into *items*."""
         return _frames.array_header(len(items)) + b"".join(items)
 
     def register(
@@ -328,7 +328,7 @@ class Codec:
         return self.encode(key, f"${key_step(key)}")
 
     def spell(self, blob: bytes) -> bytes:
-        """Give a key or value of unknown origin in the bytes that `encode` makes.
+        """Return a key or value of unknown origin in the bytes that `encode` makes.
 
         As it is, if it cannot be read or written. No class has a say in it: what
         stands for an object is spelled as the data that it is.
@@ -454,7 +454,7 @@ class Codec:
 
     # --- in ---------------------------------------------------------------------
     def count_kept(self) -> int:
-        """Give a number that grows by 1 if nothing was kept since the last call.
+        """Return a number that grows by 1 if nothing was kept since the last call.
 
         By more, if a value was decoded of which a part could not be read, or only by
         the careful way.
@@ -560,7 +560,7 @@ class Codec:
         return values
 
     def index(self, payload: bytes, slot: Callable[[int], T]) -> Index[T]:
-        """Give the keys of a map root, and where its values are, undecoded.
+        """Return the keys of a map root, and where its values are, undecoded.
 
         The values are not looked into: their depth and their strings are checked
         where they are decoded. Of a key that is there twice the last value counts.
@@ -751,7 +751,7 @@ def _may_hold_record(payload: bytes) -> bool:
 
 
 def _find_few_records(payload: bytes) -> list[int] | None:
-    """Give where records may be in a root of values that are mostly none.
+    """Return where records may be in a root of values that are mostly none.
 
     In data without models it is a few floats and texts that look like one; to
     call the hook for every map on their account doubles the time. None: many.
@@ -778,7 +778,7 @@ def _root_as_list(payload: bytes) -> bytes:
 
 
 def _find_odd_stamps(payload: bytes) -> list[int]:
-    """Give where there may be timestamps that a datetime cannot hold exactly.
+    """Return where there may be timestamps that a datetime cannot hold exactly.
 
     The C reader rounds them without a word. Other bytes that look like one, as
     some in a float do, only cost time.
@@ -811,13 +811,13 @@ def _find_fractions(
 
 
 def _parts_at(places: list[int], parts: list[bytes], start: int) -> set[int]:
-    """Give which of *parts*, laid end to end from *start*, hold these *places*."""
+    """Return which of *parts*, laid end to end from *start*, hold these *places*."""
     starts = list(accumulate(map(len, parts), initial=start))
     return {bisect_right(starts, place) - 1 for place in places}
 
 
 def _parts_with_escapes(payload: bytes, *, is_root: bool) -> list[bytes]:
-    """Give the parts of a root that may hold an escaped dict; else all as one.
+    """Return the parts of a root that may hold an escaped dict; else all as one.
 
     The marker's three bytes turn up by chance in the floats of a large root.
     """

@@ -118,7 +118,7 @@ def is_array(payload: bytes) -> bool:
 
 
 def read_header(payload: bytes) -> tuple[int, int]:
-    """Give the size of the map or array header that begins *payload*, and its count.
+    """Return the size of the map or array header that begins *payload*, and its count.
 
     Raises:
         ValueError: It is cut short.
@@ -165,7 +165,7 @@ def _is_deep_by_hand(payload: bytes, room: int) -> bool:
 
 
 def _end_by_hand(payload: bytes, room: int) -> int:
-    """Give where the first value ends, without a call for each container in it.
+    """Return where the first value ends, without a call for each container in it.
 
     Raises:
         DecodeError: Cut short, too deep, or no MessagePack.
@@ -245,7 +245,7 @@ def split(payload: bytes) -> dict[bytes, bytes]:
 
 
 def spans(payload: bytes) -> list[int]:
-    """Give where each key and value of a map root begins, and where the last ends.
+    """Return where each key and value of a map root begins, and where the last ends.
 
     Raises:
         DecodeError: *payload* is not exactly one map.
@@ -280,7 +280,7 @@ def items(payload: bytes) -> list[bytes]:
 
 
 def index(payload: bytes, slot: Callable[[int], T]) -> Index[T] | None:
-    """Give the keys of a map root and where its values are, at the speed of C.
+    """Return the keys of a map root and where its values are, at the speed of C.
 
     Args:
         payload: The root.

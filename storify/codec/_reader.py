@@ -54,12 +54,12 @@ class KeptKey:
         return f"KeptKey({self.tree!r})"
 
     def lowered(self) -> object:
-        """Give the key as the packer is to write it."""
+        """Return the key as the packer is to write it."""
         return _without_buffers(self.tree)
 
 
 def _without_buffers(tree: object) -> object:
-    """Give *tree* with each bytearray as the extension that the packer skips."""
+    """Return *tree* with each bytearray as the extension that the packer skips."""
     if isinstance(tree, bytearray):
         return ext(Ext.BYTEARRAY, bytes(tree))
     if type(tree) is list:
@@ -141,7 +141,7 @@ class Reader:
                 frame.starts += (start, self._at)
 
     def tell(self) -> int:
-        """Give where the value that was read ends."""
+        """Return where the value that was read ends."""
         return self._at
 
     def _close(

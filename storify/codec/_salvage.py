@@ -117,7 +117,7 @@ def _pairs(payload: bytes, ends: list[int]) -> Iterator[Entry]:
 
 
 def salvage(payload: bytes) -> list[Entry | None]:
-    """Give the entries of a damaged root that are whole, None for what is not."""
+    """Return the entries of a damaged root that are whole, None for what is not."""
     if not _frames.is_map(payload):
         return [None]
     try:
@@ -153,7 +153,7 @@ def salvage(payload: bytes) -> list[Entry | None]:
 
 
 def claimed(payload: bytes) -> int | None:
-    """Give how many entries or items a damaged root says it has; None if illegible."""
+    """Return how many entries or items a damaged root says it has; None if illegible."""
     if not (_frames.is_map(payload) or _frames.is_array(payload)):
         return None
     try:
@@ -163,7 +163,7 @@ def claimed(payload: bytes) -> int | None:
 
 
 def salvage_items(payload: bytes) -> list[bytes | None] | None:
-    """Give the first items of a damaged list root, None for what is not whole.
+    """Return the first items of a damaged list root, None for what is not whole.
 
     None alone if it does not begin as a list.
 
@@ -229,7 +229,7 @@ class _Places:
         self._rests: dict[int, tuple[bool, int]] = {}
 
     def start_at(self, at: int) -> _Start | None:
-        """Give the first entries from a place on, if there can be any."""
+        """Return the first entries from a place on, if there can be any."""
         if self._hopeless[at]:
             return None
         found = self._starts.get(at)

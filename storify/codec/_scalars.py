@@ -145,7 +145,7 @@ def _decode_zone(data: bytes) -> tzinfo:
 
 
 def _state(value: Any) -> bytes:
-    """Give the bytes that a datetime or time pickles to, the fold in them."""
+    """Return the bytes that a datetime or time pickles to, the fold in them."""
     state: bytes = value.__reduce_ex__(4)[1][0]
     return state
 
@@ -169,7 +169,7 @@ def _encode_datetime(value: datetime) -> ExtType | Timestamp:
 
 
 def timestamp_to_datetime(stamp: Timestamp) -> datetime | Timestamp:
-    """Give the datetime of *stamp*, or *stamp* itself where that would round it."""
+    """Return the datetime of *stamp*, or *stamp* itself where that would round it."""
     micros, rest = divmod(stamp.nanoseconds, 1000)
     if rest:
         return stamp

@@ -132,7 +132,7 @@ _LONG_TEXT: Final = 0xD9
 
 
 def find_wrappers(payload: bytes) -> Iterator[int]:
-    """Give where a map begins that may be a wrapper of any key, in any form.
+    """Return where a map begins that may be a wrapper of any key, in any form.
 
     It may also be other bytes that look so, as some in floats and texts do.
     """
@@ -244,7 +244,7 @@ class Writer:
         room: int,
         holds_only: Callable[[bytes, int], bool],
     ) -> Iterable[int]:
-        """Give the indices of the *blobs* that may not read back as their *values*.
+        """Return the indices of the *blobs* that may not read back as their *values*.
 
         Args:
             values: What was packed.

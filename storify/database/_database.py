@@ -69,7 +69,7 @@ def _is_dict(tree: object) -> bool:
 
 
 def _checked_root(root: object, name: str) -> dict[Any, Any] | list[Any]:
-    """Give a root that can be stored as one; None is an empty dict."""
+    """Return a root that can be stored as one; None is an empty dict."""
     if root is None:
         return {}
     if type(root) in (dict, list, Data):
@@ -204,7 +204,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         return self
 
     def _reuse(self, use: Use) -> Self:
-        """Give this open database to somebody who asks for it as *use*.
+        """Return this open database for somebody who asks for it as *use*.
 
         Raises:
             ValueError: It has other types already; the same class defined again is
@@ -342,7 +342,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
     # -- saving ----------------------------------------------------------------
 
     def dirty(self) -> set[K]:
-        """Give the keys that differ from the durable state, as a new set.
+        """Return the keys that differ from the durable state, as a new set.
 
         What was read, set or deleted since is encoded to find out; a list root
         is encoded as a whole and gives ``{None}`` if it differs. What cannot be
@@ -587,12 +587,12 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         return codec.decode_root(whole(loaded, codec))
 
     def encode_type(self, data: Any) -> Any:
-        """Give a model as the dict it is stored as, anything else as it is."""
+        """Return a model as the dict it is stored as, anything else as it is."""
         record = self._schema.registry.unstructure(data)
         return data if record is None else record
 
     def decode_type(self, data: Any) -> Any:
-        """Give the object that a stored dict stands for, anything else as it is."""
+        """Return the object that a stored dict stands for, anything else as it is."""
         return self._schema.registry.structure(data) if _is_dict(data) else data
 
     def load(self, path: str | os.PathLike[str] | None = None) -> None:
@@ -685,7 +685,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         self._close()
 
     async def __aenter__(self) -> Self:
-        """Give the database itself; the end of the block closes it."""
+        """Return the database itself; the end of the block closes it."""
         return self
 
     async def __aexit__(
@@ -698,7 +698,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         await self.aclose()
 
     def __enter__(self) -> Self:
-        """Give the database itself; the end of the block closes it."""
+        """Return the database itself; the end of the block closes it."""
         return self
 
     def __exit__(
@@ -858,7 +858,7 @@ class ListDatabase(_ListForm[V], Generic[V]):
 
     # What a list says of these is not what a dict says.
     def index(self, value: V, start: int = 0, stop: int = sys.maxsize, /) -> int:
-        """Give the index of the first item that equals *value*.
+        """Return the index of the first item that equals *value*.
 
         Raises:
             ValueError: There is none.

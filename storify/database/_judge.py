@@ -60,7 +60,7 @@ class Judge:
         return self._fits is None or self._fits(value)
 
     def misfit(self, value: Any, *, is_doubtful: bool) -> Misfit | None:
-        """Give the first place where *value* is not of the type; None if it is."""
+        """Return the first place where *value* is not of the type; None if it is."""
         if self._newer != self._schema.registry.count_newer():
             self._refresh()  # a class was defined again
         is_one = self._outer is None or isinstance(value, self._outer)

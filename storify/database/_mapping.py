@@ -64,7 +64,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
     """A mapping over a live root."""
 
     def __getitem__(self, key: K) -> V:
-        """Give the live value under *key* (for a list root, at an index).
+        """Return the live value under *key* (for a list root, at an index).
 
         Raises:
             KeyError: There is no such key.
@@ -88,7 +88,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         return value  # type: ignore[no-any-return] # what was stored as V
 
     def keys(self) -> KeysView[K]:
-        """Give a view of the keys, as a dict does."""
+        """Return a view of the keys, as a dict does."""
         self._dict_to_read("keys")
         return super().keys()
 
@@ -99,7 +99,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
     @overload
     def get(self, key: K, default: T) -> V | T: ...
     def get(self, key: Any, default: Any = None) -> Any:
-        """Give the live value under *key*, or *default* if there is none.
+        """Return the live value under *key*, or *default* if there is none.
 
         Raises:
             ModelLoadError: As reading it does.
@@ -111,7 +111,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
             return default
 
     def values(self) -> ValuesView[V]:
-        """Give a view of the live values, as a dict does.
+        """Return a view of the live values, as a dict does.
 
         Iterating over it raises `ModelLoadError` at a record that does not fit
         its class, in a typed database.
@@ -120,7 +120,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         return _Values(self)
 
     def items(self) -> ItemsView[K, V]:
-        """Give a view of the keys and live values, as a dict does.
+        """Return a view of the keys and live values, as a dict does.
 
         Iterating over it raises as iterating over `values` does.
         """
@@ -227,7 +227,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
     @overload
     def setdefault(self, key: K, default: V, /) -> V: ...
     def setdefault(self, key: Any, default: Any = None, /) -> Any:
-        """Give the live value under *key*; if there is none, put *default* there.
+        """Return the live value under *key*; if there is none, put *default* there.
 
         Raises:
             As setting it does.
@@ -260,7 +260,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         root.update(entries)
 
     def copy(self) -> dict[K, V]:
-        """Give a plain dict, or list, of the live values: a shallow copy.
+        """Return a plain dict, or list, of the live values: a shallow copy.
 
         Raises:
             ModelLoadError: As reading one of them does.
@@ -271,12 +271,12 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         return root.copy()  # type: ignore[no-any-return] # a list is no dict
 
     def __or__(self, other: "Mapping[K, V]") -> dict[K, V]:
-        """Give a plain dict of the live values and those of *other*."""
+        """Return a plain dict of the live values and those of *other*."""
         joined: dict[K, V] = _joined(self, other)
         return joined
 
     def __ror__(self, other: "Mapping[K, V]") -> dict[K, V]:
-        """Give a plain dict of the values of *other* and the live ones."""
+        """Return a plain dict of the values of *other* and the live ones."""
         joined: dict[K, V] = _joined(other, self)
         return joined
 

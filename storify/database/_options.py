@@ -33,7 +33,7 @@ class Use(NamedTuple):  # made in a tenth of a dataclass's time
 
     @staticmethod
     def hint_of(model: Any) -> Any:
-        """Give the type that *model* stands for; a tuple is a union."""
+        """Return the type that *model* stands for; a tuple is a union."""
         hint: Any = model
         if hint == ():
             msg = "model=() names no type; leave it out for values of any type"

@@ -38,7 +38,7 @@ class Records(Root[V, K], Generic[V, K]):
     # -- searching -------------------------------------------------------------
 
     def where(self, /, *tests: Callable[[V], object]) -> "Query[V, K]":
-        """Give the records that pass all *tests*, as a lazy `Query`.
+        """Return the records that pass all *tests*, as a lazy `Query`.
 
         Nothing runs before the query is iterated over or asked; each time it runs
         anew over the records of then. Without tests it gives all records.
@@ -66,7 +66,7 @@ class Records(Root[V, K], Generic[V, K]):
         self, model: tuple[type[A], type[B], type[C], type[D]], /
     ) -> "Query[A | B | C | D, K]": ...
     def of(self, model: Any, /) -> "Query[Any, K]":
-        """Give the records that are objects of *model*, as a lazy `Query`.
+        """Return the records that are objects of *model*, as a lazy `Query`.
 
         A typed view of a database of several types. *model* is a class, which is
         registered, or a tuple of two to four; or a test as of `where` that tells the type of what passes, by
@@ -89,7 +89,7 @@ class Records(Root[V, K], Generic[V, K]):
     @overload
     def ref(self, key: K, model: type[T]) -> Ref[T]: ...
     def ref(self, key: K, model: type[Any] = object) -> Ref[Any]:
-        """Give a reference to the record under *key*, to be stored anywhere.
+        """Return a reference to the record under *key*, to be stored anywhere.
 
         It is stored as the name of this database and the key. The record need not
         be there yet.

@@ -28,13 +28,13 @@ class Folder(Protocol):
     root: str
 
     def _find_db(self, name: str) -> "RootMapping[Any, Any] | None":
-        """Give the database *name*, opened if it is not; None if there is none."""
+        """Return the database *name*, opened if it is not; None if there is none."""
         ...
 
     def _peek(
         self, name: str
     ) -> "AbstractContextManager[RootMapping[Any, Any] | None]":
-        """Give the database *name* to look at; None if there is none."""
+        """Return the database *name* to look at; None if there is none."""
         ...
 
 
@@ -57,7 +57,7 @@ class StorifyHome:
         return folder
 
     def look_up(self, db: str, key: Any) -> Any:
-        """Give the live record; see `Home`."""
+        """Return the live record; see `Home`."""
         found = self._here(db)._find_db(db)  # noqa: SLF001 - a part of the class
         if found is None or not holds(_keys_of(found), key):
             raise LookupError(db)
@@ -79,7 +79,7 @@ class StorifyHome:
         return os.path.realpath(folder.root), 0
 
     def records(self, db: str) -> "LookedAt | None":
-        """Give the records of a database to look at; see `Home`."""
+        """Return the records of a database to look at; see `Home`."""
         try:
             with self._here(db)._peek(db) as found:  # noqa: SLF001 - as above
                 if found is None:
@@ -109,7 +109,7 @@ class LookedAt:
         return holds(_keys_in(self._root), key)
 
     def peek(self, key: Any) -> Any:
-        """Give a record; see `Records`."""
+        """Return a record; see `Records`."""
         root = self._root
         is_list = isinstance(root, list)
         return cast("Any", root)[key] if is_list else root.look(key)

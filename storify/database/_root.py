@@ -40,11 +40,11 @@ class Root(Defaults, Generic[V, K]):
 
     @abstractmethod
     def _root(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if the database is closed."""
+        """Return the live root; raises if the database is closed."""
 
     @abstractmethod
     def _writable(self) -> dict[Any, Any] | list[Any]:
-        """Give the live root; raises if it must not be changed."""
+        """Return the live root; raises if it must not be changed."""
 
     def __len__(self) -> int:
         """Count the keys; for a list root its items."""
@@ -59,7 +59,7 @@ class Root(Defaults, Generic[V, K]):
         self._writable().clear()
 
     def raw(self, key: K) -> Any:
-        """Give what lies under *key*, of whatever type it is.
+        """Return what lies under *key*, of whatever type it is.
 
         A record that could not be loaded is the `Unloaded` dict that it was read as.
         What is repaired in place, or set, is read by ``db[key]`` again.

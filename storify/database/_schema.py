@@ -207,7 +207,7 @@ class Schema:
             yield misfit._replace(path=path + misfit.path.removeprefix("$"))
 
     def judge(self, value: object, hint: object) -> Misfit | None:
-        """Give the first place where a loaded *value* is not of its type.
+        """Return the first place where a loaded *value* is not of its type.
 
         What its class does not know, and where references lead, is no matter of its
         type; nor is what stands where anything may.
@@ -218,7 +218,7 @@ class Schema:
         return None
 
     def count_odd(self) -> tuple[int, int]:
-        """Give two numbers that grow by 1 each if nothing odd was decoded since."""
+        """Return two numbers that grow by 1 each if nothing odd was decoded since."""
         return self.registry.count_odd(), self.codec.count_kept()
 
     def check(self, value: object, hint: object, path: str) -> None:

@@ -64,11 +64,11 @@ class RootSequence(Root[V, K], Generic[V, K]):
         return self._list_to_read("count items of").count(value)
 
     def __add__(self, other: list[V]) -> list[V]:
-        """Give a plain list of the items and those of *other*."""
+        """Return a plain list of the items and those of *other*."""
         return self._list_to_read("add to") + other
 
     def __radd__(self, other: list[V]) -> list[V]:
-        """Give a plain list of the items of *other* and these."""
+        """Return a plain list of the items of *other* and these."""
         return other + self._list_to_read("add")
 
     def __iadd__(self, values: Iterable[V]) -> Self:
@@ -77,7 +77,7 @@ class RootSequence(Root[V, K], Generic[V, K]):
         return self
 
     def __mul__(self, count: int) -> list[V]:
-        """Give a plain list of the items, *count* times."""
+        """Return a plain list of the items, *count* times."""
         return self._list_to_read("repeat") * count
 
     __rmul__ = __mul__

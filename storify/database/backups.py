@@ -117,7 +117,7 @@ class Backups:
         return self._engine.backup()
 
     def get_path_of_backup(self, backup_id: str | int) -> str:
-        """Give the path of a backup; `Database.load` takes that of a whole state.
+        """Return the path of a backup; `Database.load` takes that of a whole state.
 
         In a large database a backup may be one commit in a journal (``….journal``):
         the path is the journal's then, which cannot be loaded. `restore` takes

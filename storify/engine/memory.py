@@ -227,7 +227,7 @@ class MemoryEngine:
         """Nothing is gained by asking for single keys: all is in memory."""
 
     def load(self) -> Loaded | None:
-        """Give the present state; None if nothing was committed."""
+        """Return the present state; None if nothing was committed."""
         with self._held() as store:
             if store.entries is None or store.version is None:
                 return None

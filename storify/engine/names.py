@@ -71,7 +71,7 @@ def _refuse(name: object, flaw: str) -> DatabaseNameError:
 
 
 def check_name(name: str) -> str:
-    """Give *name* in normal form C if it is safe and portable.
+    """Return *name* in normal form C if it is safe and portable.
 
     Raises:
         DatabaseNameError: It is not; the message says why.

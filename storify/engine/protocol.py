@@ -106,7 +106,7 @@ def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes,
 
 
 def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
-    """Give the fewest changes that make *new* of *old*, its order included.
+    """Return the fewest changes that make *new* of *old*, its order included.
 
     A set key keeps its place and a key that is deleted and set goes last, so
     what stays in its place is what *new* begins with.
@@ -143,7 +143,7 @@ class Format(Protocol):
         ...
 
     def join(self, entries: Mapping[bytes, bytes]) -> bytes:
-        """Give the root that `split` would part into *entries*."""
+        """Return the root that `split` would part into *entries*."""
         ...
 
     def check(self, payload: bytes) -> None:
@@ -155,7 +155,7 @@ class Format(Protocol):
         ...
 
     def spell(self, blob: bytes) -> bytes:
-        """Give a key or value of unknown origin in the bytes that we would write.
+        """Return a key or value of unknown origin in the bytes that we would write.
 
         As it is, if it cannot be read: only to compare it with another one.
         """
@@ -179,18 +179,18 @@ class Format(Protocol):
         ...
 
     def salvage(self, payload: bytes) -> list[tuple[bytes, bytes] | None]:
-        """Give the entries of a damaged root, None for each damaged stretch."""
+        """Return the entries of a damaged root, None for each damaged stretch."""
         ...
 
     def salvage_items(self, payload: bytes) -> list[bytes | None] | None:
-        """Give the first items of a damaged root without keys, None for damaged ones.
+        """Return the first items of a damaged root without keys, None for damaged ones.
 
         None alone if it does not begin as one.
         """
         ...
 
     def claimed(self, payload: bytes) -> int | None:
-        """Give how many entries or items a damaged root says it has, if legible."""
+        """Return how many entries or items a damaged root says it has, if legible."""
         ...
 
     def items(self, payload: bytes) -> list[bytes]:
@@ -198,7 +198,7 @@ class Format(Protocol):
         ...
 
     def join_items(self, items: Sequence[bytes]) -> bytes:
-        """Give the root that `items` would part into *items*."""
+        """Return the root that `items` would part into *items*."""
         ...
 
 
@@ -529,7 +529,7 @@ class Engine(Protocol):
         ...
 
     def salvage(self) -> Salvaged | None:
-        """Give what can be saved, entry by entry; changes nothing.
+        """Return what can be saved, entry by entry; changes nothing.
 
         For a database that `load` cannot recover. None if there is none.
 

@@ -33,7 +33,7 @@ class Keep(NamedTuple):
 
     @classmethod
     def of(cls, keep: "Keep | int | None") -> "Keep":
-        """Give a policy; a number is that of the last ones, None the default.
+        """Return a policy; a number is that of the last ones, None the default.
 
         Raises:
             ValueError: A number is negative.
@@ -60,7 +60,7 @@ def _day(time: datetime) -> str:
 
 
 def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list[int]:
-    """Give which states go, by their place in *times*, newest first.
+    """Return which states go, by their place in *times*, newest first.
 
     A state without a time counts for the last ones alone. The first stays always.
 

@@ -29,11 +29,11 @@ class Source(Protocol[K, S_co]):
     """What can be copied from: a dict, an open shelf, a `SqliteDict` and so on."""
 
     def keys(self) -> Iterable[K]:
-        """Give the keys."""
+        """Return the keys."""
         ...
 
     def __getitem__(self, key: K, /) -> S_co:
-        """Give the value under *key*."""
+        """Return the value under *key*."""
         ...
 
 

@@ -135,7 +135,7 @@ def _databases(folder: str | os.PathLike[str], catalog: FileCatalog) -> dict[str
 
 
 def portable(name: str) -> str:
-    """Give a name that is like another one and may be a database's."""
+    """Return a name that is like another one and may be a database's."""
     plain = re.sub(r"[^\w .-]+", "-", name).strip(" .-") or "db"
     try:
         return check_new_name(plain, [])

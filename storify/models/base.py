@@ -152,11 +152,11 @@ class Model:
 
     @classmethod
     def _keyname(cls) -> str:
-        """Give the tag of this class in files; override it to choose another."""
+        """Return the tag of this class in files; override it to choose another."""
         return class_options(cls).keyname
 
     def _to_dict(self) -> dict[str, Any]:
-        """Give the stored fields as ``{name on disk: live value}``.
+        """Return the stored fields as ``{name on disk: live value}``.
 
         Of a declared class this is its cattrs hook. An override decides what is
         stored.
@@ -188,7 +188,7 @@ class Model:
         return cast("Self", _own_hooks(cls).revive(data))
 
     def evolve(self, **changes: Any) -> Self:
-        """Give a copy with some fields changed; what is not named stays as it is.
+        """Return a copy with some fields changed; what is not named stays as it is.
 
         The copy is shallow. Converters run for the changed fields, validators for
         all; then ``__attrs_post_init__``. Unknown stored names come along.
@@ -241,13 +241,13 @@ def _have_same_state(self: Model, other: Model) -> Any:
 
 
 def _hash_of_class(self: Model) -> int:
-    """Give one hash to all objects of a class without fields: they may change."""
+    """Return one hash to all objects of a class without fields: they may change."""
     is_declared = class_options(type(self)).declared
     return hash(type(self)) if is_declared else object.__hash__(self)
 
 
 def _own_hooks(cls: type[Model]) -> "Hooks":
-    """Give the hooks of *cls* from a registry of its own, made at the first use."""
+    """Return the hooks of *cls* from a registry of its own, made at the first use."""
     # cattrs is imported only when a first model is planned
     from .registry import own_hooks  # noqa: PLC0415 -- as said above
 

@@ -42,7 +42,7 @@ class Binding:
     def of(  # noqa: PLR0911 -- a table of the shapes
         self, shape: Shape, place: str
     ) -> Bind | None:
-        """Give what tells the references in values of *shape*; None if it names none.
+        """Return what tells the references in values of *shape*; None if it names none.
 
         Args:
             shape: The shape.

@@ -118,7 +118,7 @@ class Checks:
                 return False
 
     def _containers(self, arms: tuple[Shape, ...]) -> list[Shape] | None:
-        """Give the one container among *arms*; None if they need a call instead."""
+        """Return the one container among *arms*; None if they need a call instead."""
         containers = [arm for arm in arms if self._loopable(arm)]
         simple = [arm for arm in arms if isinstance(arm, Instance)]
         if len(containers) > 1 or len(containers) + len(simple) != len(arms):

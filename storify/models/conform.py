@@ -49,7 +49,7 @@ LISTED = (list, tuple, set, frozenset, deque)
 
 
 def accepted_classes(cls: type) -> tuple[type, ...]:
-    """Give the classes whose objects type checkers take for a *cls*."""
+    """Return the classes whose objects type checkers take for a *cls*."""
     if cls is float:
         return (float, int)
     if cls is complex:
@@ -180,7 +180,7 @@ def fits_outside(value: Any, shape: Shape) -> bool:
 
 
 def outer_classes(shape: Shape) -> tuple[type, ...] | None:
-    """Give the classes whose objects may be of *shape*; None if classes do not tell."""
+    """Return the classes whose objects may be of *shape*; None if classes do not tell."""
     match shape:
         case Instance(cls):
             return accepted_classes(cls)

@@ -149,7 +149,7 @@ def _instance_maker(cls: type) -> Callable[[Any], Any]:
 
 
 def _member(cls: type[enum.Enum], value: Any) -> Any:
-    """Give the member of *cls* whose value is *value*, of the very same type."""
+    """Return the member of *cls* whose value is *value*, of the very same type."""
     try:
         member = cls(value)
     except ValueError:

@@ -19,7 +19,7 @@ class NoPostInit:
     """
 
     def __get__(self, instance: object, owner: type) -> NoReturn:
-        """Give nothing.
+        """Return nothing.
 
         Raises:
             AttributeError: As of any class without one.

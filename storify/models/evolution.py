@@ -64,7 +64,7 @@ def _function(value: Any) -> Any:
 
 
 def migrations_in(cls: type) -> dict[int, Migration]:
-    """Give the steps of *cls*, also inherited ones.
+    """Return the steps of *cls*, also inherited ones.
 
     A subclass replaces a step of its base as it would any attribute, by the name.
 
@@ -123,7 +123,7 @@ class History:
             raise ModelError(msg)
 
     def upgrade(self, fields: Fields) -> Fields:
-        """Give *fields* at the present version and without the version's key.
+        """Return *fields* at the present version and without the version's key.
 
         *fields* is left as it was, also when a step fails.
 

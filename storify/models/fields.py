@@ -177,7 +177,7 @@ def field(
 
 
 def options_of(attribute: "attrs.Attribute[Any]") -> FieldOptions:
-    """Give the options of *attribute*, also if it was made by ``attrs.field``."""
+    """Return the options of *attribute*, also if it was made by ``attrs.field``."""
     options: FieldOptions = attribute.metadata.get(_METADATA_KEY, FieldOptions())
     if options.stored and attribute.name.startswith("_"):
         return FieldOptions(stored=False, alias_given=options.alias_given)

@@ -62,7 +62,7 @@ class Fitting:
         self._checks.clear()
 
     def of(self, shape: Shape) -> Check | None:
-        """Give a check of *shape*; None if the class of a value tells all.
+        """Return a check of *shape*; None if the class of a value tells all.
 
         The references in a value learn by it what they should lead to.
         """
@@ -78,7 +78,7 @@ class Fitting:
         return look
 
     def within(self, shape: Shape) -> Check | None:
-        """Give a check of values of *shape*; None if no model in it is parametrised."""
+        """Return a check of values of *shape*; None if no model in it is parametrised."""
         return self._made(shape) if needs_look(shape) else None
 
     def plain(self, obj: object) -> bool:
@@ -93,7 +93,7 @@ class Fitting:
             return False
 
     def inside(self, cls: type, args: tuple[Any, ...]) -> Check:
-        """Give a check of what is in objects of a parametrised model."""
+        """Return a check of what is in objects of a parametrised model."""
 
         def check(obj: Any) -> bool:
             own = class_of(obj)

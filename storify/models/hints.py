@@ -111,7 +111,7 @@ QUALIFIERS: frozenset[Any] = frozenset(
 
 
 def loaded(*named: Mapping[str, tuple[str, ...]]) -> set[type]:
-    """Give those of the classes whose modules are loaded: nobody has another."""
+    """Return those of the classes whose modules are loaded: nobody has another."""
     return {
         vars(sys.modules[module])[name]
         for table in named
@@ -122,13 +122,13 @@ def loaded(*named: Mapping[str, tuple[str, ...]]) -> set[type]:
 
 
 def _typing_modules() -> tuple[Any, ...]:
-    """Give `typing`, and typing_extensions if anybody uses it: it takes 2 ms."""
+    """Return `typing`, and typing_extensions if anybody uses it: it takes 2 ms."""
     other = sys.modules.get("typing_extensions")
     return (typing,) if other is None else (typing, other)
 
 
 def _special_forms(name: str) -> tuple[Any, ...]:
-    """Give what *name* means in them; each may have a form of its own, or none."""
+    """Return what *name* means in them; each may have a form of its own, or none."""
     return tuple(
         getattr(each, name) for each in _typing_modules() if hasattr(each, name)
     )
@@ -235,7 +235,7 @@ Lookup = Callable[[type, str], type | None]
 
 
 def describe(shape: Shape) -> str:  # noqa: PLR0911 -- one for each shape
-    """Give *shape* as an annotation would be written."""
+    """Return *shape* as an annotation would be written."""
     match shape:
         case Anything():
             return "Any"
@@ -259,7 +259,7 @@ def describe(shape: Shape) -> str:  # noqa: PLR0911 -- one for each shape
 
 
 def text_of(hint: object) -> str:
-    """Give an annotation as it would be written."""
+    """Return an annotation as it would be written."""
     plain = isinstance(hint, type) and get_origin(hint) is None
     return cast("type", hint).__qualname__ if plain else str(hint)
 
@@ -268,7 +268,7 @@ def text_of(hint: object) -> str:
 
 
 def resolve(cls: type, lookup: Lookup, args: tuple[Any, ...] = ()) -> dict[str, Any]:
-    """Give the annotations of *cls* and its bases with all names resolved.
+    """Return the annotations of *cls* and its bases with all names resolved.
 
     Names are looked up in the module of the class that wrote them, the function
     around it, the class itself, then with *lookup*. Type variables are replaced
@@ -283,7 +283,7 @@ def resolve(cls: type, lookup: Lookup, args: tuple[Any, ...] = ()) -> dict[str, 
 def annotations(
     cls: type, lookup: Lookup, args: tuple[Any, ...] = ()
 ) -> dict[str, Callable[[], Any]]:
-    """Give what resolves each annotation of *cls* and its bases, as `resolve` does."""
+    """Return what resolves each annotation of *cls* and its bases, as `resolve` does."""
     bindings = _bindings(cls, args)
     found: dict[str, Callable[[], Any]] = {}
     for base in reversed(cls.__mro__):
@@ -402,7 +402,7 @@ class Parser:
     def parse(  # noqa: PLR0911 -- a table of the forms there are
         self, hint: Any, owner: type | None = None
     ) -> Shape:
-        """Give the shape of a resolved annotation.
+        """Return the shape of a resolved annotation.
 
         Args:
             hint: The annotation.
@@ -591,7 +591,7 @@ def _is_required(hint: Any, *, otherwise: bool) -> bool:
 
 
 def _default_arguments(cls: type[Any]) -> tuple[Any, ...]:
-    """Give what the type variables of a class stand for where it gives no arguments.
+    """Return what the type variables of a class stand for where it gives no arguments.
 
     That of a variable without a default is itself, as it stands for anything.
     """
@@ -606,7 +606,7 @@ def _default_arguments(cls: type[Any]) -> tuple[Any, ...]:
 
 
 def _alias_value(alias: Any) -> Any:
-    """Give what a type alias stands for, with names in strings resolved."""
+    """Return what a type alias stands for, with names in strings resolved."""
     module = sys.modules.get(alias.__module__)
     names = {alias.__name__: alias, **{p.__name__: p for p in alias.__type_params__}}
     shell = type("Alias", (), {"__annotations__": {"value": alias.__value__}})
@@ -633,7 +633,7 @@ def _is_role(cls: type) -> bool:
 
 
 def subclasses(cls: type) -> Iterator[type]:
-    """Give the classes below *cls*, in the order of their definition."""
+    """Return the classes below *cls*, in the order of their definition."""
     below: list[type] = type.__subclasses__(cls)
     for sub in below:
         yield sub

@@ -174,7 +174,7 @@ class Inspection:
 
 
 def _arguments(cls: type, shape: Shape) -> tuple[Any, ...]:
-    """Give what *shape* puts in the place of the type variables of *cls*."""
+    """Return what *shape* puts in the place of the type variables of *cls*."""
     if isinstance(shape, Instance) and issubclass(cls, shape.cls):
         return shape.args
     return ()
@@ -247,7 +247,7 @@ def _items_beyond(fields: Sequence[Part], obj: Any, shape: Shape) -> Iterator[Pa
 
 
 def _fields_of(obj: object, shapes: Mapping[str, Shape]) -> dict[Any, Any]:
-    """Give the stored fields of *obj*: declared ones first, then what was added."""
+    """Return the stored fields of *obj*: declared ones first, then what was added."""
     if not class_options(type(obj)).declared:
         return public(obj)
     state = state_of(obj)
@@ -262,6 +262,6 @@ def _fields_of(obj: object, shapes: Mapping[str, Shape]) -> dict[Any, Any]:
 
 
 def unstored(cls: type) -> set[str]:
-    """Give the names of the fields of *cls* that are not stored."""
+    """Return the names of the fields of *cls* that are not stored."""
     attributes = class_options(cls).attributes
     return {a.name for a in attributes if not options_of(a).stored}

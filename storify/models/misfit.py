@@ -51,7 +51,7 @@ class Misfit(NamedTuple):
     database: str = ""
 
     def __str__(self) -> str:
-        """Give one line for people, as ``storify check`` prints it."""
+        """Return one line for people, as ``storify check`` prints it."""
         where = f"{self.database} {self.path}".lstrip()
         return f"{where}: {self.kind}: expected {self.expected}, found {self.found}"
 

@@ -91,13 +91,13 @@ definitions: _Definitions = _Definitions()
 
 
 def class_options(cls: type) -> ClassOptions:
-    """Give the options of a model class."""
+    """Return the options of a model class."""
     found: ClassOptions = vars(cls)["__storify__"]
     return found
 
 
 def class_of(value: object) -> type[Any]:
-    """Give the class of a value of which nothing else is known."""
+    """Return the class of a value of which nothing else is known."""
     return type(value)
 
 
@@ -319,7 +319,7 @@ def _hides_its_type(cls: type, name: str, hint: object) -> bool:
 
 
 def _parts(hint: object) -> Iterator[object]:
-    """Give what stands in an annotation, at any depth."""
+    """Return what stands in an annotation, at any depth."""
     origin, args = get_origin(hint), get_args(hint)
     if origin is Literal:
         return
@@ -329,14 +329,14 @@ def _parts(hint: object) -> Iterator[object]:
 
 
 def _names_in_sight(cls: type) -> Mapping[str, Any]:
-    """Give what the names in the annotations of *cls* are looked up in."""
+    """Return what the names in the annotations of *cls* are looked up in."""
     around = _enclosing_types(cls)
     module = vars(sys.modules.get(cls.__module__, builtins))
     return ChainMap(around, dict(module), dict(vars(builtins)))
 
 
 def _form_of(hint: object, scope: Mapping[str, Any]) -> tuple[Any, Any]:
-    """Give what stands outermost in an annotation, and what is in its brackets.
+    """Return what stands outermost in an annotation, and what is in its brackets.
 
     What stands in an ``Annotated`` counts as outermost.
     """
@@ -361,7 +361,7 @@ def _form_of(hint: object, scope: Mapping[str, Any]) -> tuple[Any, Any]:
 
 
 def _first_argument(text: str) -> str:
-    """Give the first of the arguments in the brackets of an annotation."""
+    """Return the first of the arguments in the brackets of an annotation."""
     depth = 0
     for index, char in enumerate(text):
         depth += (char in "[(") - (char in "])")
@@ -371,7 +371,7 @@ def _first_argument(text: str) -> str:
 
 
 def own_annotations(cls: type) -> dict[str, Any]:
-    """Give the annotations of the class body as they are, strings unresolved."""
+    """Return the annotations of the class body as they are, strings unresolved."""
     if sys.version_info >= (3, 14):  # pragma: no cover -- no such Python tested here
         import annotationlib  # noqa: PLC0415 -- new in 3.14
 

@@ -43,7 +43,7 @@ class PlainClasses:
         self._known: dict[type, Mapping[str, Shape]] = {}
 
     def shapes_of(self, cls: type) -> Mapping[str, Shape]:
-        """Give what the fields of *cls* admit, in order; empty if it is no such class.
+        """Return what the fields of *cls* admit, in order; empty if it is no such class.
 
         Where a name is not defined yet, the next call tries it again.
         """
@@ -57,7 +57,7 @@ class PlainClasses:
         return known
 
     def hints_of(self, cls: type) -> tuple[list[Any], bool]:
-        """Give the annotations of the fields of *cls*, as far as they are resolved.
+        """Return the annotations of the fields of *cls*, as far as they are resolved.
 
         Returns:
             The annotations, and whether none names what is not defined yet.
@@ -97,7 +97,7 @@ class PlainClasses:
         return shapes, is_final
 
     def _resolve(self, cls: type[Any]) -> Iterator[tuple[str, Any]]:
-        """Give the fields of *cls* with their annotations.
+        """Return the fields of *cls* with their annotations.
 
         A `_Pending` stands for one that names what is not defined yet.
         """
@@ -132,19 +132,19 @@ def _has_fields(cls: type[Any]) -> bool:
 
 
 def fields_of(obj: Any, names: Iterable[str]) -> Iterable[tuple[str, Any]]:
-    """Give the fields *names* of an object of a plain class, as they are stored."""
+    """Return the fields *names* of an object of a plain class, as they are stored."""
     if isinstance(obj, tuple):
         return zip(names, items_of(obj), strict=False)
     return [(name, getattr(obj, name)) for name in names if hasattr(obj, name)]
 
 
 def _unjudged(cls: type[Any]) -> Mapping[str, Shape]:
-    """Give the fields in which objects may stand, whatever the annotations say."""
+    """Return the fields in which objects may stand, whatever the annotations say."""
     return {} if issubclass(cls, tuple) else dict.fromkeys(_names_of(cls), _ANYTHING)
 
 
 def _names_of(cls: Any) -> dict[str, Any]:
-    """Give the stored fields of *cls*, with types for those without annotation."""
+    """Return the stored fields of *cls*, with types for those without annotation."""
     if tuple in cls.__mro__:
         names: Any = getattr(cls, "_fields", ())
         return dict.fromkeys(names, Any) if class_of(names) is tuple else {}

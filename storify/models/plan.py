@@ -258,12 +258,12 @@ def _around(
 
 
 def _tags(cls: type) -> set[str]:
-    """Give the keynames under which objects of *cls* are or were stored."""
+    """Return the keynames under which objects of *cls* are or were stored."""
     return {cast("Any", cls)._keyname(), *class_options(cls).was}
 
 
 def _names_on_disk(cls: type) -> set[str]:
-    """Give the names under which the fields of a declared *cls* are or were stored."""
+    """Return the names under which the fields of a declared *cls* are or were stored."""
     all_options = [(a, options_of(a)) for a in class_options(cls).attributes]
     return {
         name
@@ -372,7 +372,7 @@ def _fields(cls: type, shapes: Mapping[str, Shape], fitting: Fitting) -> list[_F
 
 
 class _Writer:
-    """Gives the fields of an object; the usual case is generated code."""
+    """The fields of an object, as its class has them; as a rule by generated code."""
 
     def __init__(self, cls: type, fields: list[_Field], refuse: Refuse | None) -> None:
         self._cls = cls
@@ -389,7 +389,7 @@ class _Writer:
         self.unstructure = self._compile("d") if version else self.to_dict
 
     def wrapper(self, keyname: str) -> Unstructure:
-        """Give `unstructure` that puts the fields under *keyname*.
+        """Return `unstructure` that puts the fields under *keyname*.
 
         Where the attributes are just the fields in their order, it gives the live
         ``__dict__``: a quarter off the time of writing a record of ten fields.
@@ -404,7 +404,7 @@ class _Writer:
         )
 
     def layout(self, keyname: str) -> Layout | None:
-        """Give what lowering an object whole needs to know; None if it cannot be."""
+        """Return what lowering an object whole needs to know; None if it cannot be."""
         if not self._has_plain_attributes() or not self._stored:
             return None
         fields = [LoweredField(f.name, f.key, f.shape) for f in self._stored]
@@ -468,7 +468,7 @@ class _Writer:
         return made
 
     def _partial(self, obj: Any) -> dict[str, Any]:
-        """Give the fields of an object that lacks some."""
+        """Return the fields of an object that lacks some."""
         fields: dict[str, Any] = {}
         for f in self._stored:
             if hasattr(obj, f.name):
@@ -683,7 +683,7 @@ class _Reader:
         return value
 
     def _present_form(self, data: dict[str, Any], *, history: bool) -> dict[str, Any]:
-        """Give the fields without wrapper and as of the present version."""
+        """Return the fields without wrapper and as of the present version."""
         if len(data) == 1:
             ((tag, fields),) = data.items()
             if tag in self._tags and type(fields) is dict:

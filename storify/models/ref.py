@@ -24,7 +24,7 @@ class Records(Protocol):
         ...
 
     def peek(self, key: Any) -> Any:
-        """Give a record that is there, decoded once more if it is not in memory.
+        """Return a record that is there, decoded once more if it is not in memory.
 
         Raises:
             LookupError: There is none any more, or it cannot be decoded.
@@ -36,7 +36,7 @@ class Home(Protocol):
     """Where references are looked up: the databases of one `Storify`."""
 
     def look_up(self, db: str, key: Any) -> Any:
-        """Give the live record; opens its database if need be, never makes one.
+        """Return the live record; opens its database if need be, never makes one.
 
         Raises:
             DanglingRefError: The databases are gone themselves.
@@ -50,7 +50,7 @@ class Home(Protocol):
         ...
 
     def records(self, db: str) -> Records | None:
-        """Give the records of a database to look at, None if it cannot be opened.
+        """Return the records of a database to look at, None if it cannot be opened.
 
         Raises:
             DanglingRefError: The databases are gone themselves.
@@ -139,7 +139,7 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
         return made
 
     def __call__(self) -> T_co:
-        """Give the live record.
+        """Return the live record.
 
         Raises:
             DanglingRefError: There is none, or nobody knows where to look.
@@ -162,7 +162,7 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
     @overload
     def get(self, default: D) -> T_co | D: ...
     def get(self, default: Any = None) -> Any:
-        """Give the live record, *default* if there is none.
+        """Return the live record, *default* if there is none.
 
         Raises:
             DanglingRefError: Nobody knows where to look.
@@ -190,13 +190,13 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
         return cast("T_co", record)
 
     def __copy__(self) -> Self:
-        """Give the reference itself: it never changes."""
+        """Return the reference itself: it never changes."""
         return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """Give the reference itself: it never changes."""
+        """Return the reference itself: it never changes."""
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        """Give what is pickled; where to look is known in this process alone."""
+        """Return what is pickled; where to look is known in this process alone."""
         return {**state_of(self), "_home": None, "_expected": None}

@@ -115,7 +115,7 @@ class Entry:
         self.structure: Hook = self._first_structure
 
     def planned(self) -> Hooks:
-        """Give the hooks, made now if need be.
+        """Return the hooks, made now if need be.
 
         Raises:
             ModelError: An annotation that still cannot be resolved or stored.
@@ -348,7 +348,7 @@ class Registry:
             self._follow(cls)
 
     def newest(self, cls: type) -> type:
-        """Give the class that took the place of *cls*, or *cls* itself."""
+        """Return the class that took the place of *cls*, or *cls* itself."""
         while cls in self._newer:
             cls = self._newer[cls]
         return cls
@@ -557,7 +557,7 @@ class Registry:
     # Objects to trees
 
     def unstructure(self, obj: object) -> dict[str, Any] | None:
-        """Give a model object as ``{keyname: fields}``, its values live.
+        """Return a model object as ``{keyname: fields}``, its values live.
 
         A class that is not registered is registered now, with a warning; or it is
         refused, within `refuse_unknown`.
@@ -642,7 +642,7 @@ class Registry:
                 self._find_lower(entry.cls)
 
     def _find_lower(self, cls: type, above: tuple[type, ...] = ()) -> "Found":
-        """Give what lowers objects of *cls*, or None, as for a class within itself.
+        """Return what lowers objects of *cls*, or None, as for a class within itself.
 
         How deep its trees may be is bounded, because nobody checks their depth again.
         """
@@ -680,7 +680,7 @@ class Registry:
     # Trees to objects
 
     def structure(self, tree: dict[Any, Any]) -> object:
-        """Give the object that a decoded dict stands for, or the dict itself.
+        """Return the object that a decoded dict stands for, or the dict itself.
 
         It is called inner-first: nested records are objects already. It never
         raises for a bad record: that one comes back as `Unloaded`.
@@ -802,7 +802,7 @@ class Registry:
         return misfits(value, self._shape_of(hint), inspect)
 
     def outer_classes(self, hint: object) -> tuple[type, ...] | None:
-        """Give the classes whose objects may be of *hint*, seen from outside.
+        """Return the classes whose objects may be of *hint*, seen from outside.
 
         Returns:
             The classes; None if it is not told by them.
@@ -825,7 +825,7 @@ class Registry:
         self._fitting.forget()
 
     def fit_check(self, hint: object) -> Check | None:
-        """Give a check of loaded values of *hint*; None if their class tells all.
+        """Return a check of loaded values of *hint*; None if their class tells all.
 
         It may be false although nothing is wrong, and then `misfits` tells.
 
@@ -835,7 +835,7 @@ class Registry:
         return self._fitting.of(self._shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
-        """Give a check of values that were structured without any oddity.
+        """Return a check of values that were structured without any oddity.
 
         If `count_odd` counted none while a value was structured, and this check is
         true for it, `misfits` would find nothing but references that lead nowhere or
@@ -852,7 +852,7 @@ class Registry:
         return checker(shape) if is_told_by_class(shape) else None
 
     def plain_check(self) -> Check:
-        """Give a check of the objects that are no models, each by its own fields.
+        """Return a check of the objects that are no models, each by its own fields.
 
         True for objects of classes that are not stored field by field. It is made
         anew for each use, because annotations may name what is defined later.
@@ -860,7 +860,7 @@ class Registry:
         return self._plain.check()
 
     def check_behind_refs(self) -> Check:
-        """Give a check of the records that any references lead to.
+        """Return a check of the records that any references lead to.
 
         True for what may stand behind a reference of each annotation that is known:
         it may be false of a record although no reference to it is wrong.
@@ -888,7 +888,7 @@ class Registry:
             raise _not_stored(hint, err) from err
 
     def _shapes_of(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
-        """Give what the fields of *cls* admit, registered or not."""
+        """Return what the fields of *cls* admit, registered or not."""
         with self._lock:
             entry = self._by_class.get(cls)
             if not args and entry is not None and entry.shapes is not None:
@@ -987,7 +987,7 @@ def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:
 
 
 def own_hooks(cls: type[Model]) -> Hooks:
-    """Give hooks of *cls* outside any database: what its own methods use."""
+    """Return hooks of *cls* outside any database: what its own methods use."""
     found: Hooks | None = vars(cls).get("__storify_hooks__")
     if found is None:
         registry = Registry([cls], register_type=_ignore)

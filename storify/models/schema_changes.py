@@ -33,7 +33,7 @@ class Change(NamedTuple):
     advice: str = ""
 
     def __str__(self) -> str:
-        """Give it as one line."""
+        """Return it as one line."""
         where = self.keyname if self.field is None else f"{self.keyname}.{self.field}"
         return f"{where}: {self.what}" + (f"; {self.advice}" if self.advice else "")
 

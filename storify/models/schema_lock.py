@@ -196,7 +196,7 @@ def _field(text: str, *, default: bool) -> FieldLock:
 
 
 def _name_of(cls: type) -> str:
-    """Give the name by which files know a class."""
+    """Return the name by which files know a class."""
     if is_model_class(cls) and not _is_ours(cls):
         return cast("type[Model]", cls)._keyname()
     return cls.__name__
@@ -220,7 +220,7 @@ def _type_lock(cls: type) -> TypeLock | None:
 
 
 def _defaults(record: Any) -> dict[str, bool] | None:
-    """Give the fields of a record, and which may be missing when it is loaded."""
+    """Return the fields of a record, and which may be missing when it is loaded."""
     if attrs.has(record):
         return {attribute.name: False for attribute in attrs.fields(record)}
     if dataclasses.is_dataclass(record):
@@ -238,7 +238,7 @@ def _defaults(record: Any) -> dict[str, bool] | None:
 
 
 def dump(lock: SchemaLock) -> str:
-    """Give a schema as the text of a lock file: the same one each time."""
+    """Return a schema as the text of a lock file: the same one each time."""
     return json.dumps(lock, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 

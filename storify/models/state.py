@@ -92,7 +92,7 @@ def _once_per_class(find: Callable[[type[Any]], _R]) -> Callable[[type[Any]], _R
 
 
 def extras(obj: object) -> Mapping[Any, Any]:
-    """Give what is stored of *obj* though its class declares no such field, read-only.
+    """Return what is stored of *obj* though its class declares no such field, read-only.
 
     Public attributes of a declared model that are no fields, in their order, then
     stored names that can be no attributes. They are saved again. A hand-written class
@@ -108,7 +108,7 @@ def extras(obj: object) -> Mapping[Any, Any]:
 
 
 def unasked(obj: object) -> dict[Any, Any]:
-    """Give what was loaded into *obj* though its class knows no such name."""
+    """Return what was loaded into *obj* though its class knows no such name."""
     state, cls = vars(obj), type(obj)
     kept: Mapping[Any, Any] = state.get(UNKNOWN, {})
     if not class_options(cls).attributes:
@@ -124,13 +124,13 @@ def unasked(obj: object) -> dict[Any, Any]:
 
 
 def aside(obj: object) -> Mapping[Any, Any]:
-    """Give the stored names that can be no attributes of *obj*."""
+    """Return the stored names that can be no attributes of *obj*."""
     kept: Mapping[Any, Any] = vars(obj).get(UNKNOWN, {})
     return {n: value for n, value in kept.items() if value is not _Place.ATTRIBUTE}
 
 
 def undeclared(obj: object) -> dict[str, Any]:
-    """Give the public attributes of a declared model that are no fields of it."""
+    """Return the public attributes of a declared model that are no fields of it."""
     cls = type(obj)
     options = class_options(cls)
     if not options.declared:
@@ -145,12 +145,12 @@ def undeclared(obj: object) -> dict[str, Any]:
 
 @_once_per_class
 def computed_names(cls: type[Any]) -> frozenset[str]:
-    """Give the names that descriptors like ``cached_property`` fill in."""
+    """Return the names that descriptors like ``cached_property`` fill in."""
     return computed_by(cls)
 
 
 def public(obj: object) -> dict[str, Any]:
-    """Give the public attributes of *obj*, then its unknown stored names."""
+    """Return the public attributes of *obj*, then its unknown stored names."""
     computed = computed_names(type(obj))
     fields: dict[str, Any] = {
         name: value
@@ -164,7 +164,7 @@ def public(obj: object) -> dict[str, Any]:
 
 @_once_per_class
 def _guarded_names(cls: type[Any]) -> frozenset[str]:
-    """Give the class attributes that a stored name must not shadow.
+    """Return the class attributes that a stored name must not shadow.
 
     Methods, properties, class variables and CONSTANTS. Other plain values in a
     class body are the defaults of attributes, as in ``debug = False``.
@@ -194,7 +194,7 @@ def refuse_lost(obj: object) -> None:
 
 
 def refused(obj: object) -> dict[str, str]:
-    """Give the public attributes of *obj* that would not come back, and why."""
+    """Return the public attributes of *obj* that would not come back, and why."""
     cls, state = type(obj), vars(obj)
     options = class_options(cls)
     names = undeclared(obj) if options.declared else state
@@ -222,7 +222,7 @@ def _reasons(cls: type[Any]) -> dict[str, str]:
 
 @_once_per_class
 def names_of_fields(cls: type[Any]) -> frozenset[str]:
-    """Give all names of the fields of *cls*: their own, on disk, and earlier ones."""
+    """Return all names of the fields of *cls*: their own, on disk, and earlier ones."""
     found: set[str] = set()
     for attribute in class_options(cls).attributes:
         options = options_of(attribute)
@@ -260,7 +260,7 @@ def bare(cls: type) -> tuple[Any, dict[str, Any]]:
 
 
 def state_of(obj: object) -> dict[str, Any]:
-    """Give the attributes of *obj*, live."""
+    """Return the attributes of *obj*, live."""
     return vars(obj)
 
 
@@ -315,7 +315,7 @@ def _needs_no_arguments(cls: type) -> bool:
 
 
 def asdict(obj: object) -> dict[str, Any]:
-    """Give *obj* as a plain dict of its public attributes, all the way down.
+    """Return *obj* as a plain dict of its public attributes, all the way down.
 
     Nested models become dicts too; containers are copied; other values are the
     same objects.
@@ -350,7 +350,7 @@ def _plain_model(obj: object) -> dict[str, Any]:
 
 
 def pairs(mapping: Any) -> Iterable[tuple[Any, Any]]:
-    """Give the items of a dict of which nothing else is known."""
+    """Return the items of a dict of which nothing else is known."""
     return cast("Iterable[tuple[Any, Any]]", mapping.items())
 
 
@@ -382,7 +382,7 @@ def is_lone_dict(data: Mapping[Any, Any]) -> bool:
 
 
 def items_of(collection: Any) -> Iterable[Any]:
-    """Give the items of a collection of which nothing else is known."""
+    """Return the items of a collection of which nothing else is known."""
     return cast("Iterable[Any]", collection)
 
 

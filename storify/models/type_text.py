@@ -58,14 +58,14 @@ def _ignore(_: object) -> None:
 
 
 def argument(hint: Any) -> Shape:
-    """Give the shape of an argument of a generic model, as in ``Box[int]``."""
+    """Return the shape of an argument of a generic model, as in ``Box[int]``."""
     return Parser(_ignore, _ignore).parse(hint)
 
 
 def text_of_shape(  # noqa: PLR0911 -- one for each shape
     shape: Shape, name_of: Callable[[type], str]
 ) -> str:
-    """Give *shape* as text.
+    """Return *shape* as text.
 
     Args:
         shape: A parsed annotation.

@@ -209,7 +209,7 @@ def _wrong_keys(path: str, value: Any, shape: Record) -> Iterator[Misfit]:
 
 
 def name_beside(value: Any, wanted: str) -> str:
-    """Give the name of the class of *value*, which is not what *wanted* says."""
+    """Return the name of the class of *value*, which is not what *wanted* says."""
     kind = class_of(value)
     name, module = kind.__name__, kind.__module__
     # another class of a name that stands in it, as numpy's bool beside ``bool | None``
@@ -257,7 +257,7 @@ def _choose(
 
 
 def _nearest(value: Any, arms: Iterable[Shape]) -> list[Shape]:
-    """Give the typed dicts among *arms* of which the fewest keys are wrong.
+    """Return the typed dicts among *arms* of which the fewest keys are wrong.
 
     One of which it has no key is not near, unless it is the only one.
     """

@@ -64,7 +64,7 @@ class Bench:
             db.close(discard=True)  # what cannot be stored would fail again
 
     def load(self) -> Any:
-        """Give what was stored last, read from bytes."""
+        """Return what was stored last, read from bytes."""
         with self._sf.get_db(_NAME) as db:
             return db[_KEY]
 

@@ -61,7 +61,7 @@ class Bounds:
         return "Bounds(...)"  # Hypothesis shows what filters
 
     def __and__(self, other: "Bounds") -> "Bounds":
-        """Give what is within both."""
+        """Return what is within both."""
         return Bounds(
             least=_tighter(self.least, other.least, lambda a, b: bool(a > b)),
             most=_tighter(self.most, other.most, lambda a, b: bool(a < b)),
@@ -88,7 +88,7 @@ class Bounds:
         return all(check(value) for check in self.checks)
 
     def within(self, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        """Give what of *strategy* passes all checks."""
+        """Return what of *strategy* passes all checks."""
         return strategy.filter(self.admit) if self.checks else strategy
 
 
@@ -125,7 +125,7 @@ def _both(one: Bounds | None, other: Bounds | None) -> Bounds | None:
 def of_validator(
     validator: Any, attribute: "attrs.Attribute[Any]", owner: str = ""
 ) -> Bounds:
-    """Give the bounds that an attrs validator of *attribute* draws.
+    """Return the bounds that an attrs validator of *attribute* draws.
 
     Args:
         validator: The validator.
@@ -228,7 +228,7 @@ _VALIDATORS: dict[str, Callable[[Any, Any], Bounds]] = {
 
 
 def of_metadata(metadata: Iterable[Any]) -> Bounds:
-    """Give the bounds that the extras of an ``Annotated`` draw.
+    """Return the bounds that the extras of an ``Annotated`` draw.
 
     Those of the package annotated_types count, and a strategy; others say nothing.
     """

@@ -274,12 +274,12 @@ def looks_at(draw: st.DrawFn, content: Mapping[Any, Any]) -> Edit:  # noqa: D417
 
 
 def place_of(part: object, value: object) -> int | None:
-    """Give which of the `facts` of *value* an object is; None if it is not there."""
+    """Return which of the `facts` of *value* an object is; None if it is not there."""
     return next((n for n, fact in enumerate(facts(value)) if fact.value is part), None)
 
 
 def part_at(value: object, at: int) -> Any:
-    """Give the object that is one of the `facts` of *value*."""
+    """Return the object that is one of the `facts` of *value*."""
     return next(fact.value for n, fact in enumerate(facts(value)) if n == at)
 
 

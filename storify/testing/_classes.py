@@ -44,7 +44,7 @@ class Kinds:
         self._known: dict[type, Strategy] = {}
 
     def strategy(self, cls: type[Any], bounds: Bounds) -> Strategy:
-        """Give objects of *cls*."""
+        """Return objects of *cls*."""
         if is_registered(cls):
             return st.from_type(cls)
         if issubclass(cls, enum.Enum):
@@ -92,7 +92,7 @@ class Kinds:
         return st.builds(cls, **found)
 
     def _below(self, cls: type) -> Strategy:
-        """Give objects of the subclasses of an abstract class or a mixin."""
+        """Return objects of the subclasses of an abstract class or a mixin."""
         below = [sub for sub in subclasses(cls) if not inspect.isabstract(sub)]
         if not below:
             return st.from_type(cast("Any", cls))

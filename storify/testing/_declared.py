@@ -73,7 +73,7 @@ def is_computed(cls: type, attribute: "attrs.Attribute[Any]") -> bool:
 
 @st.composite
 def declared_objects(draw: st.DrawFn, cls: type[Model], parts: list[Part]) -> Model:
-    """Give objects of *cls* with these fields drawn."""
+    """Return objects of *cls* with these fields drawn."""
     values: dict[str, Any] = {}
     if is_endless():
         refusals.last = f"{refusals.field} has no end: it holds another one each time"

@@ -28,7 +28,7 @@ GONE: Final = Gone.GONE
 
 
 def value_of(state: Mapping[Any, Any] | None, key: Any) -> Any:
-    """Give the value of a key in a state, `GONE` if there is none."""
+    """Return the value of a key in a state, `GONE` if there is none."""
     return (state or {}).get(key, GONE)
 
 
@@ -106,7 +106,7 @@ class Expected:
                 self.live[key] = before[key]
 
     def copy(self) -> Self:
-        """Give what is expected now, to come back to it."""
+        """Return what is expected now, to come back to it."""
         return deepcopy(self)
 
     def do(self, change: Change) -> Any:
@@ -118,7 +118,7 @@ class Expected:
         return deepcopy(given)
 
     def changed(self) -> set[Any]:
-        """Give the keys that hold something else than the state that it knows."""
+        """Return the keys that hold something else than the state that it knows."""
         return {
             key
             for key in {*self.live, *(self.base or {})}
@@ -126,7 +126,7 @@ class Expected:
         }
 
     def conflicts(self, durable: State | None) -> set[Any]:
-        """Give the keys that were changed here and there, to different values."""
+        """Return the keys that were changed here and there, to different values."""
         return {
             key
             for key in self.changed()
@@ -140,7 +140,7 @@ class Expected:
         order: Collection[Any],
         theirs: Collection[Any] = (),
     ) -> State:
-        """Give what is held here on top of a durable state, in the file's order.
+        """Return what is held here on top of a durable state, in the file's order.
 
         Args:
             durable: What was committed last.
@@ -167,7 +167,7 @@ class Expected:
 
 
 def with_keys(durable: State | None, then: State, keys: Collection[Any]) -> State:
-    """Give the durable state with some keys as they were in an older one."""
+    """Return the durable state with some keys as they were in an older one."""
     target = deepcopy(durable or {})
     for key in keys:
         was, now = (

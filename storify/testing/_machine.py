@@ -56,7 +56,7 @@ def _some_of(keys: list[Any]) -> st.SearchStrategy[list[Any]]:
 def _drawn(
     draw: "Callable[[DatabaseMachine[Any]], st.SearchStrategy[Any]]",
 ) -> st.SearchStrategy[Any]:
-    """Give what a running machine says is to be drawn."""
+    """Return what a running machine says is to be drawn."""
     return st.runner().flatmap(draw)
 
 

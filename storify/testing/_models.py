@@ -43,7 +43,7 @@ def models(
     adversarial: bool = False,
     **fields: st.SearchStrategy[Any],
 ) -> st.SearchStrategy[M]:
-    """Give objects of a model class, every stored field drawn.
+    """Return objects of a model class, every stored field drawn.
 
     What attrs' validators and ``Annotated`` say are bounds to draw within; other
     validators filter. Fields that are not stored keep their defaults.
@@ -84,7 +84,7 @@ def built(
     given: Given,
     wanted: AbstractSet[str],
 ) -> Strategy:
-    """Give what ``st.builds`` is to give of a declared class.
+    """Return what ``st.builds`` is to give of a declared class.
 
     Args:
         cls: The class.
@@ -111,12 +111,12 @@ def built(
 
 
 def all_of(cls: type[Model]) -> Strategy:
-    """Give objects of *cls* as they come and such as break stores."""
+    """Return objects of *cls* as they come and such as break stores."""
     return models(cls) | models(cls, adversarial=True)
 
 
 def models_with_defaults(cls: type[Model]) -> Strategy | None:
-    """Give objects of *cls* made with what their constructor needs, and no more.
+    """Return objects of *cls* made with what their constructor needs, and no more.
 
     Returns:
         None for a hand-written class that needs what nothing is known of.
@@ -146,7 +146,7 @@ class _Makers:
     def of_model(
         self, cls: type[Model], args: tuple[Any, ...], given: Given
     ) -> Strategy:
-        """Give objects of *cls* and, if wanted, of its subclasses."""
+        """Return objects of *cls* and, if wanted, of its subclasses."""
         classes = [cls] if not inspect.isabstract(cls) else []
         if self._subclasses or not classes:
             below = cast("Iterator[type[Model]]", subclasses(cls))
@@ -220,7 +220,7 @@ class _Makers:
     def of_attribute(
         self, cls: type[Model], attribute: "attrs.Attribute[Any]", hint: Any
     ) -> Strategy:
-        """Give what a field may hold."""
+        """Return what a field may hold."""
         if cls is Ref and attribute.name == "key":
             return hashables(adversarial=self._odd)
         shape = parse(hint, cls, f"{cls.__qualname__}.{attribute.name}")
@@ -246,7 +246,7 @@ class _Makers:
     def of_hints(
         self, written: Written, names: AbstractSet[str]
     ) -> dict[str, Strategy]:
-        """Give what those of its attributes and parameters may be."""
+        """Return what those of its attributes and parameters may be."""
         cls = written.cls
         shapes = self._shapes(cls._keyname())
         return {

@@ -40,7 +40,7 @@ def is_endless() -> bool:
 
 @st.composite
 def one_level(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
-    """Give of *inner*, one level deeper."""
+    """Return of *inner*, one level deeper."""
     with deeper():
         return draw(inner)
 
@@ -49,7 +49,7 @@ def one_level(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
 def shallow(
     draw: st.DrawFn, full: st.SearchStrategy[Any], flat: st.SearchStrategy[Any]
 ) -> Any:
-    """Give of *full*, or of *flat* where it is deep enough already."""
+    """Return of *full*, or of *flat* where it is deep enough already."""
     return draw(flat if _level.value > _LEVELS else full)
 
 
@@ -60,7 +60,7 @@ def few(
     most: int | None,
     make: Callable[[int, int | None], st.SearchStrategy[Any]],
 ) -> Any:
-    """Give collections of records, smaller ones the deeper they are.
+    """Return collections of records, smaller ones the deeper they are.
 
     Args:
         draw: Hypothesis'.

@@ -80,7 +80,7 @@ def _ordered(found: Iterable[type[Model]]) -> list[type[Model]]:
 
 
 def strategy_of(what: object, examples: int) -> tuple[Any, str, int]:
-    """Give the strategy that *what* is or stands for, a name, how many examples."""
+    """Return the strategy that *what* is or stands for, a name, how many examples."""
     if isinstance(what, st.SearchStrategy):
         strategy: Any = cast("Any", what)
         name = looks(strategy)
@@ -123,7 +123,7 @@ def _check(bench: Bench, value: Any) -> dict[type[Model], Model]:
 
 
 def _remembered(value: object) -> Iterable[Fact]:
-    """Give what is known of *value* now, whatever becomes of it."""
+    """Return what is known of *value* now, whatever becomes of it."""
     try:
         return facts(copy.deepcopy(value))
     except Exception:  # noqa: BLE001 -- what cannot be copied may still be stored

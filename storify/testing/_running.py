@@ -41,7 +41,7 @@ class Failed(AssertionError):  # noqa: N818 -- a signal inside this package
         super().__init__(problem)
 
     def text(self, call: str, example: object) -> str:
-        """Give the whole message of a call that failed with *example*."""
+        """Return the whole message of a call that failed with *example*."""
         lines = [("minimal example", looks(example)), *self.details]
         return "\n".join(
             [f"{call}: {self.problem}", *(f"  {name}: {text}" for name, text in lines)]

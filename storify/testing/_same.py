@@ -107,7 +107,7 @@ def same(a: object, b: object) -> bool:
 
 
 def difference(a: object, b: object) -> Difference | None:
-    """Give the first place where *b* is not what *a* is, None if they are the same.
+    """Return the first place where *b* is not what *a* is, None if they are the same.
 
     Args:
         a: What is expected.
@@ -172,7 +172,7 @@ def _reason(error: ModelLoadError) -> str:
 
 
 def looks(item: object) -> str:
-    """Give *item* as a message shows it, cut where it is long."""
+    """Return *item* as a message shows it, cut where it is long."""
     text = _repr(item)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
@@ -197,7 +197,7 @@ def _has_no_repr(cls: Any) -> bool:
 
 
 def _apart(item: Any) -> tuple[str, list[Part]]:
-    """Give what *item* is apart from its parts, and its parts."""
+    """Return what *item* is apart from its parts, and its parts."""
     for kind, open_ in _BY_KIND.items():
         if isinstance(item, kind):
             text, parts = open_(item)

@@ -38,7 +38,7 @@ LOOK_ALIKES: Final = ("", "\0", "__", "__A__", "__storify_ref__", "_v", "\ud800"
 
 
 def integers(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give ints, if odd those about the edges of 64 bits and large ones more often."""
+    """Return ints, if odd those about the edges of 64 bits and large ones more often."""
     least, most = _whole(bounds.least, 1), _whole(bounds.most, -1)
     if isinstance(bounds.step, int):
         step = bounds.step
@@ -63,7 +63,7 @@ def _whole(limit: tuple[Any, bool] | None, inward: int) -> int | None:
 
 
 def floats(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give floats; if odd any 64 bits, and ints, which are floats to type checkers."""
+    """Return floats; if odd any 64 bits, and ints, which are floats to type checkers."""
     if bounds.least is None and bounds.most is None:
         if not odd:
             return st.floats(allow_nan=False)
@@ -91,7 +91,7 @@ def _float(limit: tuple[Any, bool] | None) -> tuple[float | None, bool]:
 
 
 def decimals(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give decimals; if odd also NaN of both kinds and those of many zeros."""
+    """Return decimals; if odd also NaN of both kinds and those of many zeros."""
     least, most = _bound(bounds.least), _bound(bounds.most)
     if least is not None or most is not None:
         return st.decimals(least, most, allow_nan=False, allow_infinity=False)
@@ -105,12 +105,12 @@ def _bound(limit: tuple[Any, bool] | None) -> Any:
 
 
 def fractions(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Give fractions."""
+    """Return fractions."""
     return st.fractions(_bound(bounds.least), _bound(bounds.most))
 
 
 def complexes(_: Bounds, *, odd: bool) -> Strategy:
-    """Give complex numbers; if odd with parts that are -0.0, NaN or infinite."""
+    """Return complex numbers; if odd with parts that are -0.0, NaN or infinite."""
     if not odd:
         return st.complex_numbers(allow_nan=False)
     # -0.0 also by itself: it is all that shows a sign that is lost
@@ -122,7 +122,7 @@ def complexes(_: Bounds, *, odd: bool) -> Strategy:
 
 
 def text(bounds: Bounds = FREE, *, odd: bool) -> Strategy:
-    """Give strings; if odd with lone surrogates, NUL, and like keynames."""
+    """Return strings; if odd with lone surrogates, NUL, and like keynames."""
     sizes: dict[str, Any] = {"min_size": bounds.min_len, "max_size": bounds.max_len}
     patterns = [p for p in bounds.patterns if isinstance(p[0].pattern, str)]
     if patterns:
@@ -148,7 +148,7 @@ def _matching(pattern: tuple["re.Pattern[Any]", str]) -> Strategy:
 
 
 def binaries(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give bytes; if odd also those of an escape and of a record."""
+    """Return bytes; if odd also those of an escape and of a record."""
     patterns = [p for p in bounds.patterns if isinstance(p[0].pattern, bytes)]
     if patterns:
         return _matching(patterns[0])
@@ -177,7 +177,7 @@ def _is_known(name: str) -> bool:
 
 
 def zones(*, odd: bool) -> Strategy:
-    """Give UTC, IANA zones and offsets; if odd those of microseconds, and named."""
+    """Return UTC, IANA zones and offsets; if odd those of microseconds, and named."""
     named = (
         st.sampled_from(_zone_names()).map(ZoneInfo) if _zone_names() else st.nothing()
     )
@@ -217,14 +217,14 @@ def _in_zone(time: Any, zone: dt.tzinfo | None, fold: int) -> Any:
 
 
 def datetimes(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give datetimes, naive and aware; if odd with folds and odd zones."""
+    """Return datetimes, naive and aware; if odd with folds and odd zones."""
     least, most = _naive(bounds.least), _naive(bounds.most)
     plain = st.datetimes(least or dt.datetime.min, most or dt.datetime.max)  # noqa: DTZ901 -- the zone is added
     return _with_zones(plain, bounds, odd=odd)
 
 
 def times(bounds: Bounds, *, odd: bool) -> Strategy:
-    """Give times of the day, as `datetimes`."""
+    """Return times of the day, as `datetimes`."""
     least, most = _naive(bounds.least), _naive(bounds.most)
     plain = st.times(least or dt.time.min, most or dt.time.max)
     return _with_zones(plain, bounds, odd=odd)
@@ -235,13 +235,13 @@ def _naive(limit: tuple[Any, bool] | None) -> Any:
 
 
 def dates(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Give dates."""
+    """Return dates."""
     least, most = _bound(bounds.least), _bound(bounds.most)
     return st.dates(least or dt.date.min, most or dt.date.max)
 
 
 def timedeltas(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Give durations."""
+    """Return durations."""
     least, most = _bound(bounds.least), _bound(bounds.most)
     lowest = dt.timedelta.min if least is None else least
     return st.timedeltas(lowest, dt.timedelta.max if most is None else most)
@@ -348,12 +348,12 @@ def is_hashable(value: object) -> bool:
 
 
 def scalars(*, odd: bool) -> Strategy:
-    """Give every kind of value that holds no other."""
+    """Return every kind of value that holds no other."""
     return st.one_of([give(FREE, odd=odd) for give in SCALARS.values()])
 
 
 def hashable_scalars(*, odd: bool) -> Strategy:
-    """Give those of `scalars` that can be keys."""
+    """Return those of `scalars` that can be keys."""
     kinds = [give for cls, give in SCALARS.items() if cls not in {bytearray, slice}]
     found = st.one_of([give(FREE, odd=odd) for give in kinds])
     return found.filter(is_hashable) if odd else found

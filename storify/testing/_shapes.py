@@ -93,7 +93,7 @@ class _Parser(Parser):
 
 
 def parse(hint: Any, owner: type | None, where: str) -> Shape:
-    """Give the shape of an annotation, with bounds.
+    """Return the shape of an annotation, with bounds.
 
     Args:
         hint: The annotation, resolved.
@@ -131,7 +131,7 @@ class Shapes:
         self._tags = tags
 
     def strategy(self, shape: Shape | Bounded, bounds: Bounds = FREE) -> Strategy:
-        """Give values of *shape* that are within *bounds*."""
+        """Return values of *shape* that are within *bounds*."""
         if isinstance(shape, Bounded):
             return self.strategy(shape.shape, shape.bounds & bounds)
         if bounds.drawn is not None:
@@ -301,7 +301,7 @@ def _chosen(shape: Shape, choices: tuple[Any, ...]) -> Strategy:
 
 
 def _plain(shape: Shape | Bounded) -> Shape:
-    """Give *shape* as others know it, as far as a choice is concerned."""
+    """Return *shape* as others know it, as far as a choice is concerned."""
     if isinstance(shape, Bounded):
         return _plain(shape.shape)
     if isinstance(shape, Union):

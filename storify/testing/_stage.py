@@ -380,7 +380,7 @@ class Stage(RuleBasedStateMachine, Generic[V]):
         opened.expected.settle(merged)
 
     def _saved_before(self, which: str) -> State:
-        """Give an older state, which must be one that was saved."""
+        """Return an older state, which must be one that was saved."""
         then: Any = self.db._schema.codec.decode_root(
             self.db._session.engine.read_backup(which)
         )

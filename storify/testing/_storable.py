@@ -21,7 +21,7 @@ _DEEP: Final = 100
 def storable(
     *, adversarial: bool = False, max_leaves: int = 12, tags: tuple[str, ...] = ()
 ) -> Strategy:
-    """Give trees of every type that is stored without being told of.
+    """Return trees of every type that is stored without being told of.
 
     Args:
         adversarial: Also what breaks stores: NaN, -0.0, folds and odd zones, ints
@@ -66,7 +66,7 @@ def _trees(adversarial: bool, max_leaves: int, tags: tuple[str, ...]) -> Strateg
 
 
 def hashables(*, adversarial: bool = False) -> Strategy:
-    """Give what can be a dict key or lie in a set, tuples and frozensets too."""
+    """Return what can be a dict key or lie in a set, tuples and frozensets too."""
     return _hashables(adversarial)
 
 
@@ -82,7 +82,7 @@ def _hashables(adversarial: bool) -> Strategy:
 
 
 def plain_trees(max_leaves: int = 20) -> Strategy:
-    """Give what MessagePack itself can hold: str keys, and no look-alikes."""
+    """Return what MessagePack itself can hold: str keys, and no look-alikes."""
     ints = st.integers(-(1 << 63), (1 << 64) - 1)
     native = st.one_of(
         st.none(), st.booleans(), ints, st.floats(), text(odd=False), st.binary()

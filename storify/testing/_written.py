@@ -19,7 +19,7 @@ __all__ = ["Written", "hints_of", "written_objects"]
 
 
 def hints_of(cls: type[Model], args: tuple[Any, ...]) -> dict[str, Any]:
-    """Give the annotations of a model class with all names resolved."""
+    """Return the annotations of a model class with all names resolved."""
     registry = Registry(register_type=lambda _: None)
     return resolve(cls, registry._named, args)
 
@@ -79,7 +79,7 @@ def _raw_hints(cls: type) -> set[str]:
 def written_objects(
     draw: st.DrawFn, written: Written, parts: Mapping[str, st.SearchStrategy[Any]]
 ) -> Model:
-    """Give objects of a hand-written class with these names drawn."""
+    """Return objects of a hand-written class with these names drawn."""
     with deeper():
         values = {name: draw(strategy) for name, strategy in parts.items()}
     positional: list[Any] = []

@@ -211,7 +211,7 @@ class Job(Generic[T]):
                 self._on_end.pop()()
 
     def result(self) -> T:
-        """Give the result of work that has ended, or raise its error."""
+        """Return the result of work that has ended, or raise its error."""
         error, self._error = self._error, None
         if error is not None:
             try:

@@ -112,7 +112,7 @@ class Turn:
         return self.guard is not None and isinstance(self.guard(), Guard)
 
     def end(self) -> None:
-        """Give it back, and let those who have waited for long be the next."""
+        """End it, and let those who have waited for long be the next."""
         self.is_ended = True
         self.frame = None
         while self.bells:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from faults.sampling import fewer
 from records import Record, Registry
 from storify.codec import Codec, DecodeError
 from storify.testing import same, storable
@@ -69,7 +70,7 @@ def test_a_cut_payload_never_decodes(value: Any) -> None:
 
 
 @given(st.binary())
-@settings(max_examples=500)
+@settings(max_examples=fewer(166, 500))
 def test_any_bytes_decode_or_are_refused(payload: bytes) -> None:
     """Bytes from anywhere give a value or a DecodeError, in every function."""
     full = Codec(**Registry("user").hooks())

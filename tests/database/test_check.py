@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typing_extensions import TypeAliasType
 
+from faults.sampling import fewer
 from model_strategies import made_classes
 from stand_ins import Log
 from storify import (
@@ -382,7 +383,7 @@ def test_thirty_planted_misfits_are_found_and_no_others(tmp_path):
 # --- the short way is right -------------------------------------------------------
 
 
-@settings(max_examples=80)
+@settings(max_examples=fewer(26, 80))
 @given(
     made_classes().flatmap(
         lambda made: st.tuples(st.just(made), testing.models(made.cls))
@@ -468,7 +469,7 @@ def damaged_files(draw):
     return models, packed(tree)
 
 
-@settings(max_examples=120)
+@settings(max_examples=fewer(40, 120))
 @given(damaged_files(), st.booleans())
 def test_the_short_way_finds_what_a_walk_finds(file, typed):
     """For records of any classes, whole and damaged."""
@@ -572,14 +573,15 @@ def test_a_strict_database_refuses_what_misfits_in_a_plain_class(bad, hint, misf
 def test_planted_misfits_in_plain_classes_are_found_and_no_others():
     """Among thousands of records that are clean."""
     content: dict[str, Any] = {}
-    for n in range(3000):
+    apart = fewer(20, 100)
+    for n in range(30 * apart):
         content[f"k{n}"] = Tour(Place(n), [Spot(n, n / 2)], {Spot(n): Price(n)})
         content[f"p{n}"] = Place(n, ["a"], Shop(n), [Spot(n), {Spot(n): Price(n)}])
         content[f"d{n}"] = (Spot(n), n)
     assert judged(content) == []
     expected = []
     for number, (bad, _, (path, *types)) in enumerate(PLAIN):
-        key = f"{'kpd'[number % 3]}{number * 100}"
+        key = f"{'kpd'[number % 3]}{number * apart}"
         content[key] = bad
         expected.append((f"$[{key!r}]{path}", *types))
 
@@ -607,7 +609,7 @@ _tours = st.builds(
 )
 
 
-@settings(max_examples=60)
+@settings(max_examples=fewer(20, 60))
 @given(_tours)
 def test_clean_objects_of_plain_classes_have_no_misfits(tour):
     """In fields of models, in containers, as keys, and as values of a database."""
@@ -664,7 +666,7 @@ def wrong_inside(draw):
     return good, bad, path
 
 
-@settings(max_examples=150)
+@settings(max_examples=fewer(50, 150))
 @given(wrong_inside())
 def test_whatever_is_around_it_one_misfit_in_a_plain_object_is_found(drawn):
     """And none if it is not there."""

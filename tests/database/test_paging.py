@@ -9,9 +9,11 @@ from hypothesis import strategies as st
 
 from faults.database import journaling, paging
 from storify import Database, Model, Storify
+from storify.codec import Codec
 from storify.database.live.data import Data
 from storify.exceptions import CorruptionError
 
+CODEC = Codec()
 FDS = Path("/proc/self/fd")
 
 
@@ -283,6 +285,35 @@ def test_descriptors_are_let_go_of(root):
     db["bob"]
     del db
     assert count() <= before + 2
+
+
+class Meddled:
+    """A state of one key, which is deleted while it is asked for."""
+
+    kind = "str"
+
+    def __init__(self):
+        self.data = None
+
+    def __len__(self):
+        return 1
+
+    def get(self, key):
+        """Delete it first."""
+        data, self.data = self.data, None
+        if data is not None:
+            del data["a"]
+        return CODEC.encode(1) if key == CODEC.encode("a") else None
+
+
+def test_what_is_deleted_while_it_is_read_stays_deleted():
+    """By another thread, or the handler of a signal."""
+    pages = Meddled()
+    data = Data.paged(CODEC, pages)
+    pages.data = data
+
+    assert "a" not in data
+    assert len(data) == 0
 
 
 def test_only_so_many_files_are_held_open(root, monkeypatch):

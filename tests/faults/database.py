@@ -166,10 +166,11 @@ def journaling(on: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def paging() -> Iterator[None]:
-    """Let files of any size and age be asked for single keys."""
+def paging(on: bool = True) -> Iterator[None]:
+    """Let files of any size and age be asked for single keys, or leave all as it is."""
     before = snapshot.PAGED_FROM_BYTES, index.RACY_NS
-    snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
+    if on:
+        snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
     try:
         yield
     finally:

@@ -26,6 +26,11 @@ def runs(quick: int, soak: int) -> int:
     return min(quick * TIMES, soak)
 
 
+def fewer(quick: int, otherwise: int) -> int:
+    """How often a thing is done that a quick run alone does less often."""
+    return quick if DEPTH == "quick" else otherwise
+
+
 def seeded(*what: object) -> random.Random:
     """Chance that is the same in each run of one test."""
     return random.Random(repr((os.environ.get("STORIFY_SEED"), what)))  # noqa: S311

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from faults.database import journaling
+from faults.database import journaling, paging
 from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, Model, Storify, StorifyError
@@ -219,6 +219,14 @@ def reopen(sf: Storify, begin: Begin) -> None:
     Storify(sf.root, None, log=Log(), models=[Note])[NAME].get("a")
 
 
+def read_all(sf: Storify, begin: Begin) -> None:
+    """Read all keys of a database that was asked for one."""
+    db = sf[NAME]
+    db["a"].tags.append(1)
+    begin()
+    assert len(list(db)) == len(start())
+
+
 def destroy(sf: Storify, begin: Begin) -> None:
     """Remove the database; what was not saved joins the backups."""
     db = sf[NAME]
@@ -264,6 +272,7 @@ class Case:
         disk: What may be on disk.
         prepare: Makes the database.
         journaled: Whether it is saved in a journal.
+        paged: Whether it is asked for single keys.
     """
 
     act: Callable[[Storify, Begin], object]
@@ -271,6 +280,7 @@ class Case:
     disk: list[State]
     prepare: Callable[[Path], object] = prepare
     journaled: bool = False
+    paged: bool = False
     models: list[type] = field(default_factory=lambda: [Note])
 
 
@@ -303,6 +313,16 @@ CASES = {
     "merge": Case(merge, [{**NEW, "b": 0}, NEW], [{**OLD, "b": 1}, NEW]),
     "tick": Case(tick, [NEW], [OLD, NEW]),
     "open": Case(reopen, [OLD], [OLD]),
+    "open by the index": Case(reopen, [OLD], [OLD], paged=True),
+    "changes by the index": Case(
+        setting, [OLD, *BETWEEN, NEW], [OLD], journaled=True, paged=True
+    ),
+    "flush by the index": Case(flush, [NEW], [OLD, NEW], journaled=True, paged=True),
+    "merge by the index": Case(
+        merge, [{**NEW, "b": 0}, NEW], [{**OLD, "b": 1}, NEW], paged=True
+    ),
+    "rollback by the index": Case(failing, [OLD], [OLD], paged=True),
+    "reading all keys": Case(read_all, [BETWEEN[0]], [OLD], paged=True),
     "destroy": Case(destroy, [NEW, None], [OLD, NEW, None]),
     "flush of a list": Case(
         append, [[1, "x", Note("bo")]], [[0, "x"], [1, "x", Note("bo")]], prepare_list
@@ -341,11 +361,13 @@ def strike(tmp_path):
 
     def strike(name, quick=QUICK, handler=None, where=""):
         case = CASES[name]
-        with journaling(case.journaled):
+        with journaling(case.journaled), paging(case.paged):
             case.prepare(template)
 
             def scenario(root, done):
                 shutil.copytree(template, root, dirs_exist_ok=True)
+                if case.paged:  # a copy has no index that counts
+                    Storify(root, None, log=Log(), models=case.models)[NAME].close()
                 sf = Storify(root, None, log=Log(), models=case.models)
                 opened[:] = [sf[NAME]]
                 case.act(sf, lambda: done("begun"))

@@ -22,6 +22,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from faults.process import open_measured, run
+from faults.sampling import fewer
 from faults.surroundings import NOBODY, as_root, mode, mounts, small_disk
 from storify import (
     Database,
@@ -248,7 +249,7 @@ def opened(folder: Path, payload: bytes) -> Database | None:
         return None
 
 
-@settings(max_examples=300)
+@settings(max_examples=fewer(100, 300))
 @example(b"")
 @example(RICH)
 @given(st.one_of(st.binary(max_size=40), mutated()))

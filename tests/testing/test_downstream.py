@@ -79,7 +79,8 @@ def copied(to: Path) -> Path:
     return Path(shutil.copytree(PROJECT, to / "inventory", ignore=leftovers))
 
 
-#: In a quick run, its tests take fewer examples than its developers have them take.
+#: In a quick run, its tests take fewer examples, and points of a crash, than its
+#: developers have them take.
 FEWER = """
 from hypothesis import settings
 
@@ -212,8 +213,10 @@ def test_the_wheel_needs_no_extra(wheel, tmp_path):
 def test_the_project_passes_on_the_wheel(wheel, tmp_path):
     """Its tests and mypy, strict, in an environment with what it asks for."""
     project = copied(tmp_path)
+    points = []
     if DEPTH == "quick":
         (project / "conftest.py").write_text(FEWER, "utf-8")
+        points = ["--storify-crash=15"]
     python = make_environment(
         tmp_path / "env",
         *(
@@ -227,7 +230,7 @@ def test_the_project_passes_on_the_wheel(wheel, tmp_path):
     where = succeed(
         python, "-c", "import storify; print(storify.__file__)", cwd=tmp_path
     )
-    tested = succeed(python, "-m", "pytest", cwd=project)
+    tested = succeed(python, "-m", "pytest", *points, cwd=project)
     checked = succeed(python, "-m", "mypy", cwd=project)
 
     assert Path(where.strip()).is_relative_to(tmp_path)

@@ -391,7 +391,7 @@ def test_points_say_where(tmp_path):
     lines = [str(point) for point in points.points]
 
     assert lines[0].startswith(f"KeyboardInterrupt at place 1 of {points.places} (")
-    assert any("at the begin of Database.flush" in line for line in lines)
+    assert any("at the begin of BaseDatabase.flush" in line for line in lines)
     assert any(" in Session.save" in line for line in lines)
     assert any("in what is called by " in line for line in lines)
     assert any(line.endswith(", time 2)") for line in lines)

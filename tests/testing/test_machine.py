@@ -321,7 +321,7 @@ def test_a_failure_is_printed_as_a_program(monkeypatch: pytest.MonkeyPatch) -> N
 
     class Users(DatabaseMachine[User]):
         classes = (User,)
-        values = SIMPLE
+        values = models(User, name=st.just("Ann"), age=st.just(0), address=st.none())
         engine = "memory"
         second_writer = False
 

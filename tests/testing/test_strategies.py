@@ -40,6 +40,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument, NoSuchExample, Unsatisfiable
 from hypothesis.internal.conjecture.data import ConjectureData
 
+from faults.sampling import fewer
 from storify import Model, Ref, field
 from storify.models import Registry
 from storify.testing import assert_roundtrip, models, storable
@@ -54,7 +55,7 @@ UserId = NewType("UserId", int)
 Json = dict[str, Any] | list[Any] | str | None
 
 quick = settings(
-    max_examples=30,
+    max_examples=fewer(15, 30),
     database=None,
     deadline=None,
     suppress_health_check=list(HealthCheck),

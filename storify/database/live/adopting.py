@@ -34,7 +34,7 @@ class Adopting(Undoable):
     __slots__ = ()
 
     def refresher(self, keys: Collection[Any]) -> Refresher:
-        """Give what brings content into the values of *keys*, and into no other."""
+        """Return what brings content into the values of *keys*, and into no other."""
 
         def values() -> tuple[list[Any], list[Any]]:
             live, _ = self.live_values()
@@ -118,7 +118,7 @@ class Adopting(Undoable):
         content: Any,
         refresher: Refresher | None,
     ) -> bool:
-        """Give a LIVE value new content; False if its slot changed meanwhile."""
+        """Fill a LIVE value with new content; False if its slot changed meanwhile."""
         if content is MISSING:  # it cannot be read: the next access says so
             return self._step(
                 (key,),

@@ -74,7 +74,7 @@ class Data(Peeking):
         return value
 
     def get(self, key: Any, default: Any = None) -> Any:
-        """Give the live value of a key, or *default* if there is none."""
+        """Return the live value of a key, or *default* if there is none."""
         value = _get(self, key, MISSING)
         if value is MISSING:
             if self._pages is None:
@@ -89,7 +89,7 @@ class Data(Peeking):
         return value
 
     def __missing__(self, key: Any) -> Any:
-        """Give what lies in a slot that was not there yet, a `Stored`.
+        """Return what lies in a slot that was not there yet, a `Stored`.
 
         Raises:
             KeyError: There is no such key.
@@ -126,18 +126,18 @@ class Data(Peeking):
         return keys
 
     def keys(self) -> Any:
-        """Give a view of the keys."""
+        """Return a view of the keys."""
         self.fill()
         return super().keys()
 
     # Not dict_items, which cannot be subclassed: as typed views, they are views.
     def items(self) -> Any:
-        """Give a view of the keys and live values; values are decoded in bulk."""
+        """Return a view of the keys and live values; values are decoded in bulk."""
         self.fill()
         return _Items(self)
 
     def values(self) -> Any:
-        """Give a view of the live values, which are decoded in bulk."""
+        """Return a view of the live values, which are decoded in bulk."""
         self.fill()
         return _Values(self)
 
@@ -161,7 +161,7 @@ class Data(Peeking):
             yield ahead.open(key) if type(value) is Stored else value
 
     def copy(self) -> dict[Any, Any]:
-        """Give a plain dict of the keys and live values of one moment."""
+        """Return a plain dict of the keys and live values of one moment."""
         self.fill()
         pairs = list(storage.items(self))
         for start in range(0, len(pairs), _MOST):
@@ -216,7 +216,7 @@ class Data(Peeking):
 
     @classmethod
     def fromkeys(cls, keys: Iterable[Any], value: Any = None) -> dict[Any, Any]:
-        """Give a plain dict, as ``dict.fromkeys`` does."""
+        """Return a plain dict, as ``dict.fromkeys`` does."""
         return dict.fromkeys(keys, value)
 
     # --- writing ----------------------------------------------------------------
@@ -226,7 +226,7 @@ class Data(Peeking):
         self._set(key, value)
 
     def setdefault(self, key: Any, default: Any = None) -> Any:
-        """Give the live value of a key; if there is none, *default* is put there."""
+        """Return the live value of a key; if there is none, *default* is put there."""
         while True:
             if (value := self.get(key, MISSING)) is not MISSING:
                 return value
@@ -325,7 +325,7 @@ class _Ahead:
         self._size = _FIRST
 
     def open(self, key: Any) -> Any:
-        """Give the live value of a key at which the iteration arrived."""
+        """Return the live value of a key at which the iteration arrived."""
         data = self._data
         slot = _at(data, key)
         if type(slot) is Stored and type(slot.cell_contents) is int:

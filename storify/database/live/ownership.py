@@ -161,7 +161,7 @@ _OWNED: Final = _count_of_owned()
 
 
 def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
-    """Give the positions of the values that somebody else can change.
+    """Return the positions of the values that somebody else can change.
 
     Args:
         values: What was handed out.

@@ -25,7 +25,7 @@ _OPAQUE: Final = frozenset({bytearray, OrderedDict})
 
 
 def parts_of_all(values: Mapping[Any, Any], most: int = _MOST) -> dict[Any, Parts]:
-    """Give the parts of values, by their keys.
+    """Return the parts of values, by their keys.
 
     Args:
         values: The values.
@@ -39,7 +39,7 @@ def parts_of_all(values: Mapping[Any, Any], most: int = _MOST) -> dict[Any, Part
 
 
 def changed(values: Mapping[Any, Any], before: Mapping[Any, Parts]) -> Iterable[Any]:
-    """Give the keys of the values that are, or may be, not as they were.
+    """Return the keys of the values that are, or may be, not as they were.
 
     Args:
         values: The values.

@@ -21,7 +21,7 @@ class Peeking(Adopting):
     __slots__ = ()
 
     def peek_all(self, slots: Sequence[Any]) -> list[Any]:
-        """Give the values in *slots*, decoded in bulk; nothing becomes LIVE.
+        """Return the values in *slots*, decoded in bulk; nothing becomes LIVE.
 
         Where one cannot be decoded the slot itself stands, a `Stored`.
         """
@@ -58,7 +58,7 @@ class Peeking(Adopting):
             return MISSING  # who wants it reads it, which says what is wrong
 
     def look(self, key: Any) -> Any:
-        """Give the value of a key, decoded once more if there are only bytes.
+        """Return the value of a key, decoded once more if there are only bytes.
 
         Raises:
             KeyError: There is no such key, or the value cannot be decoded.
@@ -69,7 +69,7 @@ class Peeking(Adopting):
         return value
 
     def peek(self, key: Any, slot: Stored) -> Any:
-        """Give a value that `peek_all` could not decode.
+        """Return a value that `peek_all` could not decode.
 
         Raises:
             DatabaseLoadError: It still cannot be.
@@ -85,7 +85,7 @@ class Peeking(Adopting):
         self._watchers.add(changed)
 
     def changed(self, noted: Changed) -> tuple[dict[Any, None], dict[Any, object]]:
-        """Give the keys whose values may be others than they were.
+        """Return the keys whose values may be others than they were.
 
         Args:
             noted: What was noted since (`watch`).

@@ -24,12 +24,12 @@ _LEAVES: Final = frozenset({type(None), bool, int, float, str, bytes})
 
 
 def refresh(old: object, new: object) -> object:
-    """Give one value another content, as `Refresher.refresh` does."""
+    """Fill one value with another content, as `Refresher.refresh` does."""
     return Refresher(lambda: ([old], [])).refresh(old, new)
 
 
 class Refresher:
-    """Gives values of one root their content, and nothing twice.
+    """The filling of values of one root with their content, and nothing twice.
 
     Args:
         values: Gives the values that may be refreshed and those that are to stay as
@@ -46,7 +46,7 @@ class Refresher:
         self._whole: dict[int, object] | None = None
 
     def refresh(self, old: object, new: object) -> object:
-        """Give *old* the content of *new* and return it, or *new* if that cannot be.
+        """Return *old* the content of *new* and return it, or *new* if that cannot be.
 
         Only mutable containers and models of one exact type are refreshed;
         everything else is replaced, which nobody who holds it could have changed. So
@@ -76,7 +76,7 @@ class Refresher:
 
 
 def _holders(values: Iterable[object]) -> dict[int, object]:
-    """Give all that holds something in *values*, by id."""
+    """Return all that holds something in *values*, by id."""
     found: dict[int, object] = {}
     rest: list[Any] = list(values)
     while rest:

@@ -76,7 +76,7 @@ class Undoable(Slots):
         self._points.remove(point)
 
     def rollback(self) -> Undo:
-        """Give what returns to the last savepoint and forgets it.
+        """Return what returns to the last savepoint and forgets it.
 
         The same keys in the same order, with the same objects, whose content is
         restored in place. An object that was handed out since stays live, too. Of a
@@ -95,7 +95,7 @@ class Undoable(Slots):
         return partial(self._return_to, point, values, wrong)
 
     def _contents_at(self, point: Savepoint) -> dict[Any, tuple[Any, bytes]]:
-        """Give the objects that somebody may hold, and the bytes of what they held.
+        """Return the objects that somebody may hold, and the bytes of what they held.
 
         Copies are walked through: the handler of a signal may add to what they are of.
         """

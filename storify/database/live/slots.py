@@ -91,7 +91,7 @@ _ANY: Final[Any] = object()
 
 
 def _in_c(calls: Iterator[object]) -> Callable[[], object]:
-    """Give what makes calls of C, one after the other and nothing in between."""
+    """Return what makes calls of C, one after the other and nothing in between."""
     return partial(deque[object], calls, 0)
 
 
@@ -115,7 +115,7 @@ class _Probe:
 
 
 def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
-    """Give the key in a dict that equals *key*, of which it has one."""
+    """Return the key in a dict that equals *key*, of which it has one."""
     probe = _Probe(key)
     try:
         if probe in keys:
@@ -190,7 +190,7 @@ class Flush:
         return self._slots.is_newest(self)
 
     def base(self, key: Any) -> bytes | None:
-        """Give the durable bytes of a key in `touched`; None if it is not durable."""
+        """Return the durable bytes of a key in `touched`; None if it is not durable."""
         return self._slots.bytes_of(self.bases[key].blob)
 
     def is_canonical(self, key: Any) -> bool:
@@ -343,12 +343,12 @@ class Slots(dict[Any, Any]):
         return map(is_, now, slots)
 
     def _slots_of(self, keys: Iterable[Any]) -> list[Any]:
-        """Give what the slots of keys hold, MISSING for one that is not there."""
+        """Return what the slots of keys hold, MISSING for one that is not there."""
         return list(map(_get, repeat(self), keys, repeat(MISSING)))
 
     # --- keys that are not here yet -----------------------------------------------
     def page_in(self, key: Any) -> None:
-        """Give a key its slot, if the durable state has it and memory does not know it.
+        """Add the slot of a key that the durable state has and memory does not know.
 
         Raises:
             CorruptionError: Its value is damaged and in no backup.
@@ -374,7 +374,7 @@ class Slots(dict[Any, Any]):
         )
 
     def fill(self, later: Loaded | None = None) -> None:
-        """Give all keys their slots, in the order of the durable state.
+        """Add the slots of all keys, in the order of the durable state.
 
         Args:
             later: A later state, for the keys that memory does not know: they were not
@@ -432,7 +432,7 @@ class Slots(dict[Any, Any]):
         payload: bytes,
         changes: Iterable[tuple[Any, bytes | None]] = (),
     ) -> Self:
-        """Give a durable root, of which no value is decoded.
+        """Return a durable root, of which no value is decoded.
 
         Args:
             codec: Values to bytes and back.
@@ -455,7 +455,7 @@ class Slots(dict[Any, Any]):
 
     @classmethod
     def paged(cls, codec: Codec, pages: Snapshot) -> Self:
-        """Give a durable root whose keys are asked for when they are needed."""
+        """Return a durable root whose keys are asked for when they are needed."""
         self = cls(codec)
         self._pages = pages
         self._only_str = pages.kind == "str"
@@ -478,7 +478,7 @@ class Slots(dict[Any, Any]):
 
     # --- keys -------------------------------------------------------------------
     def own_key(self, key: Any) -> Any:
-        """Give the key that the dict stores for an equal *key*, else *key* itself.
+        """Return the key that the dict stores for an equal *key*, else *key* itself.
 
         ``1 == True == 1.0``, and a member of a StrEnum equals a str, but their bytes
         differ: the dict keeps the key that it has, so that one is saved.
@@ -514,13 +514,13 @@ class Slots(dict[Any, Any]):
 
     # --- bytes ------------------------------------------------------------------
     def bytes_of(self, blob: Blob) -> bytes | None:
-        """Give the bytes of a durable value."""
+        """Return the bytes of a durable value."""
         if isinstance(blob, int):
             return self._payload[self._starts[blob] : self._ends[blob]]
         return blob
 
     def bytes_before(self, number: int) -> bytes:
-        """Give the bytes of the key of a value in the payload, as they stand there.
+        """Return the bytes of the key of a value in the payload, as they stand there.
 
         Args:
             number: The value's.
@@ -530,7 +530,7 @@ class Slots(dict[Any, Any]):
         return payload[start : self._starts[number]]
 
     def _base_of(self, key: Any, slot: Any) -> Base:
-        """Give the base of a key, there or deleted; *slot* is what lies in its slot."""
+        """Return the base of a key, there or deleted; *slot* is what lies in its slot."""
         if type(slot) is Stored:
             content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
             return content[0] if isinstance(content, tuple) else Base(key, content)
@@ -542,7 +542,7 @@ class Slots(dict[Any, Any]):
         return base
 
     def durable(self, key: Any) -> bytes | None:
-        """Give the durable bytes of a key, also of a LIVE or deleted one.
+        """Return the durable bytes of a key, also of a LIVE or deleted one.
 
         Of this very key: where 1 is durable, True is not.
         """
@@ -553,7 +553,7 @@ class Slots(dict[Any, Any]):
         return self.bytes_of(self._base_of(key, slot).blob)
 
     def stored_items(self) -> Iterator[tuple[Any, bytes]]:
-        """Give the durable state: keys and bytes.
+        """Return the durable state: keys and bytes.
 
         First the keys that are in memory, in the order of the dict; then those that
         are deleted here, but durable still, wherever they stand in the file.
@@ -568,7 +568,7 @@ class Slots(dict[Any, Any]):
 
     # --- access -----------------------------------------------------------------
     def _open(self, key: Any) -> Any:
-        """Give the live value of a key that may not be LIVE yet.
+        """Return the live value of a key that may not be LIVE yet.
 
         Raises:
             KeyError: There is no such key.
@@ -808,7 +808,7 @@ class Slots(dict[Any, Any]):
         return self._flush is flush
 
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
-        """Give what is LIVE by the keys that the dict stores, and its bases."""
+        """Return what is LIVE by the keys that the dict stores, and its bases."""
         bases = list(self._live)
         keys = [base.key for base in bases]
         slots = self._slots_of(keys)
@@ -894,7 +894,7 @@ class Slots(dict[Any, Any]):
         bases: dict[Any, Base],
         deletions: Mapping[Base, object],
     ) -> dict[Any, Any]:
-        """Give values with those that go last in the file at the end, in dict order."""
+        """Return values with those that go last in the file at the end, in dict order."""
         new = {
             key: None
             for key, base in bases.items()
@@ -938,11 +938,11 @@ class Slots(dict[Any, Any]):
         self.abandon(flush)
 
     def mark(self) -> Flush:
-        """Give what `touched_since` compares with."""
+        """Return what `touched_since` compares with."""
         return self.begin_flush()
 
     def touched_since(self, mark: Flush) -> set[Any]:
-        """Give the keys that were read, set or deleted since."""
+        """Return the keys that were read, set or deleted since."""
         read = (
             base.key
             for base in list(self._live)

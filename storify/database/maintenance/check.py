@@ -128,7 +128,7 @@ class _Checker:
         yield len(pairs)
 
     def _entries(self) -> Iterator[_Entry]:
-        """Give the keys and bytes of what a flush now would leave."""
+        """Return the keys and bytes of what a flush now would leave."""
         session = self._session
         with session.lock:
             session.finish_cut_off()
@@ -250,7 +250,7 @@ class _Checker:
                 yield misfit
 
     def _in_memory(self, key: Any) -> Any:
-        """Give the object under *key* that exists, MISSING if there are only bytes."""
+        """Return the object under *key* that exists, MISSING if there are only bytes."""
         root = self._root
         if isinstance(root, list):
             items = cast("Any", root)
@@ -269,7 +269,7 @@ class _Checker:
         return self._schema.misfits(key, self._key, path, self._lead)
 
     def _lead(self, ref: Ref[Any]) -> Any:
-        """Give the record behind a reference; see `Leads`."""
+        """Return the record behind a reference; see `Leads`."""
         home, name = self._schema.home, ref.db
         if home is None or type(name) is not str:
             return Lead.UNKNOWN  # nobody knows the other databases, or it is no ref

@@ -100,7 +100,7 @@ def _rewritten(
 
 
 def _rewrite(stored: list[bytes], codec: "Codec") -> Iterator[bytes | Unloaded | None]:
-    """Give values as they would be stored now, all by one call if that can be.
+    """Return values as they would be stored now, all by one call if that can be.
 
     An `Unloaded` record or None stands for one that stays as it is.
     """

@@ -31,7 +31,7 @@ class Diff(NamedTuple):
 
 
 def state_of(session: Session, which: datetime | str | int) -> bytes:
-    """Give the root that was committed last at or before a time, or a backup by id.
+    """Return the root that was committed last at or before a time, or a backup by id.
 
     Raises:
         TypeError: *which* is neither.
@@ -95,7 +95,7 @@ def _with_keys(
     then: dict[bytes, bytes],
     keys: list[Any],
 ) -> dict[bytes, bytes]:
-    """Give the present state with some keys as they were."""
+    """Return the present state with some keys as they were."""
     if LIST in now or LIST in then:
         msg = f"cannot restore keys of database {session.name!r}: its root is a list"
         raise TypeError(msg)
@@ -114,7 +114,7 @@ def _with_keys(
 
 
 def compare(session: Session, payload: bytes) -> Diff:
-    """Give how the live content differs from an older state."""
+    """Return how the live content differs from an older state."""
     codec = session.codec
     with session.lock:
         session.finish_cut_off()

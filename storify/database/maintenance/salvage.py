@@ -78,7 +78,7 @@ def salvage(name: str, engine: Engine, codec: Codec, log: LoggerLike) -> Salvage
 
 
 def _keys(codec: Codec, keys: Sequence[bytes | int]) -> tuple[Any, ...]:
-    """Give keys as the user has them; those of a list are numbers."""
+    """Return keys as the user has them; those of a list are numbers."""
     numbers = [key for key in keys if isinstance(key, int)]
     blobs = [key for key in keys if isinstance(key, bytes)]
     return *numbers, *decode_keys(codec, blobs)

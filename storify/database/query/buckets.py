@@ -28,11 +28,11 @@ class Buckets(Generic[I]):
         return value in self._keys_of
 
     def value(self, key: Any) -> I | None:
-        """Give the value of a key, None if it has none."""
+        """Return the value of a key, None if it has none."""
         return self._value_of.get(key)
 
     def keys(self, value: I) -> list[Any]:
-        """Give the keys that have a value, in the order in which they got it."""
+        """Return the keys that have a value, in the order in which they got it."""
         if value not in self._keys_of:
             return []
         found = self._keys_of[value]

@@ -66,7 +66,7 @@ class Index(Defaults, Generic[I, V, K]):
             source._session.guards.add(self._unique)  # noqa: SLF001 - one stack
 
     def __getitem__(self, value: I) -> V:
-        """Give the one live record that has *value*.
+        """Return the one live record that has *value*.
 
         Raises:
             KeyError: There is none.
@@ -78,7 +78,7 @@ class Index(Defaults, Generic[I, V, K]):
         return record
 
     def get(self, value: I) -> V | None:
-        """Give the one live record that has *value*, None if there is none.
+        """Return the one live record that has *value*, None if there is none.
 
         Raises:
             QueryError: There is more than one.
@@ -87,7 +87,7 @@ class Index(Defaults, Generic[I, V, K]):
         return None if record is MISSING else record
 
     def find(self, value: I) -> Query[V, K]:
-        """Give the records that have *value*, as a `Query` that costs those alone.
+        """Return the records that have *value*, as a `Query` that costs those alone.
 
         They come in the order in which they got the value. Each run of the query is
         a look-up of its own.
@@ -99,7 +99,7 @@ class Index(Defaults, Generic[I, V, K]):
         return Query(self._source, Found(lambda: self.keys(value), has_it))
 
     def keys(self, value: I) -> list[K]:
-        """Give the keys of the records that have *value*, as a new list."""
+        """Return the keys of the records that have *value*, as a new list."""
         with self._tracking.lock:
             data = self._tracking.catch_up()
             return [data.own_key(key) for key in self._tracking.buckets.keys(value)]
@@ -146,7 +146,7 @@ class Index(Defaults, Generic[I, V, K]):
             return MISSING  # another thread deleted it meanwhile
 
     def _known(self, value: I) -> V | Literal[Missing.MISSING]:
-        """Give the record that had *value* when last looked at, if it still has."""
+        """Return the record that had *value* when last looked at, if it still has."""
         with self._tracking.lock:
             data = self._tracking.root()
             keys = (

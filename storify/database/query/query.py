@@ -211,7 +211,7 @@ class Query(Defaults, Generic[V_co, K]):
             raise ValueError(msg)
 
     def map(self, function: Callable[[V_co], T]) -> "Query[T, K]":
-        """Give what *function* makes of each live record instead.
+        """Return what *function* makes of each live record instead.
 
         Later steps see that. `count`, `exists` and `keys` do not call it, unless
         a later step has to see what it gives.
@@ -221,15 +221,15 @@ class Query(Defaults, Generic[V_co, K]):
     # -- what it gives ---------------------------------------------------------
 
     def __iter__(self) -> Iterator[V_co]:
-        """Give the live records, or what `map` made of them."""
+        """Return the live records, or what `map` made of them."""
         return (value for _, _, value in self._rows())
 
     def keys(self) -> Iterator[K]:
-        """Give the keys; no record is handed out."""
+        """Return the keys; no record is handed out."""
         return (key for key, _, _ in self._rows(gives=False))
 
     def items(self) -> Iterator[tuple[K, V_co]]:
-        """Give the keys with what iterating gives."""
+        """Return the keys with what iterating gives."""
         return ((key, value) for key, _, value in self._rows())
 
     @overload
@@ -237,11 +237,11 @@ class Query(Defaults, Generic[V_co, K]):
     @overload
     def first(self, default: T) -> V_co | T: ...
     def first(self, default: Any = None) -> Any:
-        """Give the first, *default* if there is none."""
+        """Return the first, *default* if there is none."""
         return next(iter(self.limit(1)), default)
 
     def one(self) -> V_co:
-        """Give the only one.
+        """Return the only one.
 
         Raises:
             QueryError: There is none, or more than one.
@@ -266,7 +266,7 @@ class Query(Defaults, Generic[V_co, K]):
         return next(self._rows(gives=False), None) is not None
 
     def list(self) -> "list[V_co]":
-        """Give them as a new list."""
+        """Return them as a new list."""
         return list(self)
 
     def __bool__(self) -> NoReturn:
@@ -326,7 +326,7 @@ def _sort(
 
 
 def _without_first_offsets(stages: tuple[Stage, ...]) -> tuple[int, tuple[Stage, ...]]:
-    """Give how many keys are left out before any look, and the stages that follow."""
+    """Return how many keys are left out before any look, and the stages that follow."""
     offset = 0
     while stages and isinstance(stages[0], Offset):
         offset += stages[0].count

@@ -37,7 +37,7 @@ _MOST: Final = 1024
 
 
 def path_of(key: object) -> str:
-    """Give the place of a record, for messages."""
+    """Return the place of a record, for messages."""
     return f"${key_step(key)}"
 
 
@@ -63,12 +63,12 @@ class Scan:
         self._judge = source._judge  # noqa: SLF001 - one stack
 
     def keys(self) -> list[Any]:
-        """Give the keys of now, in order."""
+        """Return the keys of now, in order."""
         # Of a view: that is one call of C, so no other thread changes the dict in it.
         return list(self._data.keys())
 
     def glance(self, keys: Iterable[Any]) -> Iterator[Row]:
-        """Give rows without values, for those of *keys* that are there."""
+        """Return rows without values, for those of *keys* that are there."""
         return ((key, None, None) for key in keys if key in self._data)
 
     def see(self, keys: Iterable[Any], *, strict: bool = True) -> Iterator[Row]:
@@ -123,7 +123,7 @@ class Scan:
         return True
 
     def _fitting(self, row: Row) -> Row:
-        """Give a row, or raise what reading the record raises."""
+        """Return a row, or raise what reading the record raises."""
         key, slot, value = row
         if isinstance(value, Stored) and isinstance(self._data, Data):
             value = self._data.peek(key, slot)

@@ -30,7 +30,7 @@ class Stage(ABC):
 
     @abstractmethod
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give what becomes of *rows*."""
+        """Return what becomes of *rows*."""
 
 
 class Picking(Stage):
@@ -43,7 +43,7 @@ class Picking(Stage):
         """Whether a record is kept."""
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give the rows that are kept."""
+        """Return the rows that are kept."""
         passes = self.passes
         return (row for row in rows if passes(row[0], row[2]))
 
@@ -63,7 +63,7 @@ class Where(Picking):
         self.method: str = method
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give the rows that pass; as the base does, in half the time."""
+        """Return the rows that pass; as the base does, in half the time."""
         test = self.test
         for row in rows:
             try:
@@ -151,16 +151,16 @@ class Sorted(Stage):
         self.most: int | None = most
 
     def limited(self, count: int) -> "Sorted":
-        """Give the same with a limit right behind it."""
+        """Return the same with a limit right behind it."""
         most = count if self.most is None else min(count, self.most)
         return Sorted(self.key, self.reverse, most)
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give the rows in order."""
+        """Return the rows in order."""
         yield from self._order((self._of(row), row) for row in rows)
 
     def order_slots(self, rows: Iterator[Row]) -> list[tuple[Any, Any]]:
-        """Give keys and slots in order, and let go of the values."""
+        """Return keys and slots in order, and let go of the values."""
         return self._order((self._of(row), row[:2]) for row in rows)
 
     def _of(self, row: Row) -> Any:
@@ -203,7 +203,7 @@ class Limit(Stage):
         self.count: int = count
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give so many rows; the next one is not asked for."""
+        """Return so many rows; the next one is not asked for."""
         return islice(rows, self.count)
 
     def __str__(self) -> str:
@@ -223,7 +223,7 @@ class Offset(Stage):
         self.count: int = count
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give the rows behind so many."""
+        """Return the rows behind so many."""
         return islice(rows, self.count, None)
 
     def __str__(self) -> str:
@@ -243,7 +243,7 @@ class Map(Stage):
         self.function: Callable[[Any], Any] = function
 
     def take(self, rows: Iterator[Row]) -> Iterator[Row]:
-        """Give rows with what was made."""
+        """Return rows with what was made."""
         return ((key, None, self._make(key, value)) for key, _, value in rows)
 
     def _make(self, key: Any, value: Any) -> Any:

@@ -48,7 +48,7 @@ class Tracking(Generic[I]):
         self._noted = Changed()
 
     def root(self) -> Data:
-        """Give the root; it has keys.
+        """Return the root; it has keys.
 
         Raises:
             TypeError: It is a list.
@@ -116,7 +116,7 @@ class Tracking(Generic[I]):
         self.buckets.put(key, value)
 
     def value_of(self, key: Any, record: Any) -> I | None:
-        """Give the value of a record.
+        """Return the value of a record.
 
         Raises:
             TypeError: It cannot be hashed.

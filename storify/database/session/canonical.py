@@ -25,7 +25,7 @@ def same_value(codec: Codec, stored: bytes | None, value: bytes | None) -> bool:
 
 
 def respell_all(codec: Codec, stored: list[bytes]) -> dict[bytes, bytes | None]:
-    """Give values as we would write them; None for one that cannot be read."""
+    """Return values as we would write them; None for one that cannot be read."""
     if len(stored) <= _FEW:
         return {blob: _respell(codec, blob) for blob in stored}
     try:
@@ -37,7 +37,7 @@ def respell_all(codec: Codec, stored: list[bytes]) -> dict[bytes, bytes | None]:
 
 
 def _respell(codec: Codec, stored: bytes) -> bytes | None:
-    """Give a value as we would write it; None if it cannot be read or written."""
+    """Return a value as we would write it; None if it cannot be read or written."""
     with suppress(ValueError, UnstorableError):
         return codec.encode(codec.decode(stored))
     return None

@@ -40,7 +40,7 @@ class DictMerge:
         self._twins = self._twins_found()
 
     def _keys_found(self) -> dict[bytes, Any]:
-        """Give the keys for their bytes, my own objects where there are some."""
+        """Return the keys for their bytes, my own objects where there are some."""
         live, found = self._live, self._found
         # What is not found by equality may hold a NaN, and be found by its bytes.
         decoded = (
@@ -50,7 +50,7 @@ class DictMerge:
         return {**dict(zip(found, decoded, strict=True)), **self._pending.keys}
 
     def _twins_found(self) -> dict[bytes, Any]:
-        """Give my keys that equal another one of theirs, as 1 and True do.
+        """Return my keys that equal another one of theirs, as 1 and True do.
 
         One dict cannot have both, so they are a conflict, whatever they hold.
         """
@@ -67,7 +67,7 @@ class DictMerge:
         }
 
     def conflicts(self) -> list[Any]:
-        """Give the keys that both sides changed, to different values."""
+        """Return the keys that both sides changed, to different values."""
         mine, keys = self._pending.contents, self._keys
         both = [
             keys[key_bytes]
@@ -178,7 +178,7 @@ class DictMerge:
             self._live[mine] = kept
 
     def _placed(self) -> dict[Any, bool]:
-        """Give the keys that stand last in the file now, in order.
+        """Return the keys that stand last in the file now, in order.
 
         The value says whether a key stands elsewhere in the live dict.
         """
@@ -195,7 +195,7 @@ class DictMerge:
         return placed
 
     def _last(self, reverted: list[Any]) -> list[Any]:
-        """Give the keys that my next commit will put last, in order."""
+        """Return the keys that my next commit will put last, in order."""
         live, pending = self._live, self._pending
         last = [
             pending.keys[key_bytes]

@@ -80,7 +80,7 @@ class DictRoot:
     # -- saving ----------------------------------------------------------------
 
     def begin_flush(self) -> Pending:
-        """Give what is to be saved."""
+        """Return what is to be saved."""
         if not self.over and self.live.is_clean():
             return CleanDict(self)
         # Not to walk through what is made for very many records again and again.
@@ -95,7 +95,7 @@ class DictRoot:
             raise
 
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Give what can be saved, and what cannot be stored."""
+        """Return what can be saved, and what cannot be stored."""
         try:
             return self.begin_flush(), {}
         except (UnstorableError, RuntimeError):
@@ -164,7 +164,7 @@ class DictRoot:
     # -- how the file spells its keys ------------------------------------------
 
     def for_file(self, changes: list[Change]) -> list[Change]:
-        """Give changes with the keys that are in the file spelled as there."""
+        """Return changes with the keys that are in the file spelled as there."""
         return self.spelling.for_file(changes)
 
     def note_file(self, entries: Iterable[bytes]) -> None:
@@ -172,11 +172,11 @@ class DictRoot:
         self.spelling.note_all(entries)
 
     def spell(self, changes: list[Change]) -> list[Change]:
-        """Give changes by another writer with keys spelled as we do."""
+        """Return changes by another writer with keys spelled as we do."""
         return self.spelling.spell(changes)
 
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Give a root by another writer with keys spelled as we do."""
+        """Return a root by another writer with keys spelled as we do."""
         return self.spelling.spell_entries(entries)
 
     # -- other writers ---------------------------------------------------------
@@ -188,7 +188,7 @@ class DictRoot:
         return self._merge(theirs, pending).conflicts() or None
 
     def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
-        """Give what takes what was committed to keys that were not changed here.
+        """Return what takes what was committed to keys that were not changed here.
 
         Args:
             theirs: What was committed.
@@ -208,7 +208,7 @@ class DictRoot:
     # -- the end, transactions -------------------------------------------------
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
-        """Give the whole root without what cannot be encoded."""
+        """Return the whole root without what cannot be encoded."""
         pending, refused = self.begin_look()
         changes = pending.changes
         for key, error in refused.items():
@@ -219,13 +219,13 @@ class DictRoot:
         return self.entries(changes)
 
     def mark(self) -> _Mark:
-        """Give what `changed_since` compares with."""
+        """Return what `changed_since` compares with."""
         flush = self.live.mark()
         held = {key: flush.touched[key] for key in flush.held}
         return _Mark(flush, parts_of_all(held))
 
     def changed_since(self, mark: object) -> set[Any]:
-        """Give the keys that were read, set or deleted since, or changed in place."""
+        """Return the keys that were read, set or deleted since, or changed in place."""
         flush, held = cast("_Mark", mark)
         return {*self.live.touched_since(flush), *changed(flush.touched, held)}
 
@@ -246,5 +246,5 @@ class DictRoot:
         self.live.commit()
 
     def roll_back(self) -> Undo:
-        """Give what returns to the last savepoint; it runs no code of the user's."""
+        """Return what returns to the last savepoint; it runs no code of the user's."""
         return self.live.rollback()

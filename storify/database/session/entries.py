@@ -15,19 +15,19 @@ LIST = b""
 
 
 def entries_of(loaded: Loaded, root_format: Format) -> dict[bytes, bytes]:
-    """Give the entries of a state as it was read."""
+    """Return the entries of a state as it was read."""
     return apply(root_format.split(loaded.payload), loaded.changes)
 
 
 def whole(loaded: Loaded, root_format: Format) -> bytes:
-    """Give a state as it was read as one root."""
+    """Return a state as it was read as one root."""
     if not loaded.changes:
         return loaded.payload
     return root_format.join(entries_of(loaded, root_format))
 
 
 def contents(changes: Iterable[Change]) -> dict[bytes, bytes | None]:
-    """Give what each key has after *changes*; new keys in the order of the root."""
+    """Return what each key has after *changes*; new keys in the order of the root."""
     found: dict[bytes, bytes | None] = {}
     for key, value in changes:
         if found.get(key, b"") is None:

@@ -13,7 +13,7 @@ _NIL = b"\xc0"
 
 
 def encode_keys(codec: Codec, keys: Iterable[Any]) -> dict[bytes, Any]:
-    """Give keys by their bytes."""
+    """Return keys by their bytes."""
     listed = dict.fromkeys(keys)
     if not listed:
         return {}
@@ -21,7 +21,7 @@ def encode_keys(codec: Codec, keys: Iterable[Any]) -> dict[bytes, Any]:
 
 
 def decode_key(codec: Codec, key: bytes) -> Any:
-    """Give the key of these bytes; None for a list root, which has no keys.
+    """Return the key of these bytes; None for a list root, which has no keys.
 
     It is read as a key of a root: what cannot be hashed is something else there.
 
@@ -34,7 +34,7 @@ def decode_key(codec: Codec, key: bytes) -> Any:
 
 
 def decode_keys(codec: Codec, keys: Iterable[bytes]) -> list[Any]:
-    """Give the keys; one that cannot be read stays the bytes that it is."""
+    """Return the keys; one that cannot be read stays the bytes that it is."""
     listed: Sequence[bytes] = list(keys)
     try:
         found = list(codec.decode_root(codec.join(dict.fromkeys(listed, _NIL))))

@@ -61,14 +61,14 @@ class ListRoot:
         return True
 
     def begin_flush(self) -> Pending:
-        """Give what is to be saved."""
+        """Return what is to be saved."""
         # First of all: what a handler begins meanwhile makes this an old one.
         self._mark = mark = object()
         form = self._codec.form
         return _PendingList(self, mark, self._encode(), form)
 
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Give the items that can be saved, and those that cannot be stored."""
+        """Return the items that can be saved, and those that cannot be stored."""
         try:
             return self.begin_flush(), {}
         except (UnstorableError, RuntimeError):
@@ -163,7 +163,7 @@ class ListRoot:
         """There are no keys to arrange."""
 
     def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
-        """Give what takes what another writer committed, or notes it as durable."""
+        """Return what takes what another writer committed, or notes it as durable."""
         if not theirs:
             return _nothing
         stored = contents(theirs)[LIST]
@@ -189,11 +189,11 @@ class ListRoot:
     # -- transactions ----------------------------------------------------------
 
     def mark(self) -> dict[None, Parts]:
-        """Give what `changed_since` compares with."""
+        """Return what `changed_since` compares with."""
         return parts_of_all({None: self.live})
 
     def changed_since(self, mark: object) -> set[Any]:
-        """Give None, which stands for the list, if it may have been changed since."""
+        """Return None, which stands for the list, if it may have been changed since."""
         before = cast("dict[None, Parts]", mark)
         return set(changed({None: self.live}, before))
 
@@ -210,7 +210,7 @@ class ListRoot:
         return len(self._savepoints)
 
     def roll_back(self) -> Undo:
-        """Give what returns to the last savepoint, in the list object of then."""
+        """Return what returns to the last savepoint, in the list object of then."""
         point = self._savepoints[-1]
         live, blob = point
         same = live is self.live and self._encode_or_none() == blob

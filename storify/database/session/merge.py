@@ -120,7 +120,7 @@ def _is_whole(root: Root) -> bool:
 
 
 def _order_of(session: "Session", loaded: Loaded | None) -> Iterable[bytes]:
-    """Give the keys of the durable state, in order, as we spell them."""
+    """Return the keys of the durable state, in order, as we spell them."""
     entries = session.durable() if loaded is None else entries_of(loaded, session.codec)
     return session.root.spell_entries(entries)
 

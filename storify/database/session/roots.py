@@ -29,7 +29,7 @@ class Root(Protocol):
         ...
 
     def begin_flush(self) -> Pending:
-        """Give what is to be saved, to be ended with ``done`` if it was.
+        """Return what is to be saved, to be ended with ``done`` if it was.
 
         Raises:
             UnstorableError: A value that could not be read back equal.
@@ -38,7 +38,7 @@ class Root(Protocol):
         ...
 
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Give the same without what cannot be stored, and that: only to look at it.
+        """Return the same without what cannot be stored, and that: only to look at it.
 
         Raises:
             RuntimeError: Another thread kept changing the data.
@@ -66,7 +66,7 @@ class Root(Protocol):
         ...
 
     def for_file(self, changes: list[Change]) -> list[Change]:
-        """Give changes with the keys that are in the file spelled as there."""
+        """Return changes with the keys that are in the file spelled as there."""
         ...
 
     def note_file(self, entries: Iterable[bytes]) -> None:
@@ -74,11 +74,11 @@ class Root(Protocol):
         ...
 
     def spell(self, changes: list[Change]) -> list[Change]:
-        """Give changes by another writer with keys spelled as we do."""
+        """Return changes by another writer with keys spelled as we do."""
         ...
 
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Give a root by another writer with keys spelled as we do."""
+        """Return a root by another writer with keys spelled as we do."""
         ...
 
     def conflicts(self, theirs: list[Change], pending: Pending) -> list[Any] | None:
@@ -89,7 +89,7 @@ class Root(Protocol):
         ...
 
     def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
-        """Give what takes what others committed to what was not changed here."""
+        """Return what takes what others committed to what was not changed here."""
         ...
 
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
@@ -97,15 +97,15 @@ class Root(Protocol):
         ...
 
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
-        """Give the whole root without what cannot be encoded."""
+        """Return the whole root without what cannot be encoded."""
         ...
 
     def mark(self) -> object:
-        """Give what `changed_since` compares with; it runs no code of the user's."""
+        """Return what `changed_since` compares with; it runs no code of the user's."""
         ...
 
     def changed_since(self, mark: object) -> set[Any]:
-        """Give the keys whose values may have been changed, set or deleted since."""
+        """Return the keys whose values may have been changed, set or deleted since."""
         ...
 
     def begin(self) -> None:
@@ -121,7 +121,7 @@ class Root(Protocol):
         ...
 
     def roll_back(self) -> Undo:
-        """Give what returns to the last savepoint; it runs no code of the user's."""
+        """Return what returns to the last savepoint; it runs no code of the user's."""
         ...
 
 

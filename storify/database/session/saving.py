@@ -69,7 +69,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
     def open_catalog(
         self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
     ) -> Catalog:
-        """Give the databases of a folder or of memory."""
+        """Return the databases of a folder or of memory."""
         return open_catalog(
             root,
             log,
@@ -82,7 +82,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
     def folder(
         self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
     ) -> FileCatalog:
-        """Give the databases of a folder."""
+        """Return the databases of a folder."""
         return FileCatalog(
             root,
             root_format=codec,
@@ -100,7 +100,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         *,
         readonly: bool = False,
     ) -> FileEngine:
-        """Give the engine of one file."""
+        """Return the engine of one file."""
         return FileEngine(
             path,
             root_format=codec,

@@ -255,7 +255,7 @@ class Session(Transactional):
         return _OthersOut(self)
 
     def begin_flush(self, doing: str) -> Pending:
-        """Give what is to be saved; the lock is held.
+        """Return what is to be saved; the lock is held.
 
         Raises:
             UnstorableError: A value that could not be read back equal.
@@ -272,7 +272,7 @@ class Session(Transactional):
         return pending
 
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Give what is to be saved, and what cannot be stored; the lock is held.
+        """Return what is to be saved, and what cannot be stored; the lock is held.
 
         Raises:
             RuntimeError: Another thread kept changing the data.

@@ -48,7 +48,7 @@ class Spelling:
     # -- ours to theirs --------------------------------------------------------
 
     def for_file(self, changes: list[Change]) -> list[Change]:
-        """Give changes with the keys that are in the file spelled as there."""
+        """Return changes with the keys that are in the file spelled as there."""
         if not self._spelled:
             return changes
         given: list[Change] = []
@@ -61,7 +61,7 @@ class Spelling:
         return given
 
     def own_key(self, key: bytes) -> bytes:
-        """Give our bytes of a key of `for_file`."""
+        """Return our bytes of a key of `for_file`."""
         for own, spelled in self._spelled.items():
             if spelled == key:
                 return own
@@ -70,7 +70,7 @@ class Spelling:
     # -- theirs to ours --------------------------------------------------------
 
     def spell(self, changes: list[Change]) -> list[Change]:
-        """Give changes by another writer with keys spelled as we do."""
+        """Return changes by another writer with keys spelled as we do."""
         own = self._own(dict(changes))
         for key, value in changes:
             self._spelled.pop(own[key], None)
@@ -79,7 +79,7 @@ class Spelling:
         return [(own[key], value) for key, value in changes]
 
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Give a root by another writer with keys spelled as we do."""
+        """Return a root by another writer with keys spelled as we do."""
         own = self._own(entries)
         return {own[key]: value for key, value in entries.items()}
 

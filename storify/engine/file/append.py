@@ -22,6 +22,8 @@ from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Op, commit_frame, head_frame
+from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.snapshot import is_indexed
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
 from storify.engine.moment import moment_of
@@ -29,7 +31,7 @@ from storify.engine.protocol import Commit, Version
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
-__all__ = ["append", "ops_of", "second_copy", "tail_of"]
+__all__ = ["append", "has_second_copy", "ops_of", "second_copy", "tail_of"]
 
 _CRC_AT = 2
 _CRC_END = 6
@@ -44,7 +46,7 @@ def tail_of(now: Reading) -> Tail:
 
 
 def ops_of(commit: Commit) -> list[Op]:
-    """Give the changes, large values as their difference to the durable ones."""
+    """Return the changes, large values as their difference to the durable ones."""
     ops: list[Op] = []
     for key, value in commit.changes:
         op: Op = (key, value)
@@ -120,6 +122,23 @@ def _mirror(held: Held, size: int, payload: bytes) -> None:
         if size:  # it is missing, or stayed behind
             payload, _ = vfs.read_bytes(place.journal)
         vfs.write_spare(place.mirror, payload)
+
+
+def has_second_copy(held: Held, known: Known) -> bool:
+    """Whether a main file is as we left it, and the past gives it, too (I4)."""
+    if not is_indexed(held.place, known.digest):
+        return False
+    try:
+        record = read_record(held.place.record)
+    except DamagedRecordError:
+        return False
+    current = None if record is None else record.current
+    return (
+        current is not None
+        and current.sha256 == known.digest
+        and current.follows is not None
+        and leads_to(held, current.follows)
+    )
 
 
 def second_copy(held: Held, now: Reading, keep: Keep) -> None:

@@ -250,7 +250,7 @@ class BackupFolder:
         return self.file(f"{stamp_of(*moment)}{suffix}")
 
     def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
-        """Give a damaged file a second name here; durable on return.
+        """Link a damaged file under a second name here; durable on return.
 
         A link is preferred, since it needs no reading of what is unreadable.
         """

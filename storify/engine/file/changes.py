@@ -128,7 +128,7 @@ def _anew(access: Access, known: Known, version: Version) -> News | None:
 
 
 def _news(version: Version, frames: Iterable[Frame]) -> News:
-    """Give the changes, unless one is a difference to a value that we lack."""
+    """Return the changes, unless one is a difference to a value that we lack."""
     ops = [op for frame in frames for op in frame.ops]
     changes: Changes = [
         (key, value) for key, value in ops if not isinstance(value, Splice)

@@ -55,7 +55,7 @@ class Splice(NamedTuple):
     edits: tuple[Edit, ...]
 
     def apply(self, old: bytes) -> bytes:
-        """Give the new value.
+        """Return the new value.
 
         Raises:
             ValueError: *old* is not the value that it was made from.
@@ -114,7 +114,7 @@ class Splice(NamedTuple):
 
 
 def splice(old: bytes, new: bytes) -> Splice | None:
-    """Give the difference; None if it is not worth it."""
+    """Return the difference; None if it is not worth it."""
     most = min(len(old), len(new))
     prefix = _same_until(old, new, 0, most)
     if len(old) == len(new):

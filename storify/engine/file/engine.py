@@ -29,7 +29,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from storify.engine.file import history, recovery, retire, vfs
 from storify.engine.file.access import Access
-from storify.engine.file.append import append, ops_of, second_copy
+from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
 from storify.engine.file.checkpoint import Next, next_root, replace
 from storify.engine.file.delta import Splice
@@ -275,7 +275,8 @@ class FileEngine:
     ) -> Version | None:
         if not os.access(held.place.main, os.W_OK):
             return None  # the error is told where the file is replaced
-        if not self._known.tail.seq:
+        # What nobody has written to since, and can be rebuilt, need not be read for it.
+        if not (self._known.tail.seq or has_second_copy(held, self._known)):
             now = now or held.read()
             if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
@@ -431,7 +432,7 @@ class FileEngine:
 
     @uncut
     def salvage(self) -> Salvaged | None:
-        """Give what can be saved, entry by entry; changes nothing."""
+        """Return what can be saved, entry by entry; changes nothing."""
         from storify.engine.file.salvage import salvage  # noqa: PLC0415 -- few programs need it
 
         return salvage(self._access.seen())

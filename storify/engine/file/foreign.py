@@ -225,7 +225,7 @@ def _is_older(held: Held, edited: Main, known: Sum) -> bool:
 
 
 def _spelled(root_format: Format, theirs: _Entries, ours: _Entries) -> _Entries:
-    """Give a root with the keys that we have, too, in the bytes that we have."""
+    """Return a root with the keys that we have, too, in the bytes that we have."""
     if theirs.keys() <= ours.keys():
         return theirs
     spell = root_format.spell
@@ -239,7 +239,7 @@ def _spelled(root_format: Format, theirs: _Entries, ours: _Entries) -> _Entries:
 def _merged(
     root_format: Format, before: _Entries, ours: _Entries, theirs: _Entries
 ) -> _Entries:
-    """Give *ours* with what *theirs* has changed of *before*; or *theirs* alone."""
+    """Return *ours* with what *theirs* has changed of *before*; or *theirs* alone."""
 
     def same(one: bytes | None, other: bytes | None) -> bool:
         if one is None or other is None or one == other:

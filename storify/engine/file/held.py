@@ -143,7 +143,7 @@ class Held(NamedTuple):
             raise PermissionError(errno.EACCES, "the file is read-only", path)
 
     def keep_corrupt(self, main: Main) -> None:
-        """Give a damaged main file a second name among the backups."""
+        """Link a damaged main file under a second name among the backups."""
         kept = self.folder.keep_corrupt(self.place.main, main.payload, self.clock)
         self.log.warning(f"the damaged file is kept as {kept!r}")
 

@@ -237,6 +237,10 @@ class Index:
         start = head.end + at * (_CRC.size + _PAGE_ROWS * _ROW.size)
         return _rows_of(self._file.read(start, page_bytes), page_bytes)
 
+    def fileno(self) -> int:
+        """Return the descriptor of the file."""
+        return self._file.fileno()
+
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()

@@ -75,7 +75,7 @@ class Hold:
         return self._fd is not None
 
     def release(self) -> None:
-        """Give it back; not in a forked child, which has none."""
+        """Release it; not in a forked child, which has none."""
         fd, self._fd = self._fd, None
         if fd is not None:
             _unlock(fd)

@@ -132,7 +132,7 @@ class Frame(NamedTuple):
         return stamp_of(*self.moment)
 
     def changes(self, stored: "Entries") -> list[Change]:
-        """Give the changes with whole values.
+        """Return the changes with whole values.
 
         Args:
             stored: The entries before the frame; only spliced keys are looked up.

@@ -161,7 +161,7 @@ def _take_over(held: Held, now: Reading, main: Main) -> None:
 
 
 def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
-    """Give a whole main file with what counts of its journal."""
+    """Return a whole main file with what counts of its journal."""
     now = mend(held, now, payload)
     if now.main is not None and now.main.payload is not None:
         payload = now.main.payload

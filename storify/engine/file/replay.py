@@ -187,5 +187,5 @@ def replay(
 
 
 def rewritten(base: str, frames: Iterable[Frame]) -> bytes:
-    """Give a journal that holds exactly *frames*."""
+    """Return a journal that holds exactly *frames*."""
     return head_frame(base) + b"".join(frame.raw for frame in frames)

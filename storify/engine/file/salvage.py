@@ -51,7 +51,7 @@ class _Found(NamedTuple):
 
 
 def salvage(held: Held) -> Salvaged | None:
-    """Give what can be saved; None if there is nothing of this name.
+    """Return what can be saved; None if there is nothing of this name.
 
     Raises:
         OSError: A file cannot be read now.
@@ -142,7 +142,7 @@ def _salvage_dict(
 def _count(
     held: Held, now: Reading, index: Rows | None, notes: list[str]
 ) -> int | None:
-    """Give how many entries or items there were; None, and a note, if unknown."""
+    """Return how many entries or items there were; None, and a note, if unknown."""
     if index is not None:
         return len(index.rows)
     count = held.root_format.claimed(_payload(now))

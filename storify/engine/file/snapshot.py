@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from typing import Final
+from weakref import WeakSet
 
 from storify.engine.file import vfs
 from storify.engine.file.access import Access
@@ -46,7 +47,9 @@ from storify.exceptions import CorruptionError
 __all__ = [
     "PAGED_FROM_BYTES",
     "FileSnapshot",
+    "descriptors_held",
     "index_anew",
+    "is_indexed",
     "note_index",
     "open_snapshot",
 ]
@@ -57,7 +60,7 @@ PAGED_FROM_BYTES = 1 << 15
 #: So many files are held open at most; others are read whole.
 _MOST: Final = 100
 
-_open: set[int] = set()
+_open: "WeakSet[FileSnapshot]" = WeakSet()
 
 
 class FileSnapshot:
@@ -95,7 +98,7 @@ class FileSnapshot:
         #: The whole state, once it had to be loaded.
         self._entries: dict[bytes, bytes] | None = None
         self._count: int | None = None
-        _open.add(id(self))
+        _open.add(self)
 
     def __len__(self) -> int:
         if self._count is None:
@@ -158,12 +161,18 @@ class FileSnapshot:
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
-        _open.discard(id(self))
+        _open.discard(self)
         self._main.close()
         self._index.close()
 
-    def __del__(self) -> None:
-        _open.discard(id(self))
+    def descriptors(self) -> set[int]:
+        """The descriptors that it has, for reading."""
+        return {self._main.fileno(), self._index.fileno()}
+
+
+def descriptors_held() -> set[int]:
+    """The descriptors of all states that are open in this process."""
+    return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
 
 
 class _Under:
@@ -288,6 +297,15 @@ def _tail(journal: Journal, current: Sum) -> Tail:
     return Tail(found, found.size, last.seq, last.moment, last.durable)
 
 
+def is_indexed(place: Place, digest: str) -> bool:
+    """Whether the main file is known to be whole without reading it."""
+    found = vfs.look(place.main)
+    index = None if found is None else Index.open(place.index, digest, found)
+    if index is not None:
+        index.close()
+    return index is not None
+
+
 def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
     """Write the index of a main file that was read whole, if it has none that counts."""
     found = vfs.look(held.place.main)
@@ -298,9 +316,7 @@ def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
         or version_of(loaded.payload) != known.digest
     ):
         return
-    index = Index.open(held.place.index, known.digest, found)
-    if index is not None:
-        index.close()
+    if is_indexed(held.place, known.digest):
         return
     # A reader may write nothing; what is no root is said where it is decoded.
     with suppress(ValueError, OSError):

@@ -15,7 +15,7 @@ __all__ = ["verify"]
 
 
 def verify(held: Held) -> list[Problem]:
-    """Give what is wrong with the main file, its journal and the backups.
+    """Return what is wrong with the main file, its journal and the backups.
 
     Raises:
         OSError: Something could not be read now.

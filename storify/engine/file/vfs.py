@@ -13,6 +13,9 @@ import errno
 import os
 import stat
 import sys
+from collections import deque
+from functools import partial
+from operator import call
 
 from storify.engine.file.descriptors import closed, opened, unforked
 
@@ -55,7 +58,7 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 
 # Of the real os, for files that stay open: one that stands in for it may be gone when
 # they are closed.
-_open, _close = os.open, os.close
+_open, _close, _fstat = os.open, os.close, os.fstat
 
 _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
@@ -197,14 +200,16 @@ class OpenFile:
         NotRegularFileError: It is no file.
     """
 
-    __slots__ = ("_fd", "found")
+    __slots__ = ("_fd", "_inode", "found")
 
     def __init__(self, path: str) -> None:
         self._fd = -1
         _require_regular(os.lstat(path), path)
         flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
         self._fd = unforked(_open, path, flags)
-        self.found: Found = _require_regular(os.fstat(self._fd), path)
+        now = _fstat(self._fd)
+        self._inode = (now.st_dev, now.st_ino)
+        self.found: Found = _require_regular(now, path)
 
     def read(self, start: int, size: int) -> bytes:
         """Read *size* bytes from *start* on; fewer where the file ends.
@@ -219,11 +224,25 @@ class OpenFile:
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def fileno(self) -> int:
+        """Return its descriptor; -1 if it is closed."""
+        return self._fd
+
     def close(self) -> None:
         """Let go of it; it cannot be read any more."""
-        fd, self._fd = self._fd, -1
-        if fd >= 0:
-            _close(fd)
+        fd = self._fd
+        if fd < 0:
+            return
+        is_ours = False
+        # A program that becomes a daemon closes all that it finds, and what it opens
+        # then may have this number.
+        with contextlib.suppress(OSError):
+            now = _fstat(fd)
+            is_ours = (now.st_dev, now.st_ino) == self._inode
+        forget = partial(setattr, self, "_fd", -1)
+        # In one call of C, which no interrupt cuts in half.
+        steps = (forget, partial(_close, fd)) if is_ours else (forget,)
+        deque(map(call, steps), 0)
 
     def __del__(self) -> None:
         self.close()
@@ -290,7 +309,7 @@ _GROUP = stat.S_IRWXG | stat.S_ISGID
 
 
 def take_after(new: int | str, directory: str, owner: Found | None = None) -> None:
-    """Give a file or folder that was just made to whom it belongs.
+    """Hand a file or folder that was just made to whom it belongs.
 
     That is who has the folder that it was made in: so what root makes there is its
     owner's still, and what a member of a group makes in the group's folder is the
@@ -426,7 +445,7 @@ def _take_over(fd: int, like: Found) -> None:
 
 
 def put_in_place(temporary: str, path: str) -> None:
-    """Give synced bytes their final name, replacing what has it.
+    """Return synced bytes their final name, replacing what has it.
 
     The name is durable only after `sync_directory`.
     """
@@ -534,7 +553,7 @@ def sync_file(path: str) -> None:
 
 
 def hard_link(path: str, link: str) -> bool:
-    """Give a file a second name; False where the file system has no links.
+    """Link a file under a second name; False where the file system has no links.
 
     Raises:
         FileExistsError: The name is taken.

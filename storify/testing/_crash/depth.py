@@ -24,6 +24,6 @@ def depth(most: int | None) -> Generator[None]:
 
 
 def most_of(given: int | None) -> int | None:
-    """Give the number of points to try, where the scenario's author said *given*."""
+    """Return the number of points to try, where the scenario's author said *given*."""
     asked = _asked.get()
     return given if asked is None else asked[0]

@@ -84,7 +84,7 @@ class Left(Generic[P]):
             error.add_note(note)
 
     def __enter__(self) -> Self:
-        """Give this object itself."""
+        """Return this object itself."""
         return self
 
     def __exit__(

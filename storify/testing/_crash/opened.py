@@ -72,15 +72,15 @@ class Opened:
             yield
 
     def storifys(self) -> Iterator[Storify]:
-        """Give each `Storify` that is alive."""
+        """Return each `Storify` that is alive."""
         return _living(self._storifys)
 
     def sessions(self) -> Iterator[Session]:
-        """Give the session of each database that is alive."""
+        """Return the session of each database that is alive."""
         return _living(self._sessions)
 
     def models(self) -> list[type[Any]]:
-        """Give the model classes that the databases know, each once."""
+        """Return the model classes that the databases know, each once."""
         found: dict[type[Any], None] = {}
         for codec in self._codecs:
             registry: Registry = cast("Any", codec._unstructure).__self__

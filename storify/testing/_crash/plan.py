@@ -148,7 +148,7 @@ class _Cuts:
         self._last = (-1, -1)
 
     def ways(self, number: int, call: Call | None) -> Iterator[Way]:
-        """Give them for a cut before *call*, or at the end."""
+        """Return them for a cut before *call*, or at the end."""
         changes = len(self._log) if call is None else call.changes
         done = self._done if call is None else call.done
         if (changes, done) == self._last:

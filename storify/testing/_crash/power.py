@@ -245,7 +245,7 @@ class Model:
 
 
 def replay(log: Iterable[tuple[Any, ...]], root: Path) -> Model:
-    """Give the disk after all of a log that began with an empty folder."""
+    """Return the disk after all of a log that began with an empty folder."""
     model = Model(root, Folder())
     for entry in log:
         model.play(entry)

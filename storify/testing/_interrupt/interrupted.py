@@ -8,6 +8,7 @@ from typing import Any, cast
 from storify._manager import Storify
 from storify.database import Database
 from storify.engine.file import lock
+from storify.engine.file.snapshot import descriptors_held
 from storify.testing._crash.left import Left
 from storify.testing._crash.opened import is_within
 from storify.testing._interrupt.places import Place
@@ -71,9 +72,14 @@ class Interrupted(Left[Place]):
 
     @property
     def descriptors(self) -> list[str]:
-        """The files in `root` that are open in this process, where Linux tells it."""
+        """The files in `root` that are open in this process, where Linux tells it.
+
+        Without those that an open database reads its records from.
+        """
         links = list(_FDS.iterdir()) if _FDS.is_dir() else []
-        paths = (path for link in links for path in _target(link))
+        held = set(map(str, descriptors_held()))
+        ours = (link for link in links if link.name not in held)
+        paths = (path for link in ours for path in _target(link))
         return sorted(path for path in paths if is_within(self.root, path))
 
     def assert_sound(self, **options: Any) -> None:

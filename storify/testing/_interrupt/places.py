@@ -201,7 +201,7 @@ def _is_ours(path: str) -> bool:  # pragma: no cover - coverage does not trace m
 def _offsets(
     code: CodeType, by: By
 ) -> frozenset[int]:  # pragma: no cover - coverage does not trace meanwhile
-    """Give the offsets of the bytecodes before which it may be interrupted."""
+    """Return the offsets of the bytecodes before which it may be interrupted."""
     found: set[int] = set()
     bytecode: Any = dis.Bytecode(code)  # the stubs know nothing of its entries
     handlers = [range(each.start, each.end) for each in bytecode.exception_entries]
