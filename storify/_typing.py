@@ -6,29 +6,30 @@ there; at run time this does.
 
 import sys
 import typing
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["Defaults", "TypeVar", "override"]
 
 if TYPE_CHECKING:
     from typing_extensions import TypeVar, override
-elif sys.version_info >= (3, 13):  # pragma: no cover - newer releases only
-    from typing import TypeVar, override
 else:
-    _NO_DEFAULT = object()
 
-    def TypeVar(name: str, *, default: Any = _NO_DEFAULT, **options: Any) -> Any:  # noqa: N802 -- typing's name
+    def _type_var(name: str, **options: Any) -> Any:
         """Make a type variable, which may have a default."""
-        made: Any = typing.TypeVar(name, **options)
+        has_default = "default" in options
+        default = options.pop("default", None)
+        made = typing.TypeVar(name, **options)
         made.__module__ = sys._getframe(1).f_globals["__name__"]  # noqa: SLF001 -- as typing does
-        if default is not _NO_DEFAULT:
+        if has_default:
             made.__default__ = default
         return made
 
-    def override(method: Callable[..., Any]) -> Callable[..., Any]:
+    def _override(method: Any) -> Any:
         """Mark a method that overrides one."""
         return method
+
+    TypeVar = typing.TypeVar if sys.version_info >= (3, 13) else _type_var
+    override = getattr(typing, "override", _override)
 
 
 class Defaults:

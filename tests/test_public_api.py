@@ -3,12 +3,14 @@
 import pickle
 import subprocess
 import sys
+from typing import Any, TypeVar, get_args
 
 import pytest
 
 import storify
 from storify import exceptions
 
+V = TypeVar("V")
 ERRORS = [getattr(exceptions, name) for name in exceptions.__all__]
 
 
@@ -86,3 +88,34 @@ def test_importing_hypothesis_does_not_import_storify():
     code = "import hypothesis, sys; sys.exit('storify' in sys.modules)"
 
     subprocess.run([sys.executable, "-c", code], check=True)  # noqa: S603 - our own code
+
+
+@pytest.mark.parametrize(
+    ("cls", "given", "whole"),
+    [
+        (storify.Database, int, (int, str)),
+        (storify.Database, (int, bytes), (int, bytes)),
+        (storify.ListDatabase, int, (int,)),
+        (storify.Query, int, (int, str)),
+        (storify.Index, int, (int, Any, str)),
+    ],
+)
+def test_a_generic_class_takes_its_defaults_at_run_time(cls, given, whole):
+    """As in an annotation of a function, which Python evaluates."""
+    assert get_args(cls[given]) == whole
+
+
+def test_a_generic_class_refuses_too_many_parameters():
+    """As those of typing do."""
+    with pytest.raises(TypeError, match="Too many"):
+        _ = storify.Database[int, str, bytes]
+
+
+def test_a_subclass_of_a_generic_class_may_be_generic_itself():
+    """Its parameters are its own."""
+
+    class Named(storify.Database[V]):
+        pass
+
+    assert get_args(Named[int]) == (int,)
+    assert Named.__mro__[1] is storify.Database

@@ -91,8 +91,8 @@ class _Store:
         self.steps: list[_Step] = []
         self.copied: Version | None = None
         self.unsaved: list[_Unsaved] = []
-        self.commits = 0
-        self.lock = TurnLock()
+        self.commits: int = 0
+        self.lock: TurnLock = TurnLock()
 
     @property
     def version(self) -> Version | None:

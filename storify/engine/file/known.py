@@ -75,12 +75,12 @@ class Known:
 
     def __init__(self) -> None:
         self.version: Version | None = None
-        self.digest = ""
-        self.size_bytes = 0
+        self.digest: str = ""
+        self.size_bytes: int = 0
         self.signature: object = None
-        self.tail = Tail()
-        self.ours = False
-        self.shunned = False
+        self.tail: Tail = Tail()
+        self.ours: bool = False
+        self.shunned: bool = False
         self.base: Version | None = None
         self.attempts: set[Version] = set()
 
