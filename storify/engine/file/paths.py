@@ -62,6 +62,7 @@ class Place:
         record: The checksum record.
         mirror: The second copy of the journal.
         index: Where the entries of the main file lie.
+        old_index: What stood there before it could be asked for a key.
     """
 
     def __init__(self, link: str, main: str, backups: str) -> None:
@@ -73,6 +74,7 @@ class Place:
         self.record: str = os.path.join(backups, RECORD)
         self.mirror: str = os.path.join(backups, ".mirror")
         self.index: str = os.path.join(backups, ".index")
+        self.old_index: str = os.path.join(backups, ".entries")
 
     @cached_property
     def journal(self) -> str:

@@ -106,6 +106,7 @@ def _drop(held: Held, *, damaged: bool) -> None:
     if vfs.remove(place.main):
         vfs.sync_directory(place.directory)
     vfs.remove(place.index)
+    vfs.remove(place.old_index)
     held.forget_journal()
     if place.link != place.main and os.path.islink(place.link):
         vfs.remove(place.link)
