@@ -104,6 +104,8 @@ class Adopting(Undoable):
             if value is not None:
                 steps.append(partial(storage.update, self, {key: Stored(value)}))
             else:
+                if key in self._paged:
+                    steps.append(partial(self._paged.update, {key: True}))
                 steps.append(partial(self._bases.pop, key, None))
                 steps.append(partial(storage.pop, self, key, None))
             if self._step((key,), (slot,), *steps):

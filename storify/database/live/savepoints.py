@@ -45,7 +45,6 @@ class Undoable(Slots):
                 here, and there is no savepoint. None: what is LIVE is as durable, as
                 right after a flush.
         """
-        self.fill()  # it returns to the order of all keys
         values, bases = self.live_values()
         point = Savepoint(values, bases)
         self._points.append(point)
@@ -183,6 +182,8 @@ class Undoable(Slots):
         if slot is not MISSING:
             self._bases[key] = base
             storage.__setitem__(self, key, slot)
+        if before.was_moved is not None:
+            self._paged[key] = before.was_moved
 
     def _arrange(self, keys: Iterable[Any]) -> None:
         """Bring the keys into this order; those that are not named go last."""

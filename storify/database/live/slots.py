@@ -24,6 +24,7 @@ put it into its slot wins, and both get that one.
 Where a `Snapshot` can be asked for single keys, the dict begins empty: a key gets its
 slot when it is asked for (`page_in`), and all the others when anything is asked that
 needs all of them, as their order (`fill`). Whoever is given the dict gets it filled.
+Of a key in `_bases` or `_paged` memory knows more than the snapshot, which is of then.
 """
 
 from array import array
@@ -85,6 +86,8 @@ _pop = storage.pop
 
 # The references that a flush has to a value: its list, dict and placeholder.
 _OWNERS: Final = 3
+
+_has_key: Final[Any] = contains
 
 #: That a slot may hold anything.
 _ANY: Final[Any] = object()
@@ -216,12 +219,15 @@ class Before(NamedTuple):
         base: Its base.
         is_live: Whether it was LIVE.
         deletion: The mark of its deletion, None if it was not deleted.
+        was_moved: Whether it was deleted since it was read; None if it was not read as
+            a single key.
     """
 
     slot: Any
     base: Base
     is_live: bool
     deletion: object
+    was_moved: bool | None
 
 
 class Savepoint:
@@ -355,8 +361,10 @@ class Slots(dict[Any, Any]):
             OSError: It cannot be read now.
         """
         pages = self._pages
-        if pages is None or _has(self, key) or key in self._bases:
+        if pages is None or _has(self, key):
             return
+        if key in self._bases or key in self._paged:
+            return  # it was deleted, here or by another writer
         if type(key).__name__ != pages.kind or type(key) not in (str, int):
             self.fill()  # it may equal a key of another type
             return
@@ -364,13 +372,14 @@ class Slots(dict[Any, Any]):
         if blob is None:
             return
         # Neither deleted nor set by another thread meanwhile.
-        unknown = map(not_, map(contains, (self._bases,), (key,)))
+        dicts: tuple[dict[Any, Any], ...] = (self._bases, self._paged)
+        known: Iterator[bool] = map(_has_key, dicts, (key, key))
         self._step(
             (key,),
             (MISSING,),
             partial(self._paged.update, {key: False}),
             partial(storage.update, self, {key: Stored(blob)}),
-            also=unknown,
+            also=map(not_, known),
         )
 
     def fill(self, later: Loaded | None = None) -> None:
@@ -656,7 +665,8 @@ class Slots(dict[Any, Any]):
         return bool(list(map(call, compress((_in_c(puts),), same))))
 
     def _before(self, base: Base, slot: Any) -> Before:
-        return Before(slot, base, base in self._live, self._gone.get(base))
+        is_live, deletion = base in self._live, self._gone.get(base)
+        return Before(slot, base, is_live, deletion, self._paged.get(base.key))
 
     def open_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         """Make LIVE what is not decoded yet of these keys and slots, in bulk.
@@ -789,6 +799,7 @@ class Slots(dict[Any, Any]):
 
     def _note_order(self) -> None:
         """Keep the order of the keys, before the first that is deleted is."""
+        self.fill()
         if self._points[-1].order is None:
             order = list(storage.__iter__(self))
             for point in self._points:

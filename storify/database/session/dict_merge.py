@@ -30,7 +30,6 @@ class DictMerge:
     def __init__(
         self, live: Data, codec: Codec, theirs: list[Change], pending: Pending
     ) -> None:
-        live.fill()  # what is brought in may have a place among all keys
         self._live = live
         self._codec = codec
         self._theirs = theirs

@@ -17,6 +17,7 @@ from storify.database.session.changes import (
 )
 from storify.database.session.dict_changes import CleanDict, compare
 from storify.database.session.dict_merge import DictMerge, arrange
+from storify.database.session.keys import decode_keys
 from storify.database.session.spelling import Spelling
 from storify.engine import Change, Loaded, apply
 from storify.exceptions import UnstorableError
@@ -143,6 +144,12 @@ class DictRoot:
         """The changes are in the file; there is nothing else to replace any more."""
         self.over = {}
         self.spelling.committed(changes)
+
+    def page_in(self, keys: Iterable[bytes]) -> None:
+        """Have some keys in memory, given as bytes; see `Slots.page_in`."""
+        if not self.live.is_filled():
+            for key in decode_keys(self.codec, keys):
+                self.live.page_in(key)
 
     def fill(self, later: Loaded | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""

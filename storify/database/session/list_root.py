@@ -120,6 +120,9 @@ class ListRoot:
             return self._over
         return {} if self._stored is None else {LIST: self._stored}
 
+    def page_in(self, keys: Iterable[bytes]) -> None:
+        """All is in memory."""
+
     def fill(self, later: Loaded | None = None) -> None:
         """All is in memory."""
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from storify.database.session.changes import OvertakenError, Pending, Side
 from storify.database.session.entries import LIST, difference, entries_of
 from storify.database.session.roots import Root, changes_kind, make_root
-from storify.engine import Loaded, News
+from storify.engine import Change, Loaded, News
 from storify.exceptions import ConflictError, CorruptionError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def _take(
         theirs is None
         or version is None
         or changes_kind(root, theirs)
-        or not _is_whole(root)
+        or not _is_there(root, theirs)
     ):
         loaded = session.engine.load()
         if loaded is None:
@@ -110,10 +110,10 @@ def _take(
     session.run_uncut(adopt)
 
 
-def _is_whole(root: Root) -> bool:
-    """Whether all of what the root is based on is known, or can be read still."""
+def _is_there(root: Root, theirs: Iterable[Change]) -> bool:
+    """Whether what the root is based on is known, or can be read still, for some keys."""
     try:
-        root.fill()
+        root.page_in(key for key, _ in theirs)
     except CorruptionError:  # another program has written into the file
         return False
     return True

@@ -53,6 +53,10 @@ class Root(Protocol):
         """The durable entries."""
         ...
 
+    def page_in(self, keys: Iterable[bytes]) -> None:
+        """Have some keys in memory, given as bytes; see `Slots.page_in`."""
+        ...
+
     def fill(self, later: Loaded | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""
         ...
