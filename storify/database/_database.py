@@ -629,7 +629,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         Args:
             discard: Drop unsaved changes instead of flushing them.
 
-        A journal is folded into the file, which is one whole map then.
+        A long journal is folded into the file, which is one whole map then.
 
         Raises:
             The errors of `flush`: the database stays open and dirty.

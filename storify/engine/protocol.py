@@ -589,7 +589,7 @@ class Engine(Protocol):
         ...
 
     def close(self) -> None:
-        """Make the state one whole root and release what is held.
+        """Release what is held, and make the state one whole root where that pays.
 
         Only what this engine committed is its to fold. Calling it twice is fine.
 

@@ -202,7 +202,7 @@ def large(count=8000):
 
 
 def test_a_large_database_is_saved_beside_its_file(root):
-    """A change costs what it changes; compact and close leave one whole file."""
+    """A change costs what it changes; compact, and closing after many, leave one file."""
     sf = Storify(root, save_interval=None, models=[User])
     db = sf.get_db("d", model=User)
     db.update(large())
@@ -219,11 +219,18 @@ def test_a_large_database_is_saved_beside_its_file(root):
     compact = msgpack.unpackb(path.read_bytes())["user-7"]
     db["user-8"].age = -2
     db.close()
+    short = msgpack.unpackb(path.read_bytes())["user-8"]["__User__"]["age"]
+    db = sf.get_db("d", model=User)
+    both = db["user-8"].age
+    for number in range(1500):
+        db[f"user-{number}"].age = -3
+    db.close()
 
     assert beside
     assert seen == -1
     assert compact == {"__User__": {"name": "x" * 200, "age": -1}}
-    assert msgpack.unpackb(path.read_bytes())["user-8"]["__User__"]["age"] == -2
+    assert (short, both) == (8, -2)
+    assert msgpack.unpackb(path.read_bytes())["user-8"]["__User__"]["age"] == -3
 
 
 def test_without_a_journal_each_flush_leaves_one_whole_file(root):

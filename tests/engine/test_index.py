@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from faults.database import (
     FORMAT,
+    backups,
     commit,
     found,
     grow,
@@ -25,6 +27,7 @@ from storify.engine import Commit, FileEngine
 from storify.engine.file import vfs
 from storify.engine.file.index import Index, build_index, read_rows
 from storify.engine.file.vfs import look
+from storify.exceptions import CorruptionError
 
 CODEC = Codec()
 
@@ -65,6 +68,54 @@ def test_each_key_is_found_and_no_other(tmp_path):
     assert entries(snapshot, keys) == wanted
     assert snapshot.kind == "str"
     snapshot.close()
+
+
+def test_keys_of_one_hash_are_told_apart(tmp_path):
+    """Those that are there, and one that is not."""
+    engine = FileEngine(tmp_path / "users.mpack", root_format=CODEC, log=Log())
+    alike = [CODEC.encode(key) for key in ("plumless", "buckeroo")]
+    assert zlib.crc32(alike[0]) == zlib.crc32(alike[1])
+    base = engine.commit(Commit(None, [(key, key) for key in alike]))
+
+    both = engine.open()
+    engine.commit(Commit(base, [(alike[1], None)]))
+    one = engine.open()
+
+    assert both is not None
+    assert one is not None
+    assert entries(both, alike) == dict(zip(alike, alike, strict=True))
+    assert entries(one, alike) == {alike[0]: alike[0]}
+    assert (len(both), len(one)) == (2, 1)
+
+
+@pytest.mark.parametrize("generations", range(2, 11))
+def test_commits_on_top_of_the_file_count(tmp_path, generations):
+    """New values, deletes, and the differences of long ones."""
+    with journaling():
+        grow(tmp_path, generations)
+        snapshot = make_engine(tmp_path).open()
+
+        assert snapshot is not None
+        assert entries(snapshot, expected(generations)) == expected(generations)
+        assert len(snapshot) == len(expected(generations))
+
+
+def test_a_state_that_was_written_over_is_taken_from_a_backup(tmp_path):
+    """If one has it; else it is an error that says so."""
+    engine = grow(tmp_path, 2)
+    snapshot = make_engine(tmp_path).open()
+    assert snapshot is not None
+    content = main(tmp_path).read_bytes()
+    kept = engine.backup()
+    main(tmp_path).write_bytes(b"\x80" * len(content))
+
+    assert snapshot.load().payload == content
+
+    for path in backups(tmp_path).glob("*.mpack"):
+        path.unlink()
+    with pytest.raises(CorruptionError, match=r"written over|no backup"):
+        snapshot.load()
+    assert kept
 
 
 @given(

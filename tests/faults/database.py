@@ -156,13 +156,15 @@ def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version
 def journaling(on: bool = True) -> Iterator[None]:
     """Let files of this size have a journal, or leave all as it is."""
     before = engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES
+    folded = engine.FOLDED_FROM_BYTES
     if on:
-        engine.JOURNALED_FROM_BYTES = JOURNALED_FROM
+        engine.JOURNALED_FROM_BYTES, engine.FOLDED_FROM_BYTES = JOURNALED_FROM, 0
         append.SPLICED_FROM_BYTES = SPLICED_FROM
     try:
         yield
     finally:
         engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES = before
+        engine.FOLDED_FROM_BYTES = folded
 
 
 @contextmanager
