@@ -105,7 +105,8 @@ class FileSnapshot:
             there = sum(self._in_file(key) is not None for key in self._since)
             now = sum(value is not None for value in self._since.values())
             self._count = len(self._index) + now - there
-        return self._count
+        # What had to be loaded counts by itself.
+        return self._count if self._entries is None else len(self._entries)
 
     def get(self, key: bytes) -> bytes | None:
         """Return the bytes of a value; None if there is no such key.
@@ -121,17 +122,10 @@ class FileSnapshot:
         return self._in_file(key)
 
     def _in_file(self, key: bytes) -> bytes | None:
-        rows = self._index.find(key)
-        for row in rows or ():
-            entry = self._main.read(row.offset, row.size)
-            if zlib.crc32(entry) != row.crc:
-                rows = None
-                break
-            if entry.startswith(key):  # no key begins as another one does
-                return entry[len(key) :]
-        if rows is not None:
-            return None
-        loaded = self.load()
+        try:
+            return _entry(self._main, self._index, key)
+        except _DamagedError:
+            loaded = self.load()
         self._entries = apply(
             self._access.root_format.split(loaded.payload), loaded.changes
         )
@@ -175,6 +169,28 @@ def descriptors_held() -> set[int]:
     return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
 
 
+class _DamagedError(Exception):
+    """An entry, or the index, has a wrong checksum."""
+
+
+def _entry(main: vfs.OpenFile, index: Index, key: bytes) -> bytes | None:
+    """Return the value of a key in a main file; None if it is not there.
+
+    Raises:
+        _DamagedError: It cannot be told by the index.
+    """
+    rows = index.find(key)
+    if rows is None:
+        raise _DamagedError
+    for row in rows:
+        entry = main.read(row.offset, row.size)
+        if zlib.crc32(entry) != row.crc:
+            raise _DamagedError
+        if entry.startswith(key):  # no key begins as another one does
+            return entry[len(key) :]
+    return None
+
+
 class _Under:
     """The entries of a main file under the frames that are brought in."""
 
@@ -183,14 +199,10 @@ class _Under:
         self.over: dict[bytes, bytes | None] = {}
 
     def get(self, key: bytes) -> bytes | None:
-        """The value as the frames so far leave it; None if it is not there or rotten."""
+        """The value as the frames so far leave it; None if it is not there."""
         if key in self.over:
             return self.over[key]
-        for row in self._index.find(key) or ():
-            entry = self._main.read(row.offset, row.size)
-            if zlib.crc32(entry) == row.crc and entry.startswith(key):
-                return entry[len(key) :]
-        return None
+        return _entry(self._main, self._index, key)
 
 
 def open_snapshot(
@@ -280,7 +292,7 @@ def _changes(
     for frame in frames:
         try:
             these = frame.changes(under)
-        except ValueError:
+        except (ValueError, _DamagedError):
             return None
         changes += these
         under.over.update(these)
