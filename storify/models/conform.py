@@ -5,7 +5,7 @@ field, a bool in an int field and an object of a subclass all do.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 from .hints import (
@@ -30,6 +30,7 @@ __all__ = [
     "Inside",
     "accepted_classes",
     "checker",
+    "classes_in",
     "conforms",
     "fits_outside",
     "is_told_by_class",
@@ -215,12 +216,20 @@ def is_told_by_class(shape: Shape, *, behind_refs: bool = False) -> bool:
     the items of ``Box[int]`` are. What a `Ref` refers to is not in it; whether it
     counts all the same, *behind_refs* says.
     """
+    return not any(
+        named.args and (behind_refs or named.cls is not Ref)
+        for named in classes_in(shape)
+    )
+
+
+def classes_in(shape: Shape) -> Iterator[Instance]:
+    """The classes that a shape names, at any depth; what they hold is not looked at."""
     todo: list[Shape] = [shape]
     seen: set[int] = set()
     while todo:
         match todo.pop():
-            case Instance(cls, args) if args and (behind_refs or cls is not Ref):
-                return False
+            case Instance() as named:
+                yield named
             case Union(arms) | Tuple(arms):
                 todo += arms
             case Items(_, item):
@@ -234,7 +243,6 @@ def is_told_by_class(shape: Shape, *, behind_refs: bool = False) -> bool:
                 todo.append(later.get())
             case _:
                 pass
-    return True
 
 
 def is_told_outside(shape: Shape) -> bool:

@@ -13,17 +13,10 @@ from typing import Any
 
 from .binding import Binding
 from .checks import Checks, compiled
-from .conform import Check, checker, is_told_outside, says_more
+from .conform import Check, checker, classes_in, is_told_outside, says_more
 from .hints import (
     Anything,
-    Instance,
-    Items,
-    Later,
-    Pairs,
-    Record,
     Shape,
-    Tuple,
-    Union,
     describe,
 )
 from .options import class_of
@@ -176,23 +169,4 @@ def _runs_code(cls: type, name: str) -> bool:
 
 def needs_look(shape: Shape) -> bool:
     """Tell whether *shape* names a parametrised model."""
-    todo: list[Shape] = [shape]
-    seen: set[int] = set()
-    while todo:
-        match todo.pop():
-            case Instance(cls, args) if says_more(cls, args):
-                return True
-            case Union(arms) | Tuple(arms):
-                todo += arms
-            case Items(_, item):
-                todo.append(item)
-            case Pairs(_, key, value):
-                todo += key, value
-            case Record(_, keys):
-                todo += keys.values()
-            case Later() as later if id(later.memo) not in seen:
-                seen.add(id(later.memo))
-                todo.append(later.get())
-            case _:
-                pass
-    return False
+    return any(says_more(named.cls, named.args) for named in classes_in(shape))
