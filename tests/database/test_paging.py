@@ -12,6 +12,7 @@ from faults.database import journaling, paging
 from storify import Database, Model, Storify
 from storify.codec import Codec
 from storify.database.live.data import Data
+from storify.engine import Loaded, Version
 from storify.exceptions import CorruptionError
 
 CODEC = Codec()
@@ -379,6 +380,37 @@ def test_what_is_deleted_while_it_is_read_stays_deleted():
 
     assert "a" not in data
     assert len(data) == 0
+
+
+class Overtaken:
+    """A state of two keys; while it is read, another thread does so and deletes one."""
+
+    kind = "str"
+
+    def __init__(self):
+        self.data = None
+
+    def __len__(self):
+        return 2
+
+    def load(self):
+        """Be overtaken first."""
+        data, self.data = self.data, None
+        if data is not None:
+            assert list(data) == ["a", "b"]
+            del data["a"]
+        payload = CODEC.join(CODEC.encode_items({"a": 1, "b": 2}))
+        return Loaded(Version("v"), payload)
+
+
+def test_two_threads_that_read_all_keys_fill_it_once():
+    """What was deleted after the first was done stays deleted."""
+    pages = Overtaken()
+    data = Data.paged(CODEC, pages)
+    pages.data = data
+
+    assert list(data) == ["b"]
+    assert len(data) == 1
 
 
 def test_only_so_many_files_are_held_open(root, monkeypatch):

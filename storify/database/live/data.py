@@ -112,8 +112,10 @@ class Data(Peeking):
             count: int = storage.__len__(self)
             if pages is None:
                 return count
-            if known == len(self._paged):  # a key comes into both in one step
-                return len(pages) - known + count
+            total = len(pages) - known + count
+            # A key comes into both in one step, and all keys when it is filled.
+            if known == len(self._paged) and pages is self._pages:
+                return total
 
     def __iter__(self) -> Iterator[Any]:
         self.fill()

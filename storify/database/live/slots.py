@@ -33,7 +33,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from itertools import chain, compress, islice, repeat, starmap
-from operator import call, contains, eq, is_, not_
+from operator import attrgetter, call, contains, eq, is_, not_
 from types import CellType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
 
@@ -404,7 +404,10 @@ class Slots(dict[Any, Any]):
                 slots.pop(key, None)  # if it was set again, it goes last
             slots.update(here)
             sizes: Iterator[int] = map(storage.__len__, (self,))
-            if self._step(
+            # Another thread may have filled it meanwhile. The snapshot is not closed
+            # here: one may be asking it still, and it goes with the last who does.
+            unfilled = map(is_, map(attrgetter("_pages"), (self,)), (pages,))
+            self._step(
                 list(here),
                 list(here.values()),
                 partial(storage.clear, self),
@@ -414,9 +417,8 @@ class Slots(dict[Any, Any]):
                     for name in ("_payload", "_starts", "_ends")
                 ),
                 partial(setattr, self, "_pages", None),
-                also=map(eq, sizes, (len(here),)),
-            ):
-                pages.close()
+                also=chain(unfilled, map(eq, sizes, (len(here),))),
+            )
 
     def _whole(self, loaded: Loaded) -> "Slots":
         """Return the slots of a whole state, of which nothing was handed out."""
