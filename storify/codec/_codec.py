@@ -221,6 +221,15 @@ class Codec:
         return _salvage.part(entry)
 
     @staticmethod
+    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Part the bytes of so many entries of a root, in order.
+
+        Raises:
+            DecodeError: They are not as many entries.
+        """
+        return _frames.part_all(entries, count)
+
+    @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
         return _salvage.salvage(payload)

@@ -34,6 +34,7 @@ __all__ = [
     "join",
     "kind_of_keys",
     "map_header",
+    "part_all",
     "read_header",
     "spans",
     "split",
@@ -239,9 +240,22 @@ def split(payload: bytes) -> dict[bytes, bytes]:
             msg = "the data are neither a map nor an array"
             raise DecodeError(msg)
         return {b"": payload}
+    return dict(_pairs(payload))
+
+
+def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+    """Part the bytes of so many entries of a map root, in order.
+
+    Raises:
+        DecodeError: They are not as many entries.
+    """
+    return _pairs(map_header(count) + entries)
+
+
+def _pairs(payload: bytes) -> list[tuple[bytes, bytes]]:
     bounds = spans(payload)
     pairs = zip(bounds[:-1:2], bounds[1::2], bounds[2::2], strict=True)
-    return {payload[start:middle]: payload[middle:end] for start, middle, end in pairs}
+    return [(payload[start:mid], payload[mid:end]) for start, mid, end in pairs]
 
 
 def spans(payload: bytes) -> list[int]:

@@ -18,7 +18,14 @@ Changes are ordered: a key that is set keeps its place or goes last, a key that 
 deleted and set in one commit goes last.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import (
+    Callable,
+    Hashable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -178,6 +185,14 @@ class Format(Protocol):
         """
         ...
 
+    def part_all(self, entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Part the bytes of so many entries, as they stand in a root, in order.
+
+        Raises:
+            ValueError: They are not as many entries.
+        """
+        ...
+
     def salvage(self, payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
         ...
@@ -248,6 +263,15 @@ class Snapshot(Protocol):
         Raises:
             CorruptionError: They are damaged and in no backup.
             OSError: They cannot be read now.
+        """
+        ...
+
+    def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Iterate over keys and values in order, so many at a time that they are few.
+
+        Raises:
+            CorruptionError: The state is damaged and cannot be rebuilt as it was.
+            OSError: It cannot be read now.
         """
         ...
 

@@ -23,7 +23,7 @@ from faults.database import (
 )
 from stand_ins import Log
 from storify.codec import Codec
-from storify.engine import Commit, FileEngine
+from storify.engine import Commit, FileEngine, apply
 from storify.engine.file import vfs
 from storify.engine.file.index import Index, build_index, read_rows
 from storify.engine.file.vfs import look
@@ -47,6 +47,11 @@ def entries(snapshot, keys):
     """What a state gives for keys, without those that it has not."""
     values = {key: snapshot.get(key) for key in keys}
     return {key: value for key, value in values.items() if value is not None}
+
+
+def walk(snapshot):
+    """What a state gives in order."""
+    return [entry for some in snapshot.items() for entry in some]
 
 
 def expected(generation):
@@ -98,6 +103,7 @@ def test_commits_on_top_of_the_file_count(tmp_path, generations):
         assert snapshot is not None
         assert entries(snapshot, expected(generations)) == expected(generations)
         assert len(snapshot) == len(expected(generations))
+        assert walk(snapshot) == list(expected(generations).items())
 
 
 def test_a_state_that_was_written_over_is_taken_from_a_backup(tmp_path):
@@ -141,8 +147,63 @@ def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old,
 
         assert entries(snapshot, [*whole, CODEC.encode("no")]) == whole
         assert len(snapshot) == len(whole)
+        assert dict(walk(snapshot)) == whole
         assert loaded.version == snapshot.version == later.load().version
         snapshot.close()
+
+
+@given(
+    old=st.lists(st.integers(0, 9), unique=True),
+    commits=st.lists(
+        st.lists(st.tuples(st.integers(0, 12), st.none() | st.integers(0, 99)))
+    ),
+)
+def test_a_state_is_walked_in_the_order_of_the_root(tmp_path_factory, old, commits):
+    """What is set keeps its place, what was deleted and set again goes last."""
+    folder = tmp_path_factory.mktemp("d")
+    whole = dict(CODEC.encode_items(dict.fromkeys(old)))
+    with journaling(), paging():
+        engine = FileEngine(folder / "users.mpack", root_format=CODEC, log=Log())
+        version = engine.commit(Commit(None, list(whole.items())))
+        for each in commits:
+            changes = [
+                (CODEC.encode(key), None if value is None else CODEC.encode(value))
+                for key, value in each
+            ]
+            apply(whole, changes)
+            if changes:
+                version = engine.commit(Commit(version, changes))
+        snapshot = FileEngine(
+            folder / "users.mpack", root_format=CODEC, log=Log()
+        ).open()
+        if snapshot is None:
+            assert not whole or not old
+            return
+
+        assert walk(snapshot) == list(whole.items())
+        snapshot.close()
+
+
+def test_a_file_is_walked_a_block_at_a_time(tmp_path):
+    """However large it is; what is damaged is healed, and given once."""
+    engine = FileEngine(tmp_path / "users.mpack", root_format=CODEC, log=Log())
+    wanted = CODEC.encode_items({f"k{n}": b"x" * 1000 for n in range(500)})
+    engine.commit(Commit(None, list(wanted.items())))
+    engine.backup()
+    snapshot = engine.open()
+    assert snapshot is not None
+    blocks = list(snapshot.items())
+    path = tmp_path / "users.mpack"
+    found = path.stat()
+    with path.open("r+b") as file:
+        file.seek(300_000)
+        file.write(b"\0")
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+
+    assert [entry for block in blocks for entry in block] == list(wanted.items())
+    assert max(map(len, blocks)) < 100
+    assert walk(snapshot) == list(wanted.items())
+    snapshot.close()
 
 
 @pytest.mark.parametrize("kind", ["commits", "whole"])
@@ -183,6 +244,7 @@ def test_a_harmed_index_changes_no_answer(tmp_path, harm, kind):
             if snapshot is not None:
                 assert entries(snapshot, [*expected(4), b"\xa2no"]) == expected(4), at
                 assert len(snapshot) == len(expected(4))
+                assert walk(snapshot) == list(expected(4).items()), at
                 snapshot.close()
             loaded = later.load()
             assert loaded is not None

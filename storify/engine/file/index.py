@@ -2,17 +2,23 @@
 
 ::
 
-    .index  := head page ...
+    .index  := head page ... blocks
     head    := magic[8] digest[32] size[8] mtime_ns[8] ctime_ns[8] dev[8] ino[8]
-               kind[8] count[8] first-hash-of-each-page[4 each] crc[4]
+               kind[8] blocks[8] count[8] first-hash-of-each-page[4 each] crc[4]
     page    := crc[4] row ...      as many as fit 4 KiB
     row     := hash-of-key[4] offset[8] size[4] crc[4]
+    blocks  := block ... crc[4]
+    block   := size[8] count[4] crc[4]
 
 Numbers are big-endian, so that packed rows sort as their hashes do. ``digest`` names
 the content of the main file, the five numbers after it how the file looked when it was
 found to have that content, ``kind`` of what type all its keys are: `Format.keyed`. The
 ``crc`` of a row is that of key and value; the items of a root without keys have no keys,
 and stand under their numbers.
+
+The entries stand in the file without a gap, and the blocks part them as they stand:
+each is 64 KiB of whole entries and has a checksum, so a file is read in order, a block
+at a time.
 
 It is written when the main file is, or was read whole, and is a pure cache: never
 synced, replaced as a whole, read in pages of which each has a checksum. Without it, or
@@ -26,9 +32,9 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
-from operator import add
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from storify.engine.file import vfs
@@ -36,7 +42,9 @@ from storify.engine.file import vfs
 __all__ = [
     "LIST_KIND",
     "RACY_NS",
+    "Block",
     "Index",
+    "IndexBuilder",
     "Row",
     "build_index",
     "read_rows",
@@ -48,8 +56,10 @@ LIST_KIND: Final = "list"
 RACY_NS = 20_000_000
 """How much younger than the main file an index must be; a tick is 10 ms at most."""
 
-_MAGIC: Final = b"index..1"
-_HEAD: Final = struct.Struct(">8s32sQQQQQ8sQ")
+_MAGIC: Final = b"index..2"
+_HEAD: Final = struct.Struct(">8s32sQQQQQ8sQQ")
+_BLOCK: Final = struct.Struct(">QII")
+_BLOCK_BYTES: Final = 1 << 16
 _ROW: Final = struct.Struct(">IQII")
 _CRC: Final = struct.Struct(">I")
 _HASH_BYTES: Final = 4
@@ -74,6 +84,22 @@ class Row(NamedTuple):
     crc: int
 
 
+class Block(NamedTuple):
+    """A stretch of whole entries.
+
+    Attributes:
+        offset: Where it begins in the main file, in bytes.
+        size: How long it is.
+        entries: How many it has.
+        crc: Its checksum.
+    """
+
+    offset: int
+    size: int
+    entries: int
+    crc: int
+
+
 class _Head(NamedTuple):
     """The begin of an index.
 
@@ -81,6 +107,7 @@ class _Head(NamedTuple):
         digest: The sha256 of the main file, in hex.
         stamp: How the main file looked.
         kind: The type of its keys.
+        blocks: How many it has.
         entries: How many it has.
         firsts: The first hash on each page.
         end: Where the first page begins.
@@ -89,6 +116,7 @@ class _Head(NamedTuple):
     digest: str
     stamp: tuple[int, ...]
     kind: str
+    blocks: int
     entries: int
     firsts: "array[int]"
     end: int
@@ -101,6 +129,63 @@ class _Head(NamedTuple):
 
 def _stamp(found: vfs.Found) -> tuple[int, ...]:
     return (found.size, found.mtime_ns, found.ctime_ns, *found.inode)
+
+
+class IndexBuilder:
+    """The index of a main file, made of its entries as they are written.
+
+    Args:
+        is_list: Whether it is a root without keys.
+    """
+
+    def __init__(self, *, is_list: bool) -> None:
+        self._is_list = is_list
+        self._hashes = array("I")
+        self._sizes = array("I")
+        self._crcs = array("I")
+        self._blocks: list[bytes] = []
+
+    def add(self, parts: Sequence[tuple[bytes, bytes]]) -> None:
+        """Add the entries that come next: keys and values, the keys of items empty."""
+        keys, values = map(itemgetter(0), parts), list(map(itemgetter(1), parts))
+        hashes = list(map(zlib.crc32, keys))
+        sizes = list(map(len, map(b"".join, parts)))
+        self._crcs.extend(map(zlib.crc32, values, hashes))
+        first = len(self._sizes)
+        numbers = range(first, first + len(parts))
+        self._hashes.extend(numbers if self._is_list else hashes)
+        self._sizes.extend(sizes)
+        first = size = 0
+        for at, each in enumerate(sizes, 1):
+            size += each
+            if size >= _BLOCK_BYTES or at == len(sizes):
+                crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:at])))
+                self._blocks.append(_BLOCK.pack(size, at - first, crc))
+                first, size = at, 0
+
+    def build(self, found: vfs.Found, digest: str, kind: str) -> bytes:
+        """Return the index.
+
+        Args:
+            found: How the main file looks; it ends with the last entry.
+            digest: Its sha256, in hex.
+            kind: Of what type all keys are: `Format.keyed`.
+        """
+        start = found.size - sum(self._sizes)
+        offsets = accumulate(self._sizes, initial=start)
+        rows = sorted(map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs))
+        firsts = [_CRC.unpack_from(row)[0] for row in rows[::_PAGE_ROWS]]
+        stamp = (value % (1 << 64) for value in _stamp(found))
+        head = _HEAD.pack(
+            *(_MAGIC, bytes.fromhex(digest), *stamp, kind.encode().ljust(8)),
+            *(len(self._blocks), len(rows)),
+        ) + _packed(firsts)
+        written = [head, _CRC.pack(zlib.crc32(head))]
+        for at in range(0, len(rows), _PAGE_ROWS):
+            page = b"".join(rows[at : at + _PAGE_ROWS])
+            written += (_CRC.pack(zlib.crc32(page)), page)
+        table = b"".join(self._blocks)
+        return b"".join((*written, table, _CRC.pack(zlib.crc32(table))))
 
 
 def build_index(
@@ -121,30 +206,11 @@ def build_index(
     """
     if found.size >= _MOST:
         return None
-    if items is None:
-        keys, values = entries.keys(), entries.values()
-        sizes = list(map(add, map(len, keys), map(len, values)))
-        hashes: list[int] = list(map(zlib.crc32, keys))
-        crcs = map(zlib.crc32, values, hashes)
-    else:
-        parts = list(items)
-        sizes, hashes = list(map(len, parts)), list(range(len(parts)))
-        crcs = map(zlib.crc32, parts)
-    start = found.size - sum(sizes)
-    offsets = accumulate(chain((start,), sizes))
-    rows = sorted(map(_ROW.pack, hashes, offsets, sizes, crcs))
-    hashes.sort()
-    stamp = (value % (1 << 64) for value in _stamp(found))
-    head = _HEAD.pack(
-        _MAGIC, bytes.fromhex(digest), *stamp, kind.encode().ljust(8), len(rows)
-    ) + _packed(hashes[::_PAGE_ROWS])
-    pages = [
-        b"".join(rows[at : at + _PAGE_ROWS]) for at in range(0, len(rows), _PAGE_ROWS)
-    ]
-    parts = [head, _CRC.pack(zlib.crc32(head))]
-    for page in pages:
-        parts += (_CRC.pack(zlib.crc32(page)), page)
-    return b"".join(parts)
+    builder = IndexBuilder(is_list=items is not None)
+    builder.add(
+        list(entries.items()) if items is None else [(b"", item) for item in items]
+    )
+    return builder.build(found, digest, kind)
 
 
 def _packed(numbers: Iterable[int]) -> bytes:
@@ -157,7 +223,7 @@ def _read_head(payload: bytes) -> _Head | None:
     """Read the head of an index, which is whole in *payload*; None if it is damaged."""
     if len(payload) < _HEAD.size:
         return None
-    magic, digest, *numbers, kind, count = _HEAD.unpack_from(payload)
+    magic, digest, *numbers, kind, blocks, count = _HEAD.unpack_from(payload)
     pages = -(-count // _PAGE_ROWS)
     end = _HEAD.size + _HASH_BYTES * pages
     if magic != _MAGIC or len(payload) < end + _CRC.size:
@@ -167,7 +233,8 @@ def _read_head(payload: bytes) -> _Head | None:
     firsts = array("I", payload[_HEAD.size : end])
     firsts.byteswap()
     name = kind.decode("ascii", "replace").rstrip()
-    return _Head(digest.hex(), tuple(numbers), name, count, firsts, end + _CRC.size)
+    end += _CRC.size
+    return _Head(digest.hex(), tuple(numbers), name, blocks, count, firsts, end)
 
 
 class Index:
@@ -236,6 +303,23 @@ class Index:
         # All pages before this one are full.
         start = head.end + at * (_CRC.size + _PAGE_ROWS * _ROW.size)
         return _rows_of(self._file.read(start, page_bytes), page_bytes)
+
+    def blocks(self) -> list[Block] | None:
+        """Return the stretches of whole entries, in order; None if that is damaged."""
+        head = self._head
+        size = head.blocks * _BLOCK.size + _CRC.size
+        pages_bytes = head.pages * _CRC.size + head.entries * _ROW.size
+        table = self._file.read(head.end + pages_bytes, size)
+        if len(table) != size or _CRC.unpack(table[-4:])[0] != zlib.crc32(table[:-4]):
+            return None
+        blocks: list[Block] = []
+        # Entries end where the file ends.
+        rows = list(_BLOCK.iter_unpack(table[:-4]))
+        at = head.stamp[0] - sum(row[0] for row in rows)
+        for row in rows:
+            blocks.append(Block(at, *row))
+            at += row[0]
+        return blocks
 
     def fileno(self) -> int:
         """Return the descriptor of the file."""

@@ -14,9 +14,10 @@ loaded as a whole, which recovers it.
 """
 
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
+from itertools import islice
 from typing import Final
 from weakref import WeakSet
 
@@ -57,6 +58,9 @@ __all__ = [
 PAGED_FROM_BYTES = 1 << 15
 """Smaller files are read whole: that is as fast."""
 
+#: So many entries are given at once of what had to be loaded.
+_MANY: Final = 256
+
 #: So many files are held open at most; others are read whole.
 _MOST: Final = 100
 
@@ -93,6 +97,8 @@ class FileSnapshot:
         self._index = index
         self._changes = changes
         self._since = dict(changes)
+        #: Keys that were deleted since, and perhaps set again: they go last.
+        self._deleted = {key for key, value in changes if value is None}
         self._access = access
         self._recover = recover
         #: The whole state, once it had to be loaded.
@@ -125,11 +131,54 @@ class FileSnapshot:
         try:
             return _entry(self._main, self._index, key)
         except _DamagedError:
+            return self._recovered().get(key)
+
+    def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Iterate over keys and values in order, a block of the file at a time.
+
+        Raises:
+            CorruptionError: They are damaged and in no backup.
+            OSError: They cannot be read now.
+        """
+        done = 0
+        since, deleted = self._since, self._deleted
+        last = _last_set(self._changes)
+        for block in self._blocks():
+            if block is None:  # damaged: what was recovered goes on where this stopped
+                rest = islice(self._recovered().items(), done, None)
+                while some := list(islice(rest, _MANY)):
+                    yield some
+                return
+            found: list[tuple[bytes, bytes]] = []
+            for entry in block if since else ():
+                key = entry[0]
+                if key in deleted:
+                    continue
+                found.append((key, last.pop(key)) if key in since else entry)
+            done += len(found) if since else len(block)
+            yield found if since else block
+        yield list(last.items())
+
+    def _blocks(self) -> Iterator[list[tuple[bytes, bytes]] | None]:
+        """Iterate over the entries of the main file; None, and no more, if damaged."""
+        blocks = None if self._entries is not None else self._index.blocks()
+        if blocks is None:
+            yield None
+            return
+        for block in blocks:
+            entries = self._main.read(block.offset, block.size)
+            if zlib.crc32(entries) != block.crc:
+                yield None
+                return
+            yield self._access.root_format.part_all(entries, block.entries)
+
+    def _recovered(self) -> dict[bytes, bytes]:
+        if self._entries is None:
             loaded = self.load()
-        self._entries = apply(
-            self._access.root_format.split(loaded.payload), loaded.changes
-        )
-        return self._entries.get(key)
+            self._entries = apply(
+                self._access.root_format.split(loaded.payload), loaded.changes
+            )
+        return self._entries
 
     def load(self) -> Loaded:
         """Return the same state as a whole.
@@ -167,6 +216,17 @@ class FileSnapshot:
 def descriptors_held() -> set[int]:
     """The descriptors of all states that are open in this process."""
     return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
+
+
+def _last_set(changes: Changes) -> dict[bytes, bytes]:
+    """Return what keys were set to, those that are new in the order of the root."""
+    found: dict[bytes, bytes] = {}
+    for key, value in changes:
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
 
 
 class _DamagedError(Exception):
