@@ -21,7 +21,7 @@ from storify.database import Database, ListDatabase
 from storify.database._options import Use
 from storify.database._resolver import StorifyHome
 from storify.database._schema import Schema
-from storify.database.session.saving import Saving
+from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.shutdown import is_open
 from storify.database.session.signals import heed_signals
 from storify.engine import Catalog, Engine, Keep, Sync, check_name
@@ -118,6 +118,11 @@ class Storify:
         handle_signals: Save what is unsaved when SIGTERM or SIGHUP ends the program,
             unless it has a handler for them. It is ended as it would have been. All
             databases are saved if one object of the program asks for it.
+        cache_bytes: How much of each large database stays in memory though nothing
+            holds it, in bytes as stored (objects take about five times as many). What
+            was read longest ago makes room for the next; what the program holds, has
+            changed and not saved, or was given as `Database.data` stays in any case.
+            0 keeps nothing: each read asks the file.
 
     Attributes:
         root: The folder, as it was given.
@@ -127,7 +132,8 @@ class Storify:
     Raises:
         ModelError: A class in *models* cannot be a model.
         OSError: The folder cannot be made.
-        ValueError: An interval is negative, *keep* or *sync* is no such thing.
+        ValueError: An interval or *cache_bytes* is negative, *keep* or *sync* is no
+            such thing.
     """
 
     def __init__(
@@ -147,6 +153,7 @@ class Storify:
         clock: Callable[[], float] = time.monotonic,
         background: bool = True,
         handle_signals: bool = True,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
@@ -157,6 +164,7 @@ class Storify:
             journal=journal,
             sync_interval_s=sync_interval,
             clock=clock,
+            cache_bytes=cache_bytes,
         )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)

@@ -39,7 +39,7 @@ from storify.database._schema import Schema
 from storify.database._sequence import RootSequence
 from storify.database.live.data import Data
 from storify.database.session.entries import whole
-from storify.database.session.saving import Saving
+from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize
 from storify.database.session.signals import heed_signals
@@ -113,10 +113,13 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         sync: Sync = "commit",
         journal: bool = True,
         handle_signals: bool = True,
+        cache_bytes: int = CACHE_BYTES,
     ) -> None:
         logger = adapt(log)
         schema = Schema(models, types, logger)
-        saving = Saving.of(keep=keep, sync=sync, journal=journal)
+        saving = Saving.of(
+            keep=keep, sync=sync, journal=journal, cache_bytes=cache_bytes
+        )
         engine: Engine
         if path is not None:
             engine = saving.file(path, schema.codec, logger, readonly=readonly)
@@ -751,6 +754,8 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
             synced by the first flush after a second, by `sync` and by `close`.
         journal: Save a change of a large file beside it; see `Storify`.
         handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
+        cache_bytes: How much of it stays in memory though nothing holds it; see
+            `Storify`.
 
     Raises:
         DatabaseLoadError: Neither the file nor a backup could be read.

@@ -937,8 +937,9 @@ class IndexIsCurrent(RuleBasedStateMachine):
 
         data: Any = self.db._session.data
         wanted: dict[Any, list[Any]] = {}
-        values = data.peek_all(list(dict.values(data)))
-        for key, each in zip(data, values, strict=True):
+        slots = dict(pair for some in data.stream() for pair in some)
+        values = data.peek_all(list(slots.values()))
+        for key, each in zip(slots, values, strict=True):
             if value_in(each) is not None:
                 wanted.setdefault(value_in(each), []).append(key)
         assert found.keys() == wanted.keys()

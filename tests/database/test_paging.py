@@ -117,25 +117,66 @@ def test_the_dict_that_a_user_gets_is_whole(root):
     [list, dict, lambda db: [*db.values()], lambda db: db | {}, lambda db: db.copy()],
     ids=["list", "dict", "values", "or", "copy"],
 )
-def test_what_needs_all_records_reads_them(root, look):
+def test_what_needs_all_records_streams_them(root, look):
     """In the order of the file."""
     make(root, USERS)
     db = open_db(root)
     db["cid"]
 
     assert list(look(db)) == list(look(USERS) if look in (list, dict) else look(db))
-    assert is_filled(db)
+    assert not is_filled(db)
     assert list(db) == list(USERS)
 
 
 class Pair:
     """A paged database and the dict that it must be like."""
 
-    def __init__(self, root, first):
+    def __init__(self, root, first, cache_bytes):
         self.root = root
+        self.cache_bytes = cache_bytes
+        self.held = {}
         self.model: dict[str, list[int]] = {key: [at] for at, key in enumerate(first)}
         make(root, {key: list(value) for key, value in self.model.items()})
-        self.db = open_db(root)
+        self.open()
+
+    def open(self):
+        """Open it, with as much memory as it is to have."""
+        self.db = open_db(self.root, cache_bytes=self.cache_bytes)
+
+    def hold(self, key, _):
+        """Hold a value, which is the same as long as it is held."""
+        if key in self.model:
+            self.held[key] = self.db[key], self.model[key]
+
+    def change_held(self, key, number):
+        """Change what is held, if it is still the one that is there."""
+        mine, theirs = self.held.get(key, (None, None))
+        if mine is not None and self.model.get(key) is theirs:
+            mine.append(number)
+            theirs.append(number)
+
+    def change_all(self, _, number):
+        """Change all values while walking through them, and save in the middle."""
+        for at, (key, value) in enumerate(self.db.items()):
+            value.append(number)
+            self.model[key].append(number)
+            if at % 2:
+                self.db.flush()
+
+    def find(self, _, number):
+        """Ask for some, and change them."""
+        found = self.db.where(lambda value: len(value) > 1)
+        wanted = [key for key, value in self.model.items() if len(value) > 1]
+        for key, value in found.items():
+            value.append(number)
+            self.model[key].append(number)
+            assert key == wanted.pop(0)
+        assert not wanted
+        assert not self.db.check()
+
+    def fill(self, _key, _number):
+        """Ask for the dict."""
+        assert dict(self.db.data) == self.model
 
     def get(self, key, _):
         """Read it."""
@@ -190,7 +231,7 @@ class Pair:
     def by_another(self, act):
         """Save, let another program act, and take that over."""
         self.db.flush()
-        other = open_db(self.root)
+        other = open_db(self.root, cache_bytes=self.cache_bytes)
         act(other)
         other.close()
         self.db.reload()
@@ -198,24 +239,102 @@ class Pair:
 
 DOES = [Pair.get, Pair.set, Pair.pop, Pair.change, Pair.flush, Pair.list]
 DOES += [Pair.undo, Pair.undo_pop, Pair.theirs, Pair.theirs_pop]
+DOES += [Pair.hold, Pair.change_held, Pair.change_all, Pair.find, Pair.fill]
 OPS = st.lists(st.tuples(st.sampled_from(DOES), st.sampled_from("abcdef")), max_size=12)
 
 
-@given(first=st.lists(st.sampled_from("abcdef"), unique=True, min_size=1), ops=OPS)
+@given(
+    first=st.lists(st.sampled_from("abcdef"), unique=True, min_size=1),
+    ops=OPS,
+    cache_bytes=st.sampled_from([0, 3, 1 << 30]),
+)
 def test_whatever_is_done_in_whatever_order_a_dict_does_the_same(
-    tmp_path_factory, first, ops
+    tmp_path_factory, first, ops, cache_bytes
 ):
-    """And so does the file."""
+    """And so does the file, however little memory it has."""
     with paging(), journaling():
-        pair = Pair(tmp_path_factory.mktemp("d"), first)
+        pair = Pair(tmp_path_factory.mktemp("d"), first, cache_bytes)
         for number, (does, key) in enumerate(ops, 100):
             does(pair, key, number)
             assert len(pair.db) == len(pair.model)
         pair.list("", 0)
         pair.db.close()
-        pair.db = open_db(pair.root)
+        pair.open()
         pair.list("", 0)
         pair.db.close()
+
+
+def in_memory(db):
+    """The keys that have slots."""
+    return list(dict.__iter__(db._session.root.live))
+
+
+def test_what_nobody_holds_makes_room_for_what_is_read(root):
+    """Values that are held or changed stay, and so do their changes."""
+    make(root, {f"k{n}": User(f"k{n}", n) for n in range(100)})
+    db = open_db(root, cache_bytes=0)
+    held = db["k1"]
+    db["k2"].age = 200
+
+    assert sum(user.age for user in db.values()) == sum(range(100)) + 198
+    db["k0"]
+
+    assert db["k1"] is held
+    held.age = 100
+    assert len(in_memory(db)) < 20
+    assert len(db) == 100
+    assert db.dirty() == {"k1", "k2"}
+    db.close()
+    again = open_db(root)
+    assert (again["k1"].age, again["k2"].age, again["k3"].age) == (100, 200, 3)
+
+
+def test_what_was_saved_makes_room_as_well(root):
+    """The file gives it from then on, and whoever holds a record has the same one."""
+    make(root, {f"k{n}": User(f"k{n}", n) for n in range(100)})
+    db = open_db(root, cache_bytes=0)
+    first = db["k0"]
+    with journaling():
+        for key, user in db.items():
+            user.age += 1000
+            if key.endswith("9"):
+                db.flush()
+        db["new"] = User("new")
+        del db["k5"]
+        db.flush()
+        db["k1"]
+
+    assert len(in_memory(db)) < 20
+    assert db["k0"] is first
+    assert "k5" not in db
+    assert len(db) == 100
+    assert [user.age for user in db.values()] == [
+        n + 1000 for n in range(100) if n != 5
+    ] + [0]
+    db.close()
+    assert list(open_db(root))[-1] == "new"
+
+
+def test_a_key_that_comes_while_all_are_walked_through_is_an_error(root):
+    """As of a dict; one that was known is none."""
+    make(root, USERS)
+    db = open_db(root, cache_bytes=0)
+
+    def add():
+        for key in db:
+            db[key].age = 9
+            db[f"{key}!"] = User("new")
+
+    with pytest.raises(RuntimeError, match="changed size during iteration"):
+        add()
+    assert len(db) == 5
+
+
+@pytest.mark.parametrize("cache_bytes", [-1, None, 0.5])
+def test_the_room_is_a_number_of_bytes(root, cache_bytes):
+    """Anything else is said at once."""
+    with pytest.raises(ValueError, match="cache_bytes must be a number of bytes"):
+        Storify(root, cache_bytes=cache_bytes)
 
 
 def test_a_key_of_another_type_is_found_by_equality(root):
@@ -345,7 +464,7 @@ def test_descriptors_are_let_go_of(root):
     db.close()
     assert count() == before
     db = open_db(root)
-    list(db)
+    assert list(db.data) == list(USERS)
     assert count() == before
     db = open_db(root)
     db["bob"]
@@ -375,7 +494,7 @@ class Meddled:
 def test_what_is_deleted_while_it_is_read_stays_deleted():
     """By another thread, or the handler of a signal."""
     pages = Meddled()
-    data = Data.paged(CODEC, pages)
+    data = Data.paged(CODEC, pages, 0)
     pages.data = data
 
     assert "a" not in data
@@ -397,7 +516,7 @@ class Overtaken:
         """Be overtaken first."""
         data, self.data = self.data, None
         if data is not None:
-            assert list(data) == ["a", "b"]
+            data.fill()
             del data["a"]
         payload = CODEC.join(CODEC.encode_items({"a": 1, "b": 2}))
         return Loaded(Version("v"), payload)
@@ -406,8 +525,10 @@ class Overtaken:
 def test_two_threads_that_read_all_keys_fill_it_once():
     """What was deleted after the first was done stays deleted."""
     pages = Overtaken()
-    data = Data.paged(CODEC, pages)
+    data = Data.paged(CODEC, pages, 0)
     pages.data = data
+
+    data.fill()
 
     assert list(data) == ["b"]
     assert len(data) == 1

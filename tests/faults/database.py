@@ -14,6 +14,7 @@ from typing import Any
 
 from stand_ins import Log
 from storify.codec import Codec
+from storify.database.session import session
 from storify.engine import (
     Change,
     Commit,
@@ -33,6 +34,8 @@ BULK = 900
 #: The sizes from which a file is journaled and a value spliced, in these tests.
 JOURNALED_FROM = 1000
 SPLICED_FROM = 100
+#: The size of the stretches in which a file is walked through.
+BLOCK_BYTES = 64
 
 
 def clock() -> Callable[[], datetime]:
@@ -168,15 +171,23 @@ def journaling(on: bool = True) -> Iterator[None]:
 
 
 @contextmanager
-def paging(on: bool = True) -> Iterator[None]:
-    """Let files of any size and age be asked for single keys, or leave all as it is."""
-    before = snapshot.PAGED_FROM_BYTES, index.RACY_NS
+def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
+    """Let files of any size and age be asked for single keys, or leave all as it is.
+
+    With so much room in memory for what nobody holds, if it is given.
+    """
+    before = snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES
+    make = session.page_root
+    if cache_bytes is not None:
+        session.page_root = lambda pages, codec, _: make(pages, codec, cache_bytes)
     if on:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
+        index.BLOCK_BYTES = BLOCK_BYTES
     try:
         yield
     finally:
-        snapshot.PAGED_FROM_BYTES, index.RACY_NS = before
+        snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES = before
+        session.page_root = make
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from hypothesis.stateful import precondition, rule
 from faults.database import journaling, paging
 from storify import Model
 from storify.codec import Codec
+from storify.database.live.data import Data
 from storify.testing import DatabaseMachine, models, storable
 from storify.testing._storable import hashables
 
@@ -87,9 +88,17 @@ class PagedDatabase(JournaledDatabase):
     other_keys = st.sampled_from(["a", "b", "c", "theirs"])
 
     def __init__(self) -> None:
-        self._paging = paging()
+        self._paging = paging(cache_bytes=0)
         self._paging.__enter__()
         super().__init__()
+
+    @rule(size=st.sampled_from([0, 30, 1 << 30]))
+    def make_room(self, size: int) -> None:
+        """Have room for nothing, for a record, or for all that nobody holds."""
+        data: Any = self.db._session.data
+        if isinstance(data, Data):
+            data.cache_bytes = size
+            data.page_out()
 
     def teardown(self) -> None:
         """Read small files whole again."""

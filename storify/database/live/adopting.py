@@ -90,7 +90,7 @@ class Adopting(Undoable):
             self._codec.learn(value)
             self._only_str = self._only_str and type(key) is str
         while True:
-            slot = _get(self, key, MISSING)
+            slot = self.page_in(key)
             base = self._base_of(key, slot)
             if value is not None and base in self._live and slot is not MISSING:
                 if self._refill(key, slot, base, value, content, refresher):
@@ -105,7 +105,7 @@ class Adopting(Undoable):
                 steps.append(partial(storage.update, self, {key: Stored(value)}))
             else:
                 if key in self._paged:
-                    steps.append(partial(self._paged.update, {key: True}))
+                    steps.append(partial(self._paged.update, {key: None}))
                 steps.append(partial(self._bases.pop, key, None))
                 steps.append(partial(storage.pop, self, key, None))
             if self._step((key,), (slot,), *steps):
@@ -152,7 +152,7 @@ class Adopting(Undoable):
         self._expect_no_transaction()
         key = self.own_key(key)
         while True:
-            slot = _get(self, key, MISSING)
+            slot = self.page_in(key)
             base = self._base_of(key, slot)
             if slot is MISSING or base in self._live:
                 break
@@ -183,7 +183,7 @@ class Adopting(Undoable):
         self._expect_no_transaction()
         key = self.own_key(key)
         while True:
-            slot = _get(self, key, MISSING)
+            slot = self.page_in(key)
             base = self._base_of(key, slot)
             self._watchers.note((key,))
             if base in self._gone or (not self._only_str and key in self._gone_keys()):

@@ -20,7 +20,8 @@ from collections.abc import (
     Mapping,
     ValuesView,
 )
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 from reprlib import recursive_repr
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, Self, cast
@@ -36,6 +37,7 @@ __all__ = ["Data", "Encode", "Flush", "Stored"]
 _at = storage.__getitem__
 _get = storage.get
 _has = storage.__contains__
+_len: Callable[[Any], int] = storage.__len__
 
 # How many values are decoded ahead of an iteration: more each time, so that to take
 # the first costs little.
@@ -76,11 +78,8 @@ class Data(Peeking):
     def get(self, key: Any, default: Any = None) -> Any:
         """Return the live value of a key, or *default* if there is none."""
         value = _get(self, key, MISSING)
-        if value is MISSING:
-            if self._pages is None:
-                return default
-            self.page_in(key)
-            value = _get(self, key, default)
+        if value is MISSING and (value := self.page_in(key)) is MISSING:
+            return default
         if type(value) is Stored:
             try:
                 return self._open(key)
@@ -94,31 +93,27 @@ class Data(Peeking):
         Raises:
             KeyError: There is no such key.
         """
-        self.page_in(key)
-        slot = _get(self, key, MISSING)
+        slot = self.page_in(key)
         if slot is MISSING:
             raise KeyError(key)
         return slot
 
     def __contains__(self, key: object) -> bool:
-        if self._pages is not None:
-            self.page_in(key)
-        there: bool = _has(self, key)
-        return there
+        return _has(self, key) or self.page_in(key) is not MISSING
 
     def __len__(self) -> int:
         while True:
-            pages, known = self._pages, len(self._paged)
-            count: int = storage.__len__(self)
+            pages, paged = self._pages, self._paged
+            # At one time: what comes into one comes into both.
+            known, count = list(map(_len, (paged, self)))
             if pages is None:
                 return count
-            total = len(pages) - known + count
-            # A key comes into both in one step, and all keys when it is filled.
-            if known == len(self._paged) and pages is self._pages:
-                return total
+            if pages is self._pages and paged is self._paged:
+                return len(pages) - known + count
 
     def __iter__(self) -> Iterator[Any]:
-        self.fill()
+        if self._pages is not None:
+            return (key for key, _ in self._unchanged(self._streamed()))
         keys: Iterator[Any] = storage.__iter__(self)
         return keys
 
@@ -135,20 +130,50 @@ class Data(Peeking):
     # Not dict_items, which cannot be subclassed: as typed views, they are views.
     def items(self) -> Any:
         """Return a view of the keys and live values; values are decoded in bulk."""
-        self.fill()
         return _Items(self)
 
     def values(self) -> Any:
         """Return a view of the live values, which are decoded in bulk."""
-        self.fill()
         return _Values(self)
 
-    def walk(self, begin: Callable[[], _Pairs]) -> _Pairs:
+    def _streamed(self) -> _Pairs:
+        return chain.from_iterable(self.stream())
+
+    def _unchanged(self, pairs: _Pairs) -> _Pairs:
+        """Iterate, and raise if a key was added or deleted meanwhile, as a dict does."""
+        count = len(self)
+        for pair in pairs:
+            if len(self) != count:
+                msg = "dictionary changed size during iteration"
+                raise RuntimeError(msg)
+            yield pair
+
+    def _walk(self) -> _Pairs:
+        """Iterate over keys and live values, as many in memory as there is room for."""
+        size = _FIRST
+        for pairs in self.stream():
+            at = 0
+            while some := pairs[at : at + size]:
+                at, size = at + size, min(4 * size, _MOST)
+                self.open_all(some)
+                now = self._slots_of([key for key, _ in some])
+                for (key, _), value in zip(some, now, strict=True):
+                    if type(value) is Stored or value is MISSING:
+                        value = self.get(key, MISSING)  # noqa: PLW2901 - the same
+                    if value is not MISSING:
+                        yield key, value
+
+    def walk(self, begin: Callable[[], _Pairs] | None) -> _Pairs:
         """Iterate over keys and live values.
 
         Args:
-            begin: Begins to iterate over the storage.
+            begin: Begins to iterate over the storage, which has all; None: forwards.
         """
+        if begin is None:
+            if self._pages is not None:
+                yield from self._unchanged(self._walk())
+                return
+            begin = partial(iter, storage.items(self))
         ahead = _Ahead(self, begin)
         for pair in begin():
             if type(pair[1]) is Stored:
@@ -156,15 +181,10 @@ class Data(Peeking):
             else:
                 yield pair
 
-    def walk_values(self, begin: Callable[[], _Pairs]) -> Iterator[Any]:
-        """Iterate over live values, as `walk` does."""
-        ahead = _Ahead(self, begin)
-        for key, value in begin():
-            yield ahead.open(key) if type(value) is Stored else value
-
     def copy(self) -> dict[Any, Any]:
         """Return a plain dict of the keys and live values of one moment."""
-        self.fill()
+        if self._pages is not None:
+            return dict(self._unchanged(self._walk()))
         pairs = list(storage.items(self))
         for start in range(0, len(pairs), _MOST):
             self.open_all(pairs[start : start + _MOST])
@@ -361,11 +381,8 @@ class _View:
         return MappingProxyType(self._mapping)
 
     def _backwards(self) -> _Pairs:
-        pairs: _Pairs = reversed(storage.items(self._mapping))
-        return pairs
-
-    def _forwards(self) -> _Pairs:
-        return iter(storage.items(self._mapping))
+        self._mapping.fill()
+        return self._mapping.walk(lambda: reversed(storage.items(self._mapping)))
 
 
 class _Items(_View, ItemsView[Any, Any]):
@@ -374,10 +391,10 @@ class _Items(_View, ItemsView[Any, Any]):
     _mapping: Data
 
     def __iter__(self) -> _Pairs:
-        return self._mapping.walk(self._forwards)
+        return self._mapping.walk(None)
 
     def __reversed__(self) -> _Pairs:
-        return self._mapping.walk(self._backwards)
+        return self._backwards()
 
     def __contains__(self, item: object) -> bool:
         pair = cast("tuple[Any, ...]", item)
@@ -396,10 +413,10 @@ class _Values(_View, ValuesView[Any]):
     _mapping: Data
 
     def __iter__(self) -> Iterator[Any]:
-        return self._mapping.walk_values(self._forwards)
+        return (value for _, value in self._mapping.walk(None))
 
     def __reversed__(self) -> Iterator[Any]:
-        return self._mapping.walk_values(self._backwards)
+        return (value for _, value in self._backwards())
 
     def __contains__(self, value: object) -> bool:
         return any(each is value or each == value for each in self)

@@ -182,8 +182,8 @@ class Undoable(Slots):
         if slot is not MISSING:
             self._bases[key] = base
             storage.__setitem__(self, key, slot)
-        if before.was_moved is not None:
-            self._paged[key] = before.was_moved
+        if before.paged is not MISSING:
+            self._paged[key] = before.paged
 
     def _arrange(self, keys: Iterable[Any]) -> None:
         """Bring the keys into this order; those that are not named go last."""

@@ -22,23 +22,26 @@ that it looked at LIVE. Two threads may decode one value at the same time; the f
 put it into its slot wins, and both get that one.
 
 Where a `Snapshot` can be asked for single keys, the dict begins empty: a key gets its
-slot when it is asked for (`page_in`), and all the others when anything is asked that
-needs all of them, as their order (`fill`). Whoever is given the dict gets it filled.
-Of a key in `_bases` or `_paged` memory knows more than the snapshot, which is of then.
+slot when it is asked for (`page_in`), and loses it when memory is to be had again and
+the snapshot can give the same once more, as nobody holds or has changed it
+(`page_out`). What only goes through all of them streams them. Whoever is given the dict
+gets it filled, and so it stays (`fill`). Of a key in `_bases` or `_paged` memory knows
+more than the snapshot, which is of then, until it takes a later one (`renew`).
 """
 
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
 from itertools import chain, compress, islice, repeat, starmap
-from operator import attrgetter, call, contains, eq, is_, not_
-from types import CellType
+from operator import attrgetter, call, contains, eq, is_, is_not, not_
+from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
 
 from storify.codec import Codec, DecodeError, without_collector
 from storify.codec._frames import read_header
+from storify.database.live.canonical import same_value
 from storify.database.live.observers import Watchers
 from storify.database.live.ownership import held_elsewhere
 from storify.engine import Loaded, Snapshot
@@ -89,6 +92,21 @@ _OWNERS: Final = 3
 
 _has_key: Final[Any] = contains
 
+#: The types of the keys of a snapshot of one kind, and those of what equals no key in it.
+_KINDS: Final[dict[str, set[type]]] = {"str": {str}, "int": {int}}
+_UNLIKE: Final[dict[str, set[type]]] = {
+    "str": {int, float, bool, bytes, NoneType},
+    "int": {str, bytes, NoneType},
+}
+
+#: So many keys are streamed at a time of what is in memory: more each time, so that
+#: the first costs little.
+_FEW: Final = 16
+_MANY: Final = 1024
+
+#: What is known of a key that is not in memory.
+_NOTHING: Final = (MISSING, MISSING, MISSING)
+
 #: That a slot may hold anything.
 _ANY: Final[Any] = object()
 
@@ -121,16 +139,19 @@ def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
     """Return the key in a dict that equals *key*, of which it has one."""
     probe = _Probe(key)
     try:
-        if probe in keys:
+        if _has(keys, probe):
             return probe.found
     except Exception:  # noqa: BLE001 - of an __eq__ that takes its like alone
         probe.found = MISSING
     # A stored key whose __eq__ knows no probe; those of other hashes it never sees.
     same = hash(key)
     return next(
-        each
-        for each in list(storage.__iter__(keys))
-        if each is key or (hash(each) == same and each == key)
+        (
+            each
+            for each in list(storage.__iter__(keys))
+            if each is key or (hash(each) == same and each == key)
+        ),
+        key,  # it was let go of meanwhile
     )
 
 
@@ -219,15 +240,15 @@ class Before(NamedTuple):
         base: Its base.
         is_live: Whether it was LIVE.
         deletion: The mark of its deletion, None if it was not deleted.
-        was_moved: Whether it was deleted since it was read; None if it was not read as
-            a single key.
+        paged: What the snapshot gave for it, None if it was deleted since; MISSING if
+            the snapshot did not give it.
     """
 
     slot: Any
     base: Base
     is_live: bool
     deletion: object
-    was_moved: bool | None
+    paged: bytes | Missing | None
 
 
 class Savepoint:
@@ -240,11 +261,16 @@ class Savepoint:
         before: What was in each slot that changed since.
         handed: The values that were handed out of them.
         order: The keys in the order of then, before the first was deleted; keys that
-            are newer may be among them.
+            are newer may be among them, and keys that have their place in a snapshot
+            may not.
+        placed: Those of `order` that have.
         is_spent: Whether there was a commit since: it cannot be undone.
     """
 
-    __slots__ = ("bases", "before", "blobs", "handed", "is_spent", "order", "values")
+    __slots__ = (
+        *("bases", "before", "blobs", "handed", "is_spent", "order", "placed"),
+        "values",
+    )
 
     def __init__(self, values: dict[Any, Any], bases: dict[Any, Base]) -> None:
         self.values: dict[Any, Any] = values
@@ -253,6 +279,7 @@ class Savepoint:
         self.before: dict[Any, Before] = {}
         self.handed: dict[Any, Any] = {}
         self.order: list[Any] | None = None
+        self.placed: frozenset[Any] = frozenset()
         self.is_spent: bool = False
 
     def note(self, key: Any, before: Before, value: Any = MISSING) -> None:
@@ -261,6 +288,13 @@ class Savepoint:
             if value is not MISSING:
                 self.handed.setdefault(key, value)
             self.before.setdefault(key, before)
+
+
+def _in_place(point: Savepoint, whole: Iterable[Any]) -> list[Any]:
+    """Return the order of a savepoint, with the keys whose places are in *whole*."""
+    order = point.order or []
+    behind = dict.fromkeys(key for key in order if key not in point.placed)
+    return [*(key for key in storage.__iter__(whole) if key not in behind), *behind]
 
 
 class Slots(dict[Any, Any]):
@@ -272,6 +306,7 @@ class Slots(dict[Any, Any]):
 
     __slots__ = (
         "_bases",
+        "_cached_bytes",
         "_codec",
         "_ends",
         "_flush",
@@ -282,8 +317,10 @@ class Slots(dict[Any, Any]):
         "_pages",
         "_payload",
         "_points",
+        "_room_bytes",
         "_starts",
         "_watchers",
+        "cache_bytes",
         "count_misfits",
         "doubtful",
         "fits",
@@ -318,8 +355,12 @@ class Slots(dict[Any, Any]):
         self._only_str = True
         #: What is asked for keys that are not here; None if all are.
         self._pages: Snapshot | None = None
-        #: The keys that it gave, each with whether it was deleted since.
-        self._paged: dict[Any, bool] = {}
+        #: The keys that it gave and the bytes of their values; None if it was deleted
+        #: since.
+        self._paged: dict[Any, bytes | None] = {}
+        #: How many bytes of it are kept in memory, encoded, though nobody holds them.
+        self.cache_bytes: int = 0
+        self._cached_bytes = self._room_bytes = 0
 
     def _step(
         self,
@@ -353,34 +394,226 @@ class Slots(dict[Any, Any]):
         return list(map(_get, repeat(self), keys, repeat(MISSING)))
 
     # --- keys that are not here yet -----------------------------------------------
-    def page_in(self, key: Any) -> None:
-        """Add the slot of a key that the durable state has and memory does not know.
+    def page_in(self, key: Any) -> Any:
+        """Return what lies in the slot of a key, which gets one if it has none.
+
+        Returns:
+            MISSING if there is no such key. What is given may be let go of meanwhile:
+            whoever changes it looks whether it is still there.
 
         Raises:
             CorruptionError: Its value is damaged and in no backup.
             OSError: It cannot be read now.
         """
-        pages = self._pages
-        if pages is None or _has(self, key):
-            return
-        if key in self._bases or key in self._paged:
-            return  # it was deleted, here or by another writer
-        if type(key).__name__ != pages.kind or type(key) not in (str, int):
-            self.fill()  # it may equal a key of another type
-            return
-        blob = pages.get(self._codec.encode_key(key))
-        if blob is None:
-            return
+        while True:
+            pages = self._pages
+            if pages is None:
+                return _get(self, key, MISSING)
+            if type(key) not in _KINDS[pages.kind] and not _has(self, key):
+                if type(key) in _UNLIKE[pages.kind]:
+                    return MISSING
+                self.fill()  # it may equal a key of another type
+                continue
+            slot, paged, base = self._known_of((key,))[0]
+            if slot is not MISSING or paged is not MISSING or base is not MISSING:
+                return (
+                    slot  # it is MISSING if it was deleted, here or by another writer
+                )
+            blob = pages.get(self._codec.encode_key(key))
+            if blob is None:
+                return MISSING
+            self._page_in([(key, Stored(blob))], pages)
+
+    def _known_of(self, keys: Sequence[Any]) -> list[tuple[Any, Any, Any]]:
+        """Return the slots of keys, what the snapshot gave and their bases, at one time.
+
+        MISSING stands for each that is not there. The keys are hashed by C.
+        """
+        dicts: tuple[dict[Any, Any], ...] = (self, self._paged, self._bases)
+        looks = [map(_get, repeat(each), keys, repeat(MISSING)) for each in dicts]
+        found: list[tuple[Any, Any, Any]] = list(zip(*looks, strict=True))
+        return found
+
+    def _page_in(self, slots: Sequence[tuple[Any, Stored]], pages: Snapshot) -> None:
+        """Add the slots of keys that memory does not know; of none if it knows one."""
+        if self._cached_bytes > self._room_bytes:
+            self.page_out()
+        keys = [key for key, _ in slots]
+        blobs: list[bytes] = [slot.cell_contents for _, slot in slots]
         # Neither deleted nor set by another thread meanwhile.
-        dicts: tuple[dict[Any, Any], ...] = (self._bases, self._paged)
-        known: Iterator[bool] = map(_has_key, dicts, (key, key))
-        self._step(
-            (key,),
-            (MISSING,),
-            partial(self._paged.update, {key: False}),
-            partial(storage.update, self, {key: Stored(blob)}),
-            also=map(not_, known),
+        known = chain(
+            map(_has_key, repeat(self._bases), keys),
+            map(_has_key, repeat(self._paged), keys),
+            map(is_not, map(attrgetter("_pages"), (self,)), (pages,)),
         )
+        if self._step(
+            keys,
+            [MISSING] * len(keys),
+            partial(self._paged.update, dict(zip(keys, blobs, strict=True))),
+            partial(storage.update, self, dict(slots)),
+            also=map(not_, known),
+        ):
+            self._cached_bytes += sum(map(len, blobs))
+
+    def page_out(self) -> None:
+        """Let go of what the snapshot can give again, until there is room.
+
+        Of a value that nobody holds and nobody has changed, those first that came
+        first. In a transaction or a flush, everything stays.
+        """
+        if self._pages is None or self._points or self._flush is not None:
+            return
+        sizes = {key: len(blob or b"") for key, blob in self._paged.copy().items()}
+        size = sum(sizes.values())
+        oldest: list[Any] = []
+        for key, each in sizes.items():
+            if size <= self.cache_bytes // 2:
+                break
+            oldest.append(key)
+            size -= each
+        flush = self.begin_flush()
+        try:
+            seen = self._replaceable(oldest, flush)
+        finally:
+            self.abandon(flush)
+        self._watchers.note(seen)
+        groups = [
+            (
+                partial(_pop, self, key, None),
+                partial(self._paged.pop, key, None),
+                partial(storage.pop, self._live, self._bases.get(key), None),
+                partial(self._bases.pop, key, None),
+            )
+            for key in seen
+        ]
+        # Each as a whole, if its slot holds what was seen there.
+        same = self._are(seen, seen.values())
+        _in_c(map(call, chain.from_iterable(compress(groups, same))))()
+        self._cached_bytes = sum(
+            len(blob or b"") for blob in self._paged.copy().values()
+        )
+        self._room_bytes = max(self.cache_bytes, 2 * self._cached_bytes)
+
+    def _replaceable(self, keys: Iterable[Any], flush: Flush) -> dict[Any, Stored]:
+        """Return what is in the slots of those keys that the snapshot gives as well.
+
+        Args:
+            keys: The keys.
+            flush: What is LIVE, with placeholders in its slots.
+        """
+        found: dict[Any, Stored] = {}
+        values: dict[Any, Any] = {}
+        for key in keys:
+            slot, blob, base = self._known_of((key,))[0]
+            if type(slot) is not Stored or blob in (None, MISSING):
+                continue
+            if key not in flush.cells:
+                content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+                now = content[0].blob if isinstance(content, tuple) else content
+                if now is blob and base not in self._live:
+                    found[key] = slot
+            elif key not in flush.held and flush.bases[key].blob is blob:
+                values[key] = flush.touched[key]
+        blobs = self._encoded_each(values)
+        for key, blob in blobs.items():
+            if same_value(self._codec, flush.base(key), blob):
+                found[key] = flush.cells[key]
+        return found
+
+    def _encoded_each(self, values: dict[Any, Any]) -> dict[Any, bytes]:
+        """Encode values, those that can be stored."""
+        try:
+            blobs = self._codec.encode_items(values)
+        except (TypeError, ValueError, RuntimeError):
+            if len(values) == 1:
+                return {}
+            one_by_one = [self._encoded_each({key: values[key]}) for key in values]
+            return {key: blob for each in one_by_one for key, blob in each.items()}
+        return dict(zip(values, blobs.values(), strict=True))
+
+    def is_crowded(self) -> bool:
+        """Whether there is more in memory than there is room for."""
+        return self._pages is not None and self._cached_bytes > self._room_bytes
+
+    def renew(self, pages: Snapshot) -> None:
+        """Take a later snapshot, in which all is that memory takes for durable.
+
+        Nothing was committed since, and no flush is under way. If another thread sets
+        or deletes something meanwhile, the old one stays.
+        """
+        before = self._pages
+        here, gone = dict(storage.items(self)), self._gone.copy()
+        paged: dict[Any, bytes | None] = {}
+        for key, slot in here.items():
+            base = self._base_of(key, slot)
+            blob = self.bytes_of(base.blob)
+            if blob is not None:
+                paged[key] = None if base in gone else blob
+        for base in gone:
+            if base.blob is not None:
+                paged[base.key] = None
+        left = [
+            key for key in list(self._bases) if key not in here and key not in paged
+        ]
+        sizes: Iterator[int] = map(storage.__len__, (self,))
+        counts: Iterator[int] = map(len, (self._gone,))
+        same = map(is_, map(attrgetter("_pages"), (self,)), (before,))
+        self._step(
+            list(here),
+            list(here.values()),
+            partial(setattr, self, "_pages", pages),
+            partial(setattr, self, "_paged", paged),
+            _in_c(map(self._bases.pop, left, repeat(None))),
+            also=chain(
+                same, map(eq, sizes, (len(here),)), map(eq, counts, (len(gone),))
+            ),
+        )
+
+    def stream(self) -> Iterator[list[tuple[Any, Any]]]:
+        """Iterate over the keys of now with their slots, in order, some at a time.
+
+        Each comes once, and as it is when it comes: what is deleted meanwhile is left
+        out, and what is new is not seen.
+
+        Raises:
+            CorruptionError: The state is damaged and cannot be rebuilt.
+            OSError: It cannot be read now.
+        """
+        pages, keys = self._pages, list(storage.__iter__(self))
+        if pages is None:
+            return self._in_memory(keys)
+        behind = dict.fromkeys(key for key in keys if self._paged.get(key) is None)
+        return chain(self._in_pages(pages, behind), self._in_memory(list(behind)))
+
+    def _in_pages(
+        self, pages: Snapshot, behind: Collection[Any]
+    ) -> Iterator[list[tuple[Any, Any]]]:
+        """Iterate over the keys of a snapshot, but those that stand behind them all."""
+        for entries in pages.items():
+            keys = self._codec.decode_all([key for key, _ in entries])
+            unknown = [
+                (key, Stored(blob))
+                for key, (_, blob), known in zip(
+                    keys, entries, self._known_of(keys), strict=True
+                )
+                if all(map(is_, known, _NOTHING))
+            ]
+            if unknown:
+                self._page_in(unknown, pages)
+            found: list[tuple[Any, Any]] = []
+            for key, (slot, _, _) in zip(keys, self._known_of(keys), strict=True):
+                now = slot if slot is not MISSING else self.page_in(key)
+                if now is not MISSING and key not in behind:
+                    found.append((key, now))
+            yield found
+
+    def _in_memory(self, keys: list[Any]) -> Iterator[list[tuple[Any, Any]]]:
+        """Iterate over those of *keys* that are there, with what is in their slots."""
+        size, at = _FEW, 0
+        while some := keys[at : at + size]:
+            pairs = zip(some, map(self.page_in, some), strict=True)
+            yield [pair for pair in pairs if pair[1] is not MISSING]
+            at, size = at + size, min(4 * size, _MANY)
 
     def fill(self, later: Loaded | None = None) -> None:
         """Add the slots of all keys, in the order of the durable state.
@@ -398,11 +631,18 @@ class Slots(dict[Any, Any]):
             here, paged = dict(storage.items(self)), self._paged.copy()
             slots = dict(storage.items(whole))
             slots.update(
-                (key, here[key]) for key, deleted in paged.items() if not deleted
+                (key, here[key])
+                for key, blob in paged.items()
+                if blob is not None and key in here
             )
-            for key in [key for key, deleted in paged.items() if deleted]:
+            for key in [key for key, blob in paged.items() if blob is None]:
                 slots.pop(key, None)  # if it was set again, it goes last
             slots.update(here)
+            orders = [
+                partial(setattr, point, "order", _in_place(point, whole))
+                for point in self._points
+                if point.order is not None
+            ]
             sizes: Iterator[int] = map(storage.__len__, (self,))
             # Another thread may have filled it meanwhile. The snapshot is not closed
             # here: one may be asking it still, and it goes with the last who does.
@@ -416,6 +656,7 @@ class Slots(dict[Any, Any]):
                     partial(setattr, self, name, getattr(whole, name))
                     for name in ("_payload", "_starts", "_ends")
                 ),
+                *orders,
                 partial(setattr, self, "_pages", None),
                 also=chain(unfilled, map(eq, sizes, (len(here),))),
             )
@@ -465,10 +706,18 @@ class Slots(dict[Any, Any]):
         return self
 
     @classmethod
-    def paged(cls, codec: Codec, pages: Snapshot) -> Self:
-        """Return a durable root whose keys are asked for when they are needed."""
+    def paged(cls, codec: Codec, pages: Snapshot, cache_bytes: int) -> Self:
+        """Return a durable root whose keys are asked for when they are needed.
+
+        Args:
+            codec: Values to bytes and back.
+            pages: What is asked.
+            cache_bytes: How much of what it gave is kept in memory, encoded, though
+                nobody holds it.
+        """
         self = cls(codec)
         self._pages = pages
+        self.cache_bytes = self._room_bytes = cache_bytes
         self._only_str = pages.kind == "str"
         return self
 
@@ -557,8 +806,7 @@ class Slots(dict[Any, Any]):
 
         Of this very key: where 1 is durable, True is not.
         """
-        self.page_in(key)
-        slot = _get(self, key, MISSING)
+        slot = self.page_in(key)
         if slot is not MISSING and not self.is_same_key(key, self):
             return None
         return self.bytes_of(self._base_of(key, slot).blob)
@@ -569,11 +817,14 @@ class Slots(dict[Any, Any]):
         First the keys that are in memory, in the order of the dict; then those that
         are deleted here, but durable still, wherever they stand in the file.
         """
-        self.fill()
-        pairs = list(storage.items(self))
         gone = dict(self._gone)
-        bases = [self._base_of(key, slot) for key, slot in pairs]
-        for base in (*(base for base in bases if base not in gone), *gone):
+        for pairs in self.stream():
+            for key, slot in pairs:
+                base = self._base_of(key, slot)
+                blob = None if base in gone else self.bytes_of(base.blob)
+                if blob is not None:
+                    yield base.key, blob
+        for base in gone:
             if (blob := self.bytes_of(base.blob)) is not None:
                 yield base.key, blob
 
@@ -668,7 +919,8 @@ class Slots(dict[Any, Any]):
 
     def _before(self, base: Base, slot: Any) -> Before:
         is_live, deletion = base in self._live, self._gone.get(base)
-        return Before(slot, base, is_live, deletion, self._paged.get(base.key))
+        paged = self._paged.get(base.key, MISSING)
+        return Before(slot, base, is_live, deletion, paged)
 
     def open_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         """Make LIVE what is not decoded yet of these keys and slots, in bulk.
@@ -677,14 +929,13 @@ class Slots(dict[Any, Any]):
         """
         keys: list[Any] = []
         slots: list[Stored] = []
-        numbers: list[int] = []
+        contents: list[Blob] = []
         for key, slot in pairs:
-            if type(slot) is Stored and type(number := slot.cell_contents) is int:
+            if type(slot) is Stored and type(slot.cell_contents) in (int, bytes):
                 keys.append(key)
                 slots.append(slot)
-                numbers.append(number)
-        payload, starts, ends = self._payload, self._starts, self._ends
-        blobs = [payload[starts[number] : ends[number]] for number in numbers]
+                contents.append(slot.cell_contents)
+        blobs = [self.bytes_of(content) or b"" for content in contents]
         before = self.count_misfits()
         try:
             values = self._codec.decode_all(blobs)
@@ -692,7 +943,7 @@ class Slots(dict[Any, Any]):
             return
         self.doubt(keys, values, is_odd=self.count_misfits() != before + 1)
         if not self._points:
-            bases = list(map(Base, keys, numbers))
+            bases = list(map(Base, keys, contents))
             if self._step(
                 keys,
                 slots,
@@ -723,7 +974,7 @@ class Slots(dict[Any, Any]):
             if type(key) is not str:
                 self._only_str = False
         while True:
-            slot = _get(self, key, MISSING)
+            slot = self.page_in(key)
             if expected is not _ANY and slot is not expected:
                 return False
             base = self._base_of(key, slot)
@@ -736,12 +987,16 @@ class Slots(dict[Any, Any]):
         """Put many values of the user's into their slots, in one step."""
         if self._pages is not None:
             for key in entries:
-                self.page_in(key)
+                self.page_in(key)  # those of another type fill it
         if not self._only_str or not {str}.issuperset(map(type, entries)):
             entries = {self.own_key(key): value for key, value in entries.items()}
             self._only_str = self._only_str and {str}.issuperset(map(type, entries))
         while True:
-            slots = self._slots_of(entries)
+            slots = (
+                self._slots_of(entries)
+                if self._pages is None
+                else list(map(self.page_in, entries))
+            )
             bases = list(map(self._base_of, entries, slots))
             if self._points:
                 point = self._points[-1]
@@ -794,18 +1049,20 @@ class Slots(dict[Any, Any]):
             *self._watchers.notes(keys),
             partial(self._bases.update, dict(zip(keys, bases, strict=True))),
             partial(self._gone.update, gone),
-            partial(self._paged.update, dict.fromkeys(paged, True)),
+            partial(self._paged.update, dict.fromkeys(paged)),
             _in_c(map(self._live.pop, bases, repeat(None))),
             _in_c(map(_pop, repeat(self), keys, repeat(None))),
         )
 
     def _note_order(self) -> None:
         """Keep the order of the keys, before the first that is deleted is."""
-        self.fill()
         if self._points[-1].order is None:
-            order = list(storage.__iter__(self))
+            order, paged = list(storage.__iter__(self)), self._paged.copy()
+            placed = frozenset(key for key in order if paged.get(key) is not None)
             for point in self._points:
-                point.order = order if point.order is None else point.order
+                if point.order is None:
+                    point.placed = placed
+                    point.order = order
 
     # --- a flush ----------------------------------------------------------------
     def is_clean(self) -> bool:
@@ -939,6 +1196,7 @@ class Slots(dict[Any, Any]):
         for key, blob in durable.items():
             base = bases[key]
             base.blob, base.form = blob, flush.form
+            self._cached_bytes += len(blob)
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
         self._watchers.note(cells)

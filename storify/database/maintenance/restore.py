@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from storify.database.session.canonical import same_value
+from storify.database.live.canonical import same_value
 from storify.database.session.entries import LIST, contents, difference
 from storify.database.session.keys import decode_keys
 from storify.database.session.merge import catch_up

@@ -5,7 +5,8 @@ its value. As long as the slot is the same, so is the value.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from itertools import compress, islice, repeat
+from itertools import chain, compress, islice, repeat
+from operator import is_, itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from storify.database.live.data import Data, Stored
@@ -62,10 +63,11 @@ class Scan:
         self._root = root
         self._judge = source._judge  # noqa: SLF001 - one stack
 
-    def keys(self) -> list[Any]:
-        """Return the keys of now, in order."""
-        # Of a view: that is one call of C, so no other thread changes the dict in it.
-        return list(self._data.keys())
+    def keys(self) -> Iterator[Any]:
+        """Iterate over the keys of now, in order."""
+        if isinstance(self._data, Data):
+            return map(itemgetter(0), chain.from_iterable(self._data.stream()))
+        return iter(self._data)
 
     def glance(self, keys: Iterable[Any]) -> Iterator[Row]:
         """Return rows without values, for those of *keys* that are there."""
@@ -82,9 +84,9 @@ class Scan:
             DatabaseLoadError: A record cannot be decoded.
             ModelLoadError: In a typed database, a record does not fit its class.
         """
-        data, size, rest = self._data, _FIRST, iter(keys)
+        size, rest = _FIRST, iter(keys)
         while batch := list(islice(rest, size)):
-            slots: list[Any] = list(map(_get, repeat(data), batch, repeat(MISSING)))
+            slots = self._slots_of(batch)
             values = self._peek_all(batch, slots)
             rows = zip(batch, slots, values, strict=True)
             if self._are_surely_fit(values):
@@ -94,6 +96,14 @@ class Scan:
                     if row[1] is not MISSING and (strict or self._is_fit(row)):
                         yield self._fitting(row)
             size = min(4 * size, _MOST)
+
+    def _slots_of(self, keys: list[Any]) -> list[Any]:
+        data = self._data
+        slots: list[Any] = list(map(_get, repeat(data), keys, repeat(MISSING)))
+        if isinstance(data, Data) and any(map(is_, slots, repeat(MISSING))):
+            pairs = zip(keys, slots, strict=True)
+            return [data.page_in(key) if at is MISSING else at for key, at in pairs]
+        return slots
 
     def _peek_all(self, keys: list[Any], slots: list[Any]) -> list[Any]:
         data = self._data

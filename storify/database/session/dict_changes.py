@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from storify.codec import Codec, without_collector
+from storify.database.live.canonical import respell_all
 from storify.database.live.data import Flush
-from storify.database.session.canonical import respell_all
 from storify.database.session.changes import Pending, encode_quietly
 from storify.database.session.keys import encode_keys
 from storify.engine import Change

@@ -5,10 +5,10 @@ from functools import partial
 from typing import Any
 
 from storify.codec import Codec
+from storify.database.live.canonical import same_value
 from storify.database.live.data import Data
 from storify.database.live.refresh import Refresher
 from storify.database.live.slots import MISSING
-from storify.database.session.canonical import same_value
 from storify.database.session.changes import OvertakenError, Pending, Side, Take
 from storify.database.session.entries import contents
 from storify.database.session.keys import decode_keys
@@ -128,6 +128,7 @@ class DictMerge:
         if any(key in self._pending.deleted and key in live for key in reverted):
             return last
         if any(placed.values()):
+            live.fill()
             behind = [*map(live.own_key, placed), *last]
             known = set(behind)
             first = [key for key in live if key not in known]
@@ -220,5 +221,6 @@ def arrange(
     live: Data, codec: Codec, entries: Iterable[bytes], last: list[Any]
 ) -> None:
     """Bring the keys into the order of the durable state, but some of them last."""
+    live.fill()
     keys = map(live.own_key, decode_keys(codec, entries))
     live.reorder([*(key for key in keys if key not in last), *last])

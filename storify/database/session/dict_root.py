@@ -19,7 +19,7 @@ from storify.database.session.dict_changes import CleanDict, compare
 from storify.database.session.dict_merge import DictMerge, arrange
 from storify.database.session.keys import decode_keys
 from storify.database.session.spelling import Spelling
-from storify.engine import Change, Loaded, apply
+from storify.engine import Change, Loaded, Snapshot, apply
 from storify.exceptions import UnstorableError
 
 __all__ = ["DictRoot"]
@@ -154,6 +154,15 @@ class DictRoot:
     def fill(self, later: Loaded | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""
         self.live.fill(later)
+
+    def is_crowded(self) -> bool:
+        """Whether there is more in memory than there is room for."""
+        return self.live.is_crowded()
+
+    def renew(self, pages: Snapshot) -> None:
+        """Let go of what the present state can give again; see `Slots.page_out`."""
+        self.live.renew(pages)
+        self.live.page_out()
 
     def let_go(self) -> None:
         """Let go of the file; no key can be read any more."""

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
 from storify.codec import Codec
+from storify.database.live.canonical import same_value
 from storify.database.live.parts import Parts, changed, parts_of_all
 from storify.database.live.refresh import refresh
 from storify.database.live.savepoints import Undo
 from storify.database.live.slots import MISSING
-from storify.database.session.canonical import same_value
 from storify.database.session.changes import (
     Pending,
     Refused,
@@ -17,7 +17,7 @@ from storify.database.session.changes import (
     encode_quietly,
 )
 from storify.database.session.entries import LIST, contents
-from storify.engine import Change, Loaded
+from storify.engine import Change, Loaded, Snapshot
 from storify.exceptions import UnstorableError
 
 __all__ = ["ListRoot"]
@@ -125,6 +125,13 @@ class ListRoot:
 
     def fill(self, later: Loaded | None = None) -> None:
         """All is in memory."""
+
+    def is_crowded(self) -> bool:
+        """Say that it is not: a list is in memory as a whole."""
+        return False
+
+    def renew(self, pages: Snapshot) -> None:
+        """Do nothing: a list is in memory as a whole."""
 
     def let_go(self) -> None:
         """Nothing is held: all is in memory."""

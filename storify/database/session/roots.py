@@ -61,6 +61,14 @@ class Root(Protocol):
         """Have all keys in memory; see `Slots.fill`."""
         ...
 
+    def is_crowded(self) -> bool:
+        """Whether there is more in memory than there is room for."""
+        ...
+
+    def renew(self, pages: Snapshot) -> None:
+        """Let go of what the present state can give again; see `Slots.page_out`."""
+        ...
+
     def let_go(self) -> None:
         """Let go of what it takes from the system; no key can be read any more."""
         ...
@@ -146,9 +154,15 @@ def make_root(
     return DictRoot(Data(codec, initial), codec, over)
 
 
-def page_root(pages: Snapshot, codec: Codec) -> Root:
-    """Make a root of a durable state that is asked for the keys that are needed."""
-    return DictRoot(Data.paged(codec, pages), codec)
+def page_root(pages: Snapshot, codec: Codec, cache_bytes: int) -> Root:
+    """Make a root of a durable state that is asked for the keys that are needed.
+
+    Args:
+        pages: The state.
+        codec: Values to bytes and back.
+        cache_bytes: How much of what nobody holds stays in memory, encoded.
+    """
+    return DictRoot(Data.paged(codec, pages, cache_bytes), codec)
 
 
 def open_root(loaded: Loaded, codec: Codec) -> Root:

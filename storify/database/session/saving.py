@@ -17,11 +17,15 @@ from storify.engine import (
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.logger import LoggerLike
 
-__all__ = ["Saving"]
+__all__ = ["CACHE_BYTES", "Saving"]
+
+
+CACHE_BYTES = 64 << 20
+"""How much of a large database stays in memory, encoded: five times that, as objects."""
 
 
 class Saving(NamedTuple):  # made in a tenth of a dataclass's time
-    """The choices about saving that all databases of a folder share.
+    """The choices about saving, and memory, that all databases of a folder share.
 
     Attributes:
         keep: Which older states are kept.
@@ -29,6 +33,8 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         sync_interval_s: How old an unsynced commit may become.
         journal: Whether a large database is saved at the cost of the change.
         clock: Seconds that only grow.
+        cache_bytes: How much of a large database is kept in memory, encoded, though
+            nobody holds it.
     """
 
     keep: Keep = Keep()
@@ -36,6 +42,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
     sync_interval_s: float = SYNC_INTERVAL_S
     journal: bool = True
     clock: Callable[[], float] = time.monotonic
+    cache_bytes: int = CACHE_BYTES
 
     @classmethod
     def of(
@@ -46,6 +53,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         journal: bool,
         sync_interval_s: float = SYNC_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
+        cache_bytes: int = CACHE_BYTES,
     ) -> Self:
         """Make one of what a user passed in.
 
@@ -58,12 +66,16 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         if not sync_interval_s > 0:
             msg = f"sync_interval must be seconds, more than 0: {sync_interval_s}"
             raise ValueError(msg)
+        if type(cache_bytes) is not int or cache_bytes < 0:
+            msg = f"cache_bytes must be a number of bytes, 0 or more: {cache_bytes!r}"
+            raise ValueError(msg)
         return cls(
             keep=Keep.of(keep),
             sync=sync,
             sync_interval_s=sync_interval_s,
             journal=journal,
             clock=clock,
+            cache_bytes=cache_bytes,
         )
 
     def open_catalog(

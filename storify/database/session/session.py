@@ -134,7 +134,9 @@ class Session(Transactional):
         with self.lock:
             pages = self.engine.open()
             if pages is not None:
-                self.take(page_root(pages, self.codec), pages.version)
+                cache_bytes = self.saving.cache_bytes
+                root = page_root(pages, self.codec, cache_bytes)
+                self.take(root, pages.version)
                 return
             loaded = self.engine.load()
             if loaded is not None:
@@ -333,7 +335,24 @@ class Session(Transactional):
         is_saved = save() if at_once else self.run_uncut(save)
         if is_saved and commit is not None:
             self.syncing.sync_what_is_due()
+            self._make_room()
         return is_saved
+
+    def _make_room(self) -> None:
+        """Let go of what was read or saved, if it is much, and the file gives it again."""
+        if not self.root.is_crowded() or self.root.depth():
+            return
+        try:
+            pages = self.engine.open()
+        except OSError as error:  # it is saved; it only takes more memory
+            self.log.debug(f"{self.engine.location} cannot be read now: {error}")
+            return
+        if pages is None:
+            return
+        if pages.version == self.version:
+            self.root.renew(pages)
+        else:
+            pages.close()
 
     def _save(
         self, pending: Pending, commit: Commit | None, then: Callable[[], None]

@@ -40,6 +40,7 @@ from typing import Final, NamedTuple
 from storify.engine.file import vfs
 
 __all__ = [
+    "BLOCK_BYTES",
     "LIST_KIND",
     "RACY_NS",
     "Block",
@@ -56,10 +57,12 @@ LIST_KIND: Final = "list"
 RACY_NS = 20_000_000
 """How much younger than the main file an index must be; a tick is 10 ms at most."""
 
+BLOCK_BYTES = 1 << 16
+"""How long a block is, at least."""
+
 _MAGIC: Final = b"index..2"
 _HEAD: Final = struct.Struct(">8s32sQQQQQ8sQQ")
 _BLOCK: Final = struct.Struct(">QII")
-_BLOCK_BYTES: Final = 1 << 16
 _ROW: Final = struct.Struct(">IQII")
 _CRC: Final = struct.Struct(">I")
 _HASH_BYTES: Final = 4
@@ -158,8 +161,10 @@ class IndexBuilder:
         first = size = 0
         for at, each in enumerate(sizes, 1):
             size += each
-            if size >= _BLOCK_BYTES or at == len(sizes):
-                crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:at])))
+            if size >= BLOCK_BYTES or at == len(sizes):
+                crc = self._crcs[at - len(sizes) - 1]  # of one entry it is the same
+                if at - first > 1:
+                    crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:at])))
                 self._blocks.append(_BLOCK.pack(size, at - first, crc))
                 first, size = at, 0
 
