@@ -13,7 +13,7 @@ from faults.database import journaling, paging
 from storify import Model
 from storify.codec import Codec
 from storify.testing import DatabaseMachine, models, storable
-from storify.testing._storable import hashables
+from storify.testing._scalars import hashables
 
 
 def finds_itself(key: Any) -> bool:
