@@ -27,8 +27,9 @@ from uuid import UUID
 
 from msgpack import ExtType, Timestamp
 
-from storify.codec._format import MARKERS, Ext, ext
 from storify.exceptions import UnstorableError
+
+from ._format import MARKERS, Ext, ext
 
 __all__ = [
     "CONTAINER_DECODERS",

@@ -23,7 +23,9 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 from msgpack import ExtType, Timestamp
 
 from storify._attributes import beside
-from storify.codec._builtin import (
+from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
+
+from ._builtin import (
     CONTAINER_DECODERS,
     CONTAINER_ENCODERS,
     FACTORIES,
@@ -32,9 +34,8 @@ from storify.codec._builtin import (
     decode_defaultdict,
     encode_defaultdict,
 )
-from storify.codec._format import MARKERS, Ext, ext, new_tuple
-from storify.codec._reader import KeptKey
-from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
+from ._format import MARKERS, Ext, ext, new_tuple
+from ._reader import KeptKey
 
 __all__ = ["CustomType", "TypeTable", "describe"]
 

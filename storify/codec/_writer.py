@@ -26,23 +26,24 @@ from typing import Any, Final, cast
 
 from msgpack import ExtType, Packer, Timestamp
 
-from storify.codec._builtin import (
+from storify.exceptions import ModelError, UnstorableError
+
+from ._builtin import (
     SCALAR_ENCODERS,
     encode_bytearray,
     encode_int,
     encode_text,
     sort_plainly,
 )
-from storify.codec._format import MARKERS, Ext
-from storify.codec._frames import (
+from ._format import MARKERS, Ext
+from ._frames import (
     MAX_DEPTH,
     array_header,
     check_joined,
     is_deep,
     map_header,
 )
-from storify.codec._types import describe
-from storify.exceptions import ModelError, UnstorableError
+from ._types import describe
 
 __all__ = [
     "SETS",

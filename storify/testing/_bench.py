@@ -24,8 +24,9 @@ from hypothesis.errors import FailedHealthCheck, Flaky, Unsatisfiable
 from storify import CustomType, Model, Storify
 from storify.codec import Codec
 from storify.models import Misfit
-from storify.testing._bounds import refusals
-from storify.testing._same import MAIN, Fact, facts, first_difference, looks
+
+from ._bounds import refusals
+from ._same import MAIN, Fact, facts, first_difference, looks
 
 __all__ = [
     "FRESH",

@@ -22,7 +22,8 @@ from storify.models import Model
 from storify.models.fields import options_of
 from storify.models.options import class_of, class_options
 from storify.models.state import public
-from storify.testing._same import Fact, facts, same
+
+from ._same import Fact, facts, same
 
 __all__ = [
     "GONE",

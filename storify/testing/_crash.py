@@ -17,8 +17,10 @@ from itertools import count, groupby, pairwise
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
-from storify.testing._disk import Folder, Model, Way, replay, write_folder
-from storify.testing._runs import (
+from storify.threads import finish_all
+
+from ._disk import Folder, Model, Way, replay, write_folder
+from ._runs import (
     Call,
     Left,
     Report,
@@ -28,7 +30,6 @@ from storify.testing._runs import (
     most_of,
     run_in_child,
 )
-from storify.threads import finish_all
 
 __all__ = [
     "WORK_S",

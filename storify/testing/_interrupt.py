@@ -18,7 +18,9 @@ from storify._manager import Storify
 from storify.database import Database
 from storify.engine.file import lock
 from storify.engine.file.snapshot import descriptors_held
-from storify.testing._crash import (
+from storify.threads import Job, _saver, finish_all
+
+from ._crash import (
     WORK_S,
     fresh,
     make_work,
@@ -26,8 +28,8 @@ from storify.testing._crash import (
     require_most,
     spread,
 )
-from storify.testing._disk import replaced
-from storify.testing._runs import (
+from ._disk import replaced
+from ._runs import (
     Left,
     Opened,
     Scenario,
@@ -36,9 +38,8 @@ from storify.testing._runs import (
     is_within,
     most_of,
 )
-from storify.testing._same import difference
-from storify.testing._tracing import BYS, By, Place, Spot, call_traced, number_visits
-from storify.threads import Job, _saver, finish_all
+from ._same import difference
+from ._tracing import BYS, By, Place, Spot, call_traced, number_visits
 
 __all__ = ["InterruptPoints", "Interrupted", "interrupt_points"]
 

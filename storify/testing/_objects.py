@@ -20,9 +20,10 @@ from storify.models.hints import resolve, subclasses
 from storify.models.options import class_options
 from storify.models.registry import Registry
 from storify.models.state import bare, blank, state_of
-from storify.testing._bounds import Bounds, of_validator, refusals
-from storify.testing._scalars import SCALARS
-from storify.testing._shapes import (
+
+from ._bounds import Bounds, of_validator, refusals
+from ._scalars import SCALARS
+from ._shapes import (
     Shapes,
     deeper,
     has_fields,

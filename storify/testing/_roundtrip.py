@@ -14,10 +14,11 @@ from storify.models.fields import default_of
 from storify.models.hints import text_of
 from storify.models.options import class_options, is_classvar, own_annotations
 from storify.models.state import public, state_of
-from storify.testing._bench import Bench, Classes, Failed, Fresh, for_each, is_fresh
-from storify.testing._models import all_of, models_with_defaults
-from storify.testing._objects import Written
-from storify.testing._same import Fact, difference, facts, first_difference, looks
+
+from ._bench import Bench, Classes, Failed, Fresh, for_each, is_fresh
+from ._models import all_of, models_with_defaults
+from ._objects import Written
+from ._same import Fact, difference, facts, first_difference, looks
 
 __all__ = ["assert_roundtrip", "assert_upgrades"]
 

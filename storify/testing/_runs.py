@@ -26,8 +26,9 @@ from storify.database.session.session import Session
 from storify.engine import Engine
 from storify.exceptions import DatabaseClosedError
 from storify.models import Registry
-from storify.testing._disk import Entry, Fault, Killed, Recorder, injected, replaced
 from storify.threads import Job
+
+from ._disk import Entry, Fault, Killed, Recorder, injected, replaced
 
 __all__ = [
     "Call",

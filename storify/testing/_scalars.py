@@ -23,7 +23,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from hypothesis import strategies as st
 
-from storify.testing._bounds import FREE, Bounds
+from ._bounds import FREE, Bounds
 
 __all__ = ["SCALARS", "hashables", "is_hashable", "plain_trees", "storable"]
 

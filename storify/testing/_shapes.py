@@ -39,8 +39,9 @@ from storify.models.hints import (
     text_of,
 )
 from storify.models.options import is_model_class
-from storify.testing._bounds import FREE, Bounds, of_metadata
-from storify.testing._scalars import SCALARS, hashables, is_hashable, storable
+
+from ._bounds import FREE, Bounds, of_metadata
+from ._scalars import SCALARS, hashables, is_hashable, storable
 
 __all__ = ["Shapes", "deeper", "has_fields", "is_endless", "one_level", "parse"]
 

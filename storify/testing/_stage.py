@@ -22,7 +22,8 @@ from storify.database import Database
 from storify.database.live.slots import Stored
 from storify.exceptions import ConflictError
 from storify.models import Model, Unloaded
-from storify.testing._changes import (
+
+from ._changes import (
     Change,
     Durable,
     Edit,
@@ -34,10 +35,10 @@ from storify.testing._changes import (
     part_at,
     place_of,
 )
-from storify.testing._disk import Fault, Folder, Killed, injected, read, write_folder
-from storify.testing._models import models
-from storify.testing._same import difference, facts, same
-from storify.testing._scalars import storable
+from ._disk import Fault, Folder, Killed, injected, read, write_folder
+from ._models import models
+from ._same import difference, facts, same
+from ._scalars import storable
 
 __all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
 
