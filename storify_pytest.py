@@ -122,7 +122,7 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
     given = item.config.getoption("storify_crash")
     if given is None or item.get_closest_marker("storify_crash") is None:
         return (yield)
-    from storify.testing._crash.depth import depth
+    from storify.testing._runs import depth
 
     with depth(None if given == _ALL else given):
         return (yield)

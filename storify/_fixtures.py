@@ -1,22 +1,111 @@
-"""The Storifys of one test: where they are, and that none of them loses anything.
+"""The Storifys and databases of tests: opened for one test or example, and opened anew.
 
-It serves the pytest plugin, and needs neither pytest nor Hypothesis.
+This needs neither pytest nor Hypothesis.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+import tempfile
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, overload
+from typing import Any, Literal, Protocol, cast, overload
 from uuid import uuid4
 
 from storify._manager import Storify
-from storify._reopening import reopen
 from storify._typing import TypeVar
 from storify.database import BaseDatabase, Database
+from storify.database._resolver import StorifyHome
 
-__all__ = ["MakeStorify", "Reopen", "Storifys"]
+__all__ = ["MakeStorify", "Reopen", "Storifys", "reopen", "temp_db"]
+
+
+# --- opening anew what is open: all that is read afterwards comes from what was saved ---
+
 
 D = TypeVar("D", bound=BaseDatabase[Any, Any])
+
+
+@overload
+def reopen(what: Storify, **options: Any) -> Storify: ...
+@overload
+def reopen(what: D) -> D: ...
+def reopen(what: Storify | D, **options: Any) -> Storify | D:
+    """Close *what*, which saves it, and open it anew.
+
+    Args:
+        what: A `Storify`: a new one over the same folder is given, with the same
+            classes and options. Or a database that was got from one by its name:
+            the same `Storify` opens it again, with the same types.
+        options: Of `Storify`, to be others than before: ``models=[UserV2]`` opens
+            the folder as a later version of the program.
+
+    Raises:
+        ValueError: There is nothing to open it from: a ``memory://`` without a
+            name, whose data are gone with it, or a database that no `Storify`
+            opened by its name.
+        The errors of `Database.flush`: what could not be saved stays open.
+    """
+    if isinstance(what, Storify):
+        return _reopen_storify(what, options)
+    return _reopen_db(what)
+
+
+def _reopen_storify(sf: Storify, options: dict[str, Any]) -> Storify:
+    if sf.root.endswith("://"):
+        msg = (
+            f"cannot reopen {sf!r}: its data live and die with it; give it a name, "
+            f'as Storify("memory://name")'
+        )
+        raise ValueError(msg)
+    sf.close()
+    return type(sf)(sf.root, **{**_options_of(sf), **options})
+
+
+def _options_of(sf: Storify) -> dict[str, Any]:
+    schema, saving = sf._schema, sf._saving
+    return {
+        "save_interval": sf.save_interval,
+        "log": sf.log,
+        # Those that databases named, too: a program names them again when it starts.
+        "models": list(dict.fromkeys([*sf.models, *schema.registry._by_class])),
+        "types": schema.types,
+        "strict": sf._strict,
+        "keep": saving.keep,
+        "sync": saving.sync,
+        "sync_interval": saving.sync_interval_s,
+        "journal": saving.journal,
+        "clock": saving.clock,
+        "background": sf._background,
+        "handle_signals": sf._handle_signals,
+    }
+
+
+def _reopen_db(db: D) -> D:
+    sf = _storify_of(db)
+    opened = sf.get_loaded_db(db.name)
+    for each in (db, opened):  # it may have been closed, and got anew by others
+        if each is not None:
+            each.close()
+    use = db._use
+    again = sf.get_db(
+        db.name, model=use.hint, key=use.key, readonly=use.readonly, strict=use.strict
+    )
+    return cast("D", again)
+
+
+def _storify_of(db: BaseDatabase[Any, Any]) -> Storify:
+    home = db._schema.home
+    sf = home._folder() if isinstance(home, StorifyHome) else None
+    if isinstance(sf, Storify) and sf._catalog.engine(db.name).location == db.path:
+        return sf
+    msg = (
+        f"cannot reopen database {db.name!r}: no Storify that is still there got it by "
+        f"this name; close it and open it as it was opened"
+    )
+    raise ValueError(msg)
+
+
+# --- the Storifys of one test: where they are, and that none of them loses anything ---
 
 
 class MakeStorify(Protocol):
@@ -123,9 +212,116 @@ def _discard(db: Database[Any, Any]) -> Iterator[str]:
     """Close a database that cannot be saved, and tell what is in the way."""
     try:
         db.close(discard=True)
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - the others are to be closed, too
         yield f"it could not be closed: {_words(error)}"
 
 
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
+
+
+# --- A database of its own for each example: what a fixture is for a whole test -------
+
+A = TypeVar("A")
+K = TypeVar("K")
+Place = Literal["file", "memory"]
+
+
+@overload
+def temp_db(
+    model: type[A],
+    *,
+    key: None = ...,
+    name: str = ...,
+    engine: Place = ...,
+    **options: Any,
+) -> AbstractContextManager[Database[A]]: ...
+@overload
+def temp_db(
+    model: type[A],
+    *,
+    key: type[K],
+    name: str = ...,
+    engine: Place = ...,
+    **options: Any,
+) -> AbstractContextManager[Database[A, K]]: ...
+@overload
+def temp_db(
+    model: tuple[type[Any], ...] | None = ...,
+    *,
+    key: None = ...,
+    name: str = ...,
+    engine: Place = ...,
+    **options: Any,
+) -> AbstractContextManager[Database[Any, Any]]: ...
+@overload
+def temp_db(
+    model: tuple[type[Any], ...] | None = ...,
+    *,
+    key: type[K],
+    name: str = ...,
+    engine: Place = ...,
+    **options: Any,
+) -> AbstractContextManager[Database[Any, K]]: ...
+def temp_db(
+    model: Any = None,
+    *,
+    key: Any = None,
+    name: str = "db",
+    engine: Place = "file",
+    **options: Any,
+) -> AbstractContextManager[Database[Any, Any]]:
+    """Open an empty database that is gone after the block.
+
+    ::
+
+        @given(models(User))
+        def test_renaming(user):
+            with temp_db(User) as users:
+                users["u1"] = user
+                rename(users, "u1", "u2")
+
+                again = reopen(users)  # what follows is read from the disk
+                assert same(again["u2"], user)
+
+    A fixture would be one for all examples of a ``@given``, which Hypothesis
+    refuses; this is a new one for each. The end of the block closes the database,
+    which saves it: what could not be saved is an error. After an exception what is
+    unsaved is dropped.
+
+    Args:
+        model: The type of the values, or a tuple of types, as of `Storify.get_db`.
+        key: The type of the keys.
+        name: Its name in the folder, for what refers to it.
+        engine: ``"file"``: in a folder for temporary files. ``"memory"``: faster,
+            with the same bytes but without a disk.
+        options: Of `Storify`.
+
+    Raises:
+        The errors of `Storify.get_db`; at the end those of `Database.flush`.
+    """
+    return _temp_db(model, key, name, engine, options)
+
+
+@contextmanager
+def _temp_db(
+    model: Any, key: Any, name: str, engine: Place, options: dict[str, Any]
+) -> Generator[Database[Any, Any]]:
+    with _temp_root(engine) as root:
+        given: dict[str, Any] = {"save_interval": None, **options}
+        sf = Storify(root, **given)
+        try:
+            yield sf.get_db(name, model=model, key=key)
+            sf.close()
+        finally:
+            for db in sf.databases:  # also those that were reopened, and others
+                db.close(discard=True)
+
+
+@contextmanager
+def _temp_root(engine: Place) -> Generator[str]:
+    if engine == "memory":
+        yield f"memory://{uuid4().hex}"
+        return
+    with tempfile.TemporaryDirectory(prefix="storify-") as folder:
+        yield folder

@@ -2,11 +2,9 @@
 
 It needs typer, which is not installed with storify unless ``storify[cli]`` is.
 
-- ``_app``: the command line; ``check``, ``_schema``, ``migrate``, ``_import``: its
-  commands
-- ``_models``: the classes that ``--models`` names
-- ``_databases``: the files and folders that are named
-- ``_terminal``: what is told, and how a command ends
+- ``_app``: the command line; ``check`` and ``migrate``
+- ``_schema``, ``_import``: the commands of these groups
+- ``_shared``: what is told, how a command ends, the classes and databases it names
 """
 
 import sys

@@ -1,16 +1,182 @@
-"""The command line: its commands, and what all of them share."""
+"""The command line: ``storify check``, ``storify migrate``, and the groups of others."""
 
-from typing import Annotated
+import json
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from storify import __version__
-from storify.cli._check import check
+from storify import Misfit, __version__
 from storify.cli._import import importing
-from storify.cli._migrate import migrate
 from storify.cli._schema import schema
+from storify.cli._shared import (
+    FAILED,
+    FOUND,
+    Failure,
+    Models,
+    Named,
+    Paths,
+    complain,
+    counted,
+    failures,
+    find_databases,
+    load_classes,
+    parse_values,
+    progress,
+)
+from storify.exceptions import StorifyError
 
 __all__ = ["app"]
+
+
+class _Found(NamedTuple):
+    """What was found: how many records were looked at, the misfits, and failures."""
+
+    records: int
+    misfits: list[tuple[str, Misfit]]
+    failed: int
+
+
+def check(
+    paths: Paths,
+    *,
+    models: Models = None,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--values",
+            metavar="NAME=TYPE",
+            help="The type of the values of a database, as users=User.",
+        ),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON document.")
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Print nothing but what fails.")
+    ] = False,
+) -> None:
+    """Compare what is stored with the types. Nothing is changed.
+
+    Each record is judged by the class of its keyname, with --values also by what its
+    database is to hold. A misfit is told by its place and its type; no value is shown.
+
+    Exit codes: 0 all fits, 1 something does not, 2 it could not be checked.
+
+    Example: storify check data --models shop.models --values users=User
+    """
+    with failures():
+        classes = load_classes(models or ())
+        hints = parse_values(values or (), classes.names)
+        named = find_databases(paths, classes, values=hints, readonly=True)
+        found = _check_all(named)
+    if as_json:
+        typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+    elif not quiet:
+        _tell(found, len(named))
+    if found.failed:
+        raise typer.Exit(FAILED)
+    if found.misfits:
+        raise typer.Exit(FOUND)
+
+
+def _check_all(named: Iterable[Named]) -> _Found:
+    records = failed = 0
+    misfits: list[tuple[str, Misfit]] = []
+    for each in named:
+        try:
+            with closing(each.open()) as db, progress(each.label) as tell:
+                misfits += [(each.label, misfit) for misfit in db.check(tell)]
+                records += len(db)
+        except (StorifyError, OSError) as error:
+            # The others are checked all the same.
+            complain(error)
+            failed += 1
+    return _Found(records, misfits, failed)
+
+
+def _document(found: _Found) -> Mapping[str, Any]:
+    return {
+        "checked": found.records,
+        "misfits": [
+            {
+                "database": label,
+                "path": misfit.path,
+                "kind": misfit.kind,
+                "expected": misfit.expected,
+                "found": misfit.found,
+            }
+            for label, misfit in found.misfits
+        ],
+    }
+
+
+def _tell(found: _Found, databases: int) -> None:
+    for label, misfit in found.misfits:
+        typer.echo(misfit._replace(database=label))
+    typer.echo(
+        f"{counted(found.records, 'record')} in "
+        f"{counted(databases - found.failed, 'database')} checked, "
+        f"{counted(len(found.misfits), 'misfit')}"
+    )
+
+
+# --- ``storify migrate``: what is stored, rewritten in the present form ---------------
+
+
+def migrate(
+    paths: Paths,
+    *,
+    models: Models = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only count; write nothing.")
+    ] = False,
+) -> None:
+    """Rewrite records of older versions in the form of the present classes.
+
+    One database after the other is rewritten, each as a whole or not at all, so what
+    was interrupted is finished by running it again. The state before stays in the
+    backups. Records that do not fit their classes stay as they are, and are counted.
+
+    Exit codes: 0 done, 2 a database could not be rewritten.
+
+    Example: storify migrate data --models shop.models --dry-run
+    """
+    with failures():
+        classes = load_classes(models or ())
+        if not classes.models:
+            msg = "no model classes: give --models, the module that defines them"
+            raise Failure(msg)
+        named = find_databases(paths, classes, readonly=dry_run)
+        done = [_migrate(each, dry_run=dry_run) for each in named]
+    if not all(done):
+        raise typer.Exit(FAILED)
+
+
+def _migrate(named: Named, *, dry_run: bool) -> bool:
+    """Rewrite one database, tell how many records, and give whether it could be."""
+    try:
+        with closing(named.open()) as db, progress(named.label) as tell:
+            count = db.migrate(tell, dry_run=dry_run)
+            before = db.backups.latest
+    except (StorifyError, OSError) as error:
+        # The others are rewritten all the same.
+        complain(error)
+        return False
+    if dry_run:
+        typer.echo(f"{named.label}: {counted(count, 'record')} would be rewritten")
+    elif count:
+        typer.echo(
+            f"{named.label}: {counted(count, 'record')} rewritten; "
+            f"the state before is backup {before}"
+        )
+    else:
+        typer.echo(f"{named.label}: nothing to rewrite")
+    return True
+
+
+# --- the command line -----------------------------------------------------------------
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,

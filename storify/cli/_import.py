@@ -8,14 +8,15 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from storify.cli._databases import Models, open_folder
-from storify.cli._models import load_classes
-from storify.cli._terminal import (
+from storify.cli._shared import (
     FOUND,
     Failure,
+    Models,
     complain,
     counted,
     failures,
+    load_classes,
+    open_folder,
     progress,
 )
 from storify.importers import (

@@ -7,9 +7,7 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from storify.cli._databases import Models
-from storify.cli._models import load_classes
-from storify.cli._terminal import FOUND, Failure, counted, failures
+from storify.cli._shared import FOUND, Failure, Models, counted, failures, load_classes
 from storify.models.schema_changes import Change, compare
 from storify.models.schema_lock import SchemaLock, describe, dump, load
 

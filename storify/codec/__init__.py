@@ -47,12 +47,11 @@ after a program that lacks the class has saved it again.
 This package is the only one that imports msgpack.
 """
 
-from ._classes import CustomType
-from ._codec import Codec
-from ._collector import without_collector
-from ._errors import DecodeError
+from ._codec import Codec, without_collector
+from ._format import DecodeError
 from ._frames import MAX_DEPTH
 from ._reader import KeptKey
+from ._types import CustomType
 
 __all__ = [
     "MAX_DEPTH",

@@ -1,34 +1,47 @@
 """The codec: plain trees to bytes and back, with what the user's classes add."""
 
+import gc
 import itertools
 import re
+import sys
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import cache, cached_property
+from functools import cached_property
 from itertools import accumulate, chain, islice
-from struct import unpack
+from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
-from msgpack import Packer, Timestamp, unpackb
+from msgpack import Packer, unpackb
 
 from storify.exceptions import UnstorableError
+from storify.threads import is_finished
 
 from . import _frames, _salvage
-from ._careful import SETS, CarefulEncoder
-from ._classes import CustomType
-from ._collector import without_collector
-from ._errors import DecodeError
-from ._ext import MARKERS, Ext
+from ._format import MARKERS, DecodeError, Ext
 from ._frames import MAX_DEPTH, Index
-from ._paths import key_step
-from ._reader import KeptKey, Reader
-from ._scalars import timestamp_to_datetime
-from ._types import TypeTable
-from ._writer import Writer, find_wrappers, rough_tag_pattern, tag_pattern
+from ._reader import (
+    TIMESTAMP_CODE,
+    DictHook,
+    KeptKey,
+    ListHook,
+    Reader,
+    find_odd_stamps,
+    unpack_exactly,
+)
+from ._types import CustomType, TypeTable
+from ._writer import (
+    SETS,
+    CarefulEncoder,
+    Writer,
+    find_wrappers,
+    key_step,
+    rough_tag_pattern,
+    tag_pattern,
+)
 
-__all__ = ["Codec"]
+__all__ = ["Codec", "without_collector"]
 
 T = TypeVar("T")
 
@@ -50,18 +63,6 @@ _NOT_FAST: Final = (TypeError, ValueError, ArithmeticError, RecursionError)
 # Where there are fewer records, the values that hold one are decoded twice.
 _PAIRS_PER_RECORD: Final = 50
 
-_TIMESTAMP_CODE: Final = 0xFF
-# The nanoseconds of the two longer timestamps; the short one has none. The last
-# two bits of the first belong to the seconds.
-_STAMP_64: Final = rb"\xd7\xff(?=(.{4}))"
-_STAMP_96: Final = rb"\xc7\x0c\xff(?=(.{4}))"
-# Lengths in a form that no library writes; the scan leaves them to the reader.
-_ODD_STAMPS: Final = (b"\xc7\x08\xff", b"\x00\x08\xff", b"\x00\x0c\xff")
-_HEAD_OF_32: Final = b"\xd6\xff"
-_HEAD_OF_64: Final = b"\xd7\xff"
-# All other forms but the short one end so.
-_END_OF_64: Final = b"\x08\xff"
-_END_OF_96: Final = b"\x0c\xff"
 #: What may be long and has no parts; the writer is asked about no object in it.
 _LONG: Final = frozenset({bytes, str})
 #: How such values begin: a bin, or a str that is not short.
@@ -73,11 +74,6 @@ _EXT_8: Final = 0xC7
 _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
 
 
-ExtHook = Callable[[int, bytes], object]
-ListHook = Callable[[list[Any]], object]
-DictHook = Callable[[dict[Any, Any]], object]
-
-
 _NO_WRAPS: Final[Mapping[type, Callable[[Any], dict[str, Any] | None]]] = {}
 _Lower = Callable[[Any, Mapping[type, Callable[[Any], Any]]], dict[str, Any] | None]
 _NO_LOWERS: Final[Mapping[type, _Lower]] = {}
@@ -85,12 +81,6 @@ _NO_LOWERS: Final[Mapping[type, _Lower]] = {}
 
 def _nothing(_: object) -> None:
     return None
-
-
-@cache
-def _pattern(text: bytes) -> re.Pattern[bytes]:
-    """Compile a pattern when it is needed: together they take 1 ms of each start."""
-    return re.compile(text, re.DOTALL)
 
 
 class _Tags:
@@ -207,7 +197,7 @@ class Codec:
             An empty text if a key that is equal may have other bytes, or if something
             in a value must be known before another one is decoded (`learn`).
         """
-        if any(map(_pattern(re.escape(_ESCAPED_MARKER)).search, entries.values())):
+        if any(map(re.compile(re.escape(_ESCAPED_MARKER)).search, entries.values())):
             return ""
         return _frames.kind_of_keys(entries.keys())
 
@@ -510,7 +500,7 @@ class Codec:
                 or _MAP_16 in payload
                 or _MAP_32 in payload
                 or _EXT_8 in payload
-                or _TIMESTAMP_CODE in payload
+                or TIMESTAMP_CODE in payload
             ):
                 return self._unpack(payload, None, None)
         except (ValueError, TypeError, OverflowError):
@@ -675,9 +665,9 @@ class Codec:
         structure: DictHook | None,
     ) -> Any:
         try:
-            if _find_odd_stamps(payload):
+            if find_odd_stamps(payload):
                 hooks = self._types.decode_ext, decode_list, structure
-                return _unpack_exactly(payload, *hooks, self._types.count_kept)
+                return unpack_exactly(payload, *hooks, self._types.count_kept)
             return self._unpack(payload, decode_list, structure)
         except (ValueError, TypeError, OverflowError):
             # Which of two it is, broken bytes or what only msgpack refuses, is
@@ -712,7 +702,7 @@ class Codec:
     ) -> Any:
         """Decode a map root at once, and the few values that need more once more."""
         try:
-            places = _find_odd_stamps(payload)
+            places = find_odd_stamps(payload)
             few = _find_few_records(payload) if structure and may_be_sparse else None
             hook = structure if few is None else None
             root = self._unpack_root(payload, decode_list, hook)
@@ -786,39 +776,6 @@ def _root_as_list(payload: bytes) -> bytes:
     )
 
 
-def _find_odd_stamps(payload: bytes) -> list[int]:
-    """Return where there may be timestamps that a datetime cannot hold exactly.
-
-    The C reader rounds them without a word. Other bytes that look like one, as
-    some in a float do, only cost time.
-    """
-    ends = payload.count(_TIMESTAMP_CODE)
-    if not ends or ends == payload.count(_HEAD_OF_32):
-        return []  # mostly, at a third of the time of what follows
-    found: list[int] = []
-    if payload.find(_END_OF_64) >= 0 or payload.find(_END_OF_96) >= 0:
-        for odd in _ODD_STAMPS:
-            found += [match.start() for match in re.finditer(odd, payload)]
-        found += _find_fractions(payload, _STAMP_96, 1000, {0})
-    if payload.find(_HEAD_OF_64) >= 0:
-        found += _find_fractions(payload, _STAMP_64, 4000, {0, 1, 2, 3})
-    return found
-
-
-def _find_fractions(
-    payload: bytes, stamp: bytes, unit: int, whole: set[int]
-) -> list[int]:
-    pattern = _pattern(stamp)
-    heads: list[bytes] = pattern.findall(payload)
-    numbers = unpack(f">{len(heads)}I", b"".join(heads))
-    # All in C: there is one in most records, and hardly ever an odd one.
-    if whole.issuperset(map(unit.__rmod__, numbers)):
-        return []
-    places = (match.start() for match in pattern.finditer(payload))
-    pairs = zip(places, numbers, strict=True)
-    return [at for at, number in pairs if number % unit not in whole]
-
-
 def _parts_at(places: list[int], parts: list[bytes], start: int) -> set[int]:
     """Return which of *parts*, laid end to end from *start*, hold these *places*."""
     starts = list(accumulate(map(len, parts), initial=start))
@@ -840,39 +797,27 @@ def _parts_with_escapes(payload: bytes, *, is_root: bool) -> list[bytes]:
     return [parts[index] for index in sorted(_parts_at(places, parts, size))]
 
 
-def _unpack_exactly(
-    payload: bytes,
-    decode_ext: ExtHook,
-    decode_list: ListHook | None,
-    structure: DictHook | None,
-    count_kept: Callable[[], object],
-) -> Any:
-    """Decode by the C reader, but make the datetimes here, where they are exact."""
+# --- work that makes many objects at once, without the garbage collector in between ---
 
-    def exact(value: object) -> object:
-        if type(value) is not Timestamp:
-            return value
-        made = timestamp_to_datetime(value)
-        if made is value:
-            count_kept()
-        return made
 
-    def list_hook(items: list[Any]) -> object:
-        if Timestamp in set(map(type, items)):
-            items = [exact(item) for item in items]
-        return items if decode_list is None else decode_list(items)
+class _Paused:
+    """Who turned the collector off last, to turn it on again."""
 
-    def object_hook(made: dict[Any, Any]) -> object:
-        if Timestamp in set(map(type, chain(made, made.values()))):
-            made = {exact(key): exact(value) for key, value in made.items()}
-        return made if structure is None else structure(made)
+    by: FrameType | None = None
 
-    (value,) = unpackb(
-        b"\x91" + payload,  # so that a lone timestamp passes a hook, too
-        timestamp=0,
-        strict_map_key=False,
-        ext_hook=decode_ext,
-        list_hook=list_hook,
-        object_hook=object_hook,
-    )
-    return value
+
+def without_collector(action: Callable[[], T]) -> T:
+    """Keep the garbage collector from walking a tree again and again as it grows.
+
+    Two threads may overlap: the one that found it running starts it again. So does
+    whoever comes after one that was cut off before it could.
+    """
+    if not gc.isenabled() and not (_Paused.by and is_finished(_Paused.by)):
+        return action()
+    try:
+        _Paused.by = sys._getframe()  # noqa: SLF001 - that of the one who must end it
+        gc.disable()
+        return action()
+    finally:
+        gc.enable()
+        _Paused.by = None

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
 
-from ._errors import DecodeError
+from ._format import DecodeError
 from ._reader import Reader
 
 __all__ = [

@@ -18,7 +18,7 @@ from msgpack import Unpacker, unpackb
 from msgpack.exceptions import OutOfData
 
 from . import _frames
-from ._errors import DecodeError
+from ._format import DecodeError
 
 __all__ = ["claimed", "part", "salvage", "salvage_items"]
 

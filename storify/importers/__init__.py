@@ -28,9 +28,7 @@ store holds pickles, you pass ``decode=pickle.loads`` for a file that you trust.
 
 from storify.importers._copy import Convert, Source, copy_items
 from storify.importers._folder import import_storify
-from storify.importers._shelve import import_shelve
-from storify.importers._sqlitedict import import_sqlitedict
-from storify.importers._tinydb import import_tinydb
+from storify.importers._stores import import_shelve, import_sqlitedict, import_tinydb
 
 __all__ = [
     "Convert",

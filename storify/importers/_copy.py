@@ -5,13 +5,15 @@ commit, not for a slow source.
 """
 
 from collections.abc import Callable, Generator, Iterable
-from contextlib import contextmanager
-from typing import Any, Protocol, TypeAlias, TypeVar, overload
+from contextlib import contextmanager, nullcontext
+from typing import Any, Protocol, TypeAlias, TypeVar, cast, overload
 
+from storify._manager import Storify
 from storify.database import Database
 from storify.database.maintenance.check import Progress
 
-__all__ = ["Convert", "Source", "copy_items", "naming", "put_all", "read_all"]
+__all__ = ["Convert", "Source", "copy_items", "naming", "opened", "put_all", "read_all"]
+
 
 K = TypeVar("K")
 S = TypeVar("S")
@@ -153,3 +155,25 @@ def put_all(items: dict[Any, Any], db: Database[Any, Any], *, overwrite: bool) -
         for key, value in items.items():
             db[key] = value
     return len(items)
+
+
+# --- opening the database that an import writes to, and leaving it as it was found ----
+
+
+@contextmanager
+def opened(
+    sf: Storify,
+    name: str,
+    root: dict[Any, Any] | list[Any] | None = None,
+    *,
+    key: Any = None,
+) -> Generator[Database[Any, Any]]:
+    """Open a database; if it was not open, it is closed at the end.
+
+    Who opens it then may choose its types.
+    """
+    was_open = sf.get_loaded_db(name) is not None
+    # One with a list is a Database, too; only type checkers tell them apart.
+    db = cast("Database[Any, Any]", sf.get_db(name, root, key=key))
+    with nullcontext(db) if was_open else db:
+        yield db

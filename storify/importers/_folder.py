@@ -15,8 +15,7 @@ from storify.engine import FileCatalog
 from storify.engine.file.paths import BACKUPS, SUFFIX
 from storify.engine.names import check_new_name
 from storify.exceptions import DatabaseNameError
-from storify.importers._copy import put_all, read_all
-from storify.importers._opening import opened
+from storify.importers._copy import opened, put_all, read_all
 
 __all__ = ["copy_folder", "import_storify", "portable"]
 

@@ -18,6 +18,7 @@ from typing import (
     Final,
     Literal,
     Never,
+    NoReturn,
     Self,
     cast,
     dataclass_transform,
@@ -27,7 +28,6 @@ import attrs
 
 from storify.exceptions import ModelError
 
-from .decorated import NoPostInit
 from .fields import convert, field, prepare
 from .options import (
     ClassOptions,
@@ -39,12 +39,20 @@ from .options import (
     refuse_decorator,
     settle_annotations,
 )
-from .state import assign, bare, computed_names, public, state_of, undeclared
+from .state import (
+    assign,
+    bare,
+    computed_names,
+    public,
+    state_of,
+    undeclared,
+)
 
 if TYPE_CHECKING:
     from .plan import Hooks
 
 __all__ = ["Model"]
+
 
 #: Those that `Model` has attrs at work on.
 _being_made: Final[set[type]] = set()
@@ -225,9 +233,30 @@ class Model:
     __replace__ = evolve
 
 
+class _NoPostInit:
+    """Stands as ``__post_init__`` in `Model`, which has none.
+
+    ``@dataclasses.dataclass`` asks for it while it makes a class. On a model it would
+    replace what `Model` made, the ``__init__`` first of all: so it is noticed here.
+    """
+
+    def __get__(self, instance: object, owner: type) -> NoReturn:
+        """Return nothing.
+
+        Raises:
+            AttributeError: As of any class without one.
+            ModelError: A declared model is made a dataclass.
+        """
+        asking = sys._getframe(1).f_globals.get("__name__")  # noqa: SLF001 -- there is no other way to know
+        if asking == "dataclasses" and class_options(owner).declared:
+            refuse_decorator(owner)
+        name = "__post_init__"
+        raise AttributeError(name)
+
+
 Model.__storify__ = ClassOptions(keyname="__Model__")
 # not in its body: type checkers would take it for a method of each model
-type.__setattr__(Model, "__post_init__", NoPostInit())
+type.__setattr__(Model, "__post_init__", _NoPostInit())
 
 
 def _have_same_state(self: Model, other: Model) -> Any:

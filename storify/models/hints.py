@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import enum
 import os
+import re
 import sys
 import types
 import typing
@@ -32,9 +33,16 @@ import attrs
 
 from storify.exceptions import DuplicateKeynameError, ModelError, StorifyError
 
-from .options import class_options, is_classvar, is_model_class, own_annotations
+from .options import (
+    class_of,
+    class_options,
+    is_classvar,
+    is_model_class,
+    own_annotations,
+)
 
 __all__ = [
+    "ANYTHING",
     "Anything",
     "Instance",
     "Items",
@@ -51,6 +59,9 @@ __all__ = [
     "Unsupported",
     "annotations",
     "describe",
+    "field_step",
+    "key_step",
+    "name_beside",
     "refuse_unstorable",
     "resolve",
     "subclasses",
@@ -262,6 +273,30 @@ def text_of(hint: object) -> str:
     """Return an annotation as it would be written."""
     plain = isinstance(hint, type) and get_origin(hint) is None
     return cast("type", hint).__qualname__ if plain else str(hint)
+
+
+def name_beside(value: Any, wanted: str) -> str:
+    """Return the name of the class of *value*, which is not what *wanted* says."""
+    kind = class_of(value)
+    name, module = kind.__name__, kind.__module__
+    # another class of a name that stands in it, as numpy's bool beside ``bool | None``
+    is_named = module != "builtins" and name in re.findall(r"\w+", wanted)
+    return f"{module}.{name}" if is_named else name
+
+
+def key_step(key: object) -> str:
+    """Write the step to the value of *key*: a key is part of a place, no secret."""
+    try:
+        return f"[{key!r}]"
+    except Exception:  # noqa: BLE001 -- a repr may fail, as that of a huge int does
+        return f"[<{type(key).__qualname__}>]"
+
+
+def field_step(name: object) -> str:
+    """Write the step to a field, whose stored name may be anything."""
+    if isinstance(name, str) and name.isidentifier():
+        return f".{name}"
+    return key_step(name)
 
 
 # --- resolving names --------------------------------------------------------------

@@ -20,16 +20,14 @@ import attrs
 
 from storify.exceptions import ModelLoadError, UnstorableError
 
-from .binding import Bind
-from .checks import Checks, compiled
 from .conform import Check, checker, is_told_by_class
 from .converter import CannotConvert, Conversions, Hook
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
-from .fitting import Fitting
-from .hints import Anything, Shape, describe
-from .inspection import Examined
+from .fitting import Bind, Checks, Fitting, compiled
+from .hints import Anything, Shape, describe, name_beside
 from .lower import Found, Layout, Lower, LoweredField, Lowering
+from .misfits import Examined, misfits
 from .options import class_options
 from .state import (
     Unloaded,
@@ -43,7 +41,6 @@ from .state import (
     public,
     refuse_lost,
 )
-from .walk import misfits, name_beside
 
 __all__ = ["Hooks", "Refuse", "Supply", "Surroundings", "make_hooks"]
 

@@ -7,7 +7,7 @@ from storify.exceptions import DanglingRefError, ModelLoadError
 
 from .base import Model
 from .fields import field
-from .misfit import key_step
+from .hints import key_step
 from .state import state_of
 
 __all__ = ["Expected", "Home", "Ref"]

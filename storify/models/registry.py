@@ -33,7 +33,7 @@ from .conform import Check, checker, conforms, is_told_by_class, outer_classes
 from .converter import Conversions, Hook
 from .evolution import History
 from .fields import options_of
-from .fitting import Fitting
+from .fitting import Fitting, PlainClasses
 from .hints import (
     ANYTHING,
     Instance,
@@ -46,8 +46,7 @@ from .hints import (
     subclasses,
     text_of,
 )
-from .inspection import Inspection, Kept, Lead, Leads, unstored
-from .misfit import Misfit
+from .misfits import Inspection, Kept, Lead, Leads, Misfit, misfits, unstored
 from .options import (
     class_of,
     class_options,
@@ -56,11 +55,9 @@ from .options import (
     is_model_class,
     refuse_decorator,
 )
-from .plain import PlainClasses
 from .plan import Hooks, Refuse, Supply, Surroundings, make_hooks
 from .ref import Ref
 from .state import Unloaded, adopt
-from .walk import misfits
 
 if TYPE_CHECKING:
     from .cattrs_hooks import StorifyConverter

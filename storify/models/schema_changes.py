@@ -9,8 +9,7 @@ way: what becomes of old records is said there.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
-from .schema_lock import FieldLock, ModelLock, SchemaLock, TypeLock
-from .type_text import widens
+from .schema_lock import FieldLock, ModelLock, SchemaLock, TypeLock, widens
 
 __all__ = ["Change", "compare"]
 

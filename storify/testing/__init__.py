@@ -13,20 +13,22 @@
 ``pip install storify[testing]`` brings Hypothesis along.
 """
 
-import _storify_hypothesis
-from storify._fixtures import MakeStorify, Reopen
-from storify._reopening import reopen
+from importlib.util import find_spec
 
-from . import _extra as _extra
+if find_spec("hypothesis") is None:
+    msg = "storify.testing needs Hypothesis; pip install 'storify[testing]'"
+    raise ModuleNotFoundError(msg, name="hypothesis")
+
+import _storify_hypothesis
+from storify._fixtures import MakeStorify, Reopen, reopen, temp_db
+
 from ._crash import Crashed, CrashPoints, crash_points
-from ._databases import temp_db
 from ._interrupt import Interrupted, InterruptPoints, interrupt_points
 from ._machine import DatabaseMachine, database_machine
 from ._models import models
-from ._roundtrip import assert_roundtrip
+from ._roundtrip import assert_roundtrip, assert_upgrades
 from ._same import Difference, difference, same
-from ._storable import storable
-from ._upgrade import assert_upgrades
+from ._scalars import storable
 
 __all__ = [
     "CrashPoints",

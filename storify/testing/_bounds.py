@@ -6,6 +6,7 @@ by their names. A validator that is not known here still filters.
 
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, cast
@@ -13,9 +14,7 @@ from typing import Any, Final, Literal, cast
 import attrs
 from hypothesis import strategies as st
 
-from ._running import refusals
-
-__all__ = ["FREE", "Bounds", "of_metadata", "of_validator"]
+__all__ = ["FREE", "Bounds", "of_metadata", "of_validator", "refusals"]
 
 Check = Callable[[Any], bool]
 Match = Literal["fullmatch", "match", "search"]
@@ -93,6 +92,25 @@ class Bounds:
 
 
 FREE: Final = Bounds()
+
+
+class _Refusals(threading.local):
+    """What was drawn last and is no example.
+
+    Attributes:
+        last: Which class and field refused it, and why; "" if nothing was refused.
+        field: The field that is drawn now.
+    """
+
+    last = ""
+    field = ""
+
+    def note(self, where: str, err: Exception) -> None:
+        """Note that the class or field *where* raised."""
+        self.last = f"the last was refused by {where}: {type(err).__name__}: {err}"
+
+
+refusals: Final = _Refusals()
 
 _Limit = tuple[Any, bool] | None
 

@@ -15,8 +15,18 @@ from storify.database import Database
 from storify.exceptions import ConflictError
 from storify.models import Model
 
-from ._changes import Again, Change, Edit, Remove, Write, edits, looks_at
-from ._expected import GONE, value_of, with_keys
+from ._changes import (
+    GONE,
+    Again,
+    Change,
+    Edit,
+    Remove,
+    Write,
+    edits,
+    looks_at,
+    value_of,
+    with_keys,
+)
 from ._same import same
 from ._stage import Keep, Opened, Stage, Writer, agree
 

@@ -20,11 +20,17 @@ from storify.models.hints import subclasses
 from storify.models.options import class_options
 
 from ._bounds import Bounds, of_validator
-from ._classes import Kinds
-from ._declared import Part, declared_objects, is_computed
+from ._objects import (
+    Kinds,
+    Part,
+    Written,
+    declared_objects,
+    hints_of,
+    is_computed,
+    written_objects,
+)
+from ._scalars import hashables
 from ._shapes import Shapes, parse
-from ._storable import hashables
-from ._written import Written, hints_of, written_objects
 
 __all__ = ["all_of", "built", "models", "models_with_defaults"]
 

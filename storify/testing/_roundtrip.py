@@ -1,23 +1,26 @@
-"""`assert_roundtrip`: what is stored comes back, whatever it is."""
+"""`assert_roundtrip` and `assert_upgrades`: what is stored comes back, or as the new class."""
 
 import copy
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from typing import Any, cast, get_origin
+from typing import Any, Final, TypeVar, cast, get_origin
 
+import attrs
 from hypothesis import strategies as st
 
-from storify.models import Model
+from storify.models import Model, Unloaded
+from storify.models.fields import default_of
 from storify.models.hints import text_of
+from storify.models.options import class_options, is_classvar, own_annotations
+from storify.models.state import public, state_of
 
-from ._bench import Bench, Classes
-from ._defaults import check_defaults
-from ._fresh import Fresh
-from ._models import all_of
-from ._running import Failed, for_each, is_fresh
+from ._bench import Bench, Classes, Failed, Fresh, for_each, is_fresh
+from ._models import all_of, models_with_defaults
+from ._objects import Written
 from ._same import Fact, difference, facts, first_difference, looks
 
-__all__ = ["assert_roundtrip", "strategy_of"]
+__all__ = ["assert_roundtrip", "assert_upgrades"]
 
 
 def assert_roundtrip(
@@ -126,7 +129,7 @@ def _remembered(value: object) -> Iterable[Fact]:
     """Return what is known of *value* now, whatever becomes of it."""
     try:
         return facts(copy.deepcopy(value))
-    except Exception:  # noqa: BLE001 -- what cannot be copied may still be stored
+    except Exception:  # noqa: BLE001 -- a frozen class, a validator: whatever it raises
         with suppress(Exception):
             return list(facts(value))
     return facts(value)
@@ -138,3 +141,262 @@ def _are_equal(one: object, other: object) -> bool:
         return bool(one == other)
     except ArithmeticError:
         return False  # a signalling NaN
+
+
+# --- objects that are made with defaults share nothing that can be changed ------------
+
+_EXAMPLES: Final = 3
+_MUTABLE: Final = (list, dict, set, bytearray, deque)
+
+_DECLARED_HINT: Final = "its factory must make a new one each time"
+_WRITTEN_HINT: Final = "make it in __init__, or declare it on the class"
+
+
+def check_defaults(example: Model, call: str) -> None:
+    """Make two objects like *example* with defaults; a change of one is none of both.
+
+    What the constructor needs is what *example* has.
+
+    Raises:
+        AssertionError: They share something, or a default cannot be made.
+    """
+    __tracebackhide__ = True
+    try:
+        one, other = _with_defaults(example), _with_defaults(example)
+    except Failed as err:
+        raise AssertionError(err.text(call, example)) from err.__cause__
+    if one is not None and other is not None:
+        try:
+            _check_unshared(one, other)
+        except Failed as err:
+            raise AssertionError(err.text(call, (one, other))) from err.__cause__
+        return
+    if class_options(type(example)).declared:
+        return  # what it needs can be made by the user's strategies alone
+    drawn = models_with_defaults(type(example))
+    if drawn is not None:
+        pairs = st.tuples(drawn, drawn)
+        for_each(
+            pairs, lambda pair: _check_unshared(*pair), examples=_EXAMPLES, call=call
+        )
+
+
+def _with_defaults(example: Model) -> Model | None:
+    """Make an object with what the constructor needs, and no more.
+
+    Returns:
+        None where nothing is known of what it needs, or it does not take it.
+    """
+    cls = type(example)
+    state = state_of(example)
+    if class_options(cls).declared:
+        attributes = [a for a in class_options(cls).attributes if a.init]
+        needed = {
+            str(a.alias): a.name for a in attributes if a.default is attrs.NOTHING
+        }
+    else:
+        needed = {name: name for name in Written(cls).required}
+    if not state.keys() >= set(needed.values()):
+        return None
+    try:
+        return cls(**{n: copy.deepcopy(state[name]) for n, name in needed.items()})
+    except Exception:  # noqa: BLE001 -- a frozen class, a validator: whatever it raises
+        _check_factories(example)
+        return None
+
+
+def _check_factories(example: Model) -> None:
+    """Raise if a default of the class of *example* cannot be made."""
+    cls = type(example)
+    for attribute in class_options(cls).attributes:
+        if attribute.default is attrs.NOTHING:
+            continue
+        try:
+            default_of(attribute, example)
+        except Exception as err:
+            problem = (
+                f"the default of {cls.__qualname__}.{attribute.name} cannot be made: "
+                f"{type(err).__name__}: {err}"
+            )
+            raise Failed(problem) from err
+
+
+def _check_unshared(one: Model, other: Model) -> None:
+    theirs = {id(value) for _, value in _changeable(other)}
+    shared = [path for path, value in _changeable(one) if id(value) in theirs]
+    if not shared:
+        return
+    kind = type(one).__qualname__
+    problem = (
+        f"two {kind} objects made with defaults share {kind}{shared[0][1:]}: a change "
+        f"of one changes the other"
+    )
+    declared = class_options(type(one)).declared
+    hint = _DECLARED_HINT if declared else _WRITTEN_HINT
+    raise Failed(problem, ("hint", hint))
+
+
+def _changeable(obj: Model) -> Iterator[tuple[str, Any]]:
+    cls = type(obj)
+    for fact in facts(obj):
+        if _can_change(fact.value):
+            yield fact.path, fact.value
+    if class_options(cls).declared:
+        return
+    # a hand-written class may leave an attribute to its class body
+    for base in cls.__mro__:
+        hints = own_annotations(base)
+        for name, value in vars(base).items():
+            is_default = not name.startswith("_") and name not in public(obj)
+            on_class = name.isupper() or is_classvar(hints.get(name, ""))
+            if isinstance(value, _MUTABLE) and is_default and not on_class:
+                yield f"$.{name}", value
+
+
+def _can_change(value: object) -> bool:
+    if isinstance(value, Model):
+        return not attrs.has(type(value)) or type(value).__hash__ is None
+    return isinstance(value, _MUTABLE)
+
+
+# --- `assert_upgrades`: what an older class stored loads as the new one, and back -----
+
+A = TypeVar("A", bound=Model)
+B = TypeVar("B", bound=Model)
+
+
+def assert_upgrades(
+    old: type[A],
+    new: type[B],
+    *,
+    check: Callable[[A, B], object] | None = None,
+    examples: int = 200,
+    models: Iterable[type[Any]] = (),
+    types: Classes = (),
+) -> None:
+    """Assert that records of an older class survive the change to a newer one.
+
+    Each loads as the new class and fits its annotations, and what is saved then
+    stays the same. And where an old program, which still runs somewhere, reads what
+    the new one wrote and saves it again, nothing that the new class needs is lost.
+
+    ::
+
+        class UserV1(Model, keyname="__User__"):  # as it was
+            name: str
+
+        def test_user():
+            assert_upgrades(UserV1, User)
+
+    Args:
+        old: The class as it was, with the keyname that it had.
+        new: The class as it is.
+        check: Called with each old object and what it became; it raises, or gives
+            False, if that is wrong.
+        examples: How many objects are stored.
+        models: Further classes of the new program. Those in annotations of *new*
+            are registered by themselves.
+        types: Enums, dataclasses and the like of both programs.
+
+    Raises:
+        AssertionError: With the least example that was found.
+        ValueError: *new* does not read the keyname of *old*.
+    """
+    __tracebackhide__ = True
+    if is_fresh():
+        return
+    name = old._keyname()
+    if name not in {new._keyname(), *class_options(new).was}:
+        msg = (
+            f"{new.__qualname__} does not read {name!r}, which {old.__qualname__} "
+            f"writes; give {old.__qualname__} the keyname that it had, or "
+            f"{new.__qualname__} was={name!r}"
+        )
+        raise ValueError(msg)
+    types = list(types)
+    with Bench([old], types) as before, Bench([new, *models], types) as after:
+        programs = _Programs(before, after, new, cast("Any", check))
+        call = f"assert_upgrades({old.__qualname__}, {new.__qualname__})"
+        for_each(all_of(old), programs.upgrade, examples=examples, call=call)
+        for_each(all_of(new), programs.downgrade, examples=examples, call=call)
+
+
+class _Programs:
+    """The old program and the new one, with one database."""
+
+    def __init__(
+        self,
+        old: Bench,
+        new: Bench,
+        cls: type[Model],
+        check: Callable[[Any, Any], object] | None,
+    ) -> None:
+        self._old = old.codec
+        self._new = new.codec
+        self._misfits = new.misfits
+        self._cls = cls
+        self._check = check
+
+    def upgrade(self, value: Model) -> None:
+        """Take an object of the old class to the new one."""
+        loaded = self._load(value)
+        saved = self._saved(loaded)
+        again = self._new.decode(saved)
+        self._expect(loaded, again, "saved by the new class it came back different")
+        if self._new.encode(again) != saved:
+            msg = "each save of the new class writes other bytes"
+            raise Failed(msg, ("loaded", looks(loaded)))
+        self._ask(value, loaded)
+
+    def downgrade(self, value: Model) -> None:
+        """Let an old program save what the new one wrote."""
+        saved = self._saved(value)
+        loaded = self._new.decode(saved)
+        back = self._new.decode(self._old.encode(self._old.decode(saved)))
+        self._expect(loaded, back, "an old program that saves it again loses something")
+
+    def _saved(self, value: Model) -> bytes:
+        try:
+            return self._new.encode(value)
+        except Exception as err:
+            problem = f"the new class cannot store it: {type(err).__name__}: {err}"
+            raise Failed(problem) from err
+
+    def _load(self, value: Model) -> Model:
+        try:
+            stored = self._old.encode(value)
+        except Exception as err:
+            problem = f"the old class cannot store it: {type(err).__name__}: {err}"
+            raise Failed(problem) from err
+        loaded = self._new.decode(stored)
+        name = self._cls.__qualname__
+        if not isinstance(loaded, self._cls):
+            reason = loaded.error if isinstance(loaded, Unloaded) else looks(loaded)
+            msg = f"it does not load as {name}"
+            raise Failed(msg, ("reason", reason))
+        for misfit in self._misfits(loaded, self._cls):
+            if misfit.kind == "unknown":
+                continue  # of a field that was removed: kept until it is dropped
+            where = f"{misfit.path}: expected {misfit.expected}, found {misfit.found}"
+            msg = f"it does not fit the annotations of {name}"
+            raise Failed(msg, ("where", where), ("loaded", looks(loaded)))
+        return loaded
+
+    def _expect(self, one: object, other: object, problem: str) -> None:
+        # an old program may add what the new class does not know
+        found = first_difference(facts(one, unknown=False), facts(other, unknown=False))
+        if found is not None:
+            details = ("loaded", looks(one)), ("came back", looks(other))
+            raise Failed(problem, ("where", found), *details)
+
+    def _ask(self, old: Model, new: Model) -> None:
+        if self._check is None:
+            return
+        try:
+            verdict = self._check(old, new)
+        except AssertionError as err:
+            problem = f"check says no: {err}"
+            raise Failed(problem, ("loaded", looks(new))) from err
+        if verdict is False:
+            msg = "check says no"
+            raise Failed(msg, ("loaded", looks(new)))

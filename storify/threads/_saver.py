@@ -28,19 +28,95 @@ from collections.abc import Callable
 from functools import partial, wraps
 from operator import call
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, ParamSpec, TypeVar, cast
-
-from storify.threads._caller import Caller, act_for, caller, stop_acting
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
 
 __all__ = [
+    "Caller",
     "Job",
+    "caller",
+    "checkpoint",
     "finish_all",
     "in_saver",
     "is_given_up",
     "patience",
+    "run_async",
     "say",
     "uncut",
 ]
+
+
+# --- who calls: the task that runs, else the thread -----------------------------------
+#
+# A task of asyncio or trio that awaits inside a ``with`` block lets other tasks of its
+# thread go on. What is one caller's therefore belongs to its task.
+
+
+class Caller(NamedTuple):
+    """Who calls.
+
+    Attributes:
+        who: The task, or an object that stands for the thread; compared by identity.
+        thread: The number of the thread that it runs in.
+    """
+
+    who: object
+    thread: int
+
+
+class _Here(threading.local):
+    """What is known of this thread."""
+
+    def __init__(self) -> None:
+        self.itself = Caller(object(), threading.get_ident())
+        self.acts_for: Caller | None = None
+
+
+_here = _Here()
+
+
+def act_for(caller: Caller) -> None:
+    """Let this thread count as somebody else until `stop_acting`."""
+    _here.acts_for = caller
+
+
+def stop_acting() -> None:
+    """Let this thread count as itself again."""
+    _here.acts_for = None
+
+
+def caller() -> Caller:
+    """Return who calls."""
+    here = _here
+    if here.acts_for is not None:
+        return here.acts_for
+    task = _task()
+    return here.itself if task is None else Caller(task, here.itself.thread)
+
+
+def _task() -> object:
+    """Return the task that runs in this thread, None if none does.
+
+    A library that nobody has imported runs no task.
+    """
+    task: object = None
+    asyncio: Any = sys.modules.get("asyncio")
+    if asyncio is not None:
+        try:
+            # Not the public one, which raises where no loop runs.
+            if asyncio._get_running_loop() is not None:  # noqa: SLF001
+                task = asyncio.current_task()
+        except AttributeError:  # it is being imported
+            task = None
+    trio: Any = sys.modules.get("trio")
+    if task is None and trio is not None:
+        try:
+            task = trio.lowlevel.current_task()
+        except (RuntimeError, AttributeError):  # it does not run here, or as above
+            task = None
+    return task
+
+
+# --- work for saver threads -----------------------------------------------------------
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -344,3 +420,109 @@ def _forget_parent() -> None:
 
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_forget_parent)
+
+
+# --- waiting for work in saver threads without stopping the loop: asyncio and trio ----
+
+
+async def run_async(action: Callable[[], T], *, gives_up: bool = True) -> T:
+    """Let work be done in a saver thread, as of this task, and wait for its end.
+
+    So nothing lands late, after the task has gone on: a cancellation is raised when
+    the work has ended.
+
+    Args:
+        action: The work.
+        gives_up: Whether a task that is cancelled gives up what still waits for others.
+    """
+    job = Job(action).start()
+    try:
+        await _ended(job)
+    except GeneratorExit:  # nobody runs this task any more, so it cannot wait
+        job.is_given_up = gives_up
+        raise
+    except BaseException:
+        job.is_given_up = gives_up
+        await _ended_shielded(job)
+        job.say()
+        raise
+    job.say()
+    return job.result()
+
+
+async def checkpoint() -> None:
+    """Raise a cancellation of this task that is due."""
+    trio = _trio()
+    if trio is not None:
+        await trio.lowlevel.checkpoint_if_cancelled()
+        return
+    import asyncio  # noqa: PLC0415 - who does not use it need not load it
+
+    await asyncio.sleep(0)
+
+
+async def _ended(job: Job[Any]) -> None:
+    trio = _trio()
+    if trio is not None:
+        await _event_of(trio, job).wait()
+        return
+    import asyncio  # noqa: PLC0415 - who does not use it need not load it
+
+    loop = asyncio.get_running_loop()
+    woken: asyncio.Future[None] = loop.create_future()
+
+    def wake() -> None:
+        if not woken.done():
+            woken.set_result(None)
+
+    def tell() -> None:
+        try:
+            loop.call_soon_threadsafe(wake)
+        except RuntimeError:  # the loop was closed: nobody waits any more
+            return
+
+    job.on_end(tell)
+    await woken
+
+
+async def _ended_shielded(job: Job[Any]) -> None:
+    trio = _trio()
+    if trio is not None:
+        with trio.CancelScope(shield=True):
+            await _event_of(trio, job).wait()
+        return
+    import asyncio  # noqa: PLC0415 - as above
+
+    cancelled: BaseException | None = None
+    while not job.is_ended:
+        try:
+            await _ended(job)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if cancelled is not None:
+        raise cancelled
+
+
+def _event_of(trio: Any, job: Job[Any]) -> Any:
+    event, token = trio.Event(), trio.lowlevel.current_trio_token()
+
+    def tell() -> None:
+        try:
+            token.run_sync_soon(event.set)
+        except trio.RunFinishedError:  # nobody waits any more
+            return
+
+    job.on_end(tell)
+    return event
+
+
+def _trio() -> Any:
+    """Return trio if this task is one of its, else None."""
+    trio: Any = sys.modules.get("trio")
+    if trio is None:
+        return None
+    try:
+        trio.lowlevel.current_task()
+    except (RuntimeError, AttributeError):
+        return None
+    return trio

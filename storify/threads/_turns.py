@@ -31,8 +31,7 @@ from threading import get_ident
 from types import FrameType, TracebackType
 from typing import Final, NoReturn, SupportsIndex
 
-from storify.threads._caller import Caller, caller
-from storify.threads._saver import is_given_up
+from storify.threads._saver import Caller, caller, is_given_up
 
 __all__ = ["DeadlockError", "Guard", "OtherTaskError", "TurnLock", "is_finished"]
 

@@ -5,8 +5,7 @@ import sys
 import pytest
 
 from storify import Model
-from storify.cli._models import load_classes
-from storify.cli._terminal import Failure
+from storify.cli._shared import Failure, load_classes
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storify.cli._terminal import Stderr, counted, progress
+from storify.cli._shared import Stderr, counted, progress
 
 
 def test_a_bar_is_shown_on_a_terminal_for_many_records(monkeypatch, capsys):

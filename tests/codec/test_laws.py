@@ -12,7 +12,7 @@ from faults.sampling import fewer
 from records import Record, Registry
 from storify.codec import Codec, DecodeError
 from storify.testing import same, storable
-from storify.testing._storable import hashables, plain_trees
+from storify.testing._scalars import hashables, plain_trees
 
 codec = Codec()
 

@@ -20,7 +20,7 @@ from storify import (
     migration,
 )
 from storify.engine import Commit
-from storify.testing._crash.faults import Fault, Killed, injected
+from storify.testing._disk import Fault, Killed, injected
 
 
 class OldUser(Model, keyname="__User__"):

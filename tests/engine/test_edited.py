@@ -33,7 +33,7 @@ from faults.database import (
 from stand_ins import Log
 from storify.engine import Commit, Keep, StaleVersionError, apply
 from storify.exceptions import CorruptionError
-from storify.testing._crash.faults import Fault, injected
+from storify.testing._disk import Fault, injected
 
 #: Changed by each commit of a generation.
 MINE = "text"

@@ -37,7 +37,7 @@ from storify.engine import (
 )
 from storify.engine.file import append
 from storify.exceptions import CorruptionError, DatabaseReadOnlyError
-from storify.testing._crash.faults import Fault, injected
+from storify.testing._disk import Fault, injected
 
 LAST = 16
 

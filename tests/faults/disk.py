@@ -1,6 +1,6 @@
 """The scenarios that a disk which fails at one chosen call is used on.
 
-That disk is the kit's: `storify.testing._crash.faults`.
+That disk is the kit's: `storify.testing._disk`.
 """
 
 from collections.abc import Callable

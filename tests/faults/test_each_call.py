@@ -23,7 +23,7 @@ from faults.sampling import sample
 from stand_ins import Log
 from storify.engine import FileEngine
 from storify.exceptions import DatabaseLoadError
-from storify.testing._crash.faults import Fault, Killed, injected
+from storify.testing._disk import Fault, Killed, injected
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 
@@ -294,7 +294,7 @@ SCRIPT = """
 import os, sys
 from pathlib import Path
 from faults.database import commit, journaling, make_engine
-from storify.testing._crash.faults import Fault, Killed, injected
+from storify.testing._disk import Fault, Killed, injected
 
 class Exit(Fault):
     def strike(self, name, args):

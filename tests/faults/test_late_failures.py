@@ -18,7 +18,7 @@ from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, Storify, StorifyError
 from storify.engine.file import vfs
-from storify.testing._crash.faults import Fault, injected
+from storify.testing._disk import Fault, injected
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 

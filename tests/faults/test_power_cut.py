@@ -29,8 +29,7 @@ from storify.engine.file import (
     vfs,
 )
 from storify.exceptions import StorifyError
-from storify.testing._crash.power import Model, write_folder
-from storify.testing._crash.recorder import Recorder, recorded
+from storify.testing._disk import Model, Recorder, recorded, write_folder
 
 pytestmark = [pytest.mark.crash, pytest.mark.usefixtures("_no_real_syncs")]
 

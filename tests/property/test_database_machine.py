@@ -14,7 +14,7 @@ from storify import Model
 from storify.codec import Codec
 from storify.database.live.data import Data
 from storify.testing import DatabaseMachine, models, storable
-from storify.testing._storable import hashables
+from storify.testing._scalars import hashables
 
 
 def finds_itself(key: Any) -> bool:

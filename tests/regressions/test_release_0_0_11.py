@@ -24,8 +24,7 @@ from storify import (
     Storify,
     UnstorableError,
 )
-from storify.testing._crash.faults import Fault, injected
-from storify.testing._crash.recorder import Recorder, recorded
+from storify.testing._disk import Fault, Recorder, injected, recorded
 
 
 class User(Model):
@@ -132,7 +131,7 @@ import os, sys
 from pathlib import Path
 from stand_ins import Log
 from storify import Storify
-from storify.testing._crash.faults import Fault, injected
+from storify.testing._disk import Fault, injected
 
 class Death(Fault):
     def call(self, name, *args, **kwargs):

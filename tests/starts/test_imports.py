@@ -37,7 +37,7 @@ UNUSED = {
 
 #: What saves data at the end: it is there before there is a database to be saved.
 SAVES = {
-    *("storify.codec._writer", "storify.codec._careful", "storify.codec._scalars"),
+    *("storify.codec._writer", "storify.codec._writer", "storify.codec._builtin"),
     *("storify.database.session.session", "storify.database.session.saving"),
     *("storify.database.session.merge", "storify.database.session.transaction"),
     *("storify.engine.file.engine", "storify.engine.file.append"),

@@ -25,8 +25,8 @@ from storify import (
 from storify._autosave import Autosaver
 from storify.engine.file import log, vfs
 from storify.testing import crash_points, interrupt_points
-from storify.testing._crash.power import WAYS, File
-from storify.testing._crash.run import Run
+from storify.testing._disk import WAYS, File
+from storify.testing._runs import Run
 from storify.threads import finish_all
 
 pytestmark = [pytest.mark.crash]

@@ -14,7 +14,7 @@ import pytest
 from faults.database import without_syncs
 from storify import Database, DatabaseClosedError, Model, Storify
 from storify.testing import Interrupted, interrupt_points
-from storify.testing._crash.depth import depth
+from storify.testing._runs import depth
 
 pytestmark = [pytest.mark.crash]
 

@@ -19,8 +19,7 @@ from hypothesis.errors import InvalidArgument
 
 from storify import CustomType, Model, field
 from storify.testing import assert_roundtrip, models
-from storify.testing._fresh import _differences, _imported
-from storify.testing._running import FRESH, Failed, for_each
+from storify.testing._bench import FRESH, Failed, _differences, _imported, for_each
 from storify.testing._same import facts
 
 HERE = Path(__file__).parent
@@ -117,7 +116,7 @@ def test_each_planted_bug_is_found_with_its_minimal_example(newcomer, cls):
 
 def test_pytest_shows_no_lines_of_the_kit(newcomer):
     """A failure points at the user's own line."""
-    assert "storify/testing/_r" not in newcomer.stdout
+    assert "storify/testing/_" not in newcomer.stdout
     assert "You can reproduce" not in newcomer.stdout
 
 

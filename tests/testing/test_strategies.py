@@ -47,8 +47,7 @@ from storify.testing import assert_roundtrip, models, storable
 from storify.testing._bounds import FREE, of_metadata
 from storify.testing._models import models_with_defaults
 from storify.testing._same import facts
-from storify.testing._scalars import _is_known
-from storify.testing._storable import hashables, plain_trees
+from storify.testing._scalars import _is_known, hashables, plain_trees
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)

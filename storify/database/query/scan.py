@@ -13,7 +13,7 @@ from storify.database.live.data import Data, Stored
 from storify.database.live.slots import MISSING, Missing, storage
 from storify.exceptions import DatabaseLoadError, ModelLoadError
 from storify.models import Unloaded
-from storify.models.misfit import key_step
+from storify.models.hints import key_step
 
 if TYPE_CHECKING:
     from storify.database._root import Root

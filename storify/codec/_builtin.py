@@ -1,27 +1,26 @@
-"""Single values that MessagePack lacks, as extension values and back.
+"""Values of Python's own types that MessagePack lacks, to its own and back.
 
-An encoder gives an ``ExtType``, or raises ``UnstorableError`` (without a path)
-for a value that would not come back equal. A decoder gives the value, or raises
-anything at all: the caller then keeps the extension value as it is, so a payload
-that this machine cannot read survives. For the same reason decoders are strict:
-they take only what the encoder would write again.
+A *scalar* becomes an extension value, a *container* an array led by a marker. An
+encoder gives these, or raises ``UnstorableError`` (without a path) for a value that
+would not come back equal. It is shallow: it gives ``[marker, live item, ...]``, and
+the packer goes on into the items.
+
+A decoder gives the value, or raises anything at all: the caller then keeps what is in
+the file as it is, so what this machine cannot read survives. For the same reason
+decoders are strict: they take only what the encoder would write again. Those of
+containers get the array with its items decoded already.
 """
 
 import ipaddress
 import struct
 import sys
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from decimal import Decimal
 from fractions import Fraction
 from functools import cache, lru_cache
-from pathlib import (
-    PosixPath,
-    PurePath,
-    PurePosixPath,
-    PureWindowsPath,
-    WindowsPath,
-)
+from pathlib import PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import EllipsisType
 from typing import Any, Final, cast
 from uuid import UUID
@@ -30,17 +29,23 @@ from msgpack import ExtType, Timestamp
 
 from storify.exceptions import UnstorableError
 
-from ._ext import Ext, ext
+from ._format import MARKERS, Ext, ext
 
 __all__ = [
+    "CONTAINER_DECODERS",
+    "CONTAINER_ENCODERS",
+    "FACTORIES",
     "SCALAR_DECODERS",
     "SCALAR_ENCODERS",
     "encode_bytearray",
+    "encode_defaultdict",
     "encode_int",
     "encode_text",
     "read_timestamp",
+    "sort_plainly",
     "timestamp_to_datetime",
 ]
+
 
 _SURROGATES: Final = "surrogatepass"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -50,9 +55,9 @@ _new: Final = object.__new__
 
 
 def _check(condition: object) -> None:
-    """Refuse a payload that the encoder would not have written."""
+    """Refuse what the encoder would not have written."""
     if not condition:
-        msg = "not a payload of this type"
+        msg = "not what the encoder writes"
         raise ValueError(msg)
 
 
@@ -210,10 +215,6 @@ def _encode_date(value: date) -> ExtType:
     return ext(Ext.DATE, struct.pack(">HBB", value.year, value.month, value.day))
 
 
-def _decode_date(data: bytes) -> date:
-    return date(*struct.unpack(">HBB", data))
-
-
 def _encode_time(value: time) -> ExtType:
     state, zone = _state(value), value.tzinfo
     return ext(Ext.TIME, state if zone is None else state + _encode_zone(zone))
@@ -252,10 +253,6 @@ def _decode_int(data: bytes) -> int:
     return value
 
 
-def _encode_decimal(value: Decimal) -> ExtType:
-    return ext(Ext.DECIMAL, str(value).encode())
-
-
 def _decode_decimal(data: bytes) -> Decimal:
     text = data.decode("ascii")
     value = Decimal(text)
@@ -290,39 +287,15 @@ def _decode_fraction(data: bytes) -> Fraction:
     return value
 
 
-def _encode_complex(value: complex) -> ExtType:
-    return ext(Ext.COMPLEX, struct.pack(">dd", value.real, value.imag))
-
-
-def _decode_complex(data: bytes) -> complex:
-    return complex(*struct.unpack(">dd", data))
-
-
 # --- text, bytes and names -----------------------------------------------------
 def encode_text(value: str) -> ExtType:
     """Write a string with lone surrogates, which UTF-8 cannot hold."""
     return ext(Ext.TEXT, value.encode("utf-8", _SURROGATES))
 
 
-def _decode_text(data: bytes) -> str:
-    return data.decode("utf-8", _SURROGATES)
-
-
 def encode_bytearray(value: bytearray) -> ExtType:
     """Write a bytearray; the C packer alone would write plain bytes."""
     return ext(Ext.BYTEARRAY, bytes(value))
-
-
-def _encode_uuid(value: UUID) -> ExtType:
-    return ext(Ext.UUID, value.bytes)
-
-
-def _decode_uuid(data: bytes) -> UUID:
-    return UUID(bytes=data)
-
-
-def _encode_ellipsis(_: EllipsisType) -> ExtType:
-    return ext(Ext.ELLIPSIS, b".")
 
 
 def _decode_ellipsis(data: bytes) -> EllipsisType:
@@ -393,11 +366,11 @@ SCALAR_ENCODERS: Final[dict[type, Callable[[Any], ExtType | Timestamp]]] = {
     time: _encode_time,
     timedelta: _encode_timedelta,
     int: encode_int,
-    Decimal: _encode_decimal,
+    Decimal: lambda value: ext(Ext.DECIMAL, str(value).encode()),
     Fraction: _encode_fraction,
-    complex: _encode_complex,
-    UUID: _encode_uuid,
-    EllipsisType: _encode_ellipsis,
+    complex: lambda value: ext(Ext.COMPLEX, struct.pack(">dd", value.real, value.imag)),
+    UUID: lambda value: ext(Ext.UUID, value.bytes),
+    EllipsisType: lambda _: ext(Ext.ELLIPSIS, b"."),
     **dict.fromkeys(_PATHS, _encode_path),
     **dict.fromkeys(_ADDRESSES, _encode_address),
 }
@@ -405,17 +378,150 @@ SCALAR_ENCODERS: Final[dict[type, Callable[[Any], ExtType | Timestamp]]] = {
 SCALAR_DECODERS: Final[dict[int, Callable[[bytes], object]]] = {
     Ext.DATETIME: _decode_datetime,
     Ext.AWARE_DATETIME: _decode_aware_datetime,
-    Ext.DATE: _decode_date,
+    Ext.DATE: lambda data: date(*struct.unpack(">HBB", data)),
     Ext.TIME: _decode_time,
     Ext.TIMEDELTA: _decode_timedelta,
     Ext.INT: _decode_int,
     Ext.DECIMAL: _decode_decimal,
-    Ext.UUID: _decode_uuid,
-    Ext.COMPLEX: _decode_complex,
+    Ext.UUID: lambda data: UUID(bytes=data),
+    Ext.COMPLEX: lambda data: complex(*struct.unpack(">dd", data)),
     Ext.FRACTION: _decode_fraction,
     Ext.BYTEARRAY: bytearray,
     Ext.PATH: _decode_path,
     Ext.IP: _decode_address,
-    Ext.TEXT: _decode_text,
+    Ext.TEXT: lambda data: data.decode("utf-8", _SURROGATES),
     Ext.ELLIPSIS: _decode_ellipsis,
+}
+
+
+# --- containers ----------------------------------------------------------------
+
+_TUPLE: Final = MARKERS[Ext.TUPLE]
+_DEQUE: Final = MARKERS[Ext.DEQUE]
+_RANGE: Final = MARKERS[Ext.RANGE]
+_SLICE: Final = MARKERS[Ext.SLICE]
+_ORDERED_DICT: Final = MARKERS[Ext.ORDERED_DICT]
+_DEFAULTDICT: Final = MARKERS[Ext.DEFAULTDICT]
+_COUNTER: Final = MARKERS[Ext.COUNTER]
+
+# What a defaultdict may call; a name in a file never leads to any other code.
+FACTORIES: Final[dict[str, type]] = {
+    kind.__name__: kind
+    for kind in (list, dict, set, int, str, float, tuple, bool, frozenset, bytes)
+}
+_FACTORY_NAMES: Final = {kind: name for name, kind in FACTORIES.items()}
+
+# Types that sort totally among themselves, in an order that a reader expects.
+_SORTABLE: Final = ({int}, {str}, {bytes})
+
+
+_dict: Any = dict  # untyped, so that update() takes a Counter of anything
+
+
+def sort_plainly(items: set[Any] | frozenset[Any]) -> list[Any] | None:
+    """Sort items of one simple type; None if their order must be made otherwise."""
+    kinds = set(map(type, items))
+    if len(items) < 2 or kinds in _SORTABLE:  # noqa: PLR2004 - one item has no order
+        return sorted(items)
+    return None
+
+
+def _decode_set(items: list[Any]) -> set[Any]:
+    value = set(items[1:])
+    _check(len(value) == len(items) - 1)
+    return value
+
+
+def _decode_frozenset(items: list[Any]) -> frozenset[Any]:
+    value = frozenset(items[1:])
+    _check(len(value) == len(items) - 1)
+    return value
+
+
+def _decode_deque(items: list[Any]) -> deque[Any]:
+    _, maxlen, *rest = items
+    # A shorter maxlen would drop items without a word.
+    _check(maxlen is None or (type(maxlen) is int and maxlen >= len(rest)))
+    return deque(rest, maxlen)
+
+
+def _decode_range(items: list[Any]) -> range:
+    _, start, stop, step = items
+    _check(type(start) is type(stop) is type(step) is int)
+    return range(start, stop, step)
+
+
+def _decode_slice(items: list[Any]) -> slice:
+    _, start, stop, step = items
+    return slice(start, stop, step)
+
+
+def _decode_counter(items: list[Any]) -> Counter[Any]:
+    value: Counter[Any] = Counter()
+    # Not Counter(mapping): it adds, so it would change counts that are no numbers.
+    _dict.update(value, _only_dict(items[1:]))
+    return value
+
+
+def encode_defaultdict(
+    value: defaultdict[Any, Any], keys: dict[type, str]
+) -> list[Any]:
+    """Write a defaultdict with its factory's name: a builtin's or one of *keys*."""
+    factory = value.default_factory
+    # `in` a dict of classes needs a hashable factory; any other is refused below.
+    name = None
+    if factory is not None:
+        if isinstance(factory, type):
+            name = _FACTORY_NAMES.get(factory) or keys.get(factory)
+        if name is None:
+            msg = (
+                "a defaultdict whose factory is not None, a builtin such as list,"
+                " or a class given as Storify(types=[...])"
+            )
+            raise UnstorableError(msg)
+    return [_DEFAULTDICT, name, dict(value)]
+
+
+def decode_defaultdict(
+    items: list[Any], classes: Callable[[str], type]
+) -> defaultdict[Any, Any]:
+    """Rebuild a defaultdict; *classes* finds the class of a registered key."""
+    _, name, *rest = items
+    if name is None:
+        return defaultdict(None, _only_dict(rest))
+    return defaultdict(FACTORIES.get(name) or classes(name), _only_dict(rest))
+
+
+def _decode_escaped(items: list[Any]) -> dict[Any, Any]:
+    _, key, value = items
+    _check(type(key) is str)
+    return {key: value}
+
+
+def _only_dict(items: list[Any]) -> dict[Any, Any]:
+    (value,) = items
+    _check(type(value) is dict)
+    return value  # type: ignore[no-any-return] # _check raised for any other
+
+
+# Sets are not here: sorting what they hold may need the codec itself.
+CONTAINER_ENCODERS: Final[dict[type, Callable[[Any], list[Any]]]] = {
+    tuple: lambda value: [_TUPLE, *value],
+    deque: lambda value: [_DEQUE, value.maxlen, *value],
+    range: lambda value: [_RANGE, value.start, value.stop, value.step],
+    slice: lambda value: [_SLICE, value.start, value.stop, value.step],
+    OrderedDict: lambda value: [_ORDERED_DICT, dict(value)],
+    Counter: lambda value: [_COUNTER, dict(value)],
+}
+
+CONTAINER_DECODERS: Final[dict[int, Callable[[list[Any]], object]]] = {
+    Ext.TUPLE: lambda items: tuple(items[1:]),
+    Ext.SET: _decode_set,
+    Ext.FROZENSET: _decode_frozenset,
+    Ext.DEQUE: _decode_deque,
+    Ext.RANGE: _decode_range,
+    Ext.SLICE: _decode_slice,
+    Ext.ORDERED_DICT: lambda items: OrderedDict(_only_dict(items[1:])),
+    Ext.COUNTER: _decode_counter,
+    Ext.ESCAPED: _decode_escaped,
 }

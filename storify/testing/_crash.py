@@ -1,26 +1,40 @@
-"""The crash points of a scenario, one after the other."""
+"""Crash points: a scenario of yours, ended at each disk call that it makes.
 
+They are found from one run without faults. Each disk call is one: the program is killed before it, or in the midst of a write;
+the power is cut before it; or the call fails. Of the ways in which a power cut can
+go, those are left out that leave a disk that was seen already.
+"""
+
+import errno
 import os
 import random
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count, groupby, pairwise
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args
 
-from storify.testing._crash.child import run_in_child
-from storify.testing._crash.crashed import Crashed
-from storify.testing._crash.depth import most_of
-from storify.testing._crash.held import held_back
-from storify.testing._crash.plan import KINDS, Kind, Point, describe, plan
-from storify.testing._crash.power import Model, replay, write_folder
-from storify.testing._crash.run import Report, Run, Scenario
 from storify.threads import finish_all
+
+from ._disk import Folder, Model, Way, replay, write_folder
+from ._runs import (
+    Call,
+    Left,
+    Report,
+    Run,
+    Scenario,
+    held_back,
+    most_of,
+    run_in_child,
+)
 
 __all__ = [
     "WORK_S",
     "CrashPoints",
+    "Crashed",
     "crash_points",
     "fresh",
     "make_work",
@@ -28,6 +42,191 @@ __all__ = [
     "require_most",
     "spread",
 ]
+
+
+Kind = Literal["killed", "torn", "lost", "ENOSPC", "EIO"]
+"""How a run ends.
+
+``killed``: the program is gone before the call. ``torn``: it is gone when half of a
+write was done. ``lost``: the power is gone before the call, and with it some of what
+was not synced. ``ENOSPC``, ``EIO``: the call fails so, the program goes on.
+"""
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+
+_WHAT: dict[Kind, int | str] = {
+    "killed": "kill",
+    "torn": "tear",
+    "lost": "kill",
+    "ENOSPC": errno.ENOSPC,
+    "EIO": errno.EIO,
+}
+
+#: The calls that may need room on the disk, beside an ``open`` that creates.
+_NEED_ROOM = frozenset(
+    {"write", "fsync", "fdatasync", "mkdir", "link", "rename", "replace"}
+)
+
+#: So many random ways of a power cut are tried at each moment.
+_SAMPLES = 3
+
+# What is another in each run: of a temporary file, and the time of a backup.
+_CHANGING = re.compile(r"[0-9a-f]{16}(?=\.tmp$)|\d{8}T\d{6}\.\d{6}Z-[0-9a-f]+")
+
+
+@dataclass(frozen=True)
+class Point:
+    """One crash point; ``str()`` of it says where and how.
+
+    Attributes:
+        number: The number of the disk call, from 1; one more than there are for
+            the end, when the scenario has returned.
+        calls: How many disk calls the scenario makes.
+        call: The call: its name and the file.
+        kind: What happens.
+        way: How the power cut goes.
+    """
+
+    number: int
+    calls: int
+    call: str
+    kind: Kind
+    way: Way | None = None
+
+    @property
+    def what(self) -> int | str:
+        """What happens, as the disk is told."""
+        return _WHAT[self.kind]
+
+    def __str__(self) -> str:
+        if self.number > self.calls:
+            where = f"after the last of {self.calls} calls"
+        else:
+            before = {"torn": "in the midst of", "ENOSPC": "at", "EIO": "at"}
+            where = (
+                f"{before.get(self.kind, 'before')} call {self.number} "
+                f"of {self.calls} ({self.call})"
+            )
+        if self.way is not None:
+            return f"power lost {where}: {self.way}"
+        return f"{'killed' if self.kind == 'torn' else self.kind} {where}"
+
+
+def plan(report: Report, folder: Path, kinds: Collection[Kind]) -> list[Point]:
+    """List the crash points of a scenario.
+
+    Args:
+        report: Of a run without faults.
+        folder: Its folder.
+        kinds: What is to happen.
+    """
+    calls = len(report.calls)
+    cuts = _Cuts(report, folder, avoid_killed="killed" in kinds)
+    points: list[Point] = []
+    for number in range(1, calls + 2):
+        call = report.calls[number - 1] if number <= calls else None
+        words = "" if call is None else describe(call, folder)
+        if "lost" in kinds:
+            ways = cuts.ways(number, call)
+            points += [Point(number, calls, words, "lost", way) for way in ways]
+        # In this order: the run that was killed gives its own files away last.
+        points += [
+            Point(number, calls, words, kind)
+            for kind in KINDS
+            if kind in kinds and _applies(kind, call)
+        ]
+    return points
+
+
+def describe(call: Call, folder: Path) -> str:
+    """Name a call and its file, the same in each run."""
+    where = os.path.relpath(call.path, folder)
+    return f"{call.name} {_CHANGING.sub('*', where)}"
+
+
+def _applies(kind: Kind, call: Call | None) -> bool:
+    if kind == "lost":
+        return False  # it goes in many ways
+    if call is None:
+        return kind == "killed"
+    if kind == "torn":
+        return call.name == "write"
+    if kind == "ENOSPC":
+        return call.creates or call.name in _NEED_ROOM
+    return True
+
+
+class _Cuts:
+    """The ways of power cuts that leave something new, call by call.
+
+    Args:
+        report: Of a run without faults.
+        folder: Its folder.
+        avoid_killed: Whether what a killed program leaves is seen anyway.
+    """
+
+    def __init__(self, report: Report, folder: Path, *, avoid_killed: bool) -> None:
+        self._log, self._done = report.log, len(report.done)
+        self._model = Model(folder, Folder())
+        self._avoid_killed = avoid_killed
+        self._played = 0
+        self._seen: set[tuple[int, frozenset[tuple[Any, ...]]]] = set()
+        self._last = (-1, -1)
+
+    def ways(self, number: int, call: Call | None) -> Iterator[Way]:
+        """Return them for a cut before *call*, or at the end."""
+        changes = len(self._log) if call is None else call.changes
+        done = self._done if call is None else call.done
+        if (changes, done) == self._last:
+            return
+        self._last = (changes, done)
+        for entry in self._log[self._played : changes]:
+            self._model.play(entry)
+        self._played = changes
+        if self._avoid_killed:
+            self._seen.add((done, self._model.top.fingerprint()))
+        for way in self._model.ways(number, _SAMPLES):
+            # What was promised until then belongs to what is judged.
+            state = (done, self._model.after(way).fingerprint())
+            if state not in self._seen:
+                self._seen.add(state)
+                yield way
+
+
+# --- what a crash left: the files, what was promised, and a `Storify` over them -------
+
+
+class Crashed(Left[Point]):
+    """What one crash point left behind.
+
+    As a context manager it closes what was reopened, and an exception that leaves
+    the block gets a note that names the point; so does one that leaves
+    ``with crashed.reopen() as sf:``.
+
+    Attributes:
+        point: Where and how the run ended; ``str()`` of it is one line.
+        root: The folder with the files that survived. It is another one than the
+            scenario got, and is removed when the loop moves on.
+        done: What the scenario had given to ``done(...)`` before that, in order.
+        error: What the scenario raised after its disk call had failed; None if it
+            dealt with that, and for a program that was killed.
+        completed: Whether the scenario returned.
+    """
+
+    def __init__(self, point: Point, root: Path, report: Report) -> None:
+        super().__init__("crash point", point, root, report.home, report.models)
+        self.root = root
+        self.done: list[Any] = list(report.done)
+        self.error: Exception | None = report.error
+        self.completed: bool = report.completed
+
+    def __repr__(self) -> str:
+        """Tell the point, what was done and what was raised."""
+        raised = "" if self.error is None else f", error={self.error!r}"
+        return f"<Crashed {self.point}; done={self.done!r}{raised}>"
+
+
+# --- the crash points of a scenario, one after the other ------------------------------
 
 T = TypeVar("T")
 

@@ -1,4 +1,4 @@
-"""The extension codes, and the two shapes that they come in.
+"""What a file may hold: the extension codes, the two shapes that they come in, errors.
 
 A *scalar* is one extension value with a payload. A *container* is an array led
 by a marker, an extension value without payload: ``[marker, item, ...]``. Nested
@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from msgpack import ExtType
 
-__all__ = ["MARKERS", "Ext", "ext", "new_tuple"]
+__all__ = ["MARKERS", "DecodeError", "Ext", "ext", "new_tuple"]
 
 
 class Ext:
@@ -79,3 +79,10 @@ MARKERS: Final[dict[int, ExtType]] = {
         Ext.ESCAPED,
     )
 }
+
+
+class DecodeError(ValueError):
+    """Bytes that are no whole MessagePack value of the kind that was asked for.
+
+    The message says why and holds nothing of the data.
+    """

@@ -1,0 +1,372 @@
+"""What the commands share: how they end, the classes and the databases that they name.
+
+Results go to the standard output; all else to the standard error, so that a result
+can be read by a program.
+"""
+
+import dataclasses
+import enum
+import importlib
+import os
+import sys
+import traceback
+import typing
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import TimeRemainingColumn as TimeColumn
+
+from storify import Database, Storify
+from storify.exceptions import StorifyError
+from storify.models import Model
+
+__all__ = [
+    "FAILED",
+    "FOUND",
+    "Failure",
+    "Models",
+    "Named",
+    "Paths",
+    "Stderr",
+    "complain",
+    "counted",
+    "failures",
+    "find_databases",
+    "load_classes",
+    "open_folder",
+    "parse_values",
+    "progress",
+]
+
+
+#: The exit codes of a command that found something, and of one that failed.
+FOUND: Final = 1
+FAILED: Final = 2
+
+#: A bar for fewer records would be gone before it is seen.
+_LARGE: Final = 20_000
+
+
+class Failure(Exception):  # noqa: N818 - it ends the command, with its message
+    """What was asked for cannot be done; the text says why and what to do."""
+
+
+def complain(message: object) -> None:
+    """Tell what is wrong, on the standard error."""
+    typer.echo(f"storify: {message}", err=True)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return ``1 record`` or ``2 records``."""
+    return f"{count} {noun}" + ("" if count == 1 else "s")
+
+
+class Stderr:
+    """A logger for `Storify` that tells warnings and errors, and no more."""
+
+    def debug(self, msg: str) -> None:
+        """Say nothing."""
+
+    def info(self, msg: str) -> None:
+        """Say nothing."""
+
+    def warning(self, msg: str) -> None:
+        """Tell what the owner of the data should know."""
+        complain(msg)
+
+    def error(self, msg: str) -> None:
+        """Tell what failed."""
+        complain(msg)
+
+    def traceback(self, msg: str) -> None:
+        """Tell what failed, in one line: what is raised is told besides."""
+        complain(msg)
+
+
+@contextmanager
+def failures() -> Generator[None]:
+    """End the command with a message instead of a traceback.
+
+    Raises:
+        typer.Exit: With the code 2, in the place of what is expected to go wrong.
+    """
+    try:
+        yield
+    except (Failure, StorifyError, OSError, ValueError) as error:
+        complain(error)
+        raise typer.Exit(FAILED) from error
+
+
+@contextmanager
+def progress(what: str) -> Generator[Callable[[int, int], object] | None]:
+    """Show a bar on the standard error while records are worked through.
+
+    It gives what is to be told how many are done, and None where nobody looks.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn()
+    with Progress(*columns, TimeColumn(), console=console, transient=True) as bar:
+        task = bar.add_task(what, visible=False)
+
+        def tell(done: int, total: int) -> None:
+            visible = total >= _LARGE
+            bar.update(task, completed=done, total=total, visible=visible)
+
+        yield tell
+
+
+# --- the classes that ``--models`` names: of a module, or of a Python file ------------
+
+
+class Classes(NamedTuple):
+    """What the modules define or import.
+
+    Attributes:
+        models: Subclasses of `Model`.
+        types: Enums, named tuples and dataclasses.
+        names: Everything in the modules, by name.
+    """
+
+    models: list[type[Model]]
+    types: list[type[Any]]
+    names: dict[str, Any]
+
+
+def load_classes(modules: Iterable[str]) -> Classes:
+    """Import modules, with the current folder first on the path, as ``python -m``.
+
+    Raises:
+        Failure: One of them cannot be imported.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    names: dict[str, Any] = {}
+    found: dict[type[Any], None] = {}
+    for each in modules:
+        space = vars(_import(each))
+        names |= space
+        found |= {cls: None for cls in space.values() if isinstance(cls, type)}
+    return Classes(
+        [cls for cls in found if _is_model(cls)],
+        [cls for cls in found if _is_value_type(cls)],
+        names,
+    )
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        if name.endswith(".py"):
+            return _import_file(Path(name).resolve())
+        return importlib.import_module(name)
+    except (Exception, SystemExit) as error:  # the module's own code ran
+        cause = f"{type(error).__name__}: {error}"
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        if "importlib" not in where.filename and where.filename != __file__:
+            cause += f" ({where.filename}, line {where.lineno})"
+        msg = (
+            f"cannot import the models {name!r}: {cause}; "
+            f"give a module as in an import, or the path of a .py file"
+        )
+        raise Failure(msg) from error
+
+
+def _import_file(path: Path) -> ModuleType:
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None:
+        if getattr(known, "__file__", None) == str(path):
+            return known
+        name = f"models of {path}"  # another module has the name
+    if not path.is_file():
+        raise FileNotFoundError(2, os.strerror(2), str(path))
+    spec = spec_from_file_location(name, path)
+    assert spec is not None  # noqa: S101 - of a .py file there always is
+    assert spec.loader is not None  # noqa: S101 - as above
+    module = module_from_spec(spec)
+    if str(path.parent) not in sys.path:
+        sys.path.insert(0, str(path.parent))  # as for a script
+    sys.modules[name] = module  # where its classes look up their annotations
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
+def _is_model(cls: type) -> bool:
+    return issubclass(cls, Model) and not _is_ours(cls)
+
+
+def _is_value_type(cls: type[Any]) -> bool:
+    if issubclass(cls, Model) or _is_ours(cls):
+        return False
+    if issubclass(cls, enum.Enum):
+        return bool(cls.__members__)  # not the bases, that everybody imports
+    is_named_tuple = tuple in cls.__mro__ and hasattr(cls, "_fields")
+    return is_named_tuple or dataclasses.is_dataclass(cls)
+
+
+def parse_values(values: Iterable[str], names: dict[str, Any]) -> dict[str, Any]:
+    """Read ``users=User``: the types of the values, by the names of databases.
+
+    Raises:
+        Failure: It is nothing of the kind, or names what no module defines.
+    """
+    return dict(_parse_value(each, names) for each in values)
+
+
+def _parse_value(value: str, names: dict[str, Any]) -> tuple[str, Any]:
+    name, _, text = value.partition("=")
+    if not name or not text:
+        msg = f"cannot read --values {value!r}: write it as users=User"
+        raise Failure(msg)
+    shell = type("Values", (), {"__annotations__": {"values": text}})
+    try:
+        hint = typing.get_type_hints(shell, names)["values"]
+    except Exception as error:
+        msg = (
+            f"cannot read --values {value!r}: {error}; "
+            f"give a type that one of the --models defines or imports"
+        )
+        raise Failure(msg) from error
+    return name, hint
+
+
+# --- the databases that a command names: files, or folders of them --------------------
+
+Paths: TypeAlias = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH", help="Folders of databases, or single .mpack files."
+    ),
+]
+Models: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--models",
+        "-m",
+        metavar="MODULE",
+        help="A module with the model classes, or a .py file; may be repeated.",
+    ),
+]
+
+
+class Named(NamedTuple):
+    """A database that was found, and is not opened yet.
+
+    Attributes:
+        label: How it is told from the others: by its folder, too, if there are
+            several.
+        open: Opens it, to be closed by who calls.
+    """
+
+    label: str
+    open: Callable[[], Database[Any, Any]]
+
+
+def find_databases(
+    paths: Iterable[Path],
+    classes: Classes,
+    *,
+    values: Mapping[str, Any] | None = None,
+    readonly: bool,
+) -> list[Named]:
+    """Find the databases of several paths.
+
+    Args:
+        paths: Files and folders.
+        classes: What records come back as.
+        values: The types of the values, by the names of databases.
+        readonly: Whether they are never written.
+
+    Raises:
+        Failure: A path is neither a folder nor a file; *values* are for a database
+            that there is not.
+    """
+    listed = list(paths)
+    hints = values or {}
+    found: list[Named] = []
+    names: set[str] = set()
+    for path in listed:
+        for name, open_it in _in_path(path, classes, readonly=readonly):
+            names.add(name)
+            folder = path if path.is_dir() else path.parent
+            label = name if len(listed) == 1 else str(folder / name)
+            found.append(Named(label, partial(open_it, model=hints.get(name))))
+    unused = sorted(hints.keys() - names)
+    if unused:
+        msg = f"there is no database {unused[0]!r}, for which --values gives a type"
+        raise Failure(msg)
+    return found
+
+
+def _in_path(
+    path: Path, classes: Classes, *, readonly: bool
+) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
+    """Return the names of the databases at *path*, and what opens each."""
+    if path.is_dir():
+        sf = open_folder(path, classes)
+        for name in sf._names():  # noqa: SLF001 - what has no name is found below
+            yield name, partial(_get_db, sf, name, readonly=readonly)
+        # Also those of older releases, whose names are not portable.
+        for file in sorted(path.glob("*.mpack")):
+            if file.is_file() and file.stem not in sf:
+                yield file.stem, partial(_open_file, file, classes, readonly=readonly)
+        return
+    if not path.is_file():
+        msg = f"there is no file or folder {str(path)!r}"
+        raise Failure(msg)
+    # By its folder, where what its references refer to stands beside it.
+    sf = open_folder(path.parent, classes)
+    if path.suffix == ".mpack" and path.stem in sf:
+        yield path.stem, partial(_get_db, sf, path.stem, readonly=readonly)
+    else:
+        yield path.stem, partial(_open_file, path, classes, readonly=readonly)
+
+
+def _get_db(
+    sf: Storify, name: str, *, model: Any, readonly: bool
+) -> Database[Any, Any]:
+    db: Database[Any, Any] = sf.get_db(name, model=model, readonly=readonly)
+    return db
+
+
+def _open_file(
+    path: Path, classes: Classes, *, model: object, readonly: bool
+) -> Database[Any, Any]:
+    return Database(
+        path=path,
+        log=Stderr(),
+        models=classes.models,
+        types=classes.types,
+        model=model,
+        readonly=readonly,
+    )
+
+
+def open_folder(path: Path, classes: Classes) -> Storify:
+    """Open a folder of databases, or make it; nothing is saved by itself."""
+    return Storify(
+        path,
+        save_interval=None,
+        log=Stderr(),
+        models=classes.models,
+        types=classes.types,
+    )
