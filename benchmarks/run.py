@@ -128,12 +128,14 @@ def main() -> None:
         old = ["--legacy", str(legacy)] if legacy else []
         data = ["--data", str(comparison.store(find(BASE), 0).parent)]
         place = ["--folder", str(folder)]
+        beside = Report(targets=commit_targets(comparison))
         reports = [
-            run_script(script, folder, [*quick, *more])
+            beside if script is None else run_script(script, folder, [*quick, *more])
             for script, more in (
                 ("opening.py", []),
                 ("bounded.py", []),
                 ("stack.py", data),
+                (None, []),
                 ("bulk.py", []),
                 ("large.py", []),
                 ("flush_counts.py", []),
@@ -147,8 +149,7 @@ def main() -> None:
             )
         ]
         facts_ = machine_table(folder)
-    beside = commit_targets(comparison)
-    targets = Report(targets=[*beside, *(t for one in reports for t in one.targets)])
+    targets = Report(targets=[each for one in reports for each in one.targets])
     peers = [
         *commit_tables(comparison, counted),
         *peer_tables(comparison),
