@@ -8,28 +8,11 @@ What saves data at the end of a program is never loaded so: whoever can open a d
 has loaded all that closes it. A file that is imported then might not be there any more.
 """
 
-import gc
 import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
-from types import ModuleType
 
 __all__ = ["late"]
-
-
-def _imported(name: str) -> ModuleType:
-    """Import a module, without the collector.
-
-    Classes and functions are made in tens of thousands and live on; walking through
-    them again and again would take a tenth of the time.
-    """
-    was_enabled = gc.isenabled()
-    try:
-        gc.disable()
-        return import_module(name)
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def late(
@@ -47,7 +30,7 @@ def late(
         if name not in homes:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=sys.modules[package])
-        module = _imported(homes[name])
+        module = import_module(homes[name])
         found = module if homes[name] == f"{package}.{name}" else getattr(module, name)
         namespace[name] = found
         return found
