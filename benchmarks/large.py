@@ -1,12 +1,11 @@
 """Many databases in one folder, and large values: what each costs.
 
-    python benchmarks/large.py [--databases 2000] [--rounds 9]
+    python benchmarks/large.py [--quick]
 
 Each figure stands beside the limit that was measured in the same run: reading the file
 by hand, asking the system whether it is there, packing the value and syncing its bytes.
 """
 
-import argparse
 import os
 import statistics
 import tempfile
@@ -16,11 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import msgpack
-from report import Table, duration, factor
+from report import Report, Table, Target, arguments, duration, ratio
 
 from storify import Database, Storify
 
-OPENED = 500
+DATABASES = 2000
+QUICK_DATABASES = 200
+MOST_OPEN_MS = 0.7
+MOST_ASK_MS = 0.1
+MOST_RATIO = 2.0
 ASKED = 100
 BLOB_BYTES = 20_000_000
 DICTS = 14_000
@@ -28,17 +31,31 @@ DICTS = 14_000
 OTHERS = 10_000
 
 
-def each(action: Callable[[str], object], names: Iterable[str]) -> float:
-    """Give the middle time of an action, in seconds."""
+def each(action: Callable[[str], object], names: Iterable[str]) -> list[float]:
+    """The seconds of an action for each of the names."""
     times_s: list[float] = []
     for name in names:
         start = time.perf_counter()
         action(name)
         times_s.append(time.perf_counter() - start)
-    return statistics.median(times_s)
+    return times_s
 
 
-def many_databases(folder: Path, count: int) -> Table:
+def compared(title: str, steps: dict[str, tuple[list[float], list[float]]]) -> Table:
+    """Middle times of ours beside the limit's."""
+    rows = [
+        [
+            what,
+            duration(statistics.median(ours_s)),
+            duration(statistics.median(limit_s)),
+            ratio([statistics.median(ours_s) / statistics.median(limit_s)]),
+        ]
+        for what, (ours_s, limit_s) in steps.items()
+    ]
+    return Table(title, ["", "storify", "by hand", "ratio"], rows)
+
+
+def many_databases(folder: Path, count: int) -> Report:
     """Measure a folder of many databases."""
     names = [f"user{number}" for number in range(count)]
     with Storify(folder, save_interval=None) as sf:
@@ -55,7 +72,7 @@ def many_databases(folder: Path, count: int) -> Table:
         return (folder / f"{name}.mpack").exists()
 
     with Storify(folder, save_interval=None) as sf:
-        first, rest = names[:OPENED], names[OPENED:]
+        first, rest = names[: count // 4], names[count // 4 :]
         absent = [f"nobody{number}" for number in range(ASKED)]
         steps = {
             "open": (each(sf.get_db, first), each(read, first)),
@@ -70,11 +87,16 @@ def many_databases(folder: Path, count: int) -> Table:
                 each(lambda name: renamed(folder / name), rest[20:40]),
             ),
         }
-    rows = [
-        [what, duration(ours_s), duration(limit_s), f"{factor(ours_s / limit_s)}×"]  # noqa: RUF001 - times
-        for what, (ours_s, limit_s) in steps.items()
+    targets = [
+        Target(
+            f"one database of {count:,}: {what}",
+            [statistics.median(steps[what][0]) * 1e3],
+            limit,
+            "ms",
+        )
+        for what, limit in (("open", MOST_OPEN_MS), ("name in sf", MOST_ASK_MS))
     ]
-    return Table(f"a folder of {count:,}", ["", "storify", "by hand", "ratio"], rows)
+    return Report([compared(f"A folder of {count:,} databases", steps)], targets)
 
 
 def small_dict(number: int) -> dict[str, object]:
@@ -82,7 +104,7 @@ def small_dict(number: int) -> dict[str, object]:
     return {"id": number, "name": f"user {number}", "ok": True, "visits": number * 2}
 
 
-def large_values(folder: Path, rounds: int) -> Table:
+def large_values(folder: Path, rounds: int) -> Report:
     """Measure what a change of a large value costs, against packing and syncing it."""
 
     def dicts() -> list[object]:
@@ -97,19 +119,27 @@ def large_values(folder: Path, rounds: int) -> Table:
         "one of 14,000 small dicts": lambda: {"k": dicts()},
         "… beside 10,000 others": lambda: {**others(), "k": dicts()},
     }
-    rows: list[list[str]] = []
+    steps: dict[str, tuple[list[float], list[float]]] = {}
     for at, (what, content) in enumerate(contents.items()):
         with Storify(folder, save_interval=None) as sf:
             db = sf.get_db(f"large{at}")
             db.update(content())
-            ours_s, limit_s = changes(db, folder / "by hand", rounds)
-        ratio = factor(ours_s / limit_s)
-        rows.append([what, duration(ours_s), duration(limit_s), f"{ratio}×"])  # noqa: RUF001 - times
-    return Table("a change of", ["", "storify", "by hand", "ratio"], rows)
+            steps[what] = changes(db, folder / "by hand", rounds)
+    targets = [
+        Target(
+            f"a change of {what} / packb + write + fdatasync",
+            [a / b for a, b in zip(*times_s, strict=True)],
+            MOST_RATIO,
+        )
+        for what, times_s in steps.items()
+    ]
+    return Report([compared("A change of a large value", steps)], targets)
 
 
-def changes(db: Database[Any, Any], by_hand: Path, rounds: int) -> tuple[float, float]:
-    """Give the middle times of a change, and of writing its value by hand."""
+def changes(
+    db: Database[Any, Any], by_hand: Path, rounds: int
+) -> tuple[list[float], list[float]]:
+    """The seconds of changes, and of writing the same values by hand."""
     ours_s: list[float] = []
     limit_s: list[float] = []
     for number in range(-2, rounds):  # the first two warm up
@@ -128,7 +158,7 @@ def changes(db: Database[Any, Any], by_hand: Path, rounds: int) -> tuple[float, 
         if number >= 0:
             ours_s.append(flushed - start)
             limit_s.append(time.perf_counter() - flushed)
-    return statistics.median(ours_s), statistics.median(limit_s)
+    return ours_s, limit_s
 
 
 def renamed(path: Path) -> None:
@@ -138,15 +168,16 @@ def renamed(path: Path) -> None:
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--databases", type=int, default=2000)
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    """Measure, against the targets."""
+    chosen = arguments(__doc__)
     with tempfile.TemporaryDirectory() as folder:
-        print(large_values(Path(folder), options.rounds).text())
+        values = large_values(Path(folder), 3 if chosen.quick else 9)
     with tempfile.TemporaryDirectory() as folder:
-        print(many_databases(Path(folder), options.databases).text())
+        many = many_databases(
+            Path(folder), QUICK_DATABASES if chosen.quick else DATABASES
+        )
+    tables = [*values.tables, *many.tables]
+    Report(tables, [*values.targets, *many.targets]).publish(chosen.json)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Opening a database and reading one record, at three sizes: what it costs, and memory.
 
-    python benchmarks/opening.py [--sizes 1000 100000 1000000] [--rounds 9]
+    python benchmarks/opening.py [--quick] [--sizes 1000 100000] [--rounds 9]
 
 Each opening is that of a new process whose imports are done and which has read a record
 of another database of the folder, as a program has that goes on. Beside it stand LMDB and SQLite, over the same
@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import resource
+import shutil
 import sqlite3
 import statistics
 import subprocess
@@ -24,7 +25,17 @@ from typing import Any
 
 import lmdb
 import msgpack
-from report import Table, duration, factor, size
+from report import (
+    Curve,
+    Line,
+    Report,
+    Table,
+    Target,
+    arguments,
+    duration,
+    factor,
+    size,
+)
 
 from records import User, users
 from storify import Storify
@@ -32,6 +43,16 @@ from storify.codec import Codec
 
 MAP_BYTES = 1 << 34
 PART = 10_000
+SIZES = (1_000, 100_000, 1_000_000)
+QUICK_SIZES = (1_000, 10_000)
+MOST_MS = 1.0
+BESIDE_LMDB = 3.0
+MOST_MB = 4.0
+#: A log of this part of the file is not folded yet, so a crash leaves it.
+CRASHED_PERCENT = 45
+CRASH_COMMIT = 500
+CRASHED_SIZES = (10_000, 100_000)
+MOST_CRASHED_MS = 20.0
 
 
 def key(number: int) -> str:
@@ -139,53 +160,146 @@ def child(store: str, folder: Path, count: int) -> None:
     os._exit(0)
 
 
-def measured(store: str, folder: Path, count: int, rounds: int) -> tuple[float, float]:
-    """The middle time in seconds, and the most memory in bytes."""
-    found: list[list[float]] = []
+def measured(
+    store: str, folder: Path, count: int, rounds: int
+) -> list[tuple[float, float]]:
+    """The seconds and the bytes of each round, each in a process of its own."""
+    found: list[tuple[float, float]] = []
     for _ in range(rounds):
         done = subprocess.run(  # noqa: S603 - this file
             [sys.executable, __file__, "--child", store, folder, str(count)],
-            capture_output=True,
+            stdout=subprocess.PIPE,
             check=True,
             text=True,
         )
-        found.append(json.loads(done.stdout))
-    return statistics.median(f[0] for f in found), max(f[1] for f in found)
+        took_s, grown_bytes = json.loads(done.stdout)
+        found.append((took_s, grown_bytes))
+    return found
+
+
+def crash(folder: Path, count: int) -> None:
+    """Commit changes until the log is nearly half as large as the file, and die."""
+    sf = Storify(folder / "storify", models=[User], save_interval=None)
+    db = sf.get_db("d", model=User)
+    changed = count * CRASHED_PERCENT // 100
+    for start in range(0, changed, CRASH_COMMIT):
+        for number in range(start, min(start + CRASH_COMMIT, changed)):
+            db[key(number)].age += 1
+        db.flush()
+    os._exit(0)
+
+
+def after_crash(folder: Path, count: int, rounds: int) -> list[float]:
+    """The seconds of an opening beside the log of a process that was killed.
+
+    Each opening is the first after the crash: what one may put in order is undone.
+    """
+    command = [sys.executable, __file__, "--crash", str(folder), str(count)]
+    subprocess.run(command, check=True)  # noqa: S603 - this file
+    kept = folder.with_name(f"{folder.name} crashed")
+    shutil.copytree(folder, kept, copy_function=shutil.copy2)
+    times_s: list[float] = []
+    for _ in range(rounds):
+        shutil.rmtree(folder)
+        shutil.copytree(kept, folder)
+        times_s += [took_s for took_s, _ in measured("storify", folder, count, 1)]
+    shutil.rmtree(kept)
+    return times_s
+
+
+def curves(found: dict[int, dict[str, list[tuple[float, float]]]]) -> list[Curve]:
+    """The plots of time and memory against the number of records."""
+    roles = {"storify": "storify", "by hand": "limit"}
+
+    def lines(part: int) -> list[Line]:
+        return [
+            Line(
+                store,
+                [
+                    # A logarithm has no zero: a page is what nobody sees anyway.
+                    (
+                        count,
+                        max(statistics.median(one[part] for one in each[store]), least),
+                    )
+                    for count, each in found.items()
+                ],
+                roles.get(store, "peer"),
+            )
+            for store in STORES
+        ]
+
+    least = 1e-9
+    times = lines(0)
+    least = resource.getpagesize()
+    memories = lines(1)
+    title = "open a database and read one record"
+    return [
+        Curve("open-time", f"What it takes to {title}", "time", "s", times),
+        Curve(
+            "open-memory", f"What memory it takes to {title}", "memory", "B", memories
+        ),
+    ]
+
+
+def targets_of(count: int, found: dict[str, list[tuple[float, float]]]) -> list[Target]:
+    """What opening is to cost at one size."""
+    times_s = {store: [took_s for took_s, _ in each] for store, each in found.items()}
+    what = f"open + one typed read of {count:,}"
+    ours = times_s["storify"]
+    targets = [Target(what, [each * 1e3 for each in ours], MOST_MS, "ms")]
+    for store, limit in (("LMDB", BESIDE_LMDB), ("SQLite", None), ("by hand", None)):
+        pairs = zip(ours, times_s[store], strict=True)
+        targets.append(Target(f"{what} / {store}", [a / b for a, b in pairs], limit))
+    grown = [grown_bytes / 1e6 for _, grown_bytes in found["storify"]]
+    targets.append(Target(f"memory growth for that, {count:,}", grown, MOST_MB, "MB"))
+    return targets
 
 
 def main() -> None:
-    """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--sizes", type=int, nargs="+", default=[1000, 100_000, 1_000_000]
-    )
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    """Measure, against the targets."""
+    options = argparse.ArgumentParser(add_help=False)
+    options.add_argument("--sizes", type=int, nargs="+")
+    options.add_argument("--rounds", type=int)
+    chosen = arguments(__doc__, [options])
+    sizes = chosen.sizes or (QUICK_SIZES if chosen.quick else SIZES)
+    rounds = chosen.rounds or (3 if chosen.quick else 9)
     rows: list[list[str]] = []
+    targets: list[Target] = []
+    found: dict[int, dict[str, list[tuple[float, float]]]] = {}
     with tempfile.TemporaryDirectory() as root:
-        for count in options.sizes:
+        for count in sizes:
             folder = Path(root, str(count))
             folder.mkdir()
             make(folder, count)
             time.sleep(1)  # what was just written is not trusted by its time
-            times: dict[str, float] = {}
-            for store in STORES:
-                times[store], grown = measured(store, folder, count, options.rounds)
-                versus = times[store] / times.get("storify", times[store])
+            each = {store: measured(store, folder, count, rounds) for store in STORES}
+            found[count] = each
+            ours_s = statistics.median(took_s for took_s, _ in each["storify"])
+            for store, values in each.items():
+                took_s = statistics.median(took_s for took_s, _ in values)
+                grown = max(grown_bytes for _, grown_bytes in values)
                 rows.append(
                     [
-                        f"{count:,}",
-                        store,
-                        duration(times[store]),
-                        factor(versus),
+                        f"{count:,} records, {store}",
+                        duration(took_s),
+                        f"{factor(took_s / ours_s)}×",  # noqa: RUF001 - times
                         size(grown),
                     ]
                 )
-    head = ["records", "store", "open + read one", "of storify's", "memory"]
-    print(Table("opening", head, rows).text())
+            targets += targets_of(count, each)
+            if count in CRASHED_SIZES:
+                crashed_s = after_crash(folder, count, rounds)
+                what = f"open + one typed read of {count:,} after a crash, log of 45 %"
+                times_ms = [each_s * 1e3 for each_s in crashed_s]
+                targets.append(Target(what, times_ms, MOST_CRASHED_MS, "ms"))
+    head = ["", "open + read one", "of storify's", "memory"]
+    table = Table("Open and read one, each in a new process", head, rows)
+    Report([table], targets, curves(found)).publish(chosen.json)
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--child"]:
         child(sys.argv[2], Path(sys.argv[3]), int(sys.argv[4]))
+    if sys.argv[1:2] == ["--crash"]:
+        crash(Path(sys.argv[2]), int(sys.argv[3]))
     main()

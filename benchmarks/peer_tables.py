@@ -5,17 +5,21 @@ from collections.abc import Callable
 
 from compare import Comparison
 from peers import BASE, LIMIT, PEERS, Spec, find
-from plot import Line
-from report import Table, duration, ratio, size
+from report import Curve, Line, Table, Target, duration, ratio, size
 
 __all__ = [
-    "commit_lines",
+    "commit_curve",
     "commit_tables",
+    "commit_targets",
     "peer_tables",
     "skipped_table",
     "syncs_table",
 ]
 
+WAL = "sqlite3 + json, WAL"
+#: From so many records on, a commit is level with that within this ratio.
+LARGE = 100_000
+BESIDE_WAL = 1.2
 Syncs = dict[str, dict[str, float] | None]
 NOTHING = "–"  # noqa: RUF001 - a dash
 
@@ -160,16 +164,37 @@ def skipped_table(comparison: Comparison) -> Table:
     return Table("Left out", ["", "records", "reason"], rows)
 
 
-def commit_lines(comparison: Comparison, counted: Syncs) -> list[Line]:
-    """Give the curves of the plot."""
+def commit_curve(comparison: Comparison, counted: Syncs) -> Curve:
+    """The plot of what a commit costs."""
     lines = []
     for spec in PEERS:
-        points = {
-            count: statistics.median(values)
+        points = [
+            (count, statistics.median(values))
             for count in comparison.plan.rounds
             if (values := comparison.values(spec.name, "commit", count))
-        }
+        ]
         if points:
             role = {BASE: "storify", LIMIT: "limit"}.get(spec.name, "peer")
-            lines.append(Line(spec.name, points, synced(counted, spec), role))
-    return lines
+            lines.append(Line(spec.name, points, role, synced(counted, spec)))
+    return Curve(
+        "commit-cost",
+        "What a commit costs as the store grows",
+        "one changed record, committed",
+        "s",
+        lines,
+        "solid: synced at each commit",
+    )
+
+
+def commit_targets(comparison: Comparison) -> list[Target]:
+    """What a durable commit is to be beside the stores that sync as well."""
+    return [
+        Target(
+            f"one changed record, durable, of {count:,} / {name}",
+            [1 / each for each in ratios],
+            BESIDE_WAL if name == WAL and count >= LARGE else None,
+        )
+        for name in (WAL, "diskcache, synchronous=FULL", "lmdb")
+        for count in comparison.plan.rounds
+        if (ratios := comparison.ratios(name, "commit", count))
+    ]

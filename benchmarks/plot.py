@@ -1,13 +1,14 @@
-"""The cost of a commit against the number of records, as an SVG.
+"""What something costs against the number of records, as an SVG.
 
 Both axes are logarithmic: a flat line is a cost that follows the change, a rising
 one is a cost that follows the database.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Line", "draw"]
+from report import Curve
+
+__all__ = ["draw"]
 
 COLOURS = (
     *("#1f77b4", "#ff7f0e", "#2ca02c", "#9467bd", "#8c564b", "#e377c2"),
@@ -16,32 +17,21 @@ COLOURS = (
 MARKERS = "osD^v"
 
 
-@dataclass(frozen=True)
-class Line:
-    """One store.
-
-    Attributes:
-        label: Its name.
-        points: Seconds for each number of records.
-        synced: Whether a commit syncs; its line is dashed if not.
-        role: ``"storify"``, ``"limit"`` or ``"peer"``.
-    """
-
-    label: str
-    points: dict[int, float]
-    synced: bool
-    role: str
+UNITS = {
+    "s": ((1, "s"), (1e-3, "ms"), (1e-6, "µs")),
+    "B": ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (1, "B")),
+}
 
 
-def tick(value: float, _position: int) -> str:
+def tick(value: float, unit: str) -> str:
     """Write a power of ten with its unit."""
-    for scale, unit in ((1, "s"), (1e-3, "ms"), (1e-6, "µs")):
+    for scale, name in UNITS[unit]:
         if value >= scale * 0.999:
-            return f"{value / scale:g} {unit}"
+            return f"{value / scale:g} {name}"
     return ""
 
 
-def draw(lines: list[Line], title: str, path: Path) -> None:
+def draw(curve: Curve, path: Path) -> None:
     """Write the plot to *path*, the same bytes for the same lines.
 
     Raises:
@@ -59,7 +49,7 @@ def draw(lines: list[Line], title: str, path: Path) -> None:
         axes = figure.add_subplot()
         peers = 0
         # The legend lists them as the lines end, from dear to cheap.
-        for line in sorted(lines, key=lambda line: -[*line.points.values()][-1]):
+        for line in sorted(curve.lines, key=lambda line: -line.points[-1][1]):
             colour, marker, width, order = "#d62728", "o", 3.0, 10
             if line.role == "limit":
                 colour, marker, width = "black", "", 2.0
@@ -69,24 +59,23 @@ def draw(lines: list[Line], title: str, path: Path) -> None:
                 width, order = 1.3, 5
                 peers += 1
             axes.plot(
-                list(line.points),
-                list(line.points.values()),
+                *zip(*line.points, strict=True),
                 label=line.label,
                 color=colour,
                 marker=marker,
                 markersize=4,
                 linewidth=width,
-                linestyle="-" if line.synced else "--",
+                linestyle="-" if line.is_solid else "--",
                 zorder=order,
             )
-        axes.set(xscale="log", yscale="log", title=title, xlabel="records in the store")
-        axes.set_ylabel("one changed record, committed")
-        axes.yaxis.set_major_formatter(FuncFormatter(tick))
+        axes.set(xscale="log", yscale="log", title=curve.title, ylabel=curve.what)
+        axes.set_xlabel("records in the store")
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: tick(y, curve.unit)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
         axes.grid(visible=True, which="major", color="#dddddd")
         figure.legend(
             loc="outside right upper",
-            title="solid: synced at each commit",
+            title=curve.legend,
             frameon=False,
         )
         figure.patch.set_facecolor("white")  # readable on a dark page as well

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 __all__ = [
+    "Curve",
+    "Line",
     "Report",
     "Table",
     "Target",
@@ -123,7 +125,7 @@ class Target:
         what: What is compared with what.
         values: One for each round.
         limit: What it should not exceed; none where the figure only informs.
-        unit: Of both; a ratio if none is given.
+        unit: Of both; a ratio if none is given. None of it is a count.
     """
 
     what: str
@@ -135,7 +137,7 @@ class Target:
         """Give what, median, spread, target, and whether it is met."""
         ordered = sorted(self.values)
         middle = statistics.median(ordered)
-        unit = self.unit if self.unit == Target.unit else f" {self.unit}"
+        unit = self.unit if self.unit == Target.unit else f" {self.unit}".rstrip()
         spread = f"{digits(ordered[0])}–{digits(ordered[-1])}"  # noqa: RUF001 - a range
         if self.limit is None:
             wanted, met = "", ""
@@ -146,11 +148,54 @@ class Target:
 
 
 @dataclass
+class Line:
+    """One store in a plot.
+
+    Attributes:
+        label: Its name.
+        points: A size and what was measured there, one pair for each size.
+        role: ``"storify"``, ``"limit"`` or ``"peer"``.
+        is_solid: Whether its line is solid; it is dashed if not.
+    """
+
+    label: str
+    points: list[tuple[int, float]]
+    role: str = "peer"
+    is_solid: bool = True
+
+
+@dataclass
+class Curve:
+    """Something against the number of records: one plot of the page.
+
+    Attributes:
+        name: Of its file, without the suffix.
+        title: Above it.
+        what: What the points are, in words.
+        unit: ``"s"`` or ``"B"``.
+        lines: A store each.
+        legend: What stands above the names of the stores.
+    """
+
+    name: str
+    title: str
+    what: str
+    unit: str
+    lines: list[Line]
+    legend: str = ""
+
+    def markdown(self) -> str:
+        """The plot as an image of a page."""
+        return f"![{self.title}]({self.name}.svg)"
+
+
+@dataclass
 class Report:
     """What one script found."""
 
     tables: list[Table] = field(default_factory=list)
     targets: list[Target] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
 
     def targets_table(self) -> Table:
         """Give all targets as one table."""
@@ -175,6 +220,10 @@ class Report:
         return cls(
             [Table(**table) for table in data["tables"]],
             [Target(**target) for target in data["targets"]],
+            [
+                Curve(**{**curve, "lines": [Line(**line) for line in curve["lines"]]})
+                for curve in data["curves"]
+            ],
         )
 
 

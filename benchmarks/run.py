@@ -1,9 +1,9 @@
 """Run all benchmarks and write the page: ``make bench``.
 
-    python benchmarks/run.py            docs/benchmarks.md and its plot, a quarter of an hour
+    python benchmarks/run.py            docs/benchmarks.md and its plots, half an hour
     python benchmarks/run.py --quick    only printed, a minute
 
-The page and the plot hold what this run measured, and nothing typed by hand.
+The page and the plots hold what this run measured, and nothing typed by hand.
 """
 
 import argparse
@@ -15,20 +15,20 @@ from pathlib import Path
 from compare import FULL, QUICK, Comparison
 from machine import facts, versions
 from peer_tables import (
-    commit_lines,
+    commit_curve,
     commit_tables,
+    commit_targets,
     peer_tables,
     skipped_table,
     syncs_table,
 )
 from peers import BASE, PEERS, find
 from plot import draw
-from report import Report, Table
+from report import Curve, Report, Table
 from syncs import syncs_per_commit
 
 HERE = Path(__file__).parent
 DOCS = HERE.parent / "docs"
-PLOT = "commit-cost.svg"
 SYNCED_SIZE = 10_000
 """Large enough that no store keeps all in one page."""
 
@@ -78,17 +78,20 @@ def machine_table(folder: Path) -> Table:
 
 
 def page(
-    targets: Table, peers: list[Table], details: list[Table], facts_: Table
+    targets: Table,
+    peers: list[Table],
+    details: list[Table],
+    facts_: Table,
+    curves: list[Curve],
 ) -> str:
-    """Put the tables on one page."""
-    plot = f"![The cost of a commit against the number of records]({PLOT})"
+    """Put the tables and the plots on one page."""
     sections = [
         INTRODUCTION.rstrip(),
         facts_.markdown(),
         "## Targets",
         targets.markdown(),
         "## Beside other stores",
-        plot,
+        *(curve.markdown() for curve in curves),
         *(table.markdown() for table in peers),
         "## In detail",
         *(table.markdown() for table in details),
@@ -124,14 +127,26 @@ def main() -> None:
         quick = ["--quick"] if chosen.quick else []
         old = ["--legacy", str(legacy)] if legacy else []
         data = ["--data", str(comparison.store(find(BASE), 0).parent)]
+        place = ["--folder", str(folder)]
+        beside = Report(targets=commit_targets(comparison))
         reports = [
-            run_script("stack.py", folder, [*quick, *data]),
-            run_script("model_layer.py", folder, quick),
-            run_script("imports.py", folder, [*quick, *old]),
-            run_script("codec.py", folder, quick),
-            run_script("check.py", folder, [*quick, *data]),
-            run_script("queries.py", folder, quick),
-            run_script("before.py", folder, [*quick, "--folder", str(folder)]),
+            beside if script is None else run_script(script, folder, [*quick, *more])
+            for script, more in (
+                ("opening.py", []),
+                ("bounded.py", []),
+                ("stack.py", data),
+                (None, []),
+                ("bulk.py", []),
+                ("large.py", []),
+                ("flush_counts.py", []),
+                ("imports.py", old),
+                ("program.py", []),
+                ("model_layer.py", []),
+                ("codec.py", []),
+                ("check.py", data),
+                ("queries.py", []),
+                ("before.py", place),
+            )
         ]
         facts_ = machine_table(folder)
     targets = Report(targets=[each for one in reports for each in one.targets])
@@ -143,22 +158,22 @@ def main() -> None:
     if comparison.skipped:
         peers.append(skipped_table(comparison))
     details = [table for one in reports for table in one.tables]
+    curves = [commit_curve(comparison, counted)]
+    curves += [curve for one in reports for curve in one.curves]
     shown = [facts_, targets.targets_table(), *peers, *details]
     print("\n\n".join(table.text() for table in shown))
     if chosen.output:
         chosen.output.mkdir(parents=True, exist_ok=True)
-        text = page(targets.targets_table(), peers, details, facts_)
+        text = page(targets.targets_table(), peers, details, facts_, curves)
         (chosen.output / "benchmarks.md").write_text(text, encoding="utf-8")
-        plot_commits(comparison, counted, chosen.output / PLOT)
+        for curve in curves:
+            plot(curve, chosen.output)
 
 
-def plot_commits(
-    comparison: Comparison, counted: dict[str, dict[str, float] | None], path: Path
-) -> None:
-    """Draw the plot, if the package that draws is installed."""
-    title = "What a commit costs as the store grows"
+def plot(curve: Curve, folder: Path) -> None:
+    """Draw a plot, if the package that draws is installed."""
     try:
-        draw(commit_lines(comparison, counted), title, path)
+        draw(curve, folder / f"{curve.name}.svg")
     except ImportError:
         print("matplotlib: not installed, no plot", file=sys.stderr)
 

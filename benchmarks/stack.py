@@ -15,6 +15,7 @@ import tempfile
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +25,18 @@ from peers.storify_peer import StorifyPeer
 from report import Report, Table, Target, arguments, size
 from timing import Measured, compared, measure
 
-from records import User, plain, user, users
+from records import User, plain, user
 from storify import Database, Storify
 
 NAME = "users"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
 QUICK_SIZES = (1_000, 10_000)
 FLAT_FROM = 10_000
+LARGE = 100_000
+MOST_WHOLE = 1.3
+MOST_APPEND = 2.0
+MOST_NOTHING_MS = 0.02
+MOST_CLOSE_MS = 5.0
 COMMIT_BUDGET_S = 30.0
 LOOP_BUDGET_MS = 3_000.0
 
@@ -101,17 +107,39 @@ def change(db: Store, key: str) -> None:
     db.flush()
 
 
+class Replaced:
+    """A file that is written anew and renamed: the least that a whole file can cost."""
+
+    def __init__(self, path: Path, source: Path) -> None:
+        self._path = path
+        self._payload = source.read_bytes()
+
+    def replace(self) -> None:
+        """Write, sync, rename, sync the folder."""
+        new = self._path.with_suffix(".new")
+        with new.open("wb") as file:
+            file.write(self._payload)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._path)
+        folder = os.open(self._path.parent, os.O_RDONLY)
+        os.fsync(folder)
+        os.close(folder)
+
+
 def commit_times(
-    stores: dict[int, Store], log: Log, *, chunks: int, each: int
+    stores: dict[int, Store], log: Log, whole: Replaced, *, chunks: int, each: int
 ) -> tuple[dict[int, list[float]], dict[int, list[float]]]:
-    """Give, for each size, medians of commits and of appends of the same bytes.
+    """Give, for each size, medians of commits and of the limit for the same bytes.
 
     Every step changes a record that was not changed before, holds none, and is
-    followed by its append. The sizes take turns.
+    followed by its limit: an append, or at the smallest size a file as a whole. The
+    sizes take turns.
 
     Args:
         stores: The databases by their number of records.
-        log: Where the limit is measured.
+        log: Where the limit is measured;
+        whole: and for the smallest size.
         chunks: How many medians.
         each: Over how many commits each of them is.
     """
@@ -128,9 +156,9 @@ def commit_times(
                 record = {key: {"__User__": plain(user(number))}}
                 payload = msgpack.packb(record, datetime=True)
                 ours[count].append(seconds(lambda db=db, key=key: change(db, key)))
-                theirs[count].append(
-                    seconds(lambda payload=payload: log.append(payload))
-                )
+                append = partial(log.append, payload)
+                limit = whole.replace if count == min(stores) else append
+                theirs[count].append(seconds(limit))
             if time.monotonic() - start > COMMIT_BUDGET_S:
                 break
         for count in stores:
@@ -147,17 +175,23 @@ def commits_and_flushes(
     """Measure what a commit and an empty flush cost as the database grows."""
     stores = {count: open_store(prepare(data, count)) for count in sizes}
     log = Log(data / "log")
+    whole = Replaced(data / "whole", file_of(data / str(sizes[0])))
     chunks, each = (3, 20) if quick else (7, 40)
     for db in stores.values():
         change(db, key_of(0))  # the first change may set something up
-    commits, appends = commit_times(stores, log, chunks=chunks, each=each)
+    commits, appends = commit_times(stores, log, whole, chunks=chunks, each=each)
     targets = [
         Target(
-            f"one changed record, durable, of {count:,} / append + fdatasync",
+            f"one changed record, durable, of {count:,} / {limit}",
             [a / b for a, b in zip(commits[count], appends[count], strict=True)],
-            2.5 if count >= 100_000 else None,  # noqa: PLR2004 - design.md, section 8
+            most,
         )
         for count in sizes
+        for limit, most in [
+            ("write + fsync + rename + fsync folder", MOST_WHOLE)
+            if count == sizes[0]
+            else ("append + fdatasync", MOST_APPEND if count >= LARGE else None)
+        ]
     ]
     if sizes[-1] > FLAT_FROM:
         pairs = zip(commits[sizes[-1]], commits[FLAT_FROM], strict=True)
@@ -166,9 +200,11 @@ def commits_and_flushes(
     for count, db in stores.items():
         flushes = repeated_ms(db.flush, 3 if quick else 50)
         what = f"flush of {count:,}, nothing changed"
-        targets.append(Target(what, flushes, 0.1, "ms"))
-    for db in stores.values():
-        db.close()
+        targets.append(Target(what, flushes, MOST_NOTHING_MS, "ms"))
+    for count, db in stores.items():
+        took_ms = [seconds(db.close) * 1e3]
+        most = MOST_CLOSE_MS if count == LARGE else None
+        targets.append(Target(f"close after commits, {count:,}", took_ms, most, "ms"))
     log.close()
     return targets
 
@@ -219,33 +255,6 @@ def reading(place: Path, rounds: int) -> dict[str, Measured]:
         {"msgpack.unpackb of the file": unpack, "storify, open + all": read_all},
         rounds=rounds,
         after=after,
-    )
-
-
-def writing(folder: Path, count: int, rounds: int) -> dict[str, Measured]:
-    """Fill a new database; pack plain dicts, write and sync."""
-    records = {key_of(number): each for number, each in enumerate(users(count))}
-    tree = {key: plain(record) for key, record in records.items()}
-    number = 0
-
-    def write_plain() -> None:
-        with (folder / "plain.mpack").open("wb") as file:
-            file.write(msgpack.packb(tree, datetime=True))
-            file.flush()
-            os.fsync(file.fileno())
-
-    def fill() -> Store:
-        nonlocal number
-        number += 1
-        db = open_store(folder / f"filled{number}")
-        db.update(records)
-        db.flush()
-        return db
-
-    return measure(
-        {"packb + write + fsync, plain dicts": write_plain, "storify, typed": fill},
-        rounds=rounds,
-        after=discard,
     )
 
 
@@ -321,7 +330,6 @@ def main() -> None:
     # Before the commits below, which leave a journal to be read.
     opened = opening(place, count, rounds)
     read = reading(place, rounds)
-    written = writing(folder, count, rounds)
     memory_table, memory_target = memory(place, count, rounds)
     after_ms = flush_after_reading(place, rounds)
     tables = [
@@ -329,13 +337,11 @@ def main() -> None:
         for title, results in (
             ("Open and read one", opened),
             ("Read all", read),
-            ("Bulk write, durable", written),
         )
     ]
     limits = (
         ("open + one typed read / reading and skip-scanning the file", opened, 1.5),
         ("open + all typed / msgpack.unpackb of the file", read, 2.5),
-        ("bulk write, typed, durable / packb + write + fsync", written, 3.0),
     )
     targets = commits_and_flushes(data, sizes, quick=chosen.quick)
     for what, results, limit in limits:

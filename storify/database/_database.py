@@ -390,7 +390,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
                 if session.dirty():
                     self._writable()
                 return
-            session.flush(compact=compact)
+            session.flush_held(compact=compact)
         self.last_flush = time.time()
 
     def sync(self) -> None:

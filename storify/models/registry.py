@@ -16,7 +16,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
@@ -69,6 +69,23 @@ _MISSES_KEPT = 10_000
 _LOWERED_LEVELS = 16
 # Found in files and objects without being registered, and without a warning.
 _OWN: tuple[type, ...] = (Ref,)
+
+
+class _Refusing:
+    """A block in which unknown classes are refused; each flush enters one."""
+
+    __slots__ = ("_demands", "_outer")
+
+    def __init__(self, demands: threading.local) -> None:
+        self._demands = demands
+        self._outer = False
+
+    def __enter__(self) -> None:
+        self._outer = getattr(self._demands, "on", False)
+        self._demands.on = True
+
+    def __exit__(self, *_: object) -> None:
+        self._demands.on = self._outer
 
 
 def _warn(message: str) -> None:
@@ -618,18 +635,12 @@ class Registry:
     def _refuses_unknown(self) -> bool:
         return getattr(self._demands, "on", False)
 
-    @contextmanager
-    def refuse_unknown(self) -> Generator[None]:
+    def refuse_unknown(self) -> AbstractContextManager[None]:
         """Refuse objects of classes that are not registered, in this thread.
 
         They would come back as dicts, where a type promises objects.
         """
-        outer = self._refuses_unknown()
-        self._demands.on = True
-        try:
-            yield
-        finally:
-            self._demands.on = outer
+        return _Refusing(self._demands)
 
     def _add_wrap(self, entry: Entry) -> None:
         with self._lock:

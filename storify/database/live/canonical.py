@@ -5,8 +5,6 @@ old field name). Only our own spelling can be compared, so its bytes are read an
 encoded once more.
 """
 
-from contextlib import suppress
-
 from storify.codec import Codec
 from storify.exceptions import UnstorableError
 
@@ -38,6 +36,7 @@ def respell_all(codec: Codec, stored: list[bytes]) -> dict[bytes, bytes | None]:
 
 def _respell(codec: Codec, stored: bytes) -> bytes | None:
     """Return a value as we would write it; None if it cannot be read or written."""
-    with suppress(ValueError, UnstorableError):
+    try:
         return codec.encode(codec.decode(stored))
-    return None
+    except (ValueError, UnstorableError):
+        return None

@@ -1,6 +1,7 @@
 """What of a dict is to be saved: what was touched, compared with what is durable."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from storify.codec import Codec, without_collector
@@ -18,6 +19,9 @@ else:
     from storify.database.session.dict_root import DictRoot
 
 __all__ = ["CleanDict", "PendingDict", "compare"]
+
+#: So many make no work for the collector.
+_FEW = 64
 
 
 class CleanDict(Pending):
@@ -82,8 +86,11 @@ class PendingDict(Pending):
 
     @override
     def done(self) -> None:
-        live = self._root.live
-        without_collector(lambda: live.end_flush(self._flush, self._durable))
+        end = partial(self._root.live.end_flush, self._flush, self._durable)
+        if len(self._durable) < _FEW:
+            end()
+        else:
+            without_collector(end)
         self._root.committed(self.changes)
 
     @override
@@ -100,12 +107,13 @@ def compare(root: "DictRoot", flush: Flush) -> PendingDict:
     """
     touched = flush.touched
     flush.form = root.codec.form
-    blobs = encode_quietly(lambda: root.codec.encode_items(touched))
-    if not flush.gone and not any(
-        map(_is_durable, (base.blob for base in flush.bases.values()))
-    ):
-        return _compare_new(root, flush, blobs)
-    return _compare_all(root, flush, blobs)
+    blobs = encode_quietly(partial(root.codec.encode_items, touched))
+    if flush.gone:
+        return _compare_all(root, flush, blobs)
+    for base in flush.bases.values():
+        if base.blob is not None:
+            return _compare_all(root, flush, blobs)
+    return _compare_new(root, flush, blobs)
 
 
 def _compare_new(
@@ -126,7 +134,7 @@ def _compare_all(
 ) -> PendingDict:
     touched, bases = flush.touched, flush.bases
     deleted = {base.key: base for base in flush.deletions}
-    gone = encode_keys(root.codec, deleted)
+    gone = encode_keys(root.codec, deleted) if deleted else {}
     for key_bytes, key in gone.items():
         _note_spelling(root, key_bytes, deleted[key].blob)
     set_again = touched.keys() & gone.values()
@@ -165,6 +173,8 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
             other.add(key_bytes)
         else:
             unsure.append((key_bytes, blob, stored))
+    if not unsure:
+        return other
     respelled = respell_all(codec, [stored for _, _, stored in unsure])
     other.update(key for key, blob, stored in unsure if respelled[stored] != blob)
     return other
@@ -174,7 +184,3 @@ def _note_spelling(root: "DictRoot", key_bytes: bytes, base: object) -> None:
     """Look how the file spells a key, at the place of its value."""
     if isinstance(base, int):
         root.spelling.note(key_bytes, root.live.bytes_before(base))
-
-
-def _is_durable(base: object) -> bool:
-    return base is not None

@@ -220,37 +220,45 @@ class Session(Transactional):
             DatabaseLockedError, RuntimeError: Nothing was written; memory is as it
             was, and dirty.
         """
-        others_out: AbstractContextManager[None] | None = None
         with self.lock:
             self.finish_cut_off()
-            try:
-                for _ in range(_MERGES):
-                    pending = self.begin_flush("flush")
-                    must = self.version is None or bool(pending.changes) or compact
-                    try:
-                        if not self.save(pending, compact=compact):
-                            continue
-                        if must or not catch_up(self, "flush"):
-                            return must
-                    except StaleVersionError:
-                        if others_out is None:
-                            # Beaten once: now it is our turn, or whoever flushes
-                            # often would beat us again and again.
-                            others_out = self.locked()
-                            others_out.__enter__()
-                        catch_up(self, "flush")
-                    except DuplicateKeyError:
-                        # Another writer may have mended it.
-                        if not catch_up(self, "flush"):
-                            raise
-            finally:
-                if others_out is not None:
-                    others_out.__exit__(None, None, None)
-            msg = (
-                f"cannot flush database {self.name!r}: other writers committed "
-                f"{_MERGES} times meanwhile; try again"
-            )
-            raise ConflictError(msg)
+            return self.flush_held(compact=compact)
+
+    def flush_held(self, *, compact: bool) -> bool:
+        """`flush`, by who holds the lock and has finished what was cut off.
+
+        Raises:
+            ConflictError, …: As `flush`.
+        """
+        others_out: AbstractContextManager[None] | None = None
+        try:
+            for _ in range(_MERGES):
+                pending = self.begin_flush("flush")
+                must = self.version is None or bool(pending.changes) or compact
+                try:
+                    if not self.save(pending, compact=compact):
+                        continue
+                    if must or not catch_up(self, "flush"):
+                        return must
+                except StaleVersionError:
+                    if others_out is None:
+                        # Beaten once: now it is our turn, or whoever flushes
+                        # often would beat us again and again.
+                        others_out = self.locked()
+                        others_out.__enter__()
+                    catch_up(self, "flush")
+                except DuplicateKeyError:
+                    # Another writer may have mended it.
+                    if not catch_up(self, "flush"):
+                        raise
+        finally:
+            if others_out is not None:
+                others_out.__exit__(None, None, None)
+        msg = (
+            f"cannot flush database {self.name!r}: other writers committed "
+            f"{_MERGES} times meanwhile; try again"
+        )
+        raise ConflictError(msg)
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other writers out for a ``with`` block; see `Engine.locked`."""

@@ -102,7 +102,8 @@ class Transactional:
         """
         if in_saver():
             return action()
-        self._wait_for_job()
+        if self._job is not None and not self._job.is_ended:
+            self._wait_for_job()
         self._job = job = Job(action)
         return job.do()
 
@@ -132,8 +133,9 @@ class Transactional:
         Raises:
             TimeoutError: It does not end in time.
         """
-        self._wait_for_job(timeout_s)
-        if self.is_cut_off():
+        if self._job is not None and not self._job.is_ended:
+            self._wait_for_job(timeout_s)
+        if self.blocks and self.is_cut_off():
             self.roll_back_to(0)
 
     def is_cut_off(self) -> bool:
