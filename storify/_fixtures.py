@@ -77,6 +77,7 @@ def _options_of(sf: Storify) -> dict[str, Any]:
         "clock": saving.clock,
         "background": sf._background,
         "handle_signals": sf._handle_signals,
+        "cache_bytes": saving.cache_bytes,
     }
 
 

@@ -44,7 +44,7 @@ class Durable:
 
     def open(self) -> Data:
         """Open it as it is now."""
-        return Data.opened(CODEC, self.payload)
+        return Data.opened(CODEC, self.entries)
 
     def flush(
         self,

@@ -4,7 +4,6 @@ import gc
 import itertools
 import re
 import sys
-from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -20,7 +19,7 @@ from storify.threads import is_finished
 
 from . import _frames, _salvage
 from ._format import MARKERS, DecodeError, Ext
-from ._frames import MAX_DEPTH, Index
+from ._frames import MAX_DEPTH
 from ._reader import (
     TIMESTAMP_CODE,
     DictHook,
@@ -543,7 +542,7 @@ class Codec:
         """Decode many values, each as `decode` does, at less cost for each.
 
         Args:
-            blobs: The bytes of exactly one value each, as `index` found them.
+            blobs: The bytes of exactly one value each.
 
         Raises:
             DecodeError: One of them cannot be decoded; the others alone can be.
@@ -558,62 +557,24 @@ class Codec:
             values += cast("dict[int, Any]", self.decode_root(joined)).values()
         return values
 
-    def index(self, payload: bytes, slot: Callable[[int], T]) -> Index[T]:
-        """Return the keys of a map root, and where its values are, undecoded.
-
-        The values are not looked into: their depth and their strings are checked
-        where they are decoded. Of a key that is there twice the last value counts.
-
-        Args:
-            payload: The root.
-            slot: Makes what is to stand for a value of its number.
-
-        Raises:
-            DecodeError: The payload is not exactly one map, or has keys that are
-                one for Python, as 1 and True.
-        """
-        if not _frames.is_map(payload):
-            msg = "the data are no map"
-            raise DecodeError(msg)
-        return without_collector(lambda: self._index(payload, slot))
-
-    def _index(self, payload: bytes, slot: Callable[[int], T]) -> Index[T]:
-        found = _frames.index(payload, slot) or self._index_any(payload, slot)
-        if _frames.find(payload, _ESCAPED_MARKER) >= 0:
-            self._learn_from_values(payload, found)
-        return found
-
-    def _learn_from_values(self, payload: bytes, index: Index[Any]) -> None:
-        # Now, not when they are decoded: a record that is read before would be
-        # taken for a plain dict, and escaped when it is saved.
-        starts, ends = index.starts, index.ends
-        places = (match.start() for match in re.finditer(_ESCAPED_MARKER, payload))
-        for at in sorted({bisect_right(starts, place) - 1 for place in places}):
-            if at >= 0:
-                self.learn(payload[starts[at] : ends[at]])
-
     def learn(self, blob: bytes) -> None:
         """Tell the keys of escaped dicts in a value that is decoded later or never."""
         if _ESCAPED_MARKER in blob:
             with suppress(DecodeError):  # that is said where it is decoded
                 self._learn_from(blob)
 
-    def _index_any(self, payload: bytes, slot: Callable[[int], T]) -> Index[T]:
-        """Index a root of which some keys are more than a plain value."""
-        bounds = _frames.spans(payload)
-        pairs = zip(bounds[:-1:2], bounds[1::2], strict=True)
-        blobs = [payload[start:middle] for start, middle in pairs]
+    def decode_keys(self, blobs: Sequence[bytes]) -> list[Any]:
+        """Decode the keys of a root, which are different bytes.
+
+        Raises:
+            DecodeError: Some are no keys, or two are one for Python, as 1 and True are.
+        """
         spelled = dict.fromkeys(blobs, _NIL)
         keys = list(self.decode_root(_frames.join(spelled)))
-        if len(keys) == len(spelled):
-            known = dict(zip(spelled, keys, strict=True))
-        else:  # one key in more than one spelling, as an integer in more bytes
-            known = {
-                blob: next(iter(self.decode_root(_frames.join({blob: _NIL}))))
-                for blob in spelled
-            }
-        slots = {known[blob]: slot(number) for number, blob in enumerate(blobs)}
-        return Index(slots, array("Q", bounds[1::2]), array("Q", bounds[2::2]))
+        if len(keys) == len(blobs):
+            return keys
+        # One key in more than one spelling, as an integer in more bytes.
+        return [next(iter(self.decode_root(_frames.join({k: _NIL})))) for k in blobs]
 
     def _refuse_equal_keys(self, payload: bytes, count: int) -> None:
         """Refuse a map of whose keys only *count* made it into a dict."""

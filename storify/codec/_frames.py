@@ -5,13 +5,10 @@ can be parted and joined as bytes. `skip` runs at 2 GB/s, a fortieth of the time
 of decoding, and needs no memory, whatever a header claims.
 """
 
-from array import array
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from io import BytesIO
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, chain, count, repeat, starmap
-from types import NoneType
-from typing import Any, Final, Generic, NamedTuple, TypeVar
+from typing import Final
 
 from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
@@ -21,12 +18,10 @@ from ._reader import Reader
 
 __all__ = [
     "MAX_DEPTH",
-    "Index",
     "array_header",
     "check",
     "check_joined",
     "find",
-    "index",
     "is_array",
     "is_deep",
     "is_map",
@@ -39,8 +34,6 @@ __all__ = [
     "spans",
     "split",
 ]
-
-T = TypeVar("T")
 
 MAX_DEPTH: Final = 500
 """How many containers may lie in one another on the wire, the root included."""
@@ -58,33 +51,12 @@ _IS_PYTHON: Final = Unpacker.__module__ == "msgpack.fallback"
 # then takes it for an empty one (seen in 1.2.4). Only the reader sees through it.
 _OVERFLOWING: Final = b"\xc9\xff\xff\xff\xff"
 
-# What the scanner reads of a payload at once: the bytes are looked at while they
-# are in the cache, and the payload is not copied as a whole.
-_READ_BYTES: Final = 1 << 16
-
-# Keys of these types are what the scanner gives; all others pass hooks first.
-_PLAIN_KEYS: Final = frozenset({str, int, bytes, float, bool, NoneType})
-
 _SAMPLE_BYTES: Final = 1 << 16
 #: After so many hits a byte is not rare if there was one in each KiB.
 _FOUND_OFTEN: Final = 64
 
 _MAPS: Final = frozenset({*range(0x80, 0x90), 0xDE, 0xDF})
 _ARRAYS: Final = frozenset({*range(0x90, 0xA0), 0xDC, 0xDD})
-
-
-class Index(NamedTuple, Generic[T]):
-    """Where the values of a map root are.
-
-    Attributes:
-        slots: The decoded keys, with what was made for the number of each value.
-        starts: Where each value begins, by its number.
-        ends: Where each value ends, by its number.
-    """
-
-    slots: dict[Any, T]
-    starts: "array[int]"
-    ends: "array[int]"
 
 
 def find(payload: bytes, mark: bytes) -> int:
@@ -291,44 +263,6 @@ def items(payload: bytes) -> list[bytes]:
     tells = starmap(scanner.tell, repeat((), count))
     ends = [end for _, end in zip(skips, tells, strict=True)]
     return [payload[at:end] for at, end in zip([start, *ends], ends, strict=False)]
-
-
-def index(payload: bytes, slot: Callable[[int], T]) -> Index[T] | None:
-    """Return the keys of a map root and where its values are, at the speed of C.
-
-    Args:
-        payload: The root.
-        slot: Makes what stands for a value of its number.
-
-    Returns:
-        None if there is anything about it that needs a second look: a key that is
-        no plain value or there twice, or bytes that are no root.
-    """
-    if find(payload, _OVERFLOWING) >= 0:
-        return None
-    size = len(payload)
-    # The limit also keeps what a header claims within what there is.
-    limit = size + _READ_BYTES
-    scanner = Unpacker(BytesIO(payload), read_size=_READ_BYTES, max_buffer_size=limit)
-    starts, ends = array("Q"), array("Q")
-    try:
-        pairs = scanner.read_map_header()
-        calls = repeat((), pairs)
-        entries = zip(
-            starmap(scanner.unpack, calls),
-            map(starts.append, starmap(scanner.tell, repeat((), pairs))),
-            starmap(scanner.skip, repeat((), pairs)),
-            map(ends.append, starmap(scanner.tell, repeat((), pairs))),
-            map(slot, count()),
-            strict=False,
-        )
-        slots = {key: made for key, _, _, _, made in entries}
-    except (OutOfData, ValueError, TypeError, OverflowError):
-        return None
-    is_exact = len(slots) == pairs and scanner.tell() == size
-    if is_exact and _PLAIN_KEYS.issuperset(map(type, slots)):
-        return Index(slots, starts, ends)
-    return None
 
 
 def join(entries: Mapping[bytes, bytes]) -> bytes:

@@ -38,13 +38,12 @@ from storify.database._records import Records
 from storify.database._schema import Schema
 from storify.database._sequence import RootSequence
 from storify.database.live.data import Data
-from storify.database.session.entries import whole
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize
 from storify.database.session.signals import heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
-from storify.engine import Engine, Keep, Sync
+from storify.engine import Engine, Keep, Sync, entries_of
 from storify.exceptions import (
     DatabaseClosedError,
     DatabaseLoadError,
@@ -533,10 +532,10 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         from storify.database.maintenance.restore import state_of  # noqa: PLC0415 -- few programs need it
         from storify.engine.memory import MemoryEngine  # noqa: PLC0415 -- few programs need it
 
-        payload = state_of(self._session, which)
+        state = state_of(self._session, which)
         time = which if isinstance(which, datetime) else None
         engine = MemoryEngine.holding(
-            payload,
+            state,
             root_format=self._schema.codec,
             location=f"{self.path}@{which if time is None else time.isoformat()}",
             time=time or datetime.now(UTC),
@@ -574,7 +573,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
         codec = self._schema.codec
         engine = self._saving.file(path, codec, self.log, readonly=True)
         try:
-            loaded = engine.load()
+            snapshot = engine.open()
         except DatabaseLoadError as error:
             if not engine.location.endswith(".journal"):
                 raise
@@ -584,10 +583,10 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
                 f"one of them"
             )
             raise DatabaseLoadError(msg) from error
-        if loaded is None:
+        if snapshot is None:
             msg = f"cannot read {engine.location} for database {self.name!r}: no file"
             raise FileNotFoundError(msg)
-        return codec.decode_root(whole(loaded, codec))
+        return codec.decode_root(codec.join(entries_of(snapshot)))
 
     def encode_type(self, data: Any) -> Any:
         """Return a model as the dict it is stored as, anything else as it is."""

@@ -23,13 +23,15 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    Loaded,
     News,
     Problem,
     Salvaged,
+    Snapshot,
     StaleVersionError,
     Version,
+    WholeSnapshot,
     apply,
+    entries_of,
     utc_now,
 )
 from storify.engine.retention import Keep, dropped
@@ -190,20 +192,11 @@ class MemoryEngine:
 
     @classmethod
     def holding(
-        cls,
-        payload: bytes,
-        *,
-        root_format: Format,
-        location: str,
-        time: datetime,
+        cls, snapshot: Snapshot, *, root_format: Format, location: str, time: datetime
     ) -> "MemoryEngine":
-        """A read-only database of one state, such as an older one.
-
-        Raises:
-            ValueError: The payload is no root.
-        """
+        """A read-only database of one state, such as an older one."""
         engine = cls(root_format=root_format, clock=lambda: time, location=location)
-        engine.commit(Commit(None, list(root_format.split(payload).items())))
+        engine.commit(Commit(None, list(entries_of(snapshot).items())))
         engine.readonly = True
         return engine
 
@@ -222,16 +215,12 @@ class MemoryEngine:
         """Backups have no place of their own here."""
         return f"{self.location}/.backups"
 
-    @uncut
-    def open(self) -> None:
-        """Nothing is gained by asking for single keys: all is in memory."""
-
-    def load(self) -> Loaded | None:
+    def open(self) -> WholeSnapshot | None:
         """Return the present state; None if nothing was committed."""
         with self._held() as store:
             if store.entries is None or store.version is None:
                 return None
-            return Loaded(store.version, self._format.join(store.entries))
+            return WholeSnapshot(store.version, dict(store.entries))
 
     @uncut
     def commit(self, commit: Commit) -> Version:
@@ -331,41 +320,39 @@ class MemoryEngine:
         Raises:
             FileNotFoundError: There is no such backup.
         """
-        self.read_backup(backup_id)
+        self.state(backup_id)
         return f"{self.location}#{backup_id}"
 
     @uncut
-    def read_backup(self, backup_id: str) -> bytes:
-        """The bytes of a backup.
+    def state(self, which: str | datetime) -> WholeSnapshot:
+        """Open an older state.
 
         Raises:
-            FileNotFoundError: There is no such backup.
+            As `Engine.state`.
         """
+        if isinstance(which, datetime):
+            return self._state_at(which)
         with self._held() as store:
             for each in store.unsaved:
-                if each.id == backup_id:
-                    return each.payload
+                if each.id == which:
+                    return WholeSnapshot(
+                        Version(which), self._format.split(each.payload)
+                    )
             for step in store.past():
-                if step.id == backup_id:
-                    return self._format.join(store.state(step))
+                if step.id == which:
+                    return WholeSnapshot(step.version, store.state(step))
         msg = "no such backup"
-        raise FileNotFoundError(2, msg, backup_id)
+        raise FileNotFoundError(2, msg, which)
 
-    @uncut
-    def state_at(self, time: datetime) -> bytes:
-        """The state that was committed last at or before *time*.
-
-        Raises:
-            FileNotFoundError: No state that old is kept.
-            MisdatedError: It is not known which one that is.
-        """
+    def _state_at(self, time: datetime) -> WholeSnapshot:
         with self._held() as store:
             moments = [step.moment for step in store.steps]
             place = current_at(moments, time, self._clock())
             if place is not None:
-                gap = any(step.gap for step in store.steps[place + 1 : place + 2])
-                if not gap or moments[place].clock == time:
-                    return self._format.join(store.state(store.steps[place]))
+                step = store.steps[place]
+                gap = any(each.gap for each in store.steps[place + 1 : place + 2])
+                if not gap or step.moment.clock == time:
+                    return WholeSnapshot(step.version, store.state(step))
         msg = f"no state of {time} is kept"
         raise FileNotFoundError(2, msg, self.location)
 
@@ -376,8 +363,9 @@ class MemoryEngine:
     @uncut
     def salvage(self) -> Salvaged | None:
         """All of it."""
-        loaded = self.load()
-        return None if loaded is None else Salvaged(loaded.payload)
+        with self._held() as store:
+            entries = store.entries
+            return None if entries is None else Salvaged(self._format.join(entries))
 
     @uncut
     def save_unsaved(self, payload: bytes) -> str:

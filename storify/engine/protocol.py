@@ -7,8 +7,8 @@ another database can stand behind the same names.
 
 The cycle of a caller::
 
-    loaded = engine.load()              # a version, a whole root, changes to it
-    engine.commit(Commit(loaded.version, changes))
+    snapshot = engine.open()            # a version, and what answers by key
+    engine.commit(Commit(snapshot.version, changes))
         -> the new version, durable
         -> StaleVersionError: somebody committed since; catch up, commit again
         -> OSError: the old state stands; commit again when the cause is gone
@@ -45,7 +45,6 @@ __all__ = [
     "Commit",
     "Engine",
     "Format",
-    "Loaded",
     "News",
     "Problem",
     "Salvaged",
@@ -53,8 +52,10 @@ __all__ = [
     "StaleVersionError",
     "Sync",
     "Version",
+    "WholeSnapshot",
     "apply",
     "difference",
+    "entries_of",
     "utc_now",
     "version_of",
 ]
@@ -225,29 +226,13 @@ class StaleVersionError(Exception):
     """
 
 
-class Loaded(NamedTuple):
-    """A state as it was read.
-
-    Attributes:
-        version: Names the state; the base of the next commit.
-        payload: A whole root.
-        changes: What was committed on top of it.
-        recovered_from: The backup that was used because the state itself was
-            lost or damaged; None in the normal case.
-    """
-
-    version: Version
-    payload: bytes
-    changes: Changes = ()
-    recovered_from: str | None = None
-
-
 class Snapshot(Protocol):
     """A state that answers questions; what is committed later does not change it.
 
     Attributes:
         version: Names the state.
-        kind: The one type that all its keys have: `Format.keyed`.
+        kind: The one type that all its keys have: `Format.keyed`. An empty text if it
+            is to be read whole: that is as fast, or there is no other way.
     """
 
     version: Version
@@ -275,18 +260,53 @@ class Snapshot(Protocol):
         """
         ...
 
-    def load(self) -> Loaded:
-        """Return the state as a whole.
-
-        Raises:
-            CorruptionError: It is damaged and cannot be rebuilt as it was.
-            OSError: It cannot be read now.
-        """
-        ...
-
     def close(self) -> None:
         """Let go of what it takes from the system; it cannot be asked any more."""
         ...
+
+
+class WholeSnapshot:
+    """A `Snapshot` of what is in memory as a whole.
+
+    Args:
+        version: Names the state.
+        entries: Its keys and values, in order; they are not changed any more.
+        recovered_from: The backup that was used because the state itself was lost or
+            damaged; None in the normal case.
+    """
+
+    kind = ""
+
+    def __init__(
+        self,
+        version: Version,
+        entries: Mapping[bytes, bytes],
+        recovered_from: str | None = None,
+    ) -> None:
+        self.version: Version = version
+        self.recovered_from: str | None = recovered_from
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the bytes of a value; None if there is no such key."""
+        return self._entries.get(key)
+
+    def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Return all keys and values at once: they are in memory."""
+        yield list(self._entries.items())
+
+    def close(self) -> None:
+        """Do nothing: it takes nothing from the system."""
+
+
+def entries_of(snapshot: "Snapshot | None") -> dict[bytes, bytes]:
+    """Return all keys and values of a state in order; none of one that is not there."""
+    if snapshot is None:
+        return {}
+    return {key: value for some in snapshot.items() for key, value in some}
 
 
 class News(NamedTuple):
@@ -294,7 +314,7 @@ class News(NamedTuple):
 
     Attributes:
         version: The present state; None if the database is gone.
-        changes: What was committed since; None if only `Engine.load` tells.
+        changes: What was committed since; None if only `Engine.open` tells.
     """
 
     version: Version | None
@@ -365,7 +385,7 @@ class BackupInfo(NamedTuple):
     """An older state, or one that could not be saved.
 
     Attributes:
-        id: Names it in `Engine.read_backup`; later ones sort after.
+        id: Names it in `Engine.state`; later ones sort after.
         time: When the state inside was committed, in UTC, as the clock said, which
             may have been wrong; None if unknown.
         size_bytes: What it takes: a whole root, or the change alone.
@@ -407,8 +427,8 @@ class Engine(Protocol):
         """The path or URL of the backups, which need not exist."""
         ...
 
-    def load(self) -> Loaded | None:
-        """Read the present state, or recover it if it is damaged.
+    def open(self) -> Snapshot | None:
+        """Open the present state, recovered if it is damaged.
 
         Returns:
             The state; None if the database does not exist.
@@ -419,18 +439,6 @@ class Engine(Protocol):
             CorruptionError: The state is damaged and no backup can replace it.
                 Nothing was changed.
             DatabaseLockedError: Another writer held the lock for too long.
-            OSError: The state could not be read.
-        """
-        ...
-
-    def open(self) -> Snapshot | None:
-        """Open the present state, to ask it for single keys.
-
-        Returns:
-            None where only `load` tells: there is none, or it must be read whole, or
-            that is as fast.
-
-        Raises:
             OSError: The state could not be read.
         """
         ...
@@ -505,7 +513,7 @@ class Engine(Protocol):
             is not copied again.
 
         Raises:
-            CorruptionError: The state is damaged; load it, so that it is recovered.
+            CorruptionError: The state is damaged; open it, so that it is recovered.
             DatabaseReadOnlyError: The engine was opened for reading.
             DatabaseLockedError: Another writer held the lock for too long.
             OSError: Nothing was added.
@@ -524,20 +532,15 @@ class Engine(Protocol):
         """
         ...
 
-    def read_backup(self, backup_id: str) -> bytes:
-        """The bytes of a backup, a whole root.
+    def state(self, which: str | datetime) -> Snapshot:
+        """Open an older state.
+
+        Args:
+            which: The id of a backup; or a time, for the state that was committed last
+                at or before it.
 
         Raises:
-            FileNotFoundError: There is no such backup.
-            CorruptionError: It is damaged.
-        """
-        ...
-
-    def state_at(self, time: datetime) -> bytes:
-        """The whole root that was committed last at or before *time*.
-
-        Raises:
-            FileNotFoundError: No state that old is kept.
+            FileNotFoundError: There is no such backup; no state that old is kept.
             MisdatedError: It is not known which one that is: the clock was wrong
                 about then. It is a FileNotFoundError, too.
             CorruptionError: That state is damaged.
@@ -555,7 +558,7 @@ class Engine(Protocol):
     def salvage(self) -> Salvaged | None:
         """Return what can be saved, entry by entry; changes nothing.
 
-        For a database that `load` cannot recover. None if there is none.
+        For a database that `open` cannot recover. None if there is none.
 
         Raises:
             OSError: Something could not be read now.

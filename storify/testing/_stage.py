@@ -20,6 +20,7 @@ from hypothesis.stateful import RuleBasedStateMachine
 from storify._manager import Storify
 from storify.database import Database
 from storify.database.live.slots import Stored
+from storify.engine import entries_of
 from storify.exceptions import ConflictError
 from storify.models import Model, Unloaded
 
@@ -493,9 +494,9 @@ class Stage(RuleBasedStateMachine, Generic[V]):
 
     def _saved_before(self, which: str) -> State:
         """Return an older state, which must be one that was saved."""
-        then: Any = self.db._schema.codec.decode_root(
-            self.db._session.engine.read_backup(which)
-        )
+        codec = self.db._schema.codec
+        entries = entries_of(self.db._session.engine.state(which))
+        then: Any = codec.decode_root(codec.join(entries))
         if not self._durable.knows(then):
             msg = f"the backup {which!r} holds what was never saved: {then!r}"
             raise AssertionError(msg)

@@ -36,7 +36,7 @@ from storify.database._options import Use
 from storify.database._schema import Schema
 from storify.database.maintenance.check import _Checker, check
 from storify.database.session.saving import Saving
-from storify.engine import MemoryEngine
+from storify.engine import MemoryEngine, Version, WholeSnapshot
 from storify.logger import adapt
 
 T = TypeVar("T")
@@ -257,8 +257,9 @@ def opened(
 ):
     """Open a database over the bytes of a file."""
     schema = Schema(models, types, adapt(log or Silent()))
+    state = WholeSnapshot(Version("v"), schema.codec.split(payload))
     engine = MemoryEngine.holding(
-        payload, root_format=schema.codec, location="memory://", time=datetime.now(UTC)
+        state, root_format=schema.codec, location="memory://", time=datetime.now(UTC)
     )
     use = Use.of(model, key, readonly=False, strict=strict)
     return Database._over("users", engine, schema, [], None, use, Saving())

@@ -558,7 +558,7 @@ def test_hooks_that_change_the_data_while_it_iterates():
         return tree
 
     content = {f"k{n}": {"__x__": {"n": n}} for n in range(4)}
-    data = Data.opened(Codec(structure=structure), msgpack.packb(content))
+    data = Data.opened(Codec(structure=structure), Codec.split(msgpack.packb(content)))
     held.append(data)
 
     assert list(data.values())[1] == "set"

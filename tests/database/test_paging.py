@@ -12,7 +12,6 @@ from faults.database import journaling, paging
 from storify import Database, Model, Storify
 from storify.codec import Codec
 from storify.database.live.data import Data
-from storify.engine import Loaded, Version
 from storify.exceptions import CorruptionError
 
 CODEC = Codec()
@@ -512,14 +511,13 @@ class Overtaken:
     def __len__(self):
         return 2
 
-    def load(self):
+    def items(self):
         """Be overtaken first."""
         data, self.data = self.data, None
         if data is not None:
             data.fill()
             del data["a"]
-        payload = CODEC.join(CODEC.encode_items({"a": 1, "b": 2}))
-        return Loaded(Version("v"), payload)
+        yield list(CODEC.encode_items({"a": 1, "b": 2}).items())
 
 
 def test_two_threads_that_read_all_keys_fill_it_once():

@@ -69,7 +69,7 @@ def test_a_flush_gives_up_when_the_data_never_rest(log, monkeypatch):
 
     with pytest.raises(RuntimeError):
         session.flush()
-    assert engine.load() is None
+    assert engine.open() is None
 
 
 class Overtaken(MemoryEngine):
@@ -152,7 +152,7 @@ def test_a_database_collected_anywhere_is_flushed_by_another_thread(log):
     outer.flush()
     finish_all()
 
-    assert inner_engine.load() is not None
+    assert inner_engine.open() is not None
     assert threads == ["storify-saver"]
 
 
@@ -267,7 +267,7 @@ def test_a_closed_session_is_not_flushed_at_the_end(log):
     shutdown.finalize(session)
     finish_all()
 
-    assert engine.load() is None
+    assert engine.open() is None
 
 
 def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
@@ -277,7 +277,7 @@ def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
     shutdown.finalize(session_over(engine, log))
     finish_all()
 
-    assert engine.load() is None
+    assert engine.open() is None
 
 
 def test_a_merge_sees_a_key_in_another_spelling(root):

@@ -20,6 +20,7 @@ from faults.database import (
     journaling,
     main,
     make_engine,
+    whole_of,
 )
 from stand_ins import Log
 from storify.engine import Commit, FileCatalog, Keep, MemoryCatalog
@@ -61,12 +62,12 @@ class Bench:
 
     def at(self, time):
         """The value of then."""
-        return FORMAT.decode_root(self.engine.state_at(time))["value"]
+        return FORMAT.decode_root(whole_of(self.engine.state(time)))["value"]
 
     def kept(self, *kinds):
         """The values in the backups, or those of some kinds, newest first."""
         return [
-            FORMAT.decode_root(self.engine.read_backup(info.id))["value"]
+            FORMAT.decode_root(whole_of(self.engine.state(info.id)))["value"]
             for info in self.engine.backups()
             if not kinds or info.kind in kinds
         ]
@@ -125,7 +126,9 @@ def test_which_state_was_current_beside_a_misdated_one_is_not_known(bench):
     assert bench.at(before) == "before"
     assert bench.at(after) == "after"
     (ahead, _) = misdated()
-    assert FORMAT.decode_root(bench.engine.read_backup(ahead.id)) == {"value": "ahead"}
+    assert FORMAT.decode_root(whole_of(bench.engine.state(ahead.id))) == {
+        "value": "ahead"
+    }
 
 
 def test_the_time_of_a_backup_is_what_the_clock_said(bench):
@@ -304,18 +307,20 @@ def test_a_folder_of_a_clock_ahead_opens_as_it_is(tmp_path):
         assert found(engine) == 9
         assert len(engine.backups()) == 8
         assert engine.verify() == []
-        assert FORMAT.decode_root(engine.state_at(START + HOUR))["generation"] == 2
+        assert (
+            FORMAT.decode_root(whole_of(engine.state(START + HOUR)))["generation"] == 2
+        )
         for time in (START + 3 * HOUR, now):
             with pytest.raises(MisdatedError):
-                engine.state_at(time)
+                whole_of(engine.state(time))
         assert log.lines == []
         for generation in range(10, 20):
             commit(engine, generation)
             now += HOUR
 
     assert len(log.warnings) == 1
-    assert FORMAT.decode_root(engine.state_at(now))["generation"] == 19
-    last = FORMAT.decode_root(engine.state_at(now - HOUR - SECOND))
+    assert FORMAT.decode_root(whole_of(engine.state(now)))["generation"] == 19
+    last = FORMAT.decode_root(whole_of(engine.state(now - HOUR - SECOND)))
     assert last["generation"] == 18
     assert any("~" in path.name for path in backups(folder).iterdir())
 

@@ -108,7 +108,7 @@ def test_damaged_backups_are_passed_over(folder):
     assert generation_of(loaded) == 2
     assert any("not usable" in line for line in log.warnings)
     with pytest.raises(CorruptionError, match="does not match"):
-        make_engine(folder).read_backup(newest.id)
+        make_engine(folder).state(newest.id)
 
 
 def test_if_nothing_is_usable_the_files_stay_as_they_are(folder):

@@ -19,6 +19,7 @@ from faults.database import (
     make_engine,
     parse,
     whole,
+    whole_of,
 )
 from stand_ins import Log
 from storify.engine import Keep, MemoryCatalog
@@ -113,7 +114,7 @@ def test_a_damaged_backup_of_the_present_state_is_replaced(tmp_path):
 
     commit(make_engine(tmp_path, log=log), 2)
 
-    assert parse(engine.read_backup(made)) == 1
+    assert parse(whole_of(engine.state(made))) == 1
     assert "was damaged" in log.warnings[0]
 
 
@@ -130,7 +131,7 @@ def test_a_backup_that_vanishes_is_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError):
         engine.backup_path(backup.id)
     with pytest.raises(FileNotFoundError):
-        engine.read_backup(backup.id)
+        whole_of(engine.state(backup.id))
 
 
 def test_a_list_made_while_a_backup_is_pruned_leaves_it_out(tmp_path, monkeypatch):
@@ -344,7 +345,7 @@ def test_two_memory_engines_in_one_thread_share_the_lock():
 
     assert issubclass(DatabaseLockedError, TimeoutError)
     assert found(one) == 2
-    assert parse(whole(other.load())) == 2
+    assert parse(whole(other.open())) == 2
 
 
 def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeypatch):

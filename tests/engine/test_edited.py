@@ -29,6 +29,7 @@ from faults.database import (
     parse,
     state,
     whole,
+    whole_of,
 )
 from stand_ins import Log
 from storify.engine import Commit, Keep, StaleVersionError, apply
@@ -76,7 +77,7 @@ def plain(folder):
 def with_id(engine, warning):
     """The content of the backup that a warning names."""
     (named,) = [info.id for info in engine.backups() if repr(info.id) in warning]
-    return parse(engine.read_backup(named))
+    return parse(whole_of(engine.state(named)))
 
 
 def test_an_edit_is_brought_in_on_top_of_the_journal(large):
@@ -208,12 +209,12 @@ def test_a_reader_is_served_what_a_writer_would_save(large):
     assert reader.changes_since(loaded.version) is None
     assert reader.load().version == loaded.version
     assert [info.kind for info in reader.backups()] == ["commit", "commit", "snapshot"]
-    assert [parse(reader.read_backup(each.id)) for each in reader.backups()] == [
+    assert [parse(whole_of(reader.state(each.id))) for each in reader.backups()] == [
         3,
         2,
         1,
     ]
-    present = reader.state_at(reader.backups()[0].time + timedelta(days=9999))
+    present = whole_of(reader.state(reader.backups()[0].time + timedelta(days=9999)))
     assert FORMAT.decode_root(present) == {**content(3), "tool": 1}
     assert everything(large) == before
     make_engine(large).load()
@@ -248,12 +249,12 @@ def test_whatever_is_done_first_keeps_the_commits(large, act):
 
     if act == "destroy":
         (last, *_) = engine.backups()
-        data = FORMAT.decode_root(engine.read_backup(last.id))
+        data = FORMAT.decode_root(whole_of(engine.state(last.id)))
     else:
         data = read(engine)
 
     assert data == {**content(4), "tool": 1}
-    kept = [FORMAT.decode_root(engine.read_backup(i.id)) for i in engine.backups()]
+    kept = [FORMAT.decode_root(whole_of(engine.state(i.id))) for i in engine.backups()]
     if act != "purge":
         assert [each["generation"] for each in kept if "tool" not in each] == [
             4,
@@ -517,7 +518,7 @@ def test_of_a_list_the_edit_counts_and_ours_is_a_backup(tmp_path):
     (line,) = log.warnings
     assert "the whole list" in line
     (named,) = [info.id for info in engine.backups() if repr(info.id) in line]
-    assert FORMAT.decode_root(engine.read_backup(named))[-1] == "mine.mine"
+    assert FORMAT.decode_root(whole_of(engine.state(named)))[-1] == "mine.mine"
 
 
 @pytest.mark.parametrize("kind", ["list", "dict"])

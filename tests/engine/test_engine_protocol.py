@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from faults.database import FORMAT, entries_of, whole
+from faults.database import FORMAT, entries_of, present, whole, whole_of
 from storify.engine import (
     Commit,
     FileCatalog,
@@ -98,19 +98,19 @@ def value_in(payload):
 
 def read(engine):
     """What `put` has committed last; None if nothing."""
-    loaded = engine.load()
+    loaded = present(engine)
     return None if loaded is None else value_in(whole(loaded))
 
 
 def contents(engine):
     """What the backups hold, newest first."""
-    return [value_in(engine.read_backup(backup.id)) for backup in engine.backups()]
+    return [value_in(whole_of(engine.state(backup.id))) for backup in engine.backups()]
 
 
 def test_a_database_that_was_never_committed_does_not_exist(engine):
     """Loading it gives None, as often as one likes."""
-    assert engine.load() is None
-    assert engine.load() is None
+    assert present(engine) is None
+    assert present(engine) is None
     assert not engine.changes_since(None)
     assert engine.backups() == []
     assert engine.backup() is None
@@ -120,14 +120,14 @@ def test_a_database_that_was_never_committed_does_not_exist(engine):
     engine.purge()
     engine.close()
     with pytest.raises(FileNotFoundError):
-        engine.state_at(datetime(2030, 1, 1, tzinfo=UTC))
+        whole_of(engine.state(datetime(2030, 1, 1, tzinfo=UTC)))
 
 
 def test_what_is_committed_is_loaded(engine):
     """The bytes come back with the version that the commit gave."""
     version = put(engine, "one")
 
-    loaded = engine.load()
+    loaded = present(engine)
 
     assert (loaded.version, whole(loaded)) == (version, FORMAT.encode({"value": "one"}))
     assert loaded.recovered_from is None
@@ -139,7 +139,7 @@ def test_bytes_that_no_format_knows_come_back_as_they_are(engine):
     version = engine.commit(Commit(None, [(no_text, no_text)]))
     engine.commit(Commit(version, [(KEY, b"\x01")]))
 
-    assert entries_of(engine.load()) == {no_text: no_text, KEY: b"\x01"}
+    assert entries_of(present(engine)) == {no_text: no_text, KEY: b"\x01"}
 
 
 def test_engines_of_one_name_share_the_database(catalog):
@@ -148,7 +148,7 @@ def test_engines_of_one_name_share_the_database(catalog):
     version = put(one, "one")
 
     assert other.changes_since(None)
-    assert other.load().version == version
+    assert present(other).version == version
     assert not other.changes_since(version)
     assert put(other, "two", version)
     assert one.changes_since(version)
@@ -186,7 +186,7 @@ def test_a_commit_to_a_removed_database_is_refused(catalog):
     with pytest.raises(StaleVersionError):
         put(engine, "two", version)
 
-    assert engine.load() is None
+    assert present(engine) is None
     assert engine.changes_since(version).version is None
 
 
@@ -199,12 +199,12 @@ def test_changes_take_place_in_order(engine):
     version = engine.commit(Commit(None, [(key, b"\x01") for key in keys]))
 
     version = engine.commit(Commit(version, [(keys[1], b"\x02")]))
-    assert list(entries_of(engine.load())) == keys
+    assert list(entries_of(present(engine))) == keys
     version = engine.commit(Commit(version, [(keys[0], None), (keys[0], b"\x03")]))
-    assert list(entries_of(engine.load())) == [keys[1], keys[2], keys[0]]
+    assert list(entries_of(present(engine))) == [keys[1], keys[2], keys[0]]
     engine.commit(Commit(version, [(keys[2], None), (keys[2], b"\x04")], compact=True))
 
-    assert entries_of(engine.load()) == {
+    assert entries_of(present(engine)) == {
         keys[1]: b"\x02",
         keys[0]: b"\x03",
         keys[2]: b"\x04",
@@ -223,13 +223,13 @@ def test_a_key_that_is_not_there_can_be_deleted(engine):
 def test_a_root_without_keys_and_one_with_keys_exclude_each_other(engine):
     """The later one holds."""
     version = engine.commit(Commit(None, [(b"", b"\x92\x01\x02")]))
-    assert whole(engine.load()) == b"\x92\x01\x02"
+    assert whole(present(engine)) == b"\x92\x01\x02"
 
     version = put(engine, "one", version)
     assert read(engine) == "one"
     engine.commit(Commit(version, [(b"", b"\x90")]))
 
-    assert whole(engine.load()) == b"\x90"
+    assert whole(present(engine)) == b"\x90"
 
 
 @pytest.mark.parametrize("compact", [False, True])
@@ -237,7 +237,7 @@ def test_news_are_the_changes_since(catalog, compact):
     """Those of one commit, across a fold too."""
     one, other = catalog.engine("users"), catalog.engine("users")
     old = put(one, "one")
-    assert other.load().version == old
+    assert present(other).version == old
     new = put(one, "two", old, compact=compact)
 
     news = other.changes_since(old)
@@ -254,7 +254,7 @@ def test_news_of_several_commits_come_in_order(catalog):
     """Those after the last look alone."""
     one, other = catalog.engine("users"), catalog.engine("users")
     first = put(one, "one")
-    assert other.load().version == first
+    assert present(other).version == first
     second = put(one, "two", first)
     assert other.changes_since(first).version == second
     third = put(one, "three", second)
@@ -274,7 +274,7 @@ def test_news_of_a_state_that_came_back_are_what_is_new(catalog):
     one, other = catalog.engine("users"), catalog.engine("users")
     first = put(one, "one")
     second = put(one, "two", first)
-    assert other.load().version == second
+    assert present(other).version == second
     third = put(one, "one", second)
     for _ in range(2):
         third = one.commit(Commit(third, [], compact=True))
@@ -363,9 +363,9 @@ def test_each_state_is_found_by_its_time(engine, clock):
     for number, time in enumerate(times):
         for later in (0, 1, 9):
             at = time + timedelta(seconds=later)
-            assert value_in(engine.state_at(at)) == number, (number, later)
+            assert value_in(whole_of(engine.state(at))) == number, (number, later)
     with pytest.raises(FileNotFoundError):
-        engine.state_at(times[0] - timedelta(microseconds=1))
+        whole_of(engine.state(times[0] - timedelta(microseconds=1)))
 
 
 def test_a_backup_can_be_made_at_any_time(engine):
@@ -376,8 +376,8 @@ def test_a_backup_can_be_made_at_any_time(engine):
 
     assert engine.backup() == made
     assert [backup.id for backup in engine.backups()] == [made]
-    assert value_in(engine.read_backup(made)) == "one"
-    version = put(engine, "two", engine.load().version)
+    assert value_in(whole_of(engine.state(made))) == "one"
+    version = put(engine, "two", present(engine).version)
     put(engine, "three", version)
     made = engine.backup()
     assert contents(engine) == ["three", "two", "one"]
@@ -388,13 +388,15 @@ def test_a_state_that_cannot_be_committed_is_kept_apart(engine):
     """It is listed as unsaved, is readable and is not the state."""
     version = put(engine, "one")
 
-    where = engine.save_unsaved(b"mine")
+    mine = FORMAT.join(FORMAT.encode_items({"value": "mine"}))
+
+    where = engine.save_unsaved(mine)
 
     (backup,) = engine.backups()
     assert backup.kind == "unsaved"
-    assert engine.read_backup(backup.id) == b"mine"
+    assert whole_of(engine.state(backup.id)) == mine
     assert backup.id in where
-    assert engine.load().version == version
+    assert present(engine).version == version
 
 
 @pytest.mark.parametrize("catalog", WHOLE, indirect=True)
@@ -417,7 +419,7 @@ def test_an_unknown_backup_is_a_missing_file(engine, bad):
     put(engine, "one")
 
     with pytest.raises(FileNotFoundError):
-        engine.read_backup(bad)
+        whole_of(engine.state(bad))
     with pytest.raises(FileNotFoundError):
         engine.backup_path(bad)
 
@@ -428,7 +430,7 @@ def test_a_destroyed_database_leaves_its_last_state_in_the_backups(engine):
 
     engine.destroy()
 
-    assert engine.load() is None
+    assert present(engine) is None
     assert contents(engine) == ["one"]
     assert put(engine, "new")
     engine.destroy()
@@ -442,7 +444,7 @@ def test_destroy_can_erase_the_backups_too(engine):
 
     engine.destroy(backups=True)
 
-    assert engine.load() is None
+    assert present(engine) is None
     assert engine.backups() == []
 
 
@@ -456,7 +458,7 @@ def test_purge_erases_the_past_alone(engine):
 
     assert engine.backups() == []
     assert read(engine) == "two"
-    put(engine, "three", engine.load().version)
+    put(engine, "three", present(engine).version)
     assert contents(engine) == ["two"]
 
 
@@ -479,7 +481,7 @@ def test_a_state_that_is_set_aside_makes_room_for_a_new_one(engine):
     where = engine.set_aside()
 
     assert where
-    assert engine.load() is None
+    assert present(engine) is None
     assert put(engine, "new")
     assert read(engine) == "new"
 
@@ -503,7 +505,7 @@ def test_a_readonly_engine_refuses_every_change(catalog):
     """It loads, and says so."""
     put(catalog.engine("users"), "one")
     engine = catalog.engine("users", readonly=True)
-    version = engine.load().version
+    version = present(engine).version
 
     for change in (
         lambda: put(engine, "two", version),
@@ -554,7 +556,7 @@ def test_concurrent_increments_lose_nothing(catalog):
         engine = catalog.engine("users")
         for _ in range(10):
             with engine.locked():
-                loaded = engine.load()
+                loaded = present(engine)
                 put(engine, value_in(whole(loaded)) + 1, loaded.version)
         engine.close()
 
@@ -574,7 +576,7 @@ def test_close_may_be_called_twice(engine):
     engine.close()
     engine.close()
 
-    loaded = engine.load()
+    loaded = present(engine)
     assert loaded.changes == () or not loaded.changes
     assert value_in(loaded.payload) == "two"
     assert engine.changes_since(loaded.version) is None
@@ -643,7 +645,7 @@ def test_a_renamed_database_takes_its_backups_along(catalog):
 
     new = catalog.engine("people")
     assert catalog.names() == ["people"]
-    assert new.load().version == version
+    assert present(new).version == version
     assert contents(new) == ["one"]
     assert catalog.engine("users").backups() == []
     with pytest.raises(StaleVersionError):
@@ -810,7 +812,7 @@ def test_an_engine_behaves_like_a_dict(tmp_path_factory, steps, which):
         else:
             engine = catalog.engine("users")
 
-        loaded = engine.load()
+        loaded = present(engine)
         assert (loaded is None) == (version is None)
         assert list(entries_of(loaded).items()) == list(expected.items())
         version = None if loaded is None else loaded.version
@@ -820,5 +822,5 @@ def test_an_engine_behaves_like_a_dict(tmp_path_factory, steps, which):
     for (at, payload), (later, _) in pairwise(
         [*recent, (datetime.max.replace(tzinfo=UTC), b"")]
     ):
-        assert engine.state_at(at) == payload
-        assert engine.state_at(min(at + timedelta(seconds=1), later)) == payload
+        assert whole_of(engine.state(at)) == payload
+        assert whole_of(engine.state(min(at + timedelta(seconds=1), later))) == payload

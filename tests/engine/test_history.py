@@ -26,6 +26,7 @@ from faults.database import (
     parse,
     state,
     step,
+    whole_of,
 )
 from stand_ins import Log
 from storify.engine import (
@@ -33,6 +34,8 @@ from storify.engine import (
     Keep,
     MemoryEngine,
     StaleVersionError,
+    Version,
+    WholeSnapshot,
     apply,
 )
 from storify.engine.file import append
@@ -262,12 +265,12 @@ def test_every_commit_is_a_restore_point(tmp_path):
         assert info.id.startswith(times[generation])
         at = info.time
         for later in (0, 999_999):
-            payload = engine.state_at(at + timedelta(microseconds=later))
+            payload = whole_of(engine.state(at + timedelta(microseconds=later)))
             assert parse(payload) == generation, (generation, later)
         path = engine.backup_path(info.id)
         assert Path(path).exists()
         assert info.kind == ("commit" if path.endswith(".journal") else "snapshot")
-    assert parse(engine.state_at(infos[0].time + timedelta(days=1))) == LAST - 1
+    assert parse(whole_of(engine.state(infos[0].time + timedelta(days=1)))) == LAST - 1
 
 
 def test_the_past_survives_closing_copying_and_renaming(tmp_path):
@@ -293,7 +296,7 @@ def test_a_pruned_root_takes_its_commits_along(tmp_path):
 
     assert past == [14, 13, 12, 11, 10, 9, 8, 7]
     with pytest.raises(FileNotFoundError, match="no state as old"):
-        engine.state_at(engine.backups()[-1].time - timedelta(seconds=1))
+        whole_of(engine.state(engine.backups()[-1].time - timedelta(seconds=1)))
 
 
 def test_states_of_a_destroyed_predecessor_are_found(tmp_path):
@@ -301,11 +304,11 @@ def test_states_of_a_destroyed_predecessor_are_found(tmp_path):
     engine = grow(tmp_path, 4)
     engine.destroy()
     last = engine.backups()[0]
-    assert parse(engine.read_backup(last.id)) == 4
+    assert parse(whole_of(engine.state(last.id))) == 4
 
     commit(engine, 8)
 
-    assert parse(engine.state_at(last.time + timedelta(microseconds=1))) == 4
+    assert parse(whole_of(engine.state(last.time + timedelta(microseconds=1)))) == 4
     assert generations(engine) == [4, 3, 2, 1]
     assert found(engine) == 8
 
@@ -592,14 +595,13 @@ def test_a_commit_without_the_whole_cannot_replace_a_damaged_file(tmp_path):
 def test_a_memory_engine_may_hold_one_older_state():
     """Read-only, with its time."""
     time = datetime(2026, 11, 23, tzinfo=UTC)
+    three = WholeSnapshot(Version("v"), FORMAT.split(state(3)))
     engine = MemoryEngine.holding(
-        state(3), root_format=FORMAT, location="users at noon", time=time
+        three, root_format=FORMAT, location="users at noon", time=time
     )
 
     assert found(engine) == 3
     assert engine.location == "users at noon"
-    assert parse(engine.state_at(time)) == 3
+    assert parse(whole_of(engine.state(time))) == 3
     with pytest.raises(DatabaseReadOnlyError):
         commit(engine, 4)
-    with pytest.raises(ValueError, match="data"):
-        MemoryEngine.holding(b"?", root_format=FORMAT, location="", time=time)

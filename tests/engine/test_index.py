@@ -138,7 +138,7 @@ def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old,
             engine.commit(Commit(base, list(CODEC.encode_items(new).items())))
         later = FileEngine(folder / "users.mpack", root_format=CODEC, log=Log())
         snapshot = later.open()
-        if snapshot is None:
+        if not snapshot.kind:
             parts = CODEC.encode_items(old), CODEC.encode_items(new)
             assert "" in [CODEC.keyed(parts[0]), CODEC.keyed(parts[1] or parts[0])]
             return
@@ -176,7 +176,7 @@ def test_a_state_is_walked_in_the_order_of_the_root(tmp_path_factory, old, commi
         snapshot = FileEngine(
             folder / "users.mpack", root_format=CODEC, log=Log()
         ).open()
-        if snapshot is None:
+        if not snapshot.kind:
             assert not whole or not old
             return
 
@@ -256,12 +256,12 @@ def test_an_index_that_is_missing_is_made_by_who_reads_the_file(tmp_path):
     grow(tmp_path, 2)
     index_of(tmp_path).unlink()
     reader = make_engine(tmp_path, readonly=True)
-    assert reader.open() is None
+    assert not reader.open().kind
     reader.load()
     assert not index_of(tmp_path).exists()
 
     engine = make_engine(tmp_path)
-    assert engine.open() is None
+    assert not engine.open().kind
     engine.load()
 
     snapshot = make_engine(tmp_path).open()
@@ -285,7 +285,7 @@ def test_a_file_that_looks_otherwise_is_read_whole(tmp_path, how):
         shutil.copy2(path, copy)
         copy.replace(path)
 
-    assert make_engine(tmp_path).open() is None
+    assert not make_engine(tmp_path).open().kind
 
 
 def test_an_index_that_is_not_clearly_younger_does_not_count(tmp_path, monkeypatch):

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from faults.database import FORMAT, backups, commit, generations, make_engine
+from faults.database import FORMAT, backups, commit, generations, make_engine, whole_of
 from storify.engine import Keep
 from storify.engine.retention import dropped
 
@@ -127,7 +127,7 @@ def test_an_engine_keeps_one_state_of_each_hour_and_day(tmp_path):
     assert len(journals) == len(snapshots)
     assert generations(engine)[:2] == [59, 58]
     assert engine.verify() == []
-    assert FORMAT.split(engine.state_at(snapshots[-1].time))
+    assert FORMAT.split(whole_of(engine.state(snapshots[-1].time)))
 
 
 def test_no_policy_drops_the_only_good_state(tmp_path):

@@ -16,6 +16,7 @@ from faults.database import (
     make_engine,
     parse,
     state,
+    whole_of,
 )
 from storify.engine import Keep
 from storify.exceptions import CorruptionError
@@ -63,7 +64,7 @@ def test_the_newest_good_backup_is_never_pruned(folder):
     commit(engine, 5)
 
     ids = [backup.id for backup in engine.backups() if backup.kind == "snapshot"]
-    assert parse(engine.read_backup(ids[-1])) == 1
+    assert parse(whole_of(engine.state(ids[-1]))) == 1
     assert len(ids) == 2
 
 

@@ -19,6 +19,7 @@ from faults.database import (
     parse,
     state,
     step,
+    whole_of,
 )
 from faults.process import run
 from faults.surroundings import as_root, mode, mounts, small_disk
@@ -154,7 +155,7 @@ def test_a_full_disk_raises_and_keeps_the_old_state(tmp_path):
 
         assert found(make_engine(tmp_path)) == 6
         for backup in engine.backups():
-            parse(engine.read_backup(backup.id))
+            parse(whole_of(engine.state(backup.id)))
 
 
 def free(path: Path) -> int:

@@ -24,6 +24,7 @@ from faults.database import (
     main,
     make_engine,
     parse,
+    whole_of,
 )
 from faults.sampling import sample
 from stand_ins import Log
@@ -192,20 +193,20 @@ def test_a_rotten_backup_is_refused(grown):
     """By its id, and by a time at which it would be the state."""
     engine = make_engine(grown)
     infos = engine.backups()
-    states = {info.id: engine.read_backup(info.id) for info in infos}
+    states = {info.id: whole_of(engine.state(info.id)) for info in infos}
     for kind in ("backup main", "backup journal"):
         for _, where in rotten(grown, kind, 1):
             for info in infos:
                 with suppress(CorruptionError, FileNotFoundError):
-                    assert engine.read_backup(info.id) == states[info.id], where
+                    assert whole_of(engine.state(info.id)) == states[info.id], where
                 with suppress(CorruptionError, FileNotFoundError):
-                    assert engine.state_at(info.time) == states[info.id], where
+                    assert whole_of(engine.state(info.time)) == states[info.id], where
 
 
 def test_a_gap_in_the_past_is_no_older_state(grown, journaled):
     """Where the commits after a backup are lost, no other state is given."""
     engine = make_engine(grown)
-    infos = {parse(engine.read_backup(info.id)): info for info in engine.backups()}
+    infos = {parse(whole_of(engine.state(info.id))): info for info in engine.backups()}
     (first, *_) = files(grown)["backup journal"]
     after = first.name.removesuffix(".journal")
     first.unlink()
@@ -213,7 +214,7 @@ def test_a_gap_in_the_past_is_no_older_state(grown, journaled):
     lost = 0
     for generation, info in infos.items():
         try:
-            assert parse(engine.state_at(info.time)) == generation
+            assert parse(whole_of(engine.state(info.time))) == generation
         except FileNotFoundError:
             lost += 1
             assert info.id > after

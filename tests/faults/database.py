@@ -21,11 +21,13 @@ from storify.engine import (
     Engine,
     FileCatalog,
     FileEngine,
-    Loaded,
+    Snapshot,
     Version,
     apply,
 )
+from storify.engine import entries_of as entries_in
 from storify.engine.file import append, engine, index, snapshot
+from storify.engine.file.state import Loaded
 
 FORMAT = Codec()
 
@@ -103,8 +105,8 @@ def generation_of(loaded: Loaded | None) -> int | None:
 
 
 def found(engine: Engine) -> int | None:
-    """Load, and give the generation."""
-    return generation_of(engine.load())
+    """Open, and give the generation."""
+    return generation_of(present(engine))
 
 
 def changes(before: Mapping[bytes, bytes], generation: int) -> list[Change]:
@@ -149,8 +151,8 @@ def step(
 
 
 def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version:
-    """Load and commit a generation."""
-    loaded = engine.load()
+    """Open and commit a generation."""
+    loaded = present(engine)
     base = None if loaded is None else loaded.version
     return engine.commit(step(base, loaded, generation, compact=compact))
 
@@ -177,9 +179,9 @@ def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
     With so much room in memory for what nobody holds, if it is given.
     """
     before = snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES
-    make = session.page_root
+    make = session.open_root
     if cache_bytes is not None:
-        session.page_root = lambda pages, codec, _: make(pages, codec, cache_bytes)
+        session.open_root = lambda state, codec, _: make(state, codec, cache_bytes)
     if on:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
         index.BLOCK_BYTES = BLOCK_BYTES
@@ -187,7 +189,7 @@ def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
         yield
     finally:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES = before
-        session.page_root = make
+        session.open_root = make
 
 
 @contextmanager
@@ -246,9 +248,20 @@ def backups(folder: Path) -> Path:
     return folder / ".backups" / "users"
 
 
+def whole_of(snapshot: Snapshot) -> bytes:
+    """A state as one root."""
+    return FORMAT.join(entries_in(snapshot))
+
+
+def present(engine: Engine) -> Loaded | None:
+    """The present state as one root; None if there is none."""
+    snapshot = engine.open()
+    return None if snapshot is None else Loaded(snapshot.version, whole_of(snapshot))
+
+
 def generations(engine: Engine) -> list[int]:
     """What the backups hold, newest first."""
-    return [parse(engine.read_backup(backup.id)) for backup in engine.backups()]
+    return [parse(whole_of(engine.state(backup.id))) for backup in engine.backups()]
 
 
 def everything(folder: Path) -> dict[str, bytes]:

@@ -20,6 +20,7 @@ from faults.database import (
     keep_times,
     main,
     state,
+    whole_of,
 )
 from storify.engine import Commit, FileEngine, StaleVersionError
 
@@ -121,7 +122,7 @@ def _restore(engine: FileEngine) -> None:
     oldest = engine.backups()[-1]
     loaded = engine.load()
     assert loaded is not None
-    entries = FORMAT.split(engine.read_backup(oldest.id))
+    entries = FORMAT.split(whole_of(engine.state(oldest.id)))
     gone = [(key, None) for key in entries_of(loaded) if key not in entries]
     engine.commit(Commit(loaded.version, [*gone, *entries.items()]))
 

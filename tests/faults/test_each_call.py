@@ -16,6 +16,7 @@ from faults.database import (
     make_engine,
     parse,
     step,
+    whole_of,
 )
 from faults.disk import SCENARIOS, Scenario
 from faults.process import finish, start
@@ -79,7 +80,7 @@ def reopened(folder: Path, where: str, log: Log | None = None) -> int | None:
     engine = make_engine(folder, log=log)
     generation = found(engine)
     for backup in engine.backups():
-        parse(engine.read_backup(backup.id))
+        parse(whole_of(engine.state(backup.id)))
     leftovers = [] if generation is None else list(folder.rglob("*.tmp"))
     assert not leftovers, where
     return generation

@@ -195,8 +195,7 @@ class Adopting(Undoable):
                 storage.pop(self, key, None)
             if base.blob is None or base not in self._live:
                 return
-            blob = self.bytes_of(base.blob)
-            if blob is None or self._refill(key, slot, base, blob, content, refresher):
+            if self._refill(key, slot, base, base.blob, content, refresher):
                 return
 
     def _gone_keys(self) -> dict[Any, Base]:

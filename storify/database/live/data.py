@@ -350,7 +350,7 @@ class _Ahead:
         """Return the live value of a key at which the iteration arrived."""
         data = self._data
         slot = _at(data, key)
-        if type(slot) is Stored and type(slot.cell_contents) is int:
+        if type(slot) is Stored and type(slot.cell_contents) is bytes:
             try:
                 self._open_from(key)
             except RuntimeError:  # another thread set or deleted a key: the iteration

@@ -38,7 +38,7 @@ class Peeking(Adopting):
                 values[place] = content[1]
             else:
                 places.append(place)
-                blobs.append(self.bytes_of(content) or b"")
+                blobs.append(content or b"")
         for place, value in zip(places, self._decode_each(blobs), strict=True):
             if value is not MISSING:
                 values[place] = value
@@ -74,7 +74,7 @@ class Peeking(Adopting):
         Raises:
             DatabaseLoadError: It still cannot be.
         """
-        return self._decode(key, self.bytes_of(self._base_of(key, slot).blob) or b"")
+        return self._decode(key, self._base_of(key, slot).blob or b"")
 
     def hand_out(self, key: Any, slot: Stored, value: Any) -> bool:
         """Make LIVE what `peek_all` gave for *slot*; False if that is another now."""

@@ -101,10 +101,10 @@ class Undoable(Slots):
         found: dict[Any, tuple[Any, bytes]] = {}
         for key, before in point.before.copy().items():
             if key in point.handed:
-                blob = self.bytes_of(before.base.blob)
+                blob = before.base.blob
                 found[key] = point.handed[key], blob or b""  # it was read from some
         for key, value in point.values.items():
-            blob = point.blobs.get(key) or self.bytes_of(point.bases[key].blob)
+            blob = point.blobs.get(key) or point.bases[key].blob
             found[key] = value, blob or b""
         return found
 

@@ -2,7 +2,7 @@
 
 Each key has one slot, the dict's own::
 
-    file ──► Stored(number) ──access──► LIVE ◄──db[k] = v── no slot, or any
+    file ──► Stored(bytes) ──access──► LIVE ◄──db[k] = v── no slot, or any
                                          │ ▲
                               begin_flush│ │access (the same object)
                                          ▼ │
@@ -29,7 +29,6 @@ gets it filled, and so it stays (`fill`). Of a key in `_bases` or `_paged` memor
 more than the snapshot, which is of then, until it takes a later one (`renew`).
 """
 
-from array import array
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
@@ -39,12 +38,11 @@ from operator import attrgetter, call, contains, eq, is_, is_not, not_
 from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
 
-from storify.codec import Codec, DecodeError, without_collector
-from storify.codec._frames import read_header
+from storify.codec import Codec, without_collector
 from storify.database.live.canonical import same_value
 from storify.database.live.observers import Watchers
 from storify.database.live.ownership import held_elsewhere
-from storify.engine import Loaded, Snapshot
+from storify.engine import Snapshot, entries_of
 from storify.exceptions import DatabaseLoadError
 
 __all__ = [
@@ -66,8 +64,8 @@ Made by C in no time, and unknown to all that reads the storage of a dict withou
 asking it, as orjson does: they raise, where an int or a string would be written.
 """
 
-Blob = int | bytes | None
-"""Durable bytes, the number of a value in the payload, or None: not durable."""
+Blob = bytes | None
+"""Durable bytes, or None: not durable."""
 
 
 class Missing(Enum):
@@ -215,7 +213,7 @@ class Flush:
 
     def base(self, key: Any) -> bytes | None:
         """Return the durable bytes of a key in `touched`; None if it is not durable."""
-        return self._slots.bytes_of(self.bases[key].blob)
+        return self.bases[key].blob
 
     def is_canonical(self, key: Any) -> bool:
         """Whether we encoded the durable bytes of a key, as it would be done now."""
@@ -308,17 +306,14 @@ class Slots(dict[Any, Any]):
         "_bases",
         "_cached_bytes",
         "_codec",
-        "_ends",
         "_flush",
         "_gone",
         "_live",
         "_only_str",
         "_paged",
         "_pages",
-        "_payload",
         "_points",
         "_room_bytes",
-        "_starts",
         "_watchers",
         "cache_bytes",
         "count_misfits",
@@ -329,8 +324,6 @@ class Slots(dict[Any, Any]):
     def __init__(self, codec: Codec) -> None:
         super().__init__()
         self._codec = codec
-        self._payload = b""
-        self._starts = self._ends = array("Q")
         #: The bases of the keys that are or were LIVE or deleted.
         self._bases: dict[Any, Base] = {}
         #: The bases of what is LIVE.
@@ -477,7 +470,7 @@ class Slots(dict[Any, Any]):
         finally:
             self.abandon(flush)
         self._watchers.note(seen)
-        groups = [
+        groups: list[tuple[Callable[[], object], ...]] = [
             (
                 partial(_pop, self, key, None),
                 partial(self._paged.pop, key, None),
@@ -546,7 +539,7 @@ class Slots(dict[Any, Any]):
         paged: dict[Any, bytes | None] = {}
         for key, slot in here.items():
             base = self._base_of(key, slot)
-            blob = self.bytes_of(base.blob)
+            blob = base.blob
             if blob is not None:
                 paged[key] = None if base in gone else blob
         for base in gone:
@@ -615,7 +608,7 @@ class Slots(dict[Any, Any]):
             yield [pair for pair in pairs if pair[1] is not MISSING]
             at, size = at + size, min(4 * size, _MANY)
 
-    def fill(self, later: Loaded | None = None) -> None:
+    def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """Add the slots of all keys, in the order of the durable state.
 
         Args:
@@ -627,7 +620,8 @@ class Slots(dict[Any, Any]):
             OSError: It cannot be read now.
         """
         while (pages := self._pages) is not None:
-            whole = self._whole(pages.load() if later is None else later)
+            entries = entries_of(pages) if later is None else later
+            whole = type(self).opened(self._codec, entries)
             here, paged = dict(storage.items(self)), self._paged.copy()
             slots = dict(storage.items(whole))
             slots.update(
@@ -652,21 +646,10 @@ class Slots(dict[Any, Any]):
                 list(here.values()),
                 partial(storage.clear, self),
                 partial(storage.update, self, slots),
-                *(
-                    partial(setattr, self, name, getattr(whole, name))
-                    for name in ("_payload", "_starts", "_ends")
-                ),
                 *orders,
                 partial(setattr, self, "_pages", None),
                 also=chain(unfilled, map(eq, sizes, (len(here),))),
             )
-
-    def _whole(self, loaded: Loaded) -> "Slots":
-        """Return the slots of a whole state, of which nothing was handed out."""
-        keys = self._codec.decode_all([key for key, _ in loaded.changes])
-        values = (value for _, value in loaded.changes)
-        pairs = zip(keys, values, strict=True)
-        return type(self).opened(self._codec, loaded.payload, pairs)
 
     def is_filled(self) -> bool:
         """Whether all keys have their slots."""
@@ -678,31 +661,24 @@ class Slots(dict[Any, Any]):
             self._pages.close()
 
     @classmethod
-    def opened(
-        cls,
-        codec: Codec,
-        payload: bytes,
-        changes: Iterable[tuple[Any, bytes | None]] = (),
-    ) -> Self:
+    def opened(cls, codec: Codec, entries: Mapping[bytes, bytes]) -> Self:
         """Return a durable root, of which no value is decoded.
 
         Args:
             codec: Values to bytes and back.
-            payload: A map.
-            changes: What was committed on top of it: keys and value bytes, in order;
-                None is a deleted key.
+            entries: The keys and values, in order.
 
         Raises:
-            DecodeError: It is not exactly one map, or has keys that are one for
-                Python, as 1 and True.
+            DecodeError: There are keys that are one for Python, as 1 and True.
         """
-        index = codec.index(payload, Stored)
         self = cls(codec)
-        self._payload, self._starts, self._ends = payload, index.starts, index.ends
-        storage.update(self, index.slots)
-        self._only_str = {str}.issuperset(map(type, index.slots))
-        for key, value in changes:
-            self._apply(key, value)
+        keys = codec.decode_keys(list(entries))
+        # Now, not when they are decoded: a record that is read before would be
+        # taken for a plain dict, and escaped when it is saved.
+        for blob in entries.values():
+            codec.learn(blob)
+        storage.update(self, zip(keys, map(Stored, entries.values()), strict=True))
+        self._only_str = {str}.issuperset(map(type, keys))
         return self
 
     @classmethod
@@ -720,21 +696,6 @@ class Slots(dict[Any, Any]):
         self.cache_bytes = self._room_bytes = cache_bytes
         self._only_str = pages.kind == "str"
         return self
-
-    def _apply(self, key: Any, value: bytes | None) -> None:
-        own = self.own_key(key)
-        if value is None:
-            storage.pop(self, own, None)
-            return
-        if own is not key and not self.is_same_key(key, {own: None}):
-            msg = "two keys are one for Python, as 1 and True are"
-            raise DecodeError(msg)
-        self._codec.learn(value)
-        self._store(own, value)
-
-    def _store(self, key: Any, value: bytes) -> None:
-        self._only_str = self._only_str and type(key) is str
-        storage.__setitem__(self, key, Stored(value))
 
     # --- keys -------------------------------------------------------------------
     def own_key(self, key: Any) -> Any:
@@ -773,22 +734,6 @@ class Slots(dict[Any, Any]):
         return key
 
     # --- bytes ------------------------------------------------------------------
-    def bytes_of(self, blob: Blob) -> bytes | None:
-        """Return the bytes of a durable value."""
-        if isinstance(blob, int):
-            return self._payload[self._starts[blob] : self._ends[blob]]
-        return blob
-
-    def bytes_before(self, number: int) -> bytes:
-        """Return the bytes of the key of a value in the payload, as they stand there.
-
-        Args:
-            number: The value's.
-        """
-        payload = self._payload
-        start = self._ends[number - 1] if number else read_header(payload)[0]
-        return payload[start : self._starts[number]]
-
     def _base_of(self, key: Any, slot: Any) -> Base:
         """Return the base of a key, there or deleted; *slot* is what lies in its slot."""
         if type(slot) is Stored:
@@ -809,7 +754,7 @@ class Slots(dict[Any, Any]):
         slot = self.page_in(key)
         if slot is not MISSING and not self.is_same_key(key, self):
             return None
-        return self.bytes_of(self._base_of(key, slot).blob)
+        return self._base_of(key, slot).blob
 
     def stored_items(self) -> Iterator[tuple[Any, bytes]]:
         """Return the durable state: keys and bytes.
@@ -821,11 +766,11 @@ class Slots(dict[Any, Any]):
         for pairs in self.stream():
             for key, slot in pairs:
                 base = self._base_of(key, slot)
-                blob = None if base in gone else self.bytes_of(base.blob)
+                blob = None if base in gone else base.blob
                 if blob is not None:
                     yield base.key, blob
         for base in gone:
-            if (blob := self.bytes_of(base.blob)) is not None:
+            if (blob := base.blob) is not None:
                 yield base.key, blob
 
     # --- access -----------------------------------------------------------------
@@ -844,7 +789,7 @@ class Slots(dict[Any, Any]):
             if isinstance(content, tuple):
                 value = content[1]
             else:
-                value = self._decode(key, self.bytes_of(content) or b"")
+                value = self._decode(key, content or b"")
             if self._make_live(self.own_key(key), slot, value):
                 return value
 
@@ -931,11 +876,11 @@ class Slots(dict[Any, Any]):
         slots: list[Stored] = []
         contents: list[Blob] = []
         for key, slot in pairs:
-            if type(slot) is Stored and type(slot.cell_contents) in (int, bytes):
+            if type(slot) is Stored and type(slot.cell_contents) is bytes:
                 keys.append(key)
                 slots.append(slot)
                 contents.append(slot.cell_contents)
-        blobs = [self.bytes_of(content) or b"" for content in contents]
+        blobs = [content or b"" for content in contents]
         before = self.count_misfits()
         try:
             values = self._codec.decode_all(blobs)
@@ -1123,8 +1068,7 @@ class Slots(dict[Any, Any]):
             never = {b: mark for b, mark in gone.items() if b.blob is None}
             self._forget_deletions(never)
             flush.gone.update(
-                (base.key, cast("bytes", self.bytes_of(base.blob)))
-                for base in deletions
+                (base.key, cast("bytes", base.blob)) for base in deletions
             )
         values, flush.bases = self.live_values()
         flush.touched = self._in_order(values, flush.bases, deletions)

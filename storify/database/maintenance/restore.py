@@ -6,11 +6,11 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from storify.database.live.canonical import same_value
-from storify.database.session.entries import LIST, contents, difference
+from storify.database.session.entries import LIST, contents
 from storify.database.session.keys import decode_keys
 from storify.database.session.merge import catch_up
 from storify.database.session.session import Session
-from storify.engine import Commit
+from storify.engine import Commit, Snapshot, difference, entries_of
 
 __all__ = ["Diff", "compare", "restore", "state_of"]
 
@@ -30,8 +30,8 @@ class Diff(NamedTuple):
     changed: set[Any]
 
 
-def state_of(session: Session, which: datetime | str | int) -> bytes:
-    """Return the root that was committed last at or before a time, or a backup by id.
+def state_of(session: Session, which: datetime | str | int) -> Snapshot:
+    """Open the state that was committed last at or before a time, or a backup by id.
 
     Raises:
         TypeError: *which* is neither.
@@ -41,7 +41,7 @@ def state_of(session: Session, which: datetime | str | int) -> bytes:
     """
     if isinstance(which, (str, int)):
         try:
-            return session.engine.read_backup(str(which))
+            return session.engine.state(str(which))
         except FileNotFoundError as error:
             msg = (
                 f"database {session.name!r} has no backup {which!r}; db.backups.list "
@@ -61,10 +61,10 @@ def state_of(session: Session, which: datetime | str | int) -> bytes:
             f"zone; pass an aware datetime, as datetime.now(UTC)"
         )
         raise ValueError(msg)
-    return session.engine.state_at(time)
+    return session.engine.state(time)
 
 
-def restore(session: Session, payload: bytes, keys: Iterable[Any] | None) -> set[Any]:
+def restore(session: Session, state: Snapshot, keys: Iterable[Any] | None) -> set[Any]:
     """Commit an older state, or some keys of it, and bring it into memory.
 
     Raises:
@@ -75,7 +75,7 @@ def restore(session: Session, payload: bytes, keys: Iterable[Any] | None) -> set
     with session.lock, session.locked():
         session.flush()
         now = session.durable()
-        then = session.codec.split(payload)
+        then = entries_of(state)
         if keys is not None:
             then = _with_keys(session, now, then, list(dict.fromkeys(keys)))
         changes = difference(now, then)
@@ -113,7 +113,7 @@ def _with_keys(
     return target
 
 
-def compare(session: Session, payload: bytes) -> Diff:
+def compare(session: Session, state: Snapshot) -> Diff:
     """Return how the live content differs from an older state."""
     codec = session.codec
     with session.lock:
@@ -121,7 +121,7 @@ def compare(session: Session, payload: bytes) -> Diff:
         pending, refused = session.begin_look()
         now = pending.entries()
         pending.drop()
-        then = session.root.spell_entries(codec.split(payload))
+        then = session.root.spell_entries(entries_of(state))
     before = set(decode_keys(codec, then))
     added = set(decode_keys(codec, (key for key in now if key not in then)))
     removed = set(decode_keys(codec, (key for key in then if key not in now)))

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 from storify.codec import Codec
 from storify.database.session.keys import decode_keys
-from storify.engine import Commit, Engine
+from storify.engine import Commit, Engine, entries_of
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
@@ -108,11 +108,11 @@ def _require_damage(
         ValueError: It can be loaded.
     """
     try:
-        loaded = engine.load()
-        if loaded is None:
+        snapshot = engine.open()
+        if snapshot is None:
             msg = f"cannot {what} database {name!r}: {engine.location} does not exist"
             raise FileNotFoundError(msg)
-        codec.decode_root(loaded.payload)
+        codec.decode_root(codec.join(entries_of(snapshot)))
     except (DatabaseLoadError, ValueError):
         return
     msg = f"cannot {what} database {name!r}: it is intact; {else_do}"

@@ -132,11 +132,9 @@ def _compare_new(
 def _compare_all(
     root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
 ) -> PendingDict:
-    touched, bases = flush.touched, flush.bases
+    touched = flush.touched
     deleted = {base.key: base for base in flush.deletions}
     gone = encode_keys(root.codec, deleted) if deleted else {}
-    for key_bytes, key in gone.items():
-        _note_spelling(root, key_bytes, deleted[key].blob)
     set_again = touched.keys() & gone.values()
     changes: list[Change] = [(key, None) for key in root.over]
     changes += [(key, None) for key in gone]
@@ -147,7 +145,6 @@ def _compare_all(
     for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
         if key_bytes not in other and key not in set_again:
             continue
-        _note_spelling(root, key_bytes, bases[key].blob)
         changes.append((key_bytes, blob))
         keys[key_bytes] = key
         durable[key] = blob
@@ -178,9 +175,3 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
     respelled = respell_all(codec, [stored for _, _, stored in unsure])
     other.update(key for key, blob, stored in unsure if respelled[stored] != blob)
     return other
-
-
-def _note_spelling(root: "DictRoot", key_bytes: bytes, base: object) -> None:
-    """Look how the file spells a key, at the place of its value."""
-    if isinstance(base, int):
-        root.spelling.note(key_bytes, root.live.bytes_before(base))

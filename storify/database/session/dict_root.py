@@ -19,7 +19,7 @@ from storify.database.session.dict_changes import CleanDict, compare
 from storify.database.session.dict_merge import DictMerge, arrange
 from storify.database.session.keys import decode_keys
 from storify.database.session.spelling import Spelling
-from storify.engine import Change, Loaded, Snapshot, apply
+from storify.engine import Change, Snapshot, apply
 from storify.exceptions import UnstorableError
 
 __all__ = ["DictRoot"]
@@ -151,7 +151,7 @@ class DictRoot:
             for key in decode_keys(self.codec, keys):
                 self.live.page_in(key)
 
-    def fill(self, later: Loaded | None = None) -> None:
+    def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""
         self.live.fill(later)
 

@@ -6,24 +6,12 @@ True and a NaN equals itself.
 
 from collections.abc import Iterable
 
-from storify.engine import Change, Format, Loaded, apply, difference
+from storify.engine import Change
 
-__all__ = ["LIST", "contents", "difference", "entries_of", "whole"]
+__all__ = ["LIST", "contents"]
 
 #: The key of a list root, which is one value.
 LIST = b""
-
-
-def entries_of(loaded: Loaded, root_format: Format) -> dict[bytes, bytes]:
-    """Return the entries of a state as it was read."""
-    return apply(root_format.split(loaded.payload), loaded.changes)
-
-
-def whole(loaded: Loaded, root_format: Format) -> bytes:
-    """Return a state as it was read as one root."""
-    if not loaded.changes:
-        return loaded.payload
-    return root_format.join(entries_of(loaded, root_format))
 
 
 def contents(changes: Iterable[Change]) -> dict[bytes, bytes | None]:

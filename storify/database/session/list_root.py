@@ -17,7 +17,7 @@ from storify.database.session.changes import (
     encode_quietly,
 )
 from storify.database.session.entries import LIST, contents
-from storify.engine import Change, Loaded, Snapshot
+from storify.engine import Change, Snapshot
 from storify.exceptions import UnstorableError
 
 __all__ = ["ListRoot"]
@@ -123,7 +123,7 @@ class ListRoot:
     def page_in(self, keys: Iterable[bytes]) -> None:
         """All is in memory."""
 
-    def fill(self, later: Loaded | None = None) -> None:
+    def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """All is in memory."""
 
     def is_crowded(self) -> bool:

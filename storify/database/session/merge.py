@@ -16,9 +16,16 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from storify.database.session.changes import OvertakenError, Pending, Side
-from storify.database.session.entries import LIST, difference, entries_of
+from storify.database.session.entries import LIST
 from storify.database.session.roots import Root, changes_kind, make_root
-from storify.engine import Change, Loaded, News
+from storify.engine import (
+    Change,
+    News,
+    Snapshot,
+    WholeSnapshot,
+    difference,
+    entries_of,
+)
 from storify.exceptions import ConflictError, CorruptionError
 
 if TYPE_CHECKING:
@@ -66,37 +73,37 @@ def _take(
         OvertakenError: A value was set meanwhile, by another thread or the handler of
             a signal; nothing was adopted.
     """
-    root, codec = session.root, session.codec
+    root = session.root
     version, theirs = news
-    loaded: Loaded | None = None
+    entries: dict[bytes, bytes] | None = None
     if (
         theirs is None
         or version is None
         or changes_kind(root, theirs)
         or not _is_there(root, theirs)
     ):
-        loaded = session.engine.load()
-        if loaded is None:
+        snapshot = session.engine.open()
+        if snapshot is None:
             _note_removal(session)
             return
-        version = loaded.version
-        entries = entries_of(loaded, codec)
+        version, entries = snapshot.version, entries_of(snapshot)
         if LIST not in entries:
-            root.fill(loaded)
+            root.fill(entries)
         root.note_file(entries)
         theirs = difference(root.durable(), root.spell_entries(entries))
     else:
         theirs = root.spell(list(theirs))
     # From here on nothing waits, so that no other thread's change is missed.
     pending = session.begin_flush(doing)
-    if loaded is not None and changes_kind(root, theirs):
-        _take_other_kind(session, doing, loaded, pending, keep)
+    if entries is not None and changes_kind(root, theirs):
+        other = WholeSnapshot(version, entries)
+        _take_other_kind(session, doing, other, pending, keep)
         return
     both = root.conflicts(theirs, pending)
     if both is not None and keep is None:
         _refuse(session, doing, both)
     take = root.merge(theirs, pending, keep)
-    order = partial(_order_of, session, loaded)
+    order = partial(_order_of, session, entries)
 
     def adopt() -> None:
         if not pending.is_newest():
@@ -119,10 +126,12 @@ def _is_there(root: Root, theirs: Iterable[Change]) -> bool:
     return True
 
 
-def _order_of(session: "Session", loaded: Loaded | None) -> Iterable[bytes]:
+def _order_of(
+    session: "Session", entries: dict[bytes, bytes] | None
+) -> Iterable[bytes]:
     """Return the keys of the durable state, in order, as we spell them."""
-    entries = session.durable() if loaded is None else entries_of(loaded, session.codec)
-    return session.root.spell_entries(entries)
+    present = session.durable() if entries is None else entries
+    return session.root.spell_entries(present)
 
 
 def _note_removal(session: "Session") -> None:
@@ -137,17 +146,17 @@ def _note_removal(session: "Session") -> None:
 def _take_other_kind(
     session: "Session",
     doing: str,
-    loaded: Loaded,
+    snapshot: Snapshot,
     pending: Pending,
     keep: Side | None,
 ) -> None:
     """Take a list for a dict or a dict for a list: there is no merging them."""
-    root = session.open(loaded)
+    root = session.open(snapshot)
     if pending.changes and keep is None:
         _refuse(session, doing, [])
     if pending.changes and keep == "mine":
         root = make_root(session.data, session.codec, over=root.durable())
-    session.take(root, loaded.version)
+    session.take(root, snapshot.version)
 
 
 def _refuse(session: "Session", doing: str, keys: Sequence[Any]) -> NoReturn:

@@ -1,19 +1,18 @@
 """The two kinds of roots behind one set of names, and how one is made."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from storify.codec import Codec
 from storify.database.live.data import Data
 from storify.database.live.savepoints import Undo
 from storify.database.session.changes import Pending, Refused, Side, Take
 from storify.database.session.dict_root import DictRoot
-from storify.database.session.entries import LIST, contents, whole
-from storify.database.session.keys import decode_keys
+from storify.database.session.entries import LIST, contents
 from storify.database.session.list_root import ListRoot
-from storify.engine import Change, Loaded, Snapshot
+from storify.engine import Change, Snapshot, entries_of
 
-__all__ = ["Root", "changes_kind", "make_root", "open_root", "page_root"]
+__all__ = ["Root", "changes_kind", "make_root", "open_root"]
 
 
 class Root(Protocol):
@@ -57,7 +56,7 @@ class Root(Protocol):
         """Have some keys in memory, given as bytes; see `Slots.page_in`."""
         ...
 
-    def fill(self, later: Loaded | None = None) -> None:
+    def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""
         ...
 
@@ -154,38 +153,27 @@ def make_root(
     return DictRoot(Data(codec, initial), codec, over)
 
 
-def page_root(pages: Snapshot, codec: Codec, cache_bytes: int) -> Root:
-    """Make a root of a durable state that is asked for the keys that are needed.
+def open_root(snapshot: Snapshot, codec: Codec, cache_bytes: int) -> Root:
+    """Make a root of a durable state.
 
     Args:
-        pages: The state.
+        snapshot: The state.
         codec: Values to bytes and back.
-        cache_bytes: How much of what nobody holds stays in memory, encoded.
-    """
-    return DictRoot(Data.paged(codec, pages, cache_bytes), codec)
-
-
-def open_root(loaded: Loaded, codec: Codec) -> Root:
-    """Make a root of a durable state.
+        cache_bytes: How much of what nobody holds stays in memory, encoded, if it is
+            asked for single keys.
 
     Raises:
         ValueError: It cannot be read here.
     """
-    payload, changes = loaded.payload, loaded.changes
-    if any(key == LIST for key, _ in changes):
-        payload, changes = whole(loaded, codec), ()
-    try:
-        keys = decode_keys(codec, (key for key, _ in changes))
-        pairs = zip(keys, (value for _, value in changes), strict=True)
-        root = DictRoot(Data.opened(codec, payload, pairs), codec)
-        root.spell(list(changes))
-    except ValueError:
-        items = codec.decode_root(payload)
-        if not isinstance(items, list):
-            raise
-        return ListRoot(items, codec, whole(loaded, codec))
-    else:
-        return root
+    if snapshot.kind:
+        return DictRoot(Data.paged(codec, snapshot, cache_bytes), codec)
+    entries = entries_of(snapshot)
+    if LIST in entries:
+        items = cast("list[Any]", codec.decode_root(entries[LIST]))
+        return ListRoot(items, codec, entries[LIST])
+    root = DictRoot(Data.opened(codec, entries), codec)
+    root.note_file(entries)
+    return root
 
 
 def changes_kind(root: Root, changes: Iterable[Change]) -> bool:

@@ -20,7 +20,7 @@ from storify.logger import LoggerLike
 __all__ = ["CACHE_BYTES", "Saving"]
 
 
-CACHE_BYTES = 64 << 20
+CACHE_BYTES = 32 << 20
 """How much of a large database stays in memory, encoded: five times that, as objects."""
 
 

@@ -31,13 +31,20 @@ from storify.codec import Codec
 from storify.database.session import shutdown
 from storify.database.session.changes import Pending, Refused, Side
 from storify.database.session.constraints import Guards
-from storify.database.session.entries import difference, entries_of
 from storify.database.session.merge import catch_up
-from storify.database.session.roots import Root, make_root, open_root, page_root
+from storify.database.session.roots import Root, make_root, open_root
 from storify.database.session.saving import Saving
 from storify.database.session.syncing import Syncing
 from storify.database.session.transaction import Transactional
-from storify.engine import Commit, Engine, Loaded, StaleVersionError, Version
+from storify.engine import (
+    Commit,
+    Engine,
+    Snapshot,
+    StaleVersionError,
+    Version,
+    difference,
+    entries_of,
+)
 from storify.exceptions import (
     ConflictError,
     DatabaseLoadError,
@@ -132,15 +139,9 @@ class Session(Transactional):
             FileNotFoundError: It does not exist and was opened read-only.
         """
         with self.lock:
-            pages = self.engine.open()
-            if pages is not None:
-                cache_bytes = self.saving.cache_bytes
-                root = page_root(pages, self.codec, cache_bytes)
-                self.take(root, pages.version)
-                return
-            loaded = self.engine.load()
-            if loaded is not None:
-                self.take(self.open(loaded), loaded.version)
+            snapshot = self.engine.open()
+            if snapshot is not None:
+                self.take(self.open(snapshot), snapshot.version)
             elif self.readonly:
                 msg = (
                     f"cannot open database {self.name!r} read-only: "
@@ -157,14 +158,14 @@ class Session(Transactional):
 
         self.run_uncut(take)
 
-    def open(self, loaded: Loaded) -> Root:
+    def open(self, snapshot: Snapshot) -> Root:
         """Make a root of a durable state.
 
         Raises:
             DatabaseLoadError: It is undamaged, but cannot be read here.
         """
         try:
-            return open_root(loaded, self.codec)
+            return open_root(snapshot, self.codec, self.saving.cache_bytes)
         except ValueError as error:
             # The bytes are those that were committed: an older state would be a
             # silent loss, and replacing the file a real one.
@@ -299,9 +300,9 @@ class Session(Transactional):
         It reads the durable state, for its order, and is done only where many
         keys moved or there are few.
         """
-        loaded = self.engine.load()
-        if loaded is not None and loaded.version == self.version:
-            old = self.root.spell_entries(entries_of(loaded, self.codec))
+        snapshot = self.engine.open()
+        if snapshot is not None and snapshot.version == self.version:
+            old = self.root.spell_entries(entries_of(snapshot))
             pending.changes = difference(old, pending.entries())
 
     def save(
@@ -355,12 +356,8 @@ class Session(Transactional):
         except OSError as error:  # it is saved; it only takes more memory
             self.log.debug(f"{self.engine.location} cannot be read now: {error}")
             return
-        if pages is None:
-            return
-        if pages.version == self.version:
+        if pages is not None and pages.kind and pages.version == self.version:
             self.root.renew(pages)
-        else:
-            pages.close()
 
     def _save(
         self, pending: Pending, commit: Commit | None, then: Callable[[], None]
@@ -393,8 +390,7 @@ class Session(Transactional):
 
     def durable(self) -> dict[bytes, bytes]:
         """The entries of the present durable state, read anew."""
-        loaded = self.engine.load()
-        return {} if loaded is None else entries_of(loaded, self.codec)
+        return entries_of(self.engine.open())
 
     # -- the end ---------------------------------------------------------------
 

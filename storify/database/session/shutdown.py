@@ -333,7 +333,7 @@ def _is_worth_a_flush(session: "Session") -> bool:
     if session.version is None:
         return bool(session.data)
     news = session.engine.changes_since(session.version)
-    if news is None or news.version is not None or session.engine.load() is not None:
+    if news is None or news.version is not None or session.engine.open() is not None:
         return True
     session.log.warning(f"database {session.name!r} was removed while it was open")
     return False

@@ -28,11 +28,6 @@ class Spelling:
         #: Our bytes to those in the file.
         self._spelled: dict[bytes, bytes] = {}
 
-    def note(self, key: bytes, found: bytes) -> None:
-        """Keep that our *key* was found as these bytes in the file."""
-        if found != key:
-            self._spelled[key] = found
-
     def note_all(self, entries: Iterable[bytes]) -> None:
         """Look how the file spells all its keys."""
         own = self._own(dict.fromkeys(entries))

@@ -43,8 +43,8 @@ from storify.engine.file.paths import stem_of
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.said import SaidLater
-from storify.engine.file.snapshot import FileSnapshot, index_anew, open_snapshot
-from storify.engine.file.state import Reading, UnsteadyError
+from storify.engine.file.snapshot import index_anew, open_snapshot
+from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
 from storify.engine.moment import moment_of, stamp_of
 from storify.engine.protocol import (
@@ -53,12 +53,14 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    Loaded,
     News,
     Problem,
     Salvaged,
+    Snapshot,
     Sync,
     Version,
+    WholeSnapshot,
+    apply,
     utc_now,
     version_of,
 )
@@ -171,13 +173,29 @@ class FileEngine:
     # Loading
 
     @uncut
-    def open(self) -> FileSnapshot | None:
+    def open(self) -> Snapshot | None:
         """Open the state by its index, if the file is as it was when that was written.
 
-        Takes no lock and reads what was committed since the file was written whole.
+        That takes no lock and reads what was committed since the file was written
+        whole. Else all is read, and recovered if need be: see `load`.
         """
         self._sweep_once()
-        return open_snapshot(self._access, self._known, self.load)
+        opened = open_snapshot(self._access, self._known, self.load)
+        if opened is not None:
+            return opened
+        loaded = self.load()
+        if loaded is None:
+            return None
+        try:
+            entries = self._format.split(loaded.payload)
+        except ValueError as err:
+            msg = (
+                f"cannot load {self._path!r}: the file is undamaged, but cannot be "
+                f"read here: {err}"
+            )
+            raise DatabaseLoadError(msg) from err
+        entries = apply(entries, loaded.changes)
+        return WholeSnapshot(loaded.version, entries, loaded.recovered_from)
 
     @uncut
     def load(self) -> Loaded | None:
@@ -403,29 +421,20 @@ class FileEngine:
         return path or history.path_of(held, seen(held, held.read()), backup_id)
 
     @uncut
-    def read_backup(self, backup_id: str) -> bytes:
-        """The bytes of a backup, verified by checksum.
+    def state(self, which: str | datetime) -> WholeSnapshot:
+        """Open an older state, verified by its checksum.
 
         Raises:
-            FileNotFoundError: There is no such backup.
-            CorruptionError: It is damaged.
+            As `Engine.state`.
         """
         held = self._access.seen()
-        if held.folder.own_file(backup_id) is not None:
-            return held.folder.read(held.folder.find(backup_id))
-        return history.state_of(held, seen(held, held.read()), backup_id)
-
-    @uncut
-    def state_at(self, time: datetime) -> bytes:
-        """The whole root that was committed last at or before *time*.
-
-        Raises:
-            FileNotFoundError: It is not kept: too old, or dropped by the policy.
-            MisdatedError: It is not known which one that is.
-            CorruptionError: It is damaged.
-        """
-        held = self._access.seen()
-        return history.state_at(held, seen(held, held.read()), time)
+        if isinstance(which, datetime):
+            payload = history.state_at(held, seen(held, held.read()), which)
+        elif held.folder.own_file(which) is not None:
+            payload = held.folder.read(held.folder.find(which))
+        else:
+            payload = history.state_of(held, seen(held, held.read()), which)
+        return WholeSnapshot(version_of(payload), self._format.split(payload))
 
     @uncut
     def verify(self) -> list[Problem]:

@@ -32,9 +32,9 @@ from storify.engine.file.known import Known
 from storify.engine.file.log import Frame, scan
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.replay import Harm, Journal, read_journal, replay, rewritten
-from storify.engine.file.state import Reading, version_after
+from storify.engine.file.state import Loaded, Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.protocol import Change, Loaded, apply
+from storify.engine.protocol import Change, apply
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError, DatabaseLoadError
 

@@ -32,13 +32,12 @@ from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm, Journal, read_journal
-from storify.engine.file.state import version_after
+from storify.engine.file.state import Loaded, version_after
 from storify.engine.moment import moment_of
 from storify.engine.protocol import (
     Change,
     Changes,
     Format,
-    Loaded,
     Version,
     apply,
     version_of,

@@ -8,13 +8,30 @@ from storify.engine.file.manifest import DamagedRecordError, Record, Sum, read_r
 from storify.engine.file.paths import Place
 from storify.engine.file.replay import NO_JOURNAL, Journal, read_journal
 from storify.engine.file.verdict import Main, Verdict, judge, read_main
-from storify.engine.protocol import Version
+from storify.engine.protocol import Changes, Version
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Reading", "UnsteadyError", "read_state", "version_after"]
+__all__ = ["Loaded", "Reading", "UnsteadyError", "read_state", "version_after"]
 
 UNLOCKED_TRIES = 5
+
+
+class Loaded(NamedTuple):
+    """A state as it was read.
+
+    Attributes:
+        version: Names the state; the base of the next commit.
+        payload: A whole root.
+        changes: What was committed on top of it.
+        recovered_from: The backup that was used because the state itself was
+            lost or damaged; None in the normal case.
+    """
+
+    version: Version
+    payload: bytes
+    changes: Changes = ()
+    recovered_from: str | None = None
 
 
 class UnsteadyError(DatabaseLoadError):

@@ -6,14 +6,13 @@ import pytest
 
 from durable_dict import CODEC, Durable, Point
 from storify.codec import Codec, DecodeError
+from storify.database.live.data import Data
 from storify.testing import same
 
 
 def index(payload, codec=CODEC):
-    """Give what the index makes of a payload: keys and value bytes."""
-    found = codec.index(payload, int)
-    spans = list(zip(found.starts, found.ends, strict=True))
-    return [(key, payload[slice(*spans[at])]) for key, at in found.slots.items()]
+    """Give what is made of a payload: keys and value bytes."""
+    return list(Data.opened(codec, codec.split(payload)).stored_items())
 
 
 ANY_KEYS = {
@@ -38,7 +37,7 @@ ANY_KEYS = {
     [{}, {"a": [1], "b": None}, ANY_KEYS, {str(n): n for n in range(2000)}],
     ids=["empty", "str", "any", "many"],
 )
-def test_the_index_has_the_keys_of_the_decoded_root(content):
+def test_it_has_the_keys_of_the_decoded_root(content):
     """In order, to the type, with the bytes of each value."""
     payload = Durable(content).payload
 
@@ -93,10 +92,10 @@ def test_keys_of_other_programs_are_read_as_by_a_whole_decode(payload):
         b"\x81\xc9\xff\xff\xff\xff\x01\x01",
     ],
 )
-def test_what_is_no_root_is_refused_by_the_index(payload):
+def test_what_is_no_root_is_refused(payload):
     """Cut, followed by more, keys that are one, the extension that overflows."""
     with pytest.raises(DecodeError):
-        CODEC.index(payload, int)
+        index(payload)
     if payload != b"\x90":  # a list root
         with pytest.raises(DecodeError):
             CODEC.decode_root(payload)
@@ -111,14 +110,14 @@ def test_a_text_that_looks_like_the_overflowing_extension_is_no_trap():
     }
 
 
-def test_the_index_learns_the_keys_of_escaped_dicts():
+def test_the_keys_are_learned_of_escaped_dicts():
     """A record that is read before would be taken for a dict, and escaped."""
     learned = []
     codec = Codec(learn=learned.append)
     escaped = Durable({"a": {"__User__": {"x": 1}}, "b": [1.5] * 9})
     assert b"\xc7\x00\x1a" in escaped.payload
 
-    codec.index(escaped.payload, int)
+    index(escaped.payload, codec)
 
     assert learned == ["__User__"]
 
