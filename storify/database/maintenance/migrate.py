@@ -10,12 +10,12 @@ at are decoded here, one batch after the other, and let go again.
 """
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storify.database.maintenance.check import Progress
 from storify.database.session.merge import catch_up
-from storify.engine import Change, Commit, StaleVersionError
+from storify.engine import Change, Commit, Snapshot, StaleVersionError
 from storify.models import Unloaded
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def migrate(db: "Root[Any, Any]", progress: Progress | None, *, dry_run: bool) -
     with session.lock:
         session.ready("migrate")
         if dry_run:
-            found = _rewritten(session.codec, session.durable(), progress)
+            found = _rewritten(session.codec, session.engine.open(), progress)
             _report(session, found)
             return len(found.changes)
         try:
@@ -63,13 +63,17 @@ def migrate(db: "Root[Any, Any]", progress: Progress | None, *, dry_run: bool) -
 
 def _migrate(session: "Session", progress: Progress | None) -> int:
     session.flush()
-    base, entries = session.version, session.durable()
-    found = _rewritten(session.codec, entries, progress)
-    if found.changes:
+    stored = session.engine.open()
+    if stored is not None and stored.version != session.version:
+        raise StaleVersionError
+    found = _rewritten(session.codec, stored, progress)
+    if stored is not None and found.changes:
         # Locked, so that what is adopted is this commit and no other one.
         with session.locked():
             session.engine.commit(
-                Commit(base, found.changes, entries.get, undone_on_error=True)
+                Commit(
+                    stored.version, found.changes, stored.get, undone_on_error=True
+                )
             )
             session.sync()
             # What another thread changed meanwhile is saved in the present form.
@@ -79,11 +83,11 @@ def _migrate(session: "Session", progress: Progress | None) -> int:
 
 
 def _rewritten(
-    codec: "Codec", entries: dict[bytes, bytes], progress: Progress | None
+    codec: "Codec", stored: Snapshot | None, progress: Progress | None
 ) -> _Rewritten:
     changes: list[Change] = []
     unfit = unknown = done = 0
-    pairs = iter(entries.items())
+    pairs = chain.from_iterable(() if stored is None else stored.items())
     while batch := list(islice(pairs, _BATCH)):
         blobs = _rewrite([value for _, value in batch], codec)
         for (key, value), blob in zip(batch, blobs, strict=True):
@@ -95,7 +99,7 @@ def _rewritten(
                 changes.append((key, blob))
         done += len(batch)
         if progress is not None:
-            progress(done, len(entries))
+            progress(done, max(done, 0 if stored is None else len(stored)))
     return _Rewritten(changes, unfit, unknown)
 
 
