@@ -203,6 +203,9 @@ def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
 class Writer:
     """Packs values and vouches for the bytes.
 
+    Attributes:
+        was_asked: Whether the packer met anything that it does not write by itself.
+
     Args:
         encoders: Exact class to shallow encoder. Live.
         wraps: Exact class of records to what gives their wrapper. Live.
@@ -216,7 +219,7 @@ class Writer:
         unstructure: Unstructure,
     ) -> None:
         self._records = 0
-        self._asked = False
+        self.was_asked: bool = False
         encoder_of, wrap_of = encoders.get, wraps.get
 
         # Each call here is a tenth of what a small record costs. So the records
@@ -225,13 +228,14 @@ class Writer:
             kind = type(value)
             encoder = encoder_of(kind)
             if encoder is not None:
-                self._asked = True
+                self.was_asked = True
                 return encoder(value)
             wrapper = wrap_of(kind, unstructure)(value)
             if wrapper is None:
                 msg = "unknown type"  # the careful encoder says it with the path
                 raise UnstorableError(msg)
             self._records += 1
+            self.was_asked = True
             return wrapper
 
         self._lower = default
@@ -244,18 +248,12 @@ class Writer:
     def reset(self) -> None:
         """Forget what was packed, before the next call."""
         self._records = 0
-        self._asked = False
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether the packer met anything that it does not write by itself."""
-        return self._asked or self._records > 0
+        self.was_asked = False
 
     def looks_plain(self, blob: bytes) -> bool:
         """Tell at once that one small value needs none of the checks of `doubt`."""
         return (
-            not self._asked
-            and not self._records
+            not self.was_asked
             and len(blob) < MAX_DEPTH
             and _ONE_KEY not in blob
             and _BIN_8 not in blob
@@ -283,7 +281,7 @@ class Writer:
             RuntimeError: Another thread changed a list meanwhile; try again.
         """
         joined = b"".join(blobs)
-        if (self._asked or self._records) and not check_joined(joined, blobs):
+        if self.was_asked and not check_joined(joined, blobs):
             msg = "list changed size during iteration"
             raise RuntimeError(msg)
         may_hold = self._records > 0 or _ONE_KEY in joined
