@@ -378,7 +378,8 @@ class Session(Transactional):
             self.version = self.engine.commit(commit)
             self.syncing.note_commit()
         pending.done()
-        then()
+        if then is not _nothing:
+            then()
         self.last_error = None
         self.flushed_at_s = self.saving.clock()
         return True
