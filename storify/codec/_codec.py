@@ -430,7 +430,8 @@ class Codec:
     def _give_back(self, writer: Writer, size: int) -> None:
         """Keep *writer* for the next call; one that failed is never given back."""
         if len(self._writers) < _KEPT_WRITERS and size < _KEPT_BYTES:
-            writer.reset()
+            if writer.was_asked:
+                writer.reset()
             self._writers.append(writer)
 
     def _set_encoder(self, code: int) -> Callable[[Any], list[Any]]:

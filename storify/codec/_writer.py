@@ -82,14 +82,18 @@ def _nothing(_: object) -> None:
 
 
 def holds_buffer(
-    roots: Iterable[object], lower: Callable[[object], object] = _nothing
+    roots: Iterable[object],
+    lower: Callable[[object], object] = _nothing,
+    *,
+    is_native: bool = False,
 ) -> bool:
     """Tell whether a bytearray or memoryview lies anywhere in *roots*.
 
     Level by level at C speed: 0.05-0.2 us a value, where a walk in Python
     takes ten times as long. Only exact dicts and lists are gone into: an object
     of another kind leads to its class, and from there to everything. *lower*
-    gives what is written for such an object.
+    gives what is written for such an object; *is_native* says that there is none, in
+    keys neither.
     """
     items: Sequence[object] = list(roots)
     kinds = set(map(type, items))
@@ -99,30 +103,44 @@ def holds_buffer(
         if not kinds <= _PLAIN:
             items = [item for item in items if type(item) not in _SCALARS]
             items = [i if type(i) in _HOLDERS else lower(i) for i in items]
-        kinds = set(map(type, _inside(items)))
+            kinds = set(map(type, items))
+        lists, dicts = _of_kind(list, items, kinds), _of_kind(dict, items, kinds)
+        # Many dicts have the same few keys, and nothing but a text is equal to one.
+        keys = () if is_native and _has_text_keys(dicts) else dicts
+        kinds = set(map(type, _inside(lists, dicts, keys)))
         # The lowest level is the largest; there is no need to hold it.
-        items = [] if kinds <= _SCALARS else list(_inside(items))
+        items = [] if kinds <= _SCALARS else list(_inside(lists, dicts, keys))
     return False
 
 
-def _inside(items: Sequence[Any]) -> Iterator[object]:
-    """Iterate over what exact lists and dicts among *items* hold, all of it in C.
+def _has_text_keys(dicts: Sequence[dict[object, object]]) -> bool:
+    return {str}.issuperset(map(type, set[object]().union(*dicts)))
+
+
+def _inside(
+    lists: Sequence[list[object]],
+    dicts: Sequence[dict[object, object]],
+    keys: Iterable[Iterable[object]],
+) -> Iterator[object]:
+    """Iterate over items, *keys* and values of exact lists and dicts, all of it in C.
 
     Not gc.get_referents(): since Python 3.13 it skips what an object's own
     ``__dict__`` holds.
     """
-    lists: list[list[object]] = _of_kind(list, items)
-    dicts: list[dict[object, object]] = _of_kind(dict, items)
     values_of: Callable[[Any], Iterable[object]] = cast("Any", dict).values
-    values = map(values_of, dicts)
     return chain(
         chain.from_iterable(lists),
-        chain.from_iterable(dicts),
-        chain.from_iterable(values),
+        chain.from_iterable(keys),
+        chain.from_iterable(map(values_of, dicts)),
     )
 
 
-def _of_kind(kind: type, items: Sequence[Any]) -> list[Any]:
+def _of_kind(kind: type, items: Sequence[Any], kinds: set[type]) -> Sequence[Any]:
+    """Return the items of a type, of which *kinds* are there."""
+    if kind not in kinds:
+        return ()
+    if len(kinds) == 1:
+        return items
     return list(compress(items, map(is_, map(type, items), repeat(kind))))
 
 
@@ -203,6 +221,9 @@ def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
 class Writer:
     """Packs values and vouches for the bytes.
 
+    Attributes:
+        was_asked: Whether the packer met anything that it does not write by itself.
+
     Args:
         encoders: Exact class to shallow encoder. Live.
         wraps: Exact class of records to what gives their wrapper. Live.
@@ -216,7 +237,7 @@ class Writer:
         unstructure: Unstructure,
     ) -> None:
         self._records = 0
-        self._asked = False
+        self.was_asked: bool = False
         encoder_of, wrap_of = encoders.get, wraps.get
 
         # Each call here is a tenth of what a small record costs. So the records
@@ -225,13 +246,14 @@ class Writer:
             kind = type(value)
             encoder = encoder_of(kind)
             if encoder is not None:
-                self._asked = True
+                self.was_asked = True
                 return encoder(value)
             wrapper = wrap_of(kind, unstructure)(value)
             if wrapper is None:
                 msg = "unknown type"  # the careful encoder says it with the path
                 raise UnstorableError(msg)
             self._records += 1
+            self.was_asked = True
             return wrapper
 
         self._lower = default
@@ -244,18 +266,12 @@ class Writer:
     def reset(self) -> None:
         """Forget what was packed, before the next call."""
         self._records = 0
-        self._asked = False
-
-    @property
-    def was_asked(self) -> bool:
-        """Whether the packer met anything that it does not write by itself."""
-        return self._asked or self._records > 0
+        self.was_asked = False
 
     def looks_plain(self, blob: bytes) -> bool:
         """Tell at once that one small value needs none of the checks of `doubt`."""
         return (
-            not self._asked
-            and not self._records
+            not self.was_asked
             and len(blob) < MAX_DEPTH
             and _ONE_KEY not in blob
             and _BIN_8 not in blob
@@ -283,7 +299,7 @@ class Writer:
             RuntimeError: Another thread changed a list meanwhile; try again.
         """
         joined = b"".join(blobs)
-        if (self._asked or self._records) and not check_joined(joined, blobs):
+        if self.was_asked and not check_joined(joined, blobs):
             msg = "list changed size during iteration"
             raise RuntimeError(msg)
         may_hold = self._records > 0 or _ONE_KEY in joined
@@ -297,7 +313,11 @@ class Writer:
                 for index, blob in enumerate(blobs)
                 if _BIN_8 in blob or _BIN_16 in blob or _BIN_32 in blob
             ]
-            if not holds_buffer((values[index] for index in doubtful), self._lower):
+            if not holds_buffer(
+                (values[index] for index in doubtful),
+                self._lower,
+                is_native=not self.was_asked,
+            ):
                 doubtful = []  # mostly a byte inside a float
         if max(map(len, blobs)) > room:
             sizes = enumerate(blobs)

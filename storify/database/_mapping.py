@@ -13,9 +13,11 @@ from collections.abc import (
     MutableMapping,
     ValuesView,
 )
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from storify._typing import TypeVar
+from storify.codec import without_collector
 from storify.database._sequence import RootSequence
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING
@@ -257,7 +259,8 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         entries = dict[Any, Any](*other, **named)
         for key, value in entries.items():
             self._admit(key, value)
-        root.update(entries)
+        # Something is made for each, which lives as long as the entry.
+        without_collector(partial(root.update, entries))
 
     def copy(self) -> dict[K, V]:
         """Return a plain dict, or list, of the live values: a shallow copy.

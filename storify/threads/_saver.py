@@ -28,7 +28,7 @@ from collections.abc import Callable
 from functools import partial, wraps
 from operator import call
 from queue import Empty, SimpleQueue
-from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 __all__ = [
     "Caller",
@@ -172,7 +172,7 @@ class Job(Generic[T]):
         self._action: Callable[[], T] | None = action
         self._who = caller() if who is None else who
         self._error: BaseException | None = None
-        self._result: T | None = None
+        self._result: Any = None
         self._said: deque[tuple[Callable[[str], object], str]] = deque()
         self._on_end: list[Callable[[], object]] = []
         self.is_awaited: bool = is_awaited
@@ -294,7 +294,7 @@ class Job(Generic[T]):
                 raise error
             finally:
                 del error  # its traceback holds this frame
-        result = cast("T", self._result)
+        result: T = self._result
         self._result = None
         return result
 

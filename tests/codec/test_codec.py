@@ -195,6 +195,16 @@ def test_the_search_for_buffers_stays_in_plain_containers() -> None:
     assert not holds_buffer([])
 
 
+def test_a_buffer_that_equals_a_key_elsewhere_is_found() -> None:
+    """Bytes and a view of them are one key for a set, and two for the packer."""
+    view = memoryview(b"k")
+
+    assert holds_buffer([[{b"k": 1}, {view: 1}]], is_native=True)
+    assert holds_buffer([[{"k": [{b"k": 1}]}, {"k": [{view: 1}]}]], is_native=True)
+    assert holds_buffer([[{"k": 1}, {"k": bytearray()}]], is_native=True)
+    assert not holds_buffer([[{"k": 1}, {"k": b"", "l": {1: 2}}]], is_native=True)
+
+
 def test_a_few_suspects_among_records(codec: Codec) -> None:
     """In a batch of records, those with bytes are looked at by themselves."""
     data = {n: Record("__User__", a=n & 63) for n in range(900)}

@@ -299,6 +299,40 @@ def test_classes_are_not_kept():
     assert there() is made
 
 
+def test_what_is_known_of_a_class_goes_with_it():
+    """A later class may lie at the same place."""
+    made = dataclass(type("Gone", (), {"__annotations__": {}}))
+    ownership.Kinds()[made]
+    number = id(made)
+    assert number in ownership._known
+
+    del made
+    gc.collect()
+
+    assert number not in ownership._known
+
+
+def test_a_class_whose_bases_are_assigned_is_looked_at_again():
+    """What its objects hold may be out of sight from then on."""
+
+    class Open(Point):
+        pass
+
+    class Claims(Point):
+        @property
+        def __dict__(self):
+            return {}
+
+    class Changed(Open):
+        pass
+
+    before = ownership.Kinds()[Changed]
+    Changed.__bases__ = (Claims,)
+
+    assert before != ownership.UNKNOWN
+    assert ownership.Kinds()[Changed] == ownership.UNKNOWN
+
+
 def test_where_references_are_not_counted_all_is_held(monkeypatch):
     """PyPy, and builds without the global lock."""
     monkeypatch.setattr(ownership, "RELIABLE", False)

@@ -26,6 +26,7 @@ from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from fractions import Fraction
+from functools import partial
 from gc import get_referents
 from ipaddress import (
     IPv4Address,
@@ -95,8 +96,13 @@ _HAS_REFERENTS: Final = 1 << 14
 _INLINE_VALUES: Final = 1 << 2
 
 
+#: What types are, by their ids: a reference that keeps no class, and what it was found
+#: from. A class whose bases are assigned is looked at again.
+_known: dict[int, tuple[weakref.ref[type], tuple[type, ...], int]] = {}
+
+
 class Kinds(dict[type, int]):
-    """What types are, found out once a call: a lasting table would keep classes."""
+    """What types are, for one call: a lasting table would keep classes."""
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(_LEAVES, _LEAF))
@@ -105,7 +111,15 @@ class Kinds(dict[type, int]):
         self.inline: set[type] = set()
 
     def __missing__(self, kind: type) -> int:
-        found = _kind_of(kind)
+        known = _known.get(id(kind))
+        bases = kind.__mro__[1:]
+        if known is not None and known[0]() is kind and known[1] == bases:
+            found = known[2]
+        else:
+            found = _kind_of(kind)
+            # Dropped with the class, by C alone.
+            ref = weakref.ref(kind, partial(_known.pop, id(kind)))
+            _known[id(kind)] = ref, bases, found
         if found == UNKNOWN:
             self.unknown.add(kind)
         if found == _INLINE:

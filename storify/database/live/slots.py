@@ -464,7 +464,7 @@ class Slots(dict[Any, Any]):
                 break
             oldest.append(key)
             size -= each
-        flush = self.begin_flush()
+        flush = without_collector(self.begin_flush)
         try:
             seen = self._replaceable(oldest, flush)
         finally:
@@ -1051,10 +1051,10 @@ class Slots(dict[Any, Any]):
         goes no further, or is overtaken by another one, leaves no trace: what it
         looked at is LIVE still.
         """
-        flush = without_collector(self._begin_flush)
+        flush = self._begin_flush()
         # Before anything is encoded: who holds a value now and lets go of it then
         # may have changed it in between.
-        without_collector(flush.look)
+        flush.look()
         return flush
 
     def _begin_flush(self) -> Flush:
@@ -1154,7 +1154,7 @@ class Slots(dict[Any, Any]):
 
     def mark(self) -> Flush:
         """Return what `touched_since` compares with."""
-        return self.begin_flush()
+        return without_collector(self.begin_flush)
 
     def touched_since(self, mark: Flush) -> set[Any]:
         """Return the keys that were read, set or deleted since."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from storify.codec import Codec, without_collector
@@ -133,12 +134,15 @@ def _compare_all(
     root: "DictRoot", flush: Flush, blobs: dict[bytes, bytes]
 ) -> PendingDict:
     touched = flush.touched
-    deleted = {base.key: base for base in flush.deletions}
-    gone = encode_keys(root.codec, deleted) if deleted else {}
+    gone: dict[bytes, Any] = {}
+    if flush.deletions:
+        gone = encode_keys(root.codec, {base.key: base for base in flush.deletions})
     set_again = touched.keys() & gone.values()
-    changes: list[Change] = [(key, None) for key in root.over]
-    changes += [(key, None) for key in gone]
-    held: dict[bytes, bytes | None] = {key: None for key in gone if key not in blobs}
+    changes: list[Change] = []
+    held: dict[bytes, bytes | None] = {}
+    if root.over or gone:
+        changes += ((key, None) for key in (*root.over, *gone))
+        held = {key: None for key in gone if key not in blobs}
     keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
     durable: dict[Any, bytes] = {}
     other = _other_values(root.codec, flush, blobs)
@@ -172,6 +176,8 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
             unsure.append((key_bytes, blob, stored))
     if not unsure:
         return other
-    respelled = respell_all(codec, [stored for _, _, stored in unsure])
-    other.update(key for key, blob, stored in unsure if respelled[stored] != blob)
+    respelled = respell_all(codec, list(map(itemgetter(2), unsure)))
+    for key_bytes, blob, stored in unsure:
+        if respelled[stored] != blob:
+            other.add(key_bytes)
     return other

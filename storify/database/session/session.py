@@ -27,7 +27,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from storify.codec import Codec
+from storify.codec import Codec, without_collector
 from storify.database.session import shutdown
 from storify.database.session.changes import Pending, Refused, Side
 from storify.database.session.constraints import Guards
@@ -59,6 +59,8 @@ __all__ = ["Session"]
 
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
+#: So many changes make work for the collector that is none of its own.
+_MANY = 1000
 
 
 def _nothing() -> None:
@@ -339,6 +341,8 @@ class Session(Transactional):
                 undone_on_error=then is not _nothing,
             )
         save = partial(self._save, pending, commit, then)
+        if len(pending.changes) >= _MANY:
+            save = partial(without_collector, save)
         # What nobody has touched is not worth a look by another thread.
         at_once = commit is None and pending.is_empty and then is _nothing
         is_saved = save() if at_once else self.run_uncut(save)
@@ -371,7 +375,8 @@ class Session(Transactional):
             self.version = self.engine.commit(commit)
             self.syncing.note_commit()
         pending.done()
-        then()
+        if then is not _nothing:
+            then()
         self.last_error = None
         self.flushed_at_s = self.saving.clock()
         return True
