@@ -20,8 +20,7 @@ import attrs
 
 from storify.exceptions import ModelLoadError, UnstorableError
 
-from .conform import Check, checker, is_told_by_class
-from .converter import CannotConvert, Conversions, Hook
+from .conform import CannotConvert, Check, Conversions, Hook, checker, is_told_by_class
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
 from .fitting import Bind, Checks, Fitting, compiled
