@@ -402,11 +402,7 @@ class CarefulEncoder:
         self._is_tag = is_tag
 
     def encode(self, value: object, path: str, room: int = MAX_DEPTH) -> bytes:
-        """Encode *value*, which may nest *room* containers.
-
-        Raises:
-            UnstorableError: With the path, which begins with *path*.
-        """
+        """Encode *value*, which stands at *path* and may nest *room* containers."""
         pack = Packer(strict_types=True).pack  # not shared: sets call encode() inside
         frames: list[_Frame] = []
         open_ids: set[int] = set()

@@ -58,6 +58,7 @@ __all__ = [
     "UnresolvedError",
     "Unsupported",
     "annotations",
+    "arms_of",
     "describe",
     "field_step",
     "key_step",
@@ -240,6 +241,16 @@ class Later(_Shape):
 Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | Later
 
 ANYTHING = Anything()
+
+
+def arms_of(shape: Shape) -> "Iterator[Shape]":
+    """Return the arms of a union, also of those within it; else *shape* itself."""
+    if isinstance(shape, Union):
+        for arm in shape.arms:
+            yield from arms_of(arm)
+    else:
+        yield shape
+
 
 Lookup = Callable[[type, str], type | None]
 """Finds the class that a name in an annotation of a class means, or None."""

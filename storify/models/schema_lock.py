@@ -45,6 +45,7 @@ from .hints import (
     Shape,
     Tuple,
     Union,
+    arms_of,
 )
 from .options import class_of, class_options, is_model_class
 from .registry import Registry
@@ -117,7 +118,7 @@ def text_of_shape(  # noqa: PLR0911 -- one for each shape
             name = "None" if cls is NoneType else _quoted(name_of(cls))
             return _generic(name, [text(argument(arg)) for arg in args])
         case Union():
-            arms = {text(arm) for arm in _arms(shape)}
+            arms = {text(arm) for arm in arms_of(shape)}
             return " | ".join(sorted(arms, key=lambda arm: (arm == "None", arm)))
         case OneOf(values):
             return _generic(_LITERAL, sorted(map(_literal, values)))
@@ -133,14 +134,6 @@ def text_of_shape(  # noqa: PLR0911 -- one for each shape
 
 def _generic(name: str, args: list[str]) -> str:
     return f"{name}[{', '.join(args)}]" if args else name
-
-
-def _arms(shape: Shape) -> Iterator[Shape]:
-    if isinstance(shape, Union):
-        for arm in shape.arms:
-            yield from _arms(arm)
-    else:
-        yield shape
 
 
 def _literal(value: object) -> str:

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -365,7 +366,7 @@ class CrashPoints:
     def __iter__(self) -> Iterator[Crashed]:
         """End the scenario at each point; give what that left."""
         work = make_work(self._root, "crash-points")
-        for (number, what), group in groupby(self.points, _run_of):
+        for (number, what), group in groupby(self.points, attrgetter("number", "what")):
             points = list(group)
             name = what if isinstance(what, str) else points[0].kind
             place = work / f"call {number}, {name}"
@@ -412,10 +413,6 @@ def remove_work(folder: Path) -> None:
     """Remove a folder, when what the loop has dropped there is no longer under way."""
     finish_all(WORK_S)
     shutil.rmtree(folder)
-
-
-def _run_of(point: Point) -> tuple[int, int | str]:
-    return point.number, point.what
 
 
 def fresh(place: Path) -> Path:

@@ -270,11 +270,11 @@ class Shapes:
         items = self.strategy(item, bounds.items or FREE)
         least, most = bounds.min_len, bounds.max_len
         if kind in _SETS:
-            sets = partial(_sets, items.filter(is_hashable))
+            sets = _sizes(st.sets, items.filter(is_hashable))
             return self._sized(item, least, most, sets).map(kind)
-        found = self._sized(item, least, most, partial(_lists, items))
+        found = self._sized(item, least, most, _sizes(st.lists, items))
         if self._odd:
-            found |= found.filter(bool).map(_with_shared)
+            found |= found.filter(bool).map(lambda items: [*items, items[0]])
         if kind is collections.deque:
             maxlens = st.none() | st.integers(3, 9) if self._odd else st.none()
             return st.builds(_deque, found, maxlens)
@@ -297,9 +297,10 @@ class Shapes:
         kind = cast("Any", _BUILT.get(cls, cls))
         keys = self.strategy(key, bounds.items or FREE).filter(is_hashable)
         values = self.strategy(value, bounds.values or FREE)
-        if self._odd and self._tags and _is_text(key) and not bounds.items:
+        is_text = isinstance(key, Instance) and key.cls is str
+        if self._odd and self._tags and is_text and not bounds.items:
             keys |= st.sampled_from(self._tags)
-        make = partial(_dicts, keys, values)
+        make = _sizes(st.dictionaries, keys, values)
         found = self._sized(value, bounds.min_len, bounds.max_len, make)
         if kind is collections.defaultdict:
             factories = st.sampled_from((None, list, dict, int, str))
@@ -330,20 +331,11 @@ _deque = cast("Any", collections.deque)
 _defaultdict = cast("Any", collections.defaultdict)
 
 
-def _is_text(shape: Shape) -> bool:
-    return isinstance(shape, Instance) and shape.cls is str
-
-
-def _lists(items: Strategy, least: int, most: int | None) -> Strategy:
-    return st.lists(items, min_size=least, max_size=most)
-
-
-def _sets(items: Strategy, least: int, most: int | None) -> Strategy:
-    return st.sets(items, min_size=least, max_size=most)
-
-
-def _dicts(keys: Strategy, values: Strategy, least: int, most: int | None) -> Strategy:
-    return st.dictionaries(keys, values, min_size=least, max_size=most)
+def _sizes(
+    make: Callable[..., Strategy], *parts: Strategy
+) -> Callable[[int, int | None], Strategy]:
+    """Make what gives the collections of a least and a largest size."""
+    return lambda least, most: make(*parts, min_size=least, max_size=most)
 
 
 def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
@@ -352,10 +344,6 @@ def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
     made = cast("Any", kind)()
     _dict.update(made, items)  # its own counts, and adds
     return made
-
-
-def _with_shared(items: list[Any]) -> list[Any]:
-    return [*items, items[0]]
 
 
 def has_fields(cls: type[Any]) -> bool:

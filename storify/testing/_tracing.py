@@ -133,7 +133,7 @@ def _wake() -> None:
     """Be called: until then coverage does not see that it traces again."""
 
 
-class _Tracer:  # pragma: no cover - coverage does not trace meanwhile
+class _Tracer:  # pragma: no cover - untraced
     """The trace function of one run."""
 
     def __init__(
@@ -193,15 +193,13 @@ class _Tracer:  # pragma: no cover - coverage does not trace meanwhile
 
 
 @cache
-def _is_ours(path: str) -> bool:  # pragma: no cover - coverage does not trace meanwhile
+def _is_ours(path: str) -> bool:  # pragma: no cover - untraced
     """Whether a file belongs to Storify, and not to its test kit."""
     return path.startswith((_OURS, _MADE)) and not path.startswith(_KIT)
 
 
 @cache
-def _offsets(
-    code: CodeType, by: By
-) -> frozenset[int]:  # pragma: no cover - coverage does not trace meanwhile
+def _offsets(code: CodeType, by: By) -> frozenset[int]:  # pragma: no cover - untraced
     """Return the offsets of the bytecodes before which it may be interrupted."""
     found: set[int] = set()
     bytecode: Any = dis.Bytecode(code)  # the stubs know nothing of its entries
