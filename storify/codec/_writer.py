@@ -201,13 +201,7 @@ def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
 
 
 class Writer:
-    """Packs values and vouches for the bytes.
-
-    Args:
-        encoders: Exact class to shallow encoder. Live.
-        wraps: Exact class of records to what gives their wrapper. Live.
-        unstructure: Asked for all else: gives the wrapper of a record, or None.
-    """
+    """Packs values and vouches for the bytes. What it is given is live, as of `Codec`."""
 
     def __init__(
         self,
@@ -272,12 +266,8 @@ class Writer:
     ) -> Iterable[int]:
         """Return the indices of the *blobs* that may not read back as their *values*.
 
-        Args:
-            values: What was packed.
-            blobs: The bytes of each.
-            room: How deep each may be.
-            holds_only: Tells whether so many records begin in some bytes, and nothing
-                else that looks like one.
+        *room* is how deep each may be. *holds_only* tells whether so many records begin in
+        some bytes, and nothing else that looks like one.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.
@@ -385,10 +375,7 @@ class _Frame:
 class CarefulEncoder:
     """Encodes one value after the other, by hand.
 
-    Args:
-        encoders: Exact class to shallow encoder.
-        unstructure: Gives the wrapper of a record, or None.
-        is_tag: Tells whether a key would make a one-key dict look like a record.
+    *is_tag* tells whether a key would make a one-key dict look like a record.
     """
 
     def __init__(

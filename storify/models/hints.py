@@ -448,11 +448,7 @@ class Parser:
     def parse(  # noqa: PLR0911 -- a table of the forms there are
         self, hint: Any, owner: type | None = None
     ) -> Shape:
-        """Return the shape of a resolved annotation.
-
-        Args:
-            hint: The annotation.
-            owner: What ``Self`` means.
+        """Return the shape of a resolved annotation, in which ``Self`` means *owner*.
 
         Raises:
             Unsupported: It admits what cannot be stored.

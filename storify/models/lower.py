@@ -106,15 +106,11 @@ Found = tuple[Lower, Layout] | None
 
 
 class Lowering:
-    """Writes the function for one class.
+    """Writes the function for one class; *find* knows the nested ones.
 
     Attributes:
         lines: Its source, or empty if no object of the class is worth trying.
         names: What the source refers to.
-
-    Args:
-        layout: The class.
-        find: Knows the nested ones.
     """
 
     def __init__(self, layout: Layout, find: Callable[[type], Found]) -> None:

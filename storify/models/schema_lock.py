@@ -101,12 +101,7 @@ def argument(hint: Any) -> Shape:
 def text_of_shape(  # noqa: PLR0911 -- one for each shape
     shape: Shape, name_of: Callable[[type], str]
 ) -> str:
-    """Return *shape* as text.
-
-    Args:
-        shape: A parsed annotation.
-        name_of: Gives the name of a class.
-    """
+    """Return *shape* as text, with the names of classes that *name_of* gives."""
 
     def text(inner: Shape) -> str:
         return text_of_shape(inner, name_of)
@@ -164,10 +159,8 @@ _Arms = frozenset[_Arm]
 def widens(old: str, new: str, renamed: Mapping[str, str]) -> bool:
     """Tell whether each value of the type *old* is one of the type *new*, too.
 
-    Args:
-        old: A text by `text_of_shape`.
-        new: Another one.
-        renamed: Former keynames to those of today; in both texts they are the same.
+    Both are texts by `text_of_shape`; in them a keyname and what it is *renamed* to are
+    the same.
 
     Raises:
         ValueError: A text that this release does not write.
@@ -341,11 +334,7 @@ def _is_ours(cls: type) -> bool:
 
 
 class _Description:
-    """Collects the models, and the types that are met in their fields.
-
-    Args:
-        shapes_of: Gives what the fields of a plain class admit.
-    """
+    """Collects the models, and the types that are met in their fields."""
 
     def __init__(self, shapes_of: Callable[[type], Mapping[str, Shape]]) -> None:
         self._shapes_of = shapes_of

@@ -143,12 +143,7 @@ QUIET: Final = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 -- 
 
 
 class Bench:
-    """Stores and loads one value after the other.
-
-    Args:
-        models: Model classes, besides those of the values themselves.
-        types: As of `Storify`.
-    """
+    """Stores and loads one value after the other, of *models* besides its own classes."""
 
     def __init__(self, models: Iterable[type[Any]], types: Classes) -> None:
         self._sf = Storify(

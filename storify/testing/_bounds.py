@@ -143,13 +143,7 @@ def _both(one: Bounds | None, other: Bounds | None) -> Bounds | None:
 def of_validator(
     validator: Any, attribute: "attrs.Attribute[Any]", owner: str = ""
 ) -> Bounds:
-    """Return the bounds that an attrs validator of *attribute* draws.
-
-    Args:
-        validator: The validator.
-        attribute: The field.
-        owner: The name of the class, for messages.
-    """
+    """Return the bounds that an attrs validator draws; *owner* is for messages."""
     if validator is None:
         return FREE
     read = _VALIDATORS.get(type(validator).__name__)

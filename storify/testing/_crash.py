@@ -114,13 +114,7 @@ class Point:
 
 
 def plan(report: Report, folder: Path, kinds: Collection[Kind]) -> list[Point]:
-    """List the crash points of a scenario.
-
-    Args:
-        report: Of a run without faults.
-        folder: Its folder.
-        kinds: What is to happen.
-    """
+    """List the crash points of a scenario, from the report of a run without faults."""
     calls = len(report.calls)
     cuts = _Cuts(report, folder, avoid_killed="killed" in kinds)
     points: list[Point] = []
@@ -160,10 +154,7 @@ def _applies(kind: Kind, call: Call | None) -> bool:
 class _Cuts:
     """The ways of power cuts that leave something new, call by call.
 
-    Args:
-        report: Of a run without faults.
-        folder: Its folder.
-        avoid_killed: Whether what a killed program leaves is seen anyway.
+    What a killed program leaves is nothing new with *avoid_killed*.
     """
 
     def __init__(self, report: Report, folder: Path, *, avoid_killed: bool) -> None:
@@ -453,11 +444,7 @@ def _require_sense(kinds: Collection[str], most: int | None) -> None:
 
 
 def require_most(most: int | None) -> None:
-    """Refuse a number of points that is none.
-
-    Raises:
-        ValueError: It is less than 1.
-    """
+    """Refuse a number of points that is none."""
     if most is not None and most < 1:
         msg = f"most must be a number of points, 1 or more: {most}"
         raise ValueError(msg)
@@ -479,11 +466,7 @@ def _require_points(points: Sequence[Point], kinds: Collection[Kind]) -> None:
 
 
 def _require_same(report: Report, point: Point, folder: Path) -> None:
-    """See that the run came to its point, by the same way.
-
-    Raises:
-        AssertionError: It made other calls, or a check in the scenario failed.
-    """
+    """See that the run came to its point by the same way, and that no check failed."""
     error = report.error
     if isinstance(error, AssertionError) or (error and isinstance(point.what, str)):
         error.add_note(f"crash point: {point}")

@@ -639,11 +639,7 @@ class InterruptPoints:
         return run
 
     def _run_to(self, point: Place, place: Path) -> Run:
-        """Run until it comes to its place.
-
-        Raises:
-            AssertionError: It does not, or a check in the scenario failed.
-        """
+        """Run until it comes to its place; fail if it does not, or a check in it did."""
         for attempt in range(_TRIES):
             folder = fresh(place / f"{attempt}" if attempt else place)
             run = Run(self._scenario, folder, self._by, point, self._strike)()

@@ -129,17 +129,10 @@ def first_difference(
 
 
 def facts(value: object, *, unknown: bool = True) -> Iterator[Fact]:
-    """Take *value* apart, outermost first.
+    """Take *value* apart, outermost first; without *unknown* stored names if need be.
 
     It works a list off instead of calling itself: data may be deeper than
-    Python's stack.
-
-    Args:
-        value: What to take apart.
-        unknown: With the stored names that its model classes do not know.
-
-    Raises:
-        ValueError: It contains itself.
+    Python's stack. What contains itself is a `ValueError`.
     """
     todo: list[tuple[str, Any, int]] = [("$", value, 0)]
     while todo:

@@ -99,14 +99,7 @@ def few(
     most: int | None,
     make: Callable[[int, int | None], st.SearchStrategy[Any]],
 ) -> Any:
-    """Return collections of records, smaller ones the deeper they are.
-
-    Args:
-        draw: Hypothesis'.
-        least: The least size.
-        most: The largest, None for any.
-        make: Gives those of a least and a largest size.
-    """
+    """Return collections of records, smaller ones the deeper they are."""
     # its own level is 1 for what a field of the outermost record holds
     by_level = {0: most, 1: 3, 2: 1, 3: 1}
     caps = [n for n in (most, by_level.get(_level.value, 0)) if n is not None]
@@ -163,16 +156,7 @@ class _Parser(Parser):
 
 
 def parse(hint: Any, owner: type | None, where: str) -> Shape:
-    """Return the shape of an annotation, with bounds.
-
-    Args:
-        hint: The annotation, resolved.
-        owner: What ``Self`` means.
-        where: Whose annotation it is, for a message.
-
-    Raises:
-        InvalidArgument: No stored value fits it.
-    """
+    """Return the shape of a resolved annotation, with bounds; *where* is for a message."""
     try:
         return _Parser(_ignore, _ignore).parse(hint, owner)
     except Unsupported as err:
@@ -185,13 +169,7 @@ def _ignore(_: object) -> None:
 
 
 class Shapes:
-    """Makes strategies of shapes.
-
-    Args:
-        of_class: Gives the strategy of a class that is no scalar.
-        odd: Also what breaks stores.
-        tags: Keynames, for what looks like records.
-    """
+    """Makes strategies of shapes; *of_class* those of a class that is no scalar."""
 
     def __init__(
         self, of_class: OfClass, *, odd: bool, tags: tuple[str, ...] = ()

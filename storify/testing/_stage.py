@@ -70,15 +70,9 @@ class Place(ABC):
 
     @abstractmethod
     def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
-        """End the program in the midst of something.
+        """End the program at a disk call of *act*, of which half of a write may be done.
 
-        Args:
-            act: What it does.
-            call: The number of the disk call that it does not live to see.
-            torn: Whether half of a write is done.
-
-        Returns:
-            Whether *act* was done before that.
+        Tell whether *act* was done before that.
         """
 
 
@@ -160,11 +154,7 @@ _FEW_KEYS: Final = st.sampled_from(("a", "b", "c", "d", "", "ü"))
 
 
 def agree(what: str, expected: object, found: object) -> None:
-    """Fail at the first place where *found* is not what is expected.
-
-    Raises:
-        AssertionError: It names that place.
-    """
+    """Fail at the first place where *found* is not what is expected."""
     __tracebackhide__ = True
     where = difference(expected, found)
     if where is not None:
@@ -479,12 +469,7 @@ class Stage(RuleBasedStateMachine, Generic[V]):
         return opened.expected.merged(self._durable.state, order)
 
     def _commit(self, opened: Opened[V], order: Sequence[Any] | None = None) -> None:
-        """Take it that all of *opened* was saved.
-
-        Args:
-            opened: A database.
-            order: Its keys before that; as they are now unless given.
-        """
+        """Take it that all of *opened*, with its keys in *order*, was saved."""
         if not same(opened.expected.base, self._durable.state):
             opened.held.clear()  # what is adopted may replace them
         merged = self._merged(opened, order)

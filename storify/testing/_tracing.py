@@ -106,15 +106,11 @@ def call_traced(
     meet: Callable[[Spot], object],
     only: Spot | None = None,
 ) -> None:
-    """Call a function, and hear of each place that it comes by in this thread.
+    """Call a function, and have *meet* called at each place that it comes by.
 
-    What traced before, as coverage does, traces again afterwards.
-
-    Args:
-        action: The function.
-        by: What counts as a place.
-        meet: Called there. What it raises is raised there, and is the last place.
-        only: Which spot alone is wanted, to save time.
+    In this thread; what *meet* raises is raised there, and is the last place. If *only*
+    one spot is wanted, that saves time. What traced before, as coverage does, traces
+    again afterwards.
     """
     before, here = sys.gettrace(), sys._getframe()
     # Python 3.12 looks whether anybody wants opcodes when the tracing begins.
