@@ -28,6 +28,7 @@ from .hints import (
     Shape,
     Tuple,
     Union,
+    parts_of,
 )
 from .options import class_of, is_model_class
 from .ref import Ref
@@ -240,22 +241,14 @@ def classes_in(shape: Shape) -> Iterator[Instance]:
     todo: list[Shape] = [shape]
     seen: set[int] = set()
     while todo:
-        match todo.pop():
-            case Instance() as named:
-                yield named
-            case Union(arms) | Tuple(arms):
-                todo += arms
-            case Items(_, item):
-                todo.append(item)
-            case Pairs(_, key, value):
-                todo += key, value
-            case Record(_, keys):
-                todo += keys.values()
-            case Later() as later if id(later.memo) not in seen:
-                seen.add(id(later.memo))
-                todo.append(later.get())
-            case _:
-                pass
+        each = todo.pop()
+        if isinstance(each, Instance):
+            yield each
+        elif not isinstance(each, Later):
+            todo += parts_of(each)
+        elif id(each.memo) not in seen:
+            seen.add(id(each.memo))
+            todo.append(each.get())
 
 
 def is_told_outside(shape: Shape) -> bool:

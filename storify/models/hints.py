@@ -15,7 +15,7 @@ import sys
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import (
@@ -63,6 +63,7 @@ __all__ = [
     "field_step",
     "key_step",
     "name_beside",
+    "parts_of",
     "refuse_unstorable",
     "resolve",
     "subclasses",
@@ -241,6 +242,21 @@ class Later(_Shape):
 Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | Later
 
 ANYTHING = Anything()
+
+
+def parts_of(shape: Shape) -> "Iterable[Shape]":
+    """Return the shapes that stand in a shape; what objects hold is not looked at."""
+    match shape:
+        case Union(parts) | Tuple(parts):
+            return parts
+        case Items(_, item):
+            return (item,)
+        case Pairs(_, key, value):
+            return (key, value)
+        case Record(_, keys):
+            return keys.values()
+        case _:
+            return ()
 
 
 def arms_of(shape: Shape) -> "Iterator[Shape]":

@@ -46,6 +46,7 @@ from .hints import (
     Tuple,
     Union,
     arms_of,
+    parts_of,
 )
 from .options import class_of, class_options, is_model_class
 from .registry import Registry
@@ -386,7 +387,8 @@ class _Description:
                     self._add_type(class_of(value))
             case _:
                 pass  # a type within itself is described already
-        for part in _parts(shape):
+        arguments = shape.args if isinstance(shape, Instance) else ()
+        for part in (*map(argument, arguments), *parts_of(shape)):
             self._add_types(part)
 
     def _add_type(self, cls: type) -> None:
@@ -399,20 +401,6 @@ class _Description:
         for key, field in found.get("fields", _NO_FIELDS).items():
             if key in shapes:
                 field["type"] = self._text(shapes[key])
-
-
-def _parts(shape: Shape) -> Iterable[Shape]:
-    match shape:
-        case Instance(_, args):
-            return map(argument, args)
-        case Union(parts) | Tuple(parts):
-            return parts
-        case Items(_, item):
-            return (item,)
-        case Pairs(_, key, value):
-            return (key, value)
-        case _:
-            return ()
 
 
 def _field(text: str, *, default: bool) -> FieldLock:

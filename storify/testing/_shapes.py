@@ -36,6 +36,7 @@ from storify.models.hints import (
     Tuple,
     Union,
     Unsupported,
+    parts_of,
     text_of,
 )
 from storify.models.options import is_model_class
@@ -345,21 +346,13 @@ def _plain(shape: Shape | Bounded) -> Shape:
     return shape if isinstance(shape, (Instance, OneOf)) else Anything()
 
 
-def _holds_records(shape: Shape | Bounded) -> bool:  # noqa: PLR0911 -- one for each shape
+def _holds_records(shape: Shape | Bounded) -> bool:
     match shape:
         case Bounded(inner):
             return _holds_records(inner)
         case Instance(cls):
             return is_model_class(cls) or has_fields(cls)
-        case Union(parts) | Tuple(parts):
-            return any(map(_holds_records, parts))
-        case Items(_, item):
-            return _holds_records(item)
-        case Pairs(_, key, value):
-            return _holds_records(key) or _holds_records(value)
-        case Record(_, keys):
-            return any(map(_holds_records, keys.values()))
         case Later():
             return True
-        case Anything() | OneOf():
-            return False
+        case _:
+            return any(map(_holds_records, parts_of(shape)))

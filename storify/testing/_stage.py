@@ -5,7 +5,6 @@ The rules are in `_machine`; here is what they are made of.
 
 import logging
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from itertools import count
@@ -49,35 +48,13 @@ __all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
 _numbers = count(1)
 
 
-class Place(ABC):
-    """Where a database is.
+class FilePlace:
+    """A temporary folder; each life of the program has one of its own.
 
     Attributes:
         root: What a `Storify` is opened with.
         has_disk: Whether it makes disk calls, which can be the last.
     """
-
-    root: str
-    has_disk: bool
-
-    @abstractmethod
-    def survive(self) -> None:
-        """Go on with what there is now, out of reach for all that is open."""
-
-    @abstractmethod
-    def remove(self) -> None:
-        """Leave nothing behind."""
-
-    @abstractmethod
-    def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
-        """End the program at a disk call of *act*, of which half of a write may be done.
-
-        Tell whether *act* was done before that.
-        """
-
-
-class FilePlace(Place):
-    """A temporary folder; each life of the program has one of its own."""
 
     has_disk = True
 
@@ -91,7 +68,7 @@ class FilePlace(Place):
         return str(Path(self._home.name).resolve() / f"life-{next(self._lives)}")
 
     def survive(self) -> None:
-        """Copy the folder: what the dead program has open cannot write there."""
+        """Go on with what there is now, out of reach for all that is open: copied."""
         old, self.root = Path(self.root), self._next()
         left = read(old) if old.exists() else Folder()
         assert isinstance(left, Folder)  # noqa: S101 -- a Storify made it
@@ -102,7 +79,10 @@ class FilePlace(Place):
         self._home.cleanup()
 
     def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
-        """Let the disk fail from a call on, as for a program that is gone."""
+        """End the program at a disk call of *act*, of which half of a write may be done.
+
+        Tell whether *act* was done before that.
+        """
         fault = Fault(call, "tear" if torn else "kill", within=self.root)
         with injected(fault):
             try:
@@ -112,7 +92,7 @@ class FilePlace(Place):
         return True
 
 
-class MemoryPlace(Place):
+class MemoryPlace:
     """Databases in memory, which live as long as this object."""
 
     has_disk = False
@@ -128,16 +108,13 @@ class MemoryPlace(Place):
         """Forget all; others may still hold it."""
         self._keeper.close()
 
-    def kill(
-        self,
-        act: Callable[[], object],
-        call: int,  # noqa: ARG002 -- there is none
-        *,
-        torn: bool,  # noqa: ARG002 -- as above
-    ) -> bool:
+    def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
         """Do it: no disk call can be the last."""
         act()
         return True
+
+
+Place = FilePlace | MemoryPlace
 
 
 # --- the stage ------------------------------------------------------------------------
