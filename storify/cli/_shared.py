@@ -46,7 +46,6 @@ __all__ = [
     "progress",
 ]
 
-
 #: The exit codes of a command that found something, and of one that failed.
 FOUND: Final = 1
 FAILED: Final = 2

@@ -39,7 +39,6 @@ from ._reader import KeptKey
 
 __all__ = ["CustomType", "TypeTable", "describe"]
 
-
 T = TypeVar("T")
 
 

@@ -53,7 +53,6 @@ __all__ = [
     "says_open",
 ]
 
-
 Check = Callable[[Any], bool]
 Inside = Callable[[type, tuple[Any, ...]], Check]
 """Makes the check of what is in objects of a parametrised model, as ``Box[int]``."""

@@ -59,7 +59,6 @@ __all__ = [
     "unstored",
 ]
 
-
 MisfitKind = Literal[
     "missing",
     "unknown",

@@ -45,7 +45,6 @@ __all__ = [
     "with_keys",
 ]
 
-
 Content = MutableMapping[Any, Any]
 Call = tuple[str, tuple[Any, ...]]
 """A method of a container, or ``.name`` of a field that is set, with arguments."""

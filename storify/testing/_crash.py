@@ -44,7 +44,6 @@ __all__ = [
     "spread",
 ]
 
-
 Kind = Literal["killed", "torn", "lost", "ENOSPC", "EIO"]
 """How a run ends.
 

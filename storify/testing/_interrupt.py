@@ -180,7 +180,7 @@ Strike = Callable[[], object]
 
 
 class Run:
-    """One run of a scenario, which goes on after it was struck.
+    """One run of a scenario in *folder*, which goes on after it was struck at *place*.
 
     Attributes:
         folder: Its root.
@@ -192,13 +192,6 @@ class Run:
         done: What the scenario said is done.
         error: What it raised.
         completed: Whether it returned.
-
-    Args:
-        scenario: The user's.
-        folder: Its root, empty and without links in its path.
-        by: What counts as a place.
-        place: Where it is struck; None for nowhere.
-        strike: What happens there.
     """
 
     def __init__(

@@ -48,7 +48,6 @@ __all__ = [
 
 # --- what a scenario opens in its folder: known while it runs, unusable afterwards ----
 
-
 T = TypeVar("T")
 
 
@@ -349,7 +348,7 @@ def without(
     return hook
 
 
-# --- A run in a process of its own, which really ends at its crash point --------------
+# --- a run in a process of its own, which really ends at its crash point --------------
 #
 # The process is a new interpreter, so the scenario is looked up there by its name.
 # What it has to report, it sends before it ends.

@@ -27,7 +27,6 @@ from ._bounds import FREE, Bounds
 
 __all__ = ["SCALARS", "hashables", "is_hashable", "plain_trees", "storable"]
 
-
 Strategy = st.SearchStrategy[Any]
 
 _EDGES: Final = tuple(

@@ -44,7 +44,6 @@ __all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
 
 # --- where a machine's database is: a folder that survives crashes, or memory ---------
 
-
 _numbers = count(1)
 
 
