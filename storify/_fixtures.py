@@ -21,7 +21,6 @@ __all__ = ["MakeStorify", "Reopen", "Storifys", "reopen", "temp_db"]
 
 # --- opening anew what is open: all that is read afterwards comes from what was saved ---
 
-
 D = TypeVar("D", bound=BaseDatabase[Any, Any])
 
 
@@ -221,7 +220,7 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-# --- A database of its own for each example: what a fixture is for a whole test -------
+# --- a database of its own for each example: what a fixture is for a whole test -------
 
 A = TypeVar("A")
 K = TypeVar("K")

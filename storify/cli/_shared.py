@@ -46,7 +46,6 @@ __all__ = [
     "progress",
 ]
 
-
 #: The exit codes of a command that found something, and of one that failed.
 FOUND: Final = 1
 FAILED: Final = 2
@@ -288,13 +287,7 @@ def find_databases(
     values: Mapping[str, Any] | None = None,
     readonly: bool,
 ) -> list[Named]:
-    """Find the databases of several paths.
-
-    Args:
-        paths: Files and folders.
-        classes: What records come back as.
-        values: The types of the values, by the names of databases.
-        readonly: Whether they are never written.
+    """Find the databases of several paths; *values* are the types of their values.
 
     Raises:
         Failure: A path is neither a folder nor a file; *values* are for a database

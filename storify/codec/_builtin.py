@@ -46,7 +46,6 @@ __all__ = [
     "timestamp_to_datetime",
 ]
 
-
 _SURROGATES: Final = "surrogatepass"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _STATE_BYTES: Final = 10  # of a datetime; a time has 6

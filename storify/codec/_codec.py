@@ -83,12 +83,7 @@ def _nothing(_: object) -> None:
 
 
 class _Tags:
-    """The keys that mark records, and what finds them in bytes.
-
-    Args:
-        names: All that are known.
-        size: What tells later whether more are known by then.
-    """
+    """The keys that mark records, and what finds them in bytes; *size* tells their age."""
 
     def __init__(self, names: Collection[str], size: int = 0) -> None:
         self.size = size

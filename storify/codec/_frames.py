@@ -91,11 +91,7 @@ def is_array(payload: bytes) -> bool:
 
 
 def read_header(payload: bytes) -> tuple[int, int]:
-    """Return the size of the map or array header that begins *payload*, and its count.
-
-    Raises:
-        ValueError: It is cut short.
-    """
+    """Return the size and the count of a map or array header; ValueError if it is cut."""
     head = payload[0]
     if head < 0xA0:  # noqa: PLR2004 - a fixmap or fixarray, in the MessagePack spec
         return 1, head & 0x0F
@@ -138,11 +134,7 @@ def _is_deep_by_hand(payload: bytes, room: int) -> bool:
 
 
 def _end_by_hand(payload: bytes, room: int) -> int:
-    """Return where the first value ends, without a call for each container in it.
-
-    Raises:
-        DecodeError: Cut short, too deep, or no MessagePack.
-    """
+    """Return where the first value ends, without a call for each container in it."""
     reader = Reader(most=room)
     try:
         reader.read(payload)
@@ -185,27 +177,23 @@ def _explain(error: Exception) -> DecodeError:
 
 def check_joined(joined: bytes, blobs: Sequence[bytes]) -> bool:
     """Tell whether each of *blobs*, which *joined* holds, is exactly one value."""
-    scanner = _scanner(joined)
-    # The C way to call skip(), tell(), skip(), tell(), ...: half of a loop's time.
-    skips = starmap(scanner.skip, repeat((), len(blobs)))
-    tells = starmap(scanner.tell, repeat((), len(blobs)))
     try:
-        return [end for _, end in zip(skips, tells, strict=True)] == list(
-            accumulate(map(len, blobs))
-        )
+        ends = _ends(_scanner(joined), len(blobs))
     except (ValueError, OutOfData):
         return False
+    return ends == list(accumulate(map(len, blobs)))
+
+
+def _ends(scanner: Unpacker, count: int) -> list[int]:
+    """Skip *count* values and return where each ends."""
+    # The C way to call skip(), tell(), skip(), tell(), ...: half of a loop's time.
+    skips = starmap(scanner.skip, repeat((), count))
+    tells = starmap(scanner.tell, repeat((), count))
+    return [end for _, end in zip(skips, tells, strict=True)]
 
 
 def split(payload: bytes) -> dict[bytes, bytes]:
-    """Part a root into ``{key bytes: value bytes}``, in order.
-
-    A list root is one value, under the empty key. The values themselves are not
-    looked into: their depth and their strings are checked where they are decoded.
-
-    Raises:
-        DecodeError: *payload* is not exactly one map or array.
-    """
+    """Part a root, as `Codec.split` says; the values are not looked into."""
     if not is_map(payload):
         check(payload)
         if not is_array(payload):
@@ -231,21 +219,13 @@ def _pairs(payload: bytes) -> list[tuple[bytes, bytes]]:
 
 
 def spans(payload: bytes) -> list[int]:
-    """Return where each key and value of a map root begins, and where the last ends.
-
-    Raises:
-        DecodeError: *payload* is not exactly one map.
-    """
+    """Return where each key and value of a map root begins, and where the last ends."""
     if find(payload, _OVERFLOWING) >= 0:
         check(payload)
     scanner = _scanner(payload)
     try:
         parts = 2 * scanner.read_map_header()
-        bounds = [scanner.tell()]
-        # The C way to call skip(), tell(), skip(), tell(), ..., as above.
-        skips = starmap(scanner.skip, repeat((), parts))
-        tells = starmap(scanner.tell, repeat((), parts))
-        bounds += [end for _, end in zip(skips, tells, strict=True)]
+        bounds = [scanner.tell(), *_ends(scanner, parts)]
     except (OutOfData, ValueError) as error:
         raise _explain(error) from None
     if bounds[-1] != len(payload):
@@ -259,9 +239,7 @@ def items(payload: bytes) -> list[bytes]:
     scanner = _scanner(payload)
     count = scanner.read_array_header()
     start = scanner.tell()
-    skips = starmap(scanner.skip, repeat((), count))
-    tells = starmap(scanner.tell, repeat((), count))
-    ends = [end for _, end in zip(skips, tells, strict=True)]
+    ends = _ends(scanner, count)
     return [payload[at:end] for at, end in zip([start, *ends], ends, strict=False)]
 
 
@@ -282,12 +260,7 @@ _INTEGERS: Final = (
 
 
 def kind_of_keys(keys: Collection[bytes]) -> str:
-    """Return the one type that all keys have: ``str`` or ``int``, spelled as by us.
-
-    Returns:
-        An empty text if they have more than one, or another, or spend more bytes than
-        needed: then two keys that are equal may have other bytes.
-    """
+    """Return ``str`` or ``int`` if all keys are of it and in the least bytes, else ""."""
     firsts = {key[0] for key in keys}
     for name, (short, long) in (("str", _TEXTS), ("int", _INTEGERS)):
         if firsts and firsts <= short | long:

@@ -105,11 +105,7 @@ class _Frame:
 class Reader:
     """Reads one value, calling the same hooks as msgpack's reader does.
 
-    Args:
-        decode_ext: Reads an extension value other than a timestamp.
-        decode_list: Sees each array, inner ones first.
-        structure: Sees each map, inner ones first.
-        most: How many containers may lie in one another, if it was not checked.
+    *most* is how many containers may lie in one another, if it was not checked.
     """
 
     def __init__(

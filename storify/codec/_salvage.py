@@ -54,11 +54,7 @@ _SEARCHED_ON: Final = 1 << 16
 
 
 def part(entry: bytes) -> Entry:
-    """Part the bytes of one entry into key and value.
-
-    Raises:
-        DecodeError: They are not exactly two values.
-    """
+    """Part the bytes of one entry into key and value, as `Codec.part` says."""
     ends = _ends(entry, 2)
     if len(ends) != 2 or ends[1] != len(entry):  # noqa: PLR2004 - key and value
         msg = "the bytes are no entry"
@@ -163,9 +159,7 @@ def claimed(payload: bytes) -> int | None:
 
 
 def salvage_items(payload: bytes) -> list[bytes | None] | None:
-    """Return the first items of a damaged list root, None for what is not whole.
-
-    None alone if it does not begin as a list.
+    """Return the first items of a damaged list root, as `Codec.salvage_items` says.
 
     Nothing tells where an item begins but the end of the one before: behind a place
     that is no item there are none to be found. What was read before that place is
@@ -187,23 +181,13 @@ def salvage_items(payload: bytes) -> list[bytes | None] | None:
 
 
 class _Start(NamedTuple):
-    """The first entries from a place on.
-
-    Attributes:
-        keys: Their keys.
-        kinds: What these are.
-    """
+    """The first entries from a place on: their keys, and of what kinds these are."""
 
     keys: list[bytes]
     kinds: frozenset[str]
 
     def may_follow(self, near: Mapping[bytes, bytes], kinds: frozenset[str]) -> bool:
-        """Tell whether they are likely the first ones after a damaged stretch.
-
-        Args:
-            near: The last entries before it.
-            kinds: What keys are.
-        """
+        """Tell whether they are likely the first ones after the entries *near*."""
         return (
             self.kinds <= kinds
             and near.keys().isdisjoint(self.keys)
@@ -216,9 +200,6 @@ class _Places:
 
     The search goes over many places again for each damaged stretch, so what does
     not depend on what was found before is kept: the cost would be a square.
-
-    Args:
-        payload: The root.
     """
 
     def __init__(self, payload: bytes) -> None:
@@ -259,14 +240,10 @@ class _Places:
 def _next_entry(
     places: _Places, start: int, ahead: int, found: list[Entry | None], count: int
 ) -> int | None:
-    """Where entries follow one another again.
+    """Where entries follow one another again, from *start* on.
 
-    Args:
-        places: The root.
-        start: Where to look from.
-        ahead: A place to try first, counted from the end; 0 for none.
-        found: What was found before.
-        count: How many entries there should be, if that can be believed.
+    *ahead* is a place to try first, counted from the end; *count* is how many entries
+    there should be, if that can be believed.
     """
     payload = places.payload
     known = [each for each in found if each is not None]

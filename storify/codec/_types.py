@@ -39,7 +39,6 @@ from ._reader import KeptKey
 
 __all__ = ["CustomType", "TypeTable", "describe"]
 
-
 T = TypeVar("T")
 
 
@@ -91,11 +90,7 @@ def check_names(fields: dict[str, Any], known: Iterable[str]) -> None:
 
 
 def refuse_others(cls: type, names: Iterable[str]) -> None:
-    """Refuse an object of *cls* that has attributes beside its fields.
-
-    Raises:
-        UnstorableError: There are *names*; they would not come back.
-    """
+    """Refuse an object of *cls* with attributes *names*, which would not come back."""
     for name in names:
         msg = (
             f"a {full_name(cls)} has the attribute {name!r}, which is no field of it,"
@@ -107,11 +102,7 @@ def refuse_others(cls: type, names: Iterable[str]) -> None:
 
 
 def describe(cls: type, key: str) -> CustomType[Any]:
-    """Find out how *cls* is stored.
-
-    Raises:
-        ModelError: Nothing but a `CustomType` could say it.
-    """
+    """Find out how *cls* is stored; a `ModelError` if only a `CustomType` could say it."""
     if "__attrs_attrs__" in cls.__dict__:
         attributes = cls.__dict__["__attrs_attrs__"]
         return _record(cls, key, [attribute.name for attribute in attributes], {})
@@ -353,17 +344,7 @@ class TypeTable:
     def register(
         self, type_: type | CustomType[Any], *, may_replace: bool = False
     ) -> None:
-        """Learn a class; the same one twice is fine, and a later `CustomType` holds.
-
-        Args:
-            type_: The class.
-            may_replace: Whether one of the same module and name as another is that one
-                defined again, as in a notebook, and takes its place.
-
-        Raises:
-            DuplicateKeynameError: Another class has its key.
-            ModelError: A class that needs a `CustomType` to say how it is stored.
-        """
+        """Learn a class, as `Codec.register` says; a later `CustomType` holds."""
         custom = type_ if isinstance(type_, CustomType) else None
         cls: Any = type_ if custom is None else custom.cls
         key = cls.__name__ if custom is None else custom.key
@@ -442,12 +423,7 @@ class TypeTable:
             return items
 
     def kept(self, value: object) -> str | None:
-        """Tell what kept *value* from being read.
-
-        Returns:
-            The key of its class, if that is not registered; "" for another reason;
-            None for a value that was read.
-        """
+        """Tell what kept *value* from being read, as `Codec.kept` says."""
         if isinstance(value, KeptKey):
             return self.kept(value.tree) or ""
         if isinstance(value, Timestamp):
@@ -530,10 +506,7 @@ class TypeTable:
 
     @contextmanager
     def watch(self, note: Callable[[object], object]) -> Generator[None]:
-        """Have *note* called with each object of a registered class, but of enums.
-
-        With what any thread decodes meanwhile, also by way of trial.
-        """
+        """Have *note* called with what is decoded, as `Codec.watch` says."""
         with self._watching:
             self._watchers = (*self._watchers, note)
         try:

@@ -219,15 +219,10 @@ def tag_pattern(packed_keys: Iterable[bytes]) -> re.Pattern[bytes]:
 
 
 class Writer:
-    """Packs values and vouches for the bytes.
+    """Packs values and vouches for the bytes. What it is given is live, as of `Codec`.
 
     Attributes:
         was_asked: Whether the packer met anything that it does not write by itself.
-
-    Args:
-        encoders: Exact class to shallow encoder. Live.
-        wraps: Exact class of records to what gives their wrapper. Live.
-        unstructure: Asked for all else: gives the wrapper of a record, or None.
     """
 
     def __init__(
@@ -288,12 +283,8 @@ class Writer:
     ) -> Iterable[int]:
         """Return the indices of the *blobs* that may not read back as their *values*.
 
-        Args:
-            values: What was packed.
-            blobs: The bytes of each.
-            room: How deep each may be.
-            holds_only: Tells whether so many records begin in some bytes, and nothing
-                else that looks like one.
+        *room* is how deep each may be. *holds_only* tells whether so many records begin in
+        some bytes, and nothing else that looks like one.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.
@@ -405,10 +396,7 @@ class _Frame:
 class CarefulEncoder:
     """Encodes one value after the other, by hand.
 
-    Args:
-        encoders: Exact class to shallow encoder.
-        unstructure: Gives the wrapper of a record, or None.
-        is_tag: Tells whether a key would make a one-key dict look like a record.
+    *is_tag* tells whether a key would make a one-key dict look like a record.
     """
 
     def __init__(
@@ -422,11 +410,7 @@ class CarefulEncoder:
         self._is_tag = is_tag
 
     def encode(self, value: object, path: str, room: int = MAX_DEPTH) -> bytes:
-        """Encode *value*, which may nest *room* containers.
-
-        Raises:
-            UnstorableError: With the path, which begins with *path*.
-        """
+        """Encode *value*, which stands at *path* and may nest *room* containers."""
         pack = Packer(strict_types=True).pack  # not shared: sets call encode() inside
         frames: list[_Frame] = []
         open_ids: set[int] = set()

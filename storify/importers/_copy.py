@@ -14,7 +14,6 @@ from storify.database.maintenance.check import Progress
 
 __all__ = ["Convert", "Source", "copy_items", "naming", "opened", "put_all", "read_all"]
 
-
 K = TypeVar("K")
 S = TypeVar("S")
 V = TypeVar("V")

@@ -16,7 +16,6 @@ from storify.importers._copy import Convert, naming, opened, put_all, read_all
 
 __all__ = ["import_shelve", "import_sqlitedict", "import_tinydb"]
 
-
 V = TypeVar("V")
 
 

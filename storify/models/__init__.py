@@ -7,10 +7,11 @@ values in the fields stay live: nothing is walked here.
 * `base`, `fields`, `options`, `state`: the classes and objects of the user.
 * `evolution`: records written by older and newer classes.
 * `ref`: references from record to record.
-* `hints`, `conform`: what an annotation admits, and whether a value conforms.
+* `hints`, `conform`: what an annotation admits, whether a value conforms, and what
+  converts one that does not.
 * `misfits`: where it does not, in any value.
 * `fitting`: generated checks of what was loaded.
-* `plan`, `lower`, `converter`: generated code, in the form of cattrs hooks.
+* `plan`, `lower`: generated code, in the form of cattrs hooks.
 * `cattrs_hooks`: the converter that holds them, for who asks for it.
 * `registry`: from keyname to class and back.
 * `schema_lock`, `schema_changes`: a schema as data, to be compared.

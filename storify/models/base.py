@@ -53,7 +53,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Model"]
 
-
 #: Those that `Model` has attrs at work on.
 _being_made: Final[set[type]] = set()
 

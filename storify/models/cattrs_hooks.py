@@ -13,7 +13,7 @@ from typing import Any, get_origin
 
 import cattrs
 
-from .converter import Conversions, Hook
+from .conform import Conversions, Hook
 from .hints import Shape
 from .options import is_model_class
 

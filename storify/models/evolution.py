@@ -94,12 +94,7 @@ def migrations_in(cls: type) -> dict[int, Migration]:
 
 
 class History:
-    """The versions of one class: checks and brings old records to today.
-
-    Args:
-        name: The class, for messages.
-        version: The present version.
-        steps: ``{version: step to the next}``.
+    """The versions of one class, ``{version: step to the next}``: brings records to today.
 
     Raises:
         ModelError: The steps have a gap, or go beyond *version*.

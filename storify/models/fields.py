@@ -191,10 +191,7 @@ def prepare(
 ) -> "list[attrs.Attribute[Any]]":
     """Adapt attrs' fields of *cls* to storify; attrs' ``field_transformer``.
 
-    Args:
-        cls: The class.
-        attributes: Its fields as attrs found them.
-        kw_only: The names of those that stand behind ``_: KW_ONLY``.
+    *kw_only* are the names of those that stand behind ``_: KW_ONLY``.
 
     Raises:
         ModelError: A field that cannot be, with the reason.

@@ -171,13 +171,7 @@ class Checks:
 
 
 def compiled(name: str, lines: Sequence[str], names: dict[str, Any]) -> dict[str, Any]:
-    """Run generated code and give what it defines.
-
-    Args:
-        name: What it is for, as tracebacks show it.
-        lines: The code.
-        names: What it refers to.
-    """
+    """Run generated code and give what it defines; *name* is what tracebacks show."""
     namespace = dict(names)
     exec(_code("\n".join(lines), f"<storify {name}>"), namespace)  # noqa: S102 -- our own source: field names are identifiers, keys are repr
     return namespace
@@ -200,12 +194,7 @@ Bind = Callable[[Any], object]
 
 
 class Binding:
-    """Makes what tells references, for one registry.
-
-    Args:
-        parse: Gives the shape of an annotation; anything, if none can be given.
-        shapes_of: Gives what the fields of a model admit.
-    """
+    """Makes what tells references, for one registry."""
 
     def __init__(
         self,
@@ -219,12 +208,7 @@ class Binding:
     def of(  # noqa: PLR0911 -- a table of the shapes
         self, shape: Shape, place: str
     ) -> Bind | None:
-        """Return what tells the references in values of *shape*; None if it names none.
-
-        Args:
-            shape: The shape.
-            place: Where the annotation stands, for messages.
-        """
+        """Return what tells the references in values of *shape*; None if it names none."""
         match shape:
             case Instance(cls, args) if cls is Ref and not says_open(args):
                 return self._tell(args[0], place)
@@ -340,11 +324,8 @@ def _at_keys(
 class PlainClasses:
     """What is known of plain classes, for one registry.
 
-    Args:
-        parse: Gives the shape of an annotation that stands in a class.
-        lookup: Finds what a name means that its module does not define.
-        hooked: Tells whether the user said how the objects of a class are stored.
-            Then its annotations need not hold for what comes back.
+    Where *hooked* tells that the user said how the objects of a class are stored, its
+    annotations need not hold for what comes back.
     """
 
     def __init__(
@@ -373,11 +354,7 @@ class PlainClasses:
         return known
 
     def hints_of(self, cls: type) -> tuple[list[Any], bool]:
-        """Return the annotations of the fields of *cls*, as far as they are resolved.
-
-        Returns:
-            The annotations, and whether none names what is not defined yet.
-        """
+        """Return the resolved annotations of the fields, and whether that is all."""
         if self._hooked(cls):
             return [], True
         found = list(self._resolve(cls))
@@ -490,16 +467,7 @@ def _checker(shapes: Mapping[str, Shape]) -> Check:
 
 
 class Fitting:
-    """The quick checks of one registry.
-
-    Attributes:
-        binding: Tells references what they should lead to.
-
-    Args:
-        shapes_of: Gives what the fields of a model admit.
-        plain: Knows the plain classes.
-        parse: Gives the shape of an annotation; anything, if none can be given.
-    """
+    """The quick checks of one registry; its *binding* tells references where they lead."""
 
     def __init__(
         self,

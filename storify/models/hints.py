@@ -15,7 +15,7 @@ import sys
 import types
 import typing
 from collections import abc
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import (
@@ -58,10 +58,12 @@ __all__ = [
     "UnresolvedError",
     "Unsupported",
     "annotations",
+    "arms_of",
     "describe",
     "field_step",
     "key_step",
     "name_beside",
+    "parts_of",
     "refuse_unstorable",
     "resolve",
     "subclasses",
@@ -240,6 +242,31 @@ class Later(_Shape):
 Shape = Anything | Instance | Union | OneOf | Items | Tuple | Pairs | Record | Later
 
 ANYTHING = Anything()
+
+
+def parts_of(shape: Shape) -> "Iterable[Shape]":
+    """Return the shapes that stand in a shape; what objects hold is not looked at."""
+    match shape:
+        case Union(parts) | Tuple(parts):
+            return parts
+        case Items(_, item):
+            return (item,)
+        case Pairs(_, key, value):
+            return (key, value)
+        case Record(_, keys):
+            return keys.values()
+        case _:
+            return ()
+
+
+def arms_of(shape: Shape) -> "Iterator[Shape]":
+    """Return the arms of a union, also of those within it; else *shape* itself."""
+    if isinstance(shape, Union):
+        for arm in shape.arms:
+            yield from arms_of(arm)
+    else:
+        yield shape
+
 
 Lookup = Callable[[type, str], type | None]
 """Finds the class that a name in an annotation of a class means, or None."""
@@ -437,11 +464,7 @@ class Parser:
     def parse(  # noqa: PLR0911 -- a table of the forms there are
         self, hint: Any, owner: type | None = None
     ) -> Shape:
-        """Return the shape of a resolved annotation.
-
-        Args:
-            hint: The annotation.
-            owner: What ``Self`` means.
+        """Return the shape of a resolved annotation, in which ``Self`` means *owner*.
 
         Raises:
             Unsupported: It admits what cannot be stored.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
 from .conform import accepted_classes
-from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, Union
+from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, arms_of
 from .options import is_model_class
 
 __all__ = ["Encoders", "Found", "Layout", "Lower", "LoweredField", "Lowering"]
@@ -58,20 +58,12 @@ class _Kinds(NamedTuple):
         return not (self.models or self.holders)
 
 
-def _arms(shape: Shape) -> Iterable[Shape]:
-    if isinstance(shape, Union):
-        for arm in shape.arms:
-            yield from _arms(arm)
-    else:
-        yield shape
-
-
 def _kinds(shape: Shape, find: "Callable[[type], Found]", level: int = 0) -> _Kinds:
     native: dict[type, None] = {}
     models: dict[type, None] = {}
     holders: dict[type, Items | Pairs] = {}
     others: set[type | None] = set()
-    for arm in _arms(shape):
+    for arm in arms_of(shape):
         match arm:
             case Instance(cls) if cls in _NATIVE:
                 native |= dict.fromkeys(accepted_classes(cls))
@@ -114,15 +106,11 @@ Found = tuple[Lower, Layout] | None
 
 
 class Lowering:
-    """Writes the function for one class.
+    """Writes the function for one class; *find* knows the nested ones.
 
     Attributes:
         lines: Its source, or empty if no object of the class is worth trying.
         names: What the source refers to.
-
-    Args:
-        layout: The class.
-        find: Knows the nested ones.
     """
 
     def __init__(self, layout: Layout, find: Callable[[type], Found]) -> None:

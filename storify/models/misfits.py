@@ -59,7 +59,6 @@ __all__ = [
     "unstored",
 ]
 
-
 MisfitKind = Literal[
     "missing",
     "unknown",
@@ -158,11 +157,6 @@ def misfits(value: object, shape: Shape, inspect: Inspect) -> Iterator[Misfit]:
 
     Objects are looked into wherever they stand, also where the annotation says
     ``Any``. What is shared is visited once, so cycles end.
-
-    Args:
-        value: What to check.
-        shape: What it should be.
-        inspect: Knows models and other classes.
     """
     counts = _Counts(inspect)
     walk = _walk(Part("$", value, shape), inspect, passes_over=False)
@@ -183,9 +177,6 @@ class _Counts:
     """Tells of parts how many misfits are in them; counts once.
 
     There is none in a part that is still being counted, so that cycles end.
-
-    Args:
-        inspect: Knows models and other classes.
     """
 
     def __init__(self, inspect: Inspect) -> None:
@@ -226,12 +217,9 @@ class _Counts:
 
 
 def _walk(start: Part, inspect: Inspect, *, passes_over: bool) -> _Walk:
-    """Walk through a part.
+    """Walk through a part, whose step is the path to it.
 
-    Args:
-        start: The part; its step is the path to it.
-        inspect: Knows models and other classes.
-        passes_over: Whether to leave out parts of which the number is known.
+    Parts of which the number is known may be passed over.
     """
     todo = [start]
     seen: dict[tuple[int, int], Part] = {}
@@ -312,10 +300,8 @@ def _choose(
     """Choose the arm to judge *value* by, or the union itself if none is near.
 
     Of several that take it, the first; but where their classes do not tell which is
-    right, as of ``Box[int] | Box[str]``, one that leaves the fewest misfits in it.
-
-    Returns:
-        The arm, and how many misfits there are, if they were counted.
+    right, as of ``Box[int] | Box[str]``, one that leaves the fewest misfits in it: then
+    their number is told, too.
     """
     fitting = (arm for arm in union.arms if conforms(value, arm))
     first = next(fitting, None)
@@ -422,16 +408,7 @@ _NOTHING = "nothing"
 
 
 class Inspection:
-    """Tells `walk.misfits` about the values of one walk, as its ``Inspect``.
-
-    Args:
-        entries: The registered classes by their keynames.
-        shapes_of: Gives what the fields of a model class admit.
-        plain_shapes_of: The same of a plain class; nothing for any other class.
-        kept: Knows what the codec could not read.
-        leads: Knows where references lead.
-        parse: Gives the shape of an annotation; anything, if none can be given.
-    """
+    """Tells `misfits` about the values of one walk, as its ``Inspect``."""
 
     def __init__(
         self,

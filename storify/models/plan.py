@@ -20,8 +20,7 @@ import attrs
 
 from storify.exceptions import ModelLoadError, UnstorableError
 
-from .conform import Check, checker, is_told_by_class
-from .converter import CannotConvert, Conversions, Hook
+from .conform import CannotConvert, Check, Conversions, Hook, checker, is_told_by_class
 from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
 from .fitting import Bind, Checks, Fitting, compiled
@@ -110,15 +109,7 @@ def make_hooks(
     shapes: Mapping[str, Shape],
     around: Surroundings,
 ) -> Hooks:
-    """Write the hooks of *cls*.
-
-    Args:
-        cls: A model class.
-        keyname: Its tag in files.
-        base: Model, to tell which of its methods *cls* overrides.
-        shapes: What the fields of the class admit.
-        around: The rest of its registry.
-    """
+    """Write the hooks of *cls*, of whose methods those count that *base* has not."""
     options = class_options(cls)
     history = History(cls.__qualname__, options.version, options.migrations)
     wrap: Unstructure | None = None

@@ -29,8 +29,15 @@ from storify.exceptions import (
 )
 
 from .base import Model
-from .conform import Check, checker, conforms, is_told_by_class, outer_classes
-from .converter import Conversions, Hook
+from .conform import (
+    Check,
+    Conversions,
+    Hook,
+    checker,
+    conforms,
+    is_told_by_class,
+    outer_classes,
+)
 from .evolution import History
 from .fields import options_of
 from .fitting import Fitting, PlainClasses

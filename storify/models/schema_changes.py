@@ -37,8 +37,13 @@ class Change(NamedTuple):
         return f"{where}: {self.what}" + (f"; {self.advice}" if self.advice else "")
 
 
+def _breaks(keyname: str, field: str | None, what: str, advice: str) -> Change:
+    return Change(keyname, field, what, breaking=True, advice=advice)
+
+
 _NO_FIELD: Final[Mapping[str, FieldLock]] = {}
 _MIGRATE: Final = "or raise version= and write a migration"
+_OLD_NAME: Final = f"records may still have that name: put it back, {_MIGRATE}"
 
 
 def compare(locked: SchemaLock, now: SchemaLock) -> list[Change]:
@@ -54,7 +59,9 @@ def compare(locked: SchemaLock, now: SchemaLock) -> list[Change]:
     for keyname, old in locked["models"].items():
         name = keyname if keyname in now["models"] else renamed.get(keyname)
         if name is None:
-            changes.append(_gone(keyname))
+            advice = f"keep the class, or give was={keyname!r} to the one in its place"
+            gone = "no class has this keyname"
+            changes.append(_breaks(keyname, None, gone, advice))
             continue
         if name != keyname:
             changes.append(Change(keyname, None, f"is {name} now"))
@@ -68,26 +75,11 @@ def compare(locked: SchemaLock, now: SchemaLock) -> list[Change]:
     return sorted(changes, key=lambda each: (each.keyname, each.field or "", each.what))
 
 
-def _gone(keyname: str) -> Change:
-    return Change(
-        keyname,
-        None,
-        "no class has this keyname",
-        breaking=True,
-        advice=f"keep the class, or give was={keyname!r} to the one in its place",
-    )
-
-
 def _former(name: str, old: ModelLock, known: set[str]) -> Iterator[Change]:
+    advice = "put it back: records may still be stored under that keyname"
     for former in old["was"]:
         if former not in known:
-            yield Change(
-                name,
-                None,
-                f"was={former!r} is gone",
-                breaking=True,
-                advice="put it back: records may still be stored under that keyname",
-            )
+            yield _breaks(name, None, f"was={former!r} is gone", advice)
 
 
 class _Models:
@@ -107,15 +99,12 @@ class _Models:
         old, now = self._old, self._now
         yield from self._versions()
         if now["extra"] != old["extra"]:
-            yield Change(
-                self._name,
-                None,
-                f"extra= is {now['extra']!r} now",
-                breaking=now["extra"] == "forbid",
-                advice="records with names that the class lacks do not load any more"
-                if now["extra"] == "forbid"
-                else "",
-            )
+            what = f"extra= is {now['extra']!r} now"
+            if now["extra"] == "forbid":
+                advice = "records with names that the class lacks do not load any more"
+                yield _breaks(self._name, None, what, advice)
+            else:
+                yield Change(self._name, None, what)
         if ("fields" in old) != ("fields" in now):
             what = (
                 "declares its fields now" if "fields" in now else "is hand-written now"
@@ -132,23 +121,14 @@ class _Models:
     def _versions(self) -> Iterator[Change]:
         before, after = self._old["version"], self._now["version"]
         if after < before:
-            yield Change(
-                self._name,
-                None,
-                f"version {after} is lower than {before}, that of stored records",
-                breaking=True,
-                advice="they are kept raw and do not load; put the version back",
-            )
+            what = f"version {after} is lower than {before}, that of stored records"
+            advice = "they are kept raw and do not load; put the version back"
+            yield _breaks(self._name, None, what, advice)
         elif after > before:
             yield Change(self._name, None, f"version {before} is {after} now")
         if self._now["migrations"] < self._old["migrations"]:
-            yield Change(
-                self._name,
-                None,
-                "migrations are gone",
-                breaking=True,
-                advice="put them back: records of any version may be stored",
-            )
+            advice = "put them back: records of any version may be stored"
+            yield _breaks(self._name, None, "migrations are gone", advice)
 
     def _fields(self) -> Iterator[Change]:
         old = self._old.get("fields", _NO_FIELD)
@@ -170,13 +150,16 @@ class _Models:
             elif name in dropped:
                 yield Change(self._name, name, "was dropped")
             else:
-                yield self._removed(name)
+                advice = f"give was={name!r} to the field in its place, or dropped={name!r} to the class"
+                yield _breaks(self._name, name, "was removed", advice)
             for former in field.get("was", ()):
                 if former not in {*now, *names, *dropped}:
-                    yield self._forgotten(name, former)
+                    yield _breaks(
+                        self._name, name, f"was={former!r} is gone", _OLD_NAME
+                    )
         for name in sorted(self._old["dropped"]):
             if name not in dropped:
-                yield self._undropped(name)
+                yield _breaks(self._name, name, f"dropped={name!r} is gone", _OLD_NAME)
         for name in now.keys() - taken:
             yield _added(self._name, name, now[name], "give it a default", _MIGRATE)
 
@@ -186,66 +169,23 @@ class _Models:
             self._name, name, old, now, self._renamed, upgraded=upgraded
         )
         if old["default"] and not now["default"]:
-            yield Change(
-                self._name,
-                name,
-                "its default is gone",
-                breaking=True,
-                advice=f"records may lack the field: put the default back, {_MIGRATE}",
-            )
+            advice = f"records may lack the field: put the default back, {_MIGRATE}"
+            yield _breaks(self._name, name, "its default is gone", advice)
         elif now["default"] and not old["default"]:
             yield Change(self._name, name, "has a default now")
         if old.get("upgrade") and not upgraded:
-            yield Change(
-                self._name,
-                name,
-                "its upgrade= is gone",
-                breaking=True,
-                advice=f"records may hold the former type: put it back, {_MIGRATE}",
-            )
+            advice = f"records may hold the former type: put it back, {_MIGRATE}"
+            yield _breaks(self._name, name, "its upgrade= is gone", advice)
         for former in sorted({*now.get("was", ())} - {*old.get("was", ())}):
             if former not in self._old.get("fields", _NO_FIELD):
                 yield Change(self._name, name, f"reads {former!r}, too")
-
-    def _removed(self, name: str) -> Change:
-        return Change(
-            self._name,
-            name,
-            "was removed",
-            breaking=True,
-            advice=f"give was={name!r} to the field in its place, or dropped={name!r} "
-            f"to the class",
-        )
-
-    def _forgotten(self, name: str, former: str) -> Change:
-        return Change(
-            self._name,
-            name,
-            f"was={former!r} is gone",
-            breaking=True,
-            advice=f"records may still have that name: put it back, {_MIGRATE}",
-        )
-
-    def _undropped(self, name: str) -> Change:
-        return Change(
-            self._name,
-            name,
-            f"dropped={name!r} is gone",
-            breaking=True,
-            advice=f"records may still have that name: put it back, {_MIGRATE}",
-        )
 
 
 def _added(owner: str, name: str, field: FieldLock, *advice: str) -> Change:
     if field["default"]:
         return Change(owner, name, "is new")
-    return Change(
-        owner,
-        name,
-        "is new and has no default",
-        breaking=True,
-        advice=f"stored records lack it: {', '.join(advice)}",
-    )
+    lack = f"stored records lack it: {', '.join(advice)}"
+    return _breaks(owner, name, "is new and has no default", lack)
 
 
 def _retyped(
@@ -262,15 +202,12 @@ def _retyped(
         if not widens(after, before, renamed):
             yield Change(owner, name, f"takes {after} now, beyond {before}")
         return
-    yield Change(
-        owner,
-        name,
-        f"{before} became {after}",
-        breaking=not upgraded,
-        advice=""
-        if upgraded
-        else f"keep the former type in a union, give upgrade=, {_MIGRATE}",
-    )
+    what = f"{before} became {after}"
+    if upgraded:
+        yield Change(owner, name, what)
+    else:
+        advice = f"keep the former type in a union, give upgrade=, {_MIGRATE}"
+        yield _breaks(owner, name, what, advice)
 
 
 # --- what the fields name ---------------------------------------------------------
@@ -282,14 +219,14 @@ def _types(
     if old["kind"] != now["kind"]:
         what = f"was stored as {old['kind']}, is stored as {now['kind']}"
         advice = "give the new class another name"
-        yield Change(name, None, what, breaking=True, advice=advice)
+        yield _breaks(name, None, what, advice)
         return
     yield from _members(name, old.get("members", ()), now.get("members", ()))
     yield from _values(name, old.get("values", {}), now.get("values", {}))
     before, after = old.get("fields", _NO_FIELD), now.get("fields", _NO_FIELD)
     for field in before.keys() - after.keys():
         advice = "records that have it do not load any more: put it back"
-        yield Change(name, field, "was removed", breaking=True, advice=advice)
+        yield _breaks(name, field, "was removed", advice)
     for field in after.keys() - before.keys():
         yield _added(name, field, after[field], "give it a default")
     for field in before.keys() & after.keys():
@@ -298,9 +235,7 @@ def _types(
         )
         if before[field]["default"] and not after[field]["default"]:
             advice = "stored ones may lack it: put it back"
-            yield Change(
-                name, field, "its default is gone", breaking=True, advice=advice
-            )
+            yield _breaks(name, field, "its default is gone", advice)
 
 
 def _members(name: str, old: Iterable[str], now: Iterable[str]) -> Iterator[Change]:
@@ -308,7 +243,7 @@ def _members(name: str, old: Iterable[str], now: Iterable[str]) -> Iterator[Chan
     before, after = set(old), set(now)
     for member in before - after:
         advice = "it is stored by its name: keep it, as an alias of another if need be"
-        yield Change(name, member, "is no member now", breaking=True, advice=advice)
+        yield _breaks(name, member, "is no member now", advice)
     for member in after - before:
         yield Change(name, member, "is new")
 
@@ -320,12 +255,10 @@ def _values(
     for member, value in old.items():
         if value not in now.values():
             advice = "it is stored by its value: keep that"
-            yield Change(
-                name, member, f"no flag is {value}", breaking=True, advice=advice
-            )
+            yield _breaks(name, member, f"no flag is {value}", advice)
         elif now.get(member, value) != value:
             advice = "stored flags mean something else now: keep the values"
-            yield Change(name, member, "is another value", breaking=True, advice=advice)
+            yield _breaks(name, member, "is another value", advice)
         elif member not in now:
             yield Change(name, member, "has another name now")
     for member in now.keys() - old.keys():

@@ -45,6 +45,8 @@ from .hints import (
     Shape,
     Tuple,
     Union,
+    arms_of,
+    parts_of,
 )
 from .options import class_of, class_options, is_model_class
 from .registry import Registry
@@ -100,12 +102,7 @@ def argument(hint: Any) -> Shape:
 def text_of_shape(  # noqa: PLR0911 -- one for each shape
     shape: Shape, name_of: Callable[[type], str]
 ) -> str:
-    """Return *shape* as text.
-
-    Args:
-        shape: A parsed annotation.
-        name_of: Gives the name of a class.
-    """
+    """Return *shape* as text, with the names of classes that *name_of* gives."""
 
     def text(inner: Shape) -> str:
         return text_of_shape(inner, name_of)
@@ -117,7 +114,7 @@ def text_of_shape(  # noqa: PLR0911 -- one for each shape
             name = "None" if cls is NoneType else _quoted(name_of(cls))
             return _generic(name, [text(argument(arg)) for arg in args])
         case Union():
-            arms = {text(arm) for arm in _arms(shape)}
+            arms = {text(arm) for arm in arms_of(shape)}
             return " | ".join(sorted(arms, key=lambda arm: (arm == "None", arm)))
         case OneOf(values):
             return _generic(_LITERAL, sorted(map(_literal, values)))
@@ -133,14 +130,6 @@ def text_of_shape(  # noqa: PLR0911 -- one for each shape
 
 def _generic(name: str, args: list[str]) -> str:
     return f"{name}[{', '.join(args)}]" if args else name
-
-
-def _arms(shape: Shape) -> Iterator[Shape]:
-    if isinstance(shape, Union):
-        for arm in shape.arms:
-            yield from _arms(arm)
-    else:
-        yield shape
 
 
 def _literal(value: object) -> str:
@@ -171,10 +160,8 @@ _Arms = frozenset[_Arm]
 def widens(old: str, new: str, renamed: Mapping[str, str]) -> bool:
     """Tell whether each value of the type *old* is one of the type *new*, too.
 
-    Args:
-        old: A text by `text_of_shape`.
-        new: Another one.
-        renamed: Former keynames to those of today; in both texts they are the same.
+    Both are texts by `text_of_shape`; in them a keyname and what it is *renamed* to are
+    the same.
 
     Raises:
         ValueError: A text that this release does not write.
@@ -348,11 +335,7 @@ def _is_ours(cls: type) -> bool:
 
 
 class _Description:
-    """Collects the models, and the types that are met in their fields.
-
-    Args:
-        shapes_of: Gives what the fields of a plain class admit.
-    """
+    """Collects the models, and the types that are met in their fields."""
 
     def __init__(self, shapes_of: Callable[[type], Mapping[str, Shape]]) -> None:
         self._shapes_of = shapes_of
@@ -404,7 +387,8 @@ class _Description:
                     self._add_type(class_of(value))
             case _:
                 pass  # a type within itself is described already
-        for part in _parts(shape):
+        arguments = shape.args if isinstance(shape, Instance) else ()
+        for part in (*map(argument, arguments), *parts_of(shape)):
             self._add_types(part)
 
     def _add_type(self, cls: type) -> None:
@@ -417,20 +401,6 @@ class _Description:
         for key, field in found.get("fields", _NO_FIELDS).items():
             if key in shapes:
                 field["type"] = self._text(shapes[key])
-
-
-def _parts(shape: Shape) -> Iterable[Shape]:
-    match shape:
-        case Instance(_, args):
-            return map(argument, args)
-        case Union(parts) | Tuple(parts):
-            return parts
-        case Items(_, item):
-            return (item,)
-        case Pairs(_, key, value):
-            return (key, value)
-        case _:
-            return ()
 
 
 def _field(text: str, *, default: bool) -> FieldLock:

@@ -14,7 +14,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import Any, Final, NoReturn, Self, cast
 
 from hypothesis import HealthCheck, Phase, Verbosity, given, settings
@@ -37,7 +37,6 @@ __all__ = [
     "for_each",
     "is_fresh",
 ]
-
 
 FRESH: Final = "STORIFY_TESTING_FRESH"
 """Set in the environment of a new interpreter that only reads what was stored."""
@@ -131,7 +130,7 @@ def _refuse(call: str, err: Exception) -> NoReturn:
     raise AssertionError(msg) from err
 
 
-# --- A real database to store examples in and to load them from, all in memory --------
+# --- a real database to store examples in and to load them from, all in memory --------
 
 Classes = Iterable[type[Any] | CustomType[Any]]
 
@@ -143,12 +142,7 @@ QUIET: Final = logging.Logger("quiet", logging.CRITICAL + 1)  # noqa: LOG001 -- 
 
 
 class Bench:
-    """Stores and loads one value after the other.
-
-    Args:
-        models: Model classes, besides those of the values themselves.
-        types: As of `Storify`.
-    """
+    """Stores and loads one value after the other, of *models* besides its own classes."""
 
     def __init__(self, models: Iterable[type[Any]], types: Classes) -> None:
         self._sf = Storify(
@@ -191,12 +185,7 @@ class Bench:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._sf.close()
 
 

@@ -143,13 +143,7 @@ def _both(one: Bounds | None, other: Bounds | None) -> Bounds | None:
 def of_validator(
     validator: Any, attribute: "attrs.Attribute[Any]", owner: str = ""
 ) -> Bounds:
-    """Return the bounds that an attrs validator of *attribute* draws.
-
-    Args:
-        validator: The validator.
-        attribute: The field.
-        owner: The name of the class, for messages.
-    """
+    """Return the bounds that an attrs validator draws; *owner* is for messages."""
     if validator is None:
         return FREE
     read = _VALIDATORS.get(type(validator).__name__)
@@ -172,14 +166,16 @@ def of_validator(
 def _all_of(validators: Iterable[Any], attribute: "attrs.Attribute[Any]") -> Bounds:
     bounds = FREE
     for each in validators:
-        # checked once, as a whole
-        bounds &= replace(of_validator(each, attribute), checks=())
+        bounds &= _unchecked(each, attribute)
     return bounds
 
 
-def _inner(validator: Any, attribute: "attrs.Attribute[Any]") -> Bounds:
-    # of the values that are not None; None is let pass by the check around it
-    return replace(of_validator(validator.validator, attribute), checks=())
+def _unchecked(validator: Any, attribute: "attrs.Attribute[Any]") -> Bounds:
+    """Return bounds without the check of a validator that another one contains.
+
+    It is checked by the one around it, which may also let None pass.
+    """
+    return replace(of_validator(validator, attribute), checks=())
 
 
 def _number(validator: Any, _: Any) -> Bounds:
@@ -200,9 +196,13 @@ def _one_of(validator: Any, _: Any) -> Bounds:
     return Bounds(choices=tuple(found))
 
 
-def _matching(validator: Any, _: Any) -> Bounds:
-    how = validator.match_func.__name__
-    return Bounds(patterns=((validator.pattern, how),))
+def _deep_mapping(validator: Any, attribute: Any) -> Bounds:
+    outer = _unchecked(validator.mapping_validator, attribute)
+    return replace(
+        outer,
+        items=of_validator(validator.key_validator, attribute),
+        values=of_validator(validator.value_validator, attribute),
+    )
 
 
 def _instance(validator: Any, _: Any) -> Bounds:
@@ -211,33 +211,23 @@ def _instance(validator: Any, _: Any) -> Bounds:
     return Bounds(classes=(several,))
 
 
-def _deep_iterable(validator: Any, attribute: Any) -> Bounds:
-    outer = replace(of_validator(validator.iterable_validator, attribute), checks=())
-    return replace(outer, items=of_validator(validator.member_validator, attribute))
-
-
-def _deep_mapping(validator: Any, attribute: Any) -> Bounds:
-    outer = replace(of_validator(validator.mapping_validator, attribute), checks=())
-    return replace(
-        outer,
-        items=of_validator(validator.key_validator, attribute),
-        values=of_validator(validator.value_validator, attribute),
-    )
-
-
 _VALIDATORS: dict[str, Callable[[Any, Any], Bounds]] = {
     "_AndValidator": lambda v, a: _all_of(v._validators, a),
     "_OrValidator": lambda v, a: Bounds(
         either=tuple(of_validator(each, a) for each in v.validators)
     ),
-    "_OptionalValidator": _inner,
+    "_OptionalValidator": lambda v, a: _unchecked(v.validator, a),
     "_NumberValidator": _number,
     "_InValidator": _one_of,
-    "_MatchesReValidator": _matching,
+    "_MatchesReValidator": lambda v, _: Bounds(
+        patterns=((v.pattern, v.match_func.__name__),)
+    ),
     "_MinLengthValidator": lambda v, _: Bounds(min_len=v.min_length),
     "_MaxLengthValidator": lambda v, _: Bounds(max_len=v.max_length),
     "_InstanceOfValidator": _instance,
-    "_DeepIterable": _deep_iterable,
+    "_DeepIterable": lambda v, a: replace(
+        _unchecked(v.iterable_validator, a), items=of_validator(v.member_validator, a)
+    ),
     "_DeepMapping": _deep_mapping,
 }
 

@@ -45,7 +45,6 @@ __all__ = [
     "with_keys",
 ]
 
-
 Content = MutableMapping[Any, Any]
 Call = tuple[str, tuple[Any, ...]]
 """A method of a container, or ``.name`` of a field that is set, with arguments."""
@@ -181,12 +180,7 @@ class Edit(Change):
         self.change_within(value, 0)
 
     def change_within(self, part: Any, start: int) -> None:
-        """Change a part of such a value, of which no more may be at hand.
-
-        Args:
-            part: It holds what is changed, or is that.
-            start: Which of the `facts` of the value it is.
-        """
+        """Change a part of such a value, the one of its `facts` that is number *start*."""
         if self.call is None:
             return
         method, arguments = self.call
@@ -209,21 +203,14 @@ class Edit(Change):
 
 
 @st.composite
-def changes(  # noqa: D417 - the first is Hypothesis' own
+def changes(
     draw: st.DrawFn,
     content: Mapping[Any, Any],
     keys: st.SearchStrategy[Any],
     values: st.SearchStrategy[Any],
     fits: Callable[[Any], bool],
 ) -> Change:
-    """Draw any change of what *content* holds now.
-
-    Args:
-        content: The dict.
-        keys: What keys are drawn from.
-        values: What values are drawn from.
-        fits: Tells whether a value that was edited can be stored.
-    """
+    """Draw any change of what *content* holds now that *fits*."""
     kinds = ["write"]
     if content:
         kinds += ["again", "del", "pop", "move", "edit"]
@@ -237,23 +224,17 @@ def changes(  # noqa: D417 - the first is Hypothesis' own
 
 
 @st.composite
-def edits(  # noqa: D417 - as above
+def edits(
     draw: st.DrawFn,
     content: Mapping[Any, Any],
     values: st.SearchStrategy[Any],
     fits: Callable[[Any], bool],
     within: Mapping[Any, Any] | None = None,
 ) -> Edit:
-    """Draw a change of one value of *content* in place.
+    """Draw a change of one value of *content*, or of its parts *within*, in place.
 
-    Its parts come from another value, drawn for that. What cannot be changed so
-    is only looked at.
-
-    Args:
-        content: A dict with at least one key.
-        values: What values are drawn from.
-        fits: Tells whether a value that was edited can be stored.
-        within: Parts of the values, by their keys: one of them is changed.
+    Its parts come from another value, drawn for that. What cannot be changed so, or
+    does not fit then, is only looked at.
     """
     parts = content if within is None else within
     key = draw(st.sampled_from(list(parts)))
@@ -272,12 +253,8 @@ def edits(  # noqa: D417 - as above
 
 
 @st.composite
-def looks_at(draw: st.DrawFn, content: Mapping[Any, Any]) -> Edit:  # noqa: D417 - as above
-    """Draw a look at something in *content* that can be changed in place.
-
-    Args:
-        content: A dict with at least one key.
-    """
+def looks_at(draw: st.DrawFn, content: Mapping[Any, Any]) -> Edit:
+    """Draw a look at something in *content* that can be changed in place."""
     key = draw(st.sampled_from(list(content)))
     found = _drawn_place(draw, content, key, content[key])
     return Edit(key) if found is None else Edit(key, found[0], found[1].path[1:])
@@ -508,10 +485,7 @@ class Expected:
     def adopt(self, durable: State | None, live: State, theirs: set[Any]) -> None:
         """Take over what others saved, as `settle` does; the rest stays unsaved.
 
-        Args:
-            durable: What was committed last.
-            live: What is held then.
-            theirs: The keys whose value here is given up.
+        *theirs* are the keys whose value here is given up.
         """
         before, self.live = self.live, live
         self._keep(before)
@@ -560,11 +534,9 @@ class Expected:
     ) -> State:
         """Return what is held here on top of a durable state, in the file's order.
 
-        Args:
-            durable: What was committed last.
-            order: The keys of the database as they are, for what the rules leave
-                open: where a key goes that the other writer deleted.
-            theirs: The keys whose value here is given up.
+        *order* are the keys of the database as they are, for what the rules leave open:
+        where a key goes that the other writer deleted. *theirs* are the keys whose value
+        here is given up.
         """
         file, live = dict(durable or {}), self.live
         moves = self.moved.difference(theirs)

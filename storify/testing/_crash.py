@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, groupby, pairwise
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar, get_args
 
@@ -42,7 +43,6 @@ __all__ = [
     "require_most",
     "spread",
 ]
-
 
 Kind = Literal["killed", "torn", "lost", "ENOSPC", "EIO"]
 """How a run ends.
@@ -113,13 +113,7 @@ class Point:
 
 
 def plan(report: Report, folder: Path, kinds: Collection[Kind]) -> list[Point]:
-    """List the crash points of a scenario.
-
-    Args:
-        report: Of a run without faults.
-        folder: Its folder.
-        kinds: What is to happen.
-    """
+    """List the crash points of a scenario, from the report of a run without faults."""
     calls = len(report.calls)
     cuts = _Cuts(report, folder, avoid_killed="killed" in kinds)
     points: list[Point] = []
@@ -159,10 +153,7 @@ def _applies(kind: Kind, call: Call | None) -> bool:
 class _Cuts:
     """The ways of power cuts that leave something new, call by call.
 
-    Args:
-        report: Of a run without faults.
-        folder: Its folder.
-        avoid_killed: Whether what a killed program leaves is seen anyway.
+    What a killed program leaves is nothing new with *avoid_killed*.
     """
 
     def __init__(self, report: Report, folder: Path, *, avoid_killed: bool) -> None:
@@ -365,7 +356,7 @@ class CrashPoints:
     def __iter__(self) -> Iterator[Crashed]:
         """End the scenario at each point; give what that left."""
         work = make_work(self._root, "crash-points")
-        for (number, what), group in groupby(self.points, _run_of):
+        for (number, what), group in groupby(self.points, attrgetter("number", "what")):
             points = list(group)
             name = what if isinstance(what, str) else points[0].kind
             place = work / f"call {number}, {name}"
@@ -414,10 +405,6 @@ def remove_work(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _run_of(point: Point) -> tuple[int, int | str]:
-    return point.number, point.what
-
-
 def fresh(place: Path) -> Path:
     """Make an empty folder for one run."""
     folder = place / "run"
@@ -456,11 +443,7 @@ def _require_sense(kinds: Collection[str], most: int | None) -> None:
 
 
 def require_most(most: int | None) -> None:
-    """Refuse a number of points that is none.
-
-    Raises:
-        ValueError: It is less than 1.
-    """
+    """Refuse a number of points that is none."""
     if most is not None and most < 1:
         msg = f"most must be a number of points, 1 or more: {most}"
         raise ValueError(msg)
@@ -482,11 +465,7 @@ def _require_points(points: Sequence[Point], kinds: Collection[Kind]) -> None:
 
 
 def _require_same(report: Report, point: Point, folder: Path) -> None:
-    """See that the run came to its point, by the same way.
-
-    Raises:
-        AssertionError: It made other calls, or a check in the scenario failed.
-    """
+    """See that the run came to its point by the same way, and that no check failed."""
     error = report.error
     if isinstance(error, AssertionError) or (error and isinstance(point.what, str)):
         error.add_note(f"crash point: {point}")

@@ -35,29 +35,12 @@ __all__ = [
     "write_folder",
 ]
 
-
 CALLS = frozenset(
-    {
-        "open",
-        "read",
-        "write",
-        "fsync",
-        "fdatasync",
-        "ftruncate",
-        "lseek",
-        "close",
-        "replace",
-        "rename",
-        "link",
-        "unlink",
-        "mkdir",
-        "rmdir",
-        "listdir",
-        "lstat",
-        "fstat",
-        "fchmod",
-        "fchown",
-    }
+    (
+        *("open", "read", "write", "fsync", "fdatasync", "ftruncate", "lseek", "close"),
+        *("replace", "rename", "link", "unlink", "mkdir", "rmdir", "listdir"),
+        *("lstat", "fstat", "fchmod", "fchown"),
+    )
 )
 """The calls that can fail; any other is passed on uncounted."""
 
@@ -199,7 +182,7 @@ def injected(fault: Fault) -> Generator[Fault]:
             fault.fds.clear()
 
 
-# --- A disk that remembers: each change is written down, for a simulated power cut ----
+# --- a disk that remembers: each change is written down, for a simulated power cut ----
 #
 # `Recorder` stands in for ``os``, as `FaultyOs` does. It syncs nothing really: what a power cut would take is the model's to say.
 
@@ -317,7 +300,7 @@ def recorded(recorder: Recorder) -> Generator[Recorder]:
         yield recorder
 
 
-# --- A power cut, simulated: what was not synced may be lost, in any combination ------
+# --- a power cut, simulated: what was not synced may be lost, in any combination ------
 #
 # `Model` plays the changes that a `Recorder` wrote down, up to a point, and says what
 # a disk may then hold: file bytes since the last sync are there, missing, half there,

@@ -1,4 +1,7 @@
-"""Interrupt points: a scenario of yours, interrupted anywhere inside of Storify."""
+"""Interrupt points: a scenario of yours, interrupted anywhere inside of Storify.
+
+What coverage cannot see, because it does not trace meanwhile, is marked *untraced*.
+"""
 
 import gc
 import os
@@ -102,9 +105,7 @@ class _Steps:
         return threading.get_ident() == self._thread
 
     def start(self, real: Callable[[_AnyJob], _AnyJob]) -> Callable[[_AnyJob], _AnyJob]:
-        def start(
-            job: _AnyJob,
-        ) -> _AnyJob:  # pragma: no cover - coverage does not trace meanwhile
+        def start(job: _AnyJob) -> _AnyJob:  # pragma: no cover - untraced
             if not self.is_here():
                 return real(job)
             _wait_until(_is_settled, _IDLE_S)
@@ -132,7 +133,7 @@ class _Steps:
     ) -> Callable[[_AnyJob, Callable[[], object]], None]:
         def on_end(
             job: _AnyJob, action: Callable[[], object]
-        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
+        ) -> None:  # pragma: no cover - untraced
             real(job, action)
             self.begin()
 
@@ -143,7 +144,7 @@ class _Steps:
         return _Bell(self)
 
 
-class _Bell:  # pragma: no cover - coverage does not trace meanwhile
+class _Bell:  # pragma: no cover - untraced
     """A lock that lets work begin when its end is waited for."""
 
     def __init__(self, steps: _Steps) -> None:
@@ -179,7 +180,7 @@ Strike = Callable[[], object]
 
 
 class Run:
-    """One run of a scenario, which goes on after it was struck.
+    """One run of a scenario in *folder*, which goes on after it was struck at *place*.
 
     Attributes:
         folder: Its root.
@@ -191,13 +192,6 @@ class Run:
         done: What the scenario said is done.
         error: What it raised.
         completed: Whether it returned.
-
-    Args:
-        scenario: The user's.
-        folder: Its root, empty and without links in its path.
-        by: What counts as a place.
-        place: Where it is struck; None for nowhere.
-        strike: What happens there.
     """
 
     def __init__(
@@ -248,15 +242,11 @@ class Run:
             _forget_frames(self._struck_with)
         return self
 
-    def _done(
-        self, what: Any
-    ) -> None:  # pragma: no cover - coverage does not trace meanwhile
+    def _done(self, what: Any) -> None:  # pragma: no cover - untraced
         # As it is now: the scenario may go on to change it.
         self.done.append(deepcopy(what))
 
-    def _meet(
-        self, spot: Spot
-    ) -> None:  # pragma: no cover - coverage does not trace meanwhile
+    def _meet(self, spot: Spot) -> None:  # pragma: no cover - untraced
         """Come by a place: note it, or strike there once."""
         if self._place is None:
             self.spots.append(spot)
@@ -292,7 +282,7 @@ class Run:
     def _kept(self, real: Callable[..., None]) -> Callable[..., None]:
         def init(
             sf: Storify, *args: Any, **options: Any
-        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
+        ) -> None:  # pragma: no cover - untraced
             real(sf, *args, **options)
             if any(each is sf for each in self.opened.storifys()):
                 self.live.append(sf)
@@ -302,9 +292,7 @@ class Run:
     def _without_ours(self, real: Callable[[Any], object]) -> Callable[[Any], object]:
         """Say nothing of a finalizer that we interrupted."""
 
-        def hook(
-            unraisable: Any,
-        ) -> None:  # pragma: no cover - coverage does not trace meanwhile
+        def hook(unraisable: Any) -> None:  # pragma: no cover - untraced
             if not self._is_ours(unraisable.exc_value):
                 real(unraisable)
 
@@ -545,7 +533,8 @@ def interrupt_points(
         Exception: What the scenario raises when it is not interrupted.
     """
     strike: Strike = partial(_throw, error) if handler is None else handler
-    what = _name(error) if handler is None else "handler"
+    kind = error if isinstance(error, type) else type(error)
+    what = kind.__name__ if handler is None else "handler"
     return InterruptPoints(
         scenario, root, by=by, what=what, strike=strike, most=most_of(most)
     )
@@ -574,7 +563,9 @@ class InterruptPoints:
         strike: Strike,
         most: int | None,
     ) -> None:
-        _require_by(by)
+        if by not in BYS:
+            msg = f"by must be one of {BYS}: {by!r}"
+            raise ValueError(msg)
         require_most(most)
         self._scenario = scenario
         self._by: By = by
@@ -641,11 +632,7 @@ class InterruptPoints:
         return run
 
     def _run_to(self, point: Place, place: Path) -> Run:
-        """Run until it comes to its place.
-
-        Raises:
-            AssertionError: It does not, or a check in the scenario failed.
-        """
+        """Run until it comes to its place; fail if it does not, or a check in it did."""
         for attempt in range(_TRIES):
             folder = fresh(place / f"{attempt}" if attempt else place)
             run = Run(self._scenario, folder, self._by, point, self._strike)()
@@ -664,18 +651,8 @@ class InterruptPoints:
 
 def _throw(
     error: BaseException | type[BaseException],
-) -> NoReturn:  # pragma: no cover - coverage does not trace meanwhile
+) -> NoReturn:  # pragma: no cover - untraced
     """Raise an error, as if it had not been raised before."""
     if isinstance(error, BaseException):
         error.__context__ = None
     raise error
-
-
-def _name(error: BaseException | type[BaseException]) -> str:
-    return error.__name__ if isinstance(error, type) else type(error).__name__
-
-
-def _require_by(by: str) -> None:
-    if by not in BYS:
-        msg = f"by must be one of {BYS}: {by!r}"
-        raise ValueError(msg)

@@ -92,11 +92,8 @@ def built(
 ) -> Strategy:
     """Return what ``st.builds`` is to give of a declared class.
 
-    Args:
-        cls: The class.
-        positional: Strategies for its first parameters.
-        given: Strategies for parameters, by name.
-        wanted: Names of the parameters to draw as `models` does.
+    From the strategies that are given for its parameters; those *wanted* are drawn as
+    `models` does.
     """
     attributes = {a.alias: a for a in class_options(cls).attributes if a.init}
     names = [name for name, a in attributes.items() if not a.kw_only]
@@ -124,8 +121,7 @@ def all_of(cls: type[Model]) -> Strategy:
 def models_with_defaults(cls: type[Model]) -> Strategy | None:
     """Return objects of *cls* made with what their constructor needs, and no more.
 
-    Returns:
-        None for a hand-written class that needs what nothing is known of.
+    None for a hand-written class that needs what nothing is known of.
     """
     makers = _Makers(adversarial=False, subclasses=False)
     if class_options(cls).declared:

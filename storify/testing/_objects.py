@@ -53,12 +53,7 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class Kinds:
-    """Makes the strategies of classes that are no models.
-
-    Args:
-        shapes: Makes what draws annotations.
-        odd: Also what breaks stores.
-    """
+    """Makes the strategies of classes that are no models."""
 
     def __init__(self, shapes: Callable[[], Shapes], *, odd: bool) -> None:
         self._shapes = shapes
@@ -156,14 +151,7 @@ _LEFT_OUT: Final = 224
 
 
 class Part:
-    """A field that is drawn.
-
-    Args:
-        attribute: The field.
-        strategy: What it is drawn from.
-        is_given: Whether the user gave the strategy.
-        is_wanted: Whether it is always drawn, though it has a default.
-    """
+    """A field that is drawn: always, if *is_wanted*, though it has a default."""
 
     def __init__(
         self,

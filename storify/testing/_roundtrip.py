@@ -182,11 +182,7 @@ def check_defaults(example: Model, call: str) -> None:
 
 
 def _with_defaults(example: Model) -> Model | None:
-    """Make an object with what the constructor needs, and no more.
-
-    Returns:
-        None where nothing is known of what it needs, or it does not take it.
-    """
+    """Make an object with what the constructor needs, and no more; None if it cannot be."""
     cls = type(example)
     state = state_of(example)
     if class_options(cls).declared:

@@ -48,16 +48,11 @@ __all__ = [
 
 # --- what a scenario opens in its folder: known while it runs, unusable afterwards ----
 
-
 T = TypeVar("T")
 
 
 class _Ended:
-    """Stands where the engine of an ended run was.
-
-    Args:
-        kind: What the point of the run is called.
-    """
+    """Stands where the engine of an ended run was."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
@@ -75,10 +70,6 @@ class Opened:
 
     Attributes:
         home: The folder of the first `Storify`, seen from that of the run.
-
-    Args:
-        folder: The folder of the run.
-        kind: What the point of the run is called.
     """
 
     def __init__(self, folder: Path, kind: str = "crash point") -> None:
@@ -246,15 +237,10 @@ class _Tracing(Fault):
 
 
 class Run:
-    """One run of a scenario.
+    """One run of a scenario in *folder*, which is empty and has no links in its path.
 
-    Args:
-        scenario: The user's.
-        folder: Its root, empty and without links in its path.
-        at: The number of the disk call where something happens; 0 for none.
-        what: As in `Fault`.
-        last_words: Called at the end of a killed run, in the midst of the call: a
-            process of its own ends there.
+    At the disk call of number *at* happens *what*, as in `Fault`. *last_words* are called
+    at the end of a killed run, in the midst of the call: a process of its own ends there.
     """
 
     def __init__(
@@ -362,7 +348,7 @@ def without(
     return hook
 
 
-# --- A run in a process of its own, which really ends at its crash point --------------
+# --- a run in a process of its own, which really ends at its crash point --------------
 #
 # The process is a new interpreter, so the scenario is looked up there by its name.
 # What it has to report, it sends before it ends.
@@ -371,12 +357,7 @@ def without(
 def run_in_child(
     scenario: Scenario, folder: Path, at: int = 0, what: int | str = "kill"
 ) -> Report:
-    """Run as `Run` does, in a process that ends there.
-
-    Raises:
-        TypeError: The scenario cannot be found by its name.
-        RuntimeError: The process ended before it could report.
-    """
+    """Run as `Run` does, in a process that ends there."""
     _require_importable(scenario)
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -577,12 +558,8 @@ def held_back(
 ) -> Generator[list[logging.LogRecord]]:
     """Hold back what Storify logs in the block; show it if an exception leaves it.
 
-    Args:
-        earlier: What the run logged that led to this point. The block is the test's
-            then, and only what it reopened is held back. None for the run itself.
-
-    Yields:
-        What was held back, also afterwards.
+    *earlier* is what the run logged that led to this point. The block is the test's then,
+    and only what it reopened is held back.
     """
     records = list(earlier or ())
     loggers = (LOG, _OF_RUNS) if earlier is None else (LOG,)

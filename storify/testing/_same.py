@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from storify._attributes import beside
+from storify._attributes import beside, slots_of
 from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded
 from storify.models.fields import options_of
@@ -129,17 +129,10 @@ def first_difference(
 
 
 def facts(value: object, *, unknown: bool = True) -> Iterator[Fact]:
-    """Take *value* apart, outermost first.
+    """Take *value* apart, outermost first; without *unknown* stored names if need be.
 
     It works a list off instead of calling itself: data may be deeper than
-    Python's stack.
-
-    Args:
-        value: What to take apart.
-        unknown: With the stored names that its model classes do not know.
-
-    Raises:
-        ValueError: It contains itself.
+    Python's stack. What contains itself is a `ValueError`.
     """
     todo: list[tuple[str, Any, int]] = [("$", value, 0)]
     while todo:
@@ -192,10 +185,6 @@ def _repr(item: Any) -> str:
     return text
 
 
-def _has_no_repr(cls: Any) -> bool:
-    return cls.__repr__ is object.__repr__
-
-
 def _apart(item: Any) -> tuple[str, list[Part]]:
     """Return what *item* is apart from its parts, and its parts."""
     for kind, open_ in _BY_KIND.items():
@@ -207,7 +196,7 @@ def _apart(item: Any) -> tuple[str, list[Part]]:
             others = [(f".{name}", getattr(item, name)) for name in more]
             return ",".join((text, *more)), [*parts, *others]
     names = _fields(class_of(item))
-    if names is None and _has_no_repr(class_of(item)):
+    if names is None and cast("Any", class_of(item).__repr__) is object.__repr__:
         names = _attributes(item)  # its repr would be its address
     if names is None:
         return _repr(item), []
@@ -225,19 +214,10 @@ def _fields(cls: type[Any]) -> list[str] | None:
 
 
 def _attributes(item: Any) -> list[str]:
-    names: dict[str, None] = dict.fromkeys(getattr(item, "__dict__", ()))
-    for base in class_of(item).__mro__:
-        slots = vars(base).get("__slots__", ())
-        names |= dict.fromkeys((slots,) if isinstance(slots, str) else slots)
-    return [name for name in names if name not in {"__dict__", "__weakref__"}]
-
-
-def _float(item: float) -> tuple[str, list[Part]]:
-    return struct.pack(">d", item).hex(), []
-
-
-def _int(item: int) -> tuple[str, list[Part]]:
-    return f"{int(item):#x}", []  # the text of a large one in decimals is refused
+    names = dict.fromkeys(getattr(item, "__dict__", ()))
+    return list(
+        names | dict.fromkeys(n for b in class_of(item).__mro__ for n in slots_of(b))
+    )
 
 
 def _enum(item: enum.Enum) -> tuple[str, list[Part]]:
@@ -250,21 +230,15 @@ def _time(item: Any) -> tuple[str, list[Part]]:
     return f"{item.replace(tzinfo=None)!r} fold={item.fold}", parts
 
 
-def _zone(item: dt.timezone) -> tuple[str, list[Part]]:
-    return repr(cast("Any", item).__getinitargs__()), []
-
-
 def _steps(item: Any) -> tuple[str, list[Part]]:
     return "", [(f".{p}", getattr(item, p)) for p in ("start", "stop", "step")]
 
 
 def _set(item: Any) -> tuple[str, list[Part]]:
-    ordered = sorted(item, key=_sort_key)
-    return "", [("[*]", each) for each in ordered]
+    def key(each: object) -> list[tuple[str, str]]:
+        return [(fact.kind, fact.text) for fact in facts(each)]
 
-
-def _sort_key(item: object) -> list[tuple[str, str]]:
-    return [(fact.kind, fact.text) for fact in facts(item)]
+    return "", [("[*]", each) for each in sorted(item, key=key)]
 
 
 def _list(item: Any) -> tuple[str, list[Part]]:
@@ -278,20 +252,12 @@ def _tuple(item: Any) -> tuple[str, list[Part]]:
     return "", [(f".{n}", each) for n, each in zip(names, item, strict=True)]
 
 
-def _deque(item: Any) -> tuple[str, list[Part]]:
-    return f"{item.maxlen}", _list(item)[1]
-
-
 def _dict(item: Any) -> tuple[str, list[Part]]:
     parts: list[Part] = []
     for key, each in item.items():
         where = f"[{looks(key)}]"
         parts += [(f"{where} (key)", key), (where, each)]
     return "", parts
-
-
-def _defaultdict(item: Any) -> tuple[str, list[Part]]:
-    return f"{item.default_factory!r}", _dict(item)[1]
 
 
 def _model(item: Model, *, unknown: bool) -> tuple[str, list[Part]]:
@@ -318,19 +284,20 @@ def _model(item: Model, *, unknown: bool) -> tuple[str, list[Part]]:
 # A subclass before its base.
 _BY_KIND: dict[type | tuple[type, ...], Callable[[Any], tuple[str, list[Part]]]] = {
     enum.Enum: _enum,
-    float: _float,
+    float: lambda item: (struct.pack(">d", item).hex(), []),
     bool: lambda item: (repr(item), []),
-    int: _int,
+    # the text of a large one in decimals is refused
+    int: lambda item: (f"{int(item):#x}", []),
     str: lambda item: (str.__repr__(item), []),
     (bytes, bytearray): lambda item: (bytes(item).hex(), []),
     complex: lambda item: ("", [(".real", item.real), (".imag", item.imag)]),
     (dt.datetime, dt.time): _time,
-    dt.timezone: _zone,
+    dt.timezone: lambda item: (repr(item.__getinitargs__()), []),
     ZoneInfo: lambda item: (item.key or "", []),
     (set, frozenset): _set,
     (range, slice): _steps,
-    defaultdict: _defaultdict,
-    deque: _deque,
+    defaultdict: lambda item: (f"{item.default_factory!r}", _dict(item)[1]),
+    deque: lambda item: (f"{item.maxlen}", _list(item)[1]),
     dict: _dict,
     tuple: _tuple,
     list: _list,

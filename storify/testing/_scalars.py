@@ -27,7 +27,6 @@ from ._bounds import FREE, Bounds
 
 __all__ = ["SCALARS", "hashables", "is_hashable", "plain_trees", "storable"]
 
-
 Strategy = st.SearchStrategy[Any]
 
 _EDGES: Final = tuple(
@@ -213,7 +212,12 @@ def _zones_of(bounds: Bounds, *, odd: bool) -> Strategy:
 def _with_zones(plain: Strategy, bounds: Bounds, *, odd: bool) -> Strategy:
     zone = _zones_of(bounds, odd=odd)
     folds = st.integers(0, 1) if odd else st.just(0)
-    return st.builds(_in_zone, plain, zone, folds)
+    return st.builds(
+        _in_zone,
+        plain,
+        zone,
+        folds,
+    )
 
 
 def _in_zone(time: Any, zone: dt.tzinfo | None, fold: int) -> Any:

@@ -36,6 +36,7 @@ from storify.models.hints import (
     Tuple,
     Union,
     Unsupported,
+    parts_of,
     text_of,
 )
 from storify.models.options import is_model_class
@@ -99,14 +100,7 @@ def few(
     most: int | None,
     make: Callable[[int, int | None], st.SearchStrategy[Any]],
 ) -> Any:
-    """Return collections of records, smaller ones the deeper they are.
-
-    Args:
-        draw: Hypothesis'.
-        least: The least size.
-        most: The largest, None for any.
-        make: Gives those of a least and a largest size.
-    """
+    """Return collections of records, smaller ones the deeper they are."""
     # its own level is 1 for what a field of the outermost record holds
     by_level = {0: most, 1: 3, 2: 1, 3: 1}
     caps = [n for n in (most, by_level.get(_level.value, 0)) if n is not None]
@@ -163,16 +157,7 @@ class _Parser(Parser):
 
 
 def parse(hint: Any, owner: type | None, where: str) -> Shape:
-    """Return the shape of an annotation, with bounds.
-
-    Args:
-        hint: The annotation, resolved.
-        owner: What ``Self`` means.
-        where: Whose annotation it is, for a message.
-
-    Raises:
-        InvalidArgument: No stored value fits it.
-    """
+    """Return the shape of a resolved annotation, with bounds; *where* is for a message."""
     try:
         return _Parser(_ignore, _ignore).parse(hint, owner)
     except Unsupported as err:
@@ -185,13 +170,7 @@ def _ignore(_: object) -> None:
 
 
 class Shapes:
-    """Makes strategies of shapes.
-
-    Args:
-        of_class: Gives the strategy of a class that is no scalar.
-        odd: Also what breaks stores.
-        tags: Keynames, for what looks like records.
-    """
+    """Makes strategies of shapes; *of_class* those of a class that is no scalar."""
 
     def __init__(
         self, of_class: OfClass, *, odd: bool, tags: tuple[str, ...] = ()
@@ -270,11 +249,11 @@ class Shapes:
         items = self.strategy(item, bounds.items or FREE)
         least, most = bounds.min_len, bounds.max_len
         if kind in _SETS:
-            sets = partial(_sets, items.filter(is_hashable))
+            sets = _sizes(st.sets, items.filter(is_hashable))
             return self._sized(item, least, most, sets).map(kind)
-        found = self._sized(item, least, most, partial(_lists, items))
+        found = self._sized(item, least, most, _sizes(st.lists, items))
         if self._odd:
-            found |= found.filter(bool).map(_with_shared)
+            found |= found.filter(bool).map(lambda items: [*items, items[0]])
         if kind is collections.deque:
             maxlens = st.none() | st.integers(3, 9) if self._odd else st.none()
             return st.builds(_deque, found, maxlens)
@@ -297,9 +276,10 @@ class Shapes:
         kind = cast("Any", _BUILT.get(cls, cls))
         keys = self.strategy(key, bounds.items or FREE).filter(is_hashable)
         values = self.strategy(value, bounds.values or FREE)
-        if self._odd and self._tags and _is_text(key) and not bounds.items:
+        is_text = isinstance(key, Instance) and key.cls is str
+        if self._odd and self._tags and is_text and not bounds.items:
             keys |= st.sampled_from(self._tags)
-        make = partial(_dicts, keys, values)
+        make = _sizes(st.dictionaries, keys, values)
         found = self._sized(value, bounds.min_len, bounds.max_len, make)
         if kind is collections.defaultdict:
             factories = st.sampled_from((None, list, dict, int, str))
@@ -330,20 +310,11 @@ _deque = cast("Any", collections.deque)
 _defaultdict = cast("Any", collections.defaultdict)
 
 
-def _is_text(shape: Shape) -> bool:
-    return isinstance(shape, Instance) and shape.cls is str
-
-
-def _lists(items: Strategy, least: int, most: int | None) -> Strategy:
-    return st.lists(items, min_size=least, max_size=most)
-
-
-def _sets(items: Strategy, least: int, most: int | None) -> Strategy:
-    return st.sets(items, min_size=least, max_size=most)
-
-
-def _dicts(keys: Strategy, values: Strategy, least: int, most: int | None) -> Strategy:
-    return st.dictionaries(keys, values, min_size=least, max_size=most)
+def _sizes(
+    make: Callable[..., Strategy], *parts: Strategy
+) -> Callable[[int, int | None], Strategy]:
+    """Make what gives the collections of a least and a largest size."""
+    return lambda least, most: make(*parts, min_size=least, max_size=most)
 
 
 def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
@@ -352,10 +323,6 @@ def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
     made = cast("Any", kind)()
     _dict.update(made, items)  # its own counts, and adds
     return made
-
-
-def _with_shared(items: list[Any]) -> list[Any]:
-    return [*items, items[0]]
 
 
 def has_fields(cls: type[Any]) -> bool:
@@ -379,21 +346,13 @@ def _plain(shape: Shape | Bounded) -> Shape:
     return shape if isinstance(shape, (Instance, OneOf)) else Anything()
 
 
-def _holds_records(shape: Shape | Bounded) -> bool:  # noqa: PLR0911 -- one for each shape
+def _holds_records(shape: Shape | Bounded) -> bool:
     match shape:
         case Bounded(inner):
             return _holds_records(inner)
         case Instance(cls):
             return is_model_class(cls) or has_fields(cls)
-        case Union(parts) | Tuple(parts):
-            return any(map(_holds_records, parts))
-        case Items(_, item):
-            return _holds_records(item)
-        case Pairs(_, key, value):
-            return _holds_records(key) or _holds_records(value)
-        case Record(_, keys):
-            return any(map(_holds_records, keys.values()))
         case Later():
             return True
-        case Anything() | OneOf():
-            return False
+        case _:
+            return any(map(_holds_records, parts_of(shape)))

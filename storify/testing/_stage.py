@@ -5,7 +5,6 @@ The rules are in `_machine`; here is what they are made of.
 
 import logging
 import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from itertools import count
@@ -46,45 +45,16 @@ __all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
 
 # --- where a machine's database is: a folder that survives crashes, or memory ---------
 
-
 _numbers = count(1)
 
 
-class Place(ABC):
-    """Where a database is.
+class FilePlace:
+    """A temporary folder; each life of the program has one of its own.
 
     Attributes:
         root: What a `Storify` is opened with.
         has_disk: Whether it makes disk calls, which can be the last.
     """
-
-    root: str
-    has_disk: bool
-
-    @abstractmethod
-    def survive(self) -> None:
-        """Go on with what there is now, out of reach for all that is open."""
-
-    @abstractmethod
-    def remove(self) -> None:
-        """Leave nothing behind."""
-
-    @abstractmethod
-    def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
-        """End the program in the midst of something.
-
-        Args:
-            act: What it does.
-            call: The number of the disk call that it does not live to see.
-            torn: Whether half of a write is done.
-
-        Returns:
-            Whether *act* was done before that.
-        """
-
-
-class FilePlace(Place):
-    """A temporary folder; each life of the program has one of its own."""
 
     has_disk = True
 
@@ -98,7 +68,7 @@ class FilePlace(Place):
         return str(Path(self._home.name).resolve() / f"life-{next(self._lives)}")
 
     def survive(self) -> None:
-        """Copy the folder: what the dead program has open cannot write there."""
+        """Go on with what there is now, out of reach for all that is open: copied."""
         old, self.root = Path(self.root), self._next()
         left = read(old) if old.exists() else Folder()
         assert isinstance(left, Folder)  # noqa: S101 -- a Storify made it
@@ -109,7 +79,10 @@ class FilePlace(Place):
         self._home.cleanup()
 
     def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
-        """Let the disk fail from a call on, as for a program that is gone."""
+        """End the program at a disk call of *act*, of which half of a write may be done.
+
+        Tell whether *act* was done before that.
+        """
         fault = Fault(call, "tear" if torn else "kill", within=self.root)
         with injected(fault):
             try:
@@ -119,7 +92,7 @@ class FilePlace(Place):
         return True
 
 
-class MemoryPlace(Place):
+class MemoryPlace:
     """Databases in memory, which live as long as this object."""
 
     has_disk = False
@@ -135,16 +108,13 @@ class MemoryPlace(Place):
         """Forget all; others may still hold it."""
         self._keeper.close()
 
-    def kill(
-        self,
-        act: Callable[[], object],
-        call: int,  # noqa: ARG002 -- there is none
-        *,
-        torn: bool,  # noqa: ARG002 -- as above
-    ) -> bool:
+    def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
         """Do it: no disk call can be the last."""
         act()
         return True
+
+
+Place = FilePlace | MemoryPlace
 
 
 # --- the stage ------------------------------------------------------------------------
@@ -161,11 +131,7 @@ _FEW_KEYS: Final = st.sampled_from(("a", "b", "c", "d", "", "ü"))
 
 
 def agree(what: str, expected: object, found: object) -> None:
-    """Fail at the first place where *found* is not what is expected.
-
-    Raises:
-        AssertionError: It names that place.
-    """
+    """Fail at the first place where *found* is not what is expected."""
     __tracebackhide__ = True
     where = difference(expected, found)
     if where is not None:
@@ -480,12 +446,7 @@ class Stage(RuleBasedStateMachine, Generic[V]):
         return opened.expected.merged(self._durable.state, order)
 
     def _commit(self, opened: Opened[V], order: Sequence[Any] | None = None) -> None:
-        """Take it that all of *opened* was saved.
-
-        Args:
-            opened: A database.
-            order: Its keys before that; as they are now unless given.
-        """
+        """Take it that all of *opened*, with its keys in *order*, was saved."""
         if not same(opened.expected.base, self._durable.state):
             opened.held.clear()  # what is adopted may replace them
         merged = self._merged(opened, order)

@@ -24,7 +24,6 @@ import storify
 
 __all__ = ["BYS", "By", "Place", "Spot", "call_traced", "number_visits"]
 
-
 By = Literal["signal", "opcode", "line"]
 """What counts as a place: ``signal``, where Python looks for signals; ``opcode``, each
 bytecode, also where no signal can come; ``line``, each line.
@@ -106,15 +105,11 @@ def call_traced(
     meet: Callable[[Spot], object],
     only: Spot | None = None,
 ) -> None:
-    """Call a function, and hear of each place that it comes by in this thread.
+    """Call a function, and have *meet* called at each place that it comes by.
 
-    What traced before, as coverage does, traces again afterwards.
-
-    Args:
-        action: The function.
-        by: What counts as a place.
-        meet: Called there. What it raises is raised there, and is the last place.
-        only: Which spot alone is wanted, to save time.
+    In this thread; what *meet* raises is raised there, and is the last place. If *only*
+    one spot is wanted, that saves time. What traced before, as coverage does, traces
+    again afterwards.
     """
     before, here = sys.gettrace(), sys._getframe()
     # Python 3.12 looks whether anybody wants opcodes when the tracing begins.
@@ -133,7 +128,7 @@ def _wake() -> None:
     """Be called: until then coverage does not see that it traces again."""
 
 
-class _Tracer:  # pragma: no cover - coverage does not trace meanwhile
+class _Tracer:  # pragma: no cover - untraced
     """The trace function of one run."""
 
     def __init__(
@@ -193,15 +188,13 @@ class _Tracer:  # pragma: no cover - coverage does not trace meanwhile
 
 
 @cache
-def _is_ours(path: str) -> bool:  # pragma: no cover - coverage does not trace meanwhile
+def _is_ours(path: str) -> bool:  # pragma: no cover - untraced
     """Whether a file belongs to Storify, and not to its test kit."""
     return path.startswith((_OURS, _MADE)) and not path.startswith(_KIT)
 
 
 @cache
-def _offsets(
-    code: CodeType, by: By
-) -> frozenset[int]:  # pragma: no cover - coverage does not trace meanwhile
+def _offsets(code: CodeType, by: By) -> frozenset[int]:  # pragma: no cover - untraced
     """Return the offsets of the bytecodes before which it may be interrupted."""
     found: set[int] = set()
     bytecode: Any = dis.Bytecode(code)  # the stubs know nothing of its entries

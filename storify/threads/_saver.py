@@ -362,11 +362,7 @@ def is_given_up() -> bool:
 
 
 class patience:  # noqa: N801 - used as a function
-    """A ``with`` block whose work in saver threads does not wait for others for long.
-
-    Args:
-        seconds: How long.
-    """
+    """A ``with`` block whose work in saver threads does not wait for others for long."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds

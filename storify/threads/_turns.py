@@ -28,7 +28,7 @@ from functools import partial
 from itertools import compress
 from operator import call, is_
 from threading import get_ident
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Final, NoReturn, SupportsIndex
 
 from storify.threads._saver import Caller, caller, is_given_up
@@ -155,12 +155,7 @@ class TurnLock:
     def __enter__(self) -> None:
         self.take(sys._getframe(1))  # noqa: SLF001 - whose end is that of the turn
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         turn = self._now.get(0)
         if turn is not None and turn.frame is sys._getframe(1):  # noqa: SLF001 - as above
             turn.end()
@@ -301,12 +296,7 @@ class Guard:
         else:
             self._turn, self._depth = turn, 0
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """End the turn, if this block began it."""
         if self._turn is None or self._turn.is_ended:
             return

@@ -71,9 +71,7 @@ def _migrate(session: "Session", progress: Progress | None) -> int:
         # Locked, so that what is adopted is this commit and no other one.
         with session.locked():
             session.engine.commit(
-                Commit(
-                    stored.version, found.changes, stored.get, undone_on_error=True
-                )
+                Commit(stored.version, found.changes, stored.get, undone_on_error=True)
             )
             session.sync()
             # What another thread changed meanwhile is saved in the present form.
