@@ -3,18 +3,40 @@
 What a crash after each step leaves::
 
     link the old file into the backups                  old state
-    write and sync the new bytes under a random name    old state, a leftover
-    note old and new checksum in `.sum`, durable        old state
+    write, seal and sync the new bytes under a          old state, a leftover
+      random name
+    (a large file: note old and new checksum in         old state
+      `.sum`, durable)
     rename over the main file                           new state, or old after
     sync the folder                                     ...a power cut; new state
-    note the new checksum alone                         new state
-    move the journal beside the old file's backup       new state
+    note the new checksum alone, unsynced               new state
+    keep what led to it beside the old file's backup    new state
     prune the backups                                   new state
 
 So the main file is whole at every instant (I1), each state that was acknowledged
 is either the present one or among the backups (I5: never only as the live file),
 and what is read can be verified. A backup and the journal beside it also rebuild
 the state after them: that is how a damaged main file comes back without a loss.
+
+A small commit has two syncs, of its bytes and of its name. After a power cut the record
+may be that of any state since it was last synced, and torn at its end; the main file is
+the last acknowledged one or the next, for these two syncs say so. What then keeps it from
+passing for rot or for another program's file:
+
+- It is not missing: a file that takes the place of another leaves no gap, and creation
+  and removal sync the record. So nothing is LOST.
+- No noted state has its size and time: each time is later than those before (`seal`). So
+  it is not ROTTEN.
+- Its time is its seal, and later than all that is noted: it is AHEAD, parsed, and noted.
+  Where a file system rounds times, or the clock went back, there is no such seal, and
+  the record is synced as for a large file.
+- The record is never newer than the main file: it is written after the folder is synced.
+- No journal hangs on it. The first frame of one syncs the record before, since that is
+  how an edit by another program is told from the file that the frames belong to.
+
+The backups of such commits are not synced either: all file systems that we know write
+names in their order, so that what a power cut takes there is none; but nobody promises it
+in words, and what one takes is an older state, never the present one.
 """
 
 from collections.abc import Sequence
@@ -26,14 +48,23 @@ from storify.engine.file.held import Held
 from storify.engine.file.log import Frame, head_frame
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
 from storify.engine.file.replay import replay, rewritten
+from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.moment import moment_of
+from storify.engine.moment import Moment, moment_of, stamp_of
 from storify.engine.protocol import Change, apply, version_of
 from storify.engine.retention import Keep
 
-__all__ = ["Next", "install", "keep_present", "next_root", "replace"]
+__all__ = [
+    "Installed",
+    "Next",
+    "after",
+    "install",
+    "keep_present",
+    "next_root",
+    "replace",
+]
 
 
 class Next(NamedTuple):
@@ -52,12 +83,34 @@ class Next(NamedTuple):
     changes: Sequence[Change]
 
 
+class Installed(NamedTuple):
+    """A state that was installed.
+
+    Attributes:
+        found: How the main file looked before it got its name.
+        record: What is noted of it.
+    """
+
+    found: vfs.Found
+    record: Record
+
+    @property
+    def stamp(self) -> str:
+        """When the state was committed."""
+        return "" if self.record.current is None else self.record.current.time
+
+
 def next_root(
     held: Held, before: bytes | None, frames: Sequence[Frame], changes: Sequence[Change]
 ) -> Next:
     """Build the root after *changes* to a main file and its journal."""
     entries = {} if before is None else held.root_format.split(before)
     entries, _ = replay(entries, frames)
+    return after(held, entries, changes)
+
+
+def after(held: Held, entries: dict[bytes, bytes], changes: Sequence[Change]) -> Next:
+    """Bring changes into *entries*, in place, and make the root of them."""
     payload = held.root_format.join(apply(entries, changes))
     return Next(payload, str(version_of(payload)), entries, changes)
 
@@ -70,7 +123,9 @@ def install(
     current: Sum | None,
     stamp: str | None = None,
     follows: str | None = None,
-) -> vfs.Found:
+    *,
+    small: bool = False,
+) -> Installed:
     """Make *payload* the main file, durable; nothing is left behind on failure.
 
     Args:
@@ -81,6 +136,7 @@ def install(
         current: The state that counts until the rename.
         stamp: When the new state was committed; now, unless given.
         follows: The version of the new state as a frame of the journal before.
+        small: Whether the record need not be durable, if the file tells by itself.
 
     Raises:
         OSError: A step failed.
@@ -91,35 +147,69 @@ def install(
     if stamp is None:
         stamp = held.next_stamp(now.stamp)
     since = stamp if now.verdict is Verdict.ABSENT else now.since
+    before_ns = 0 if now.found is None else now.found.mtime_ns
     temporary, found = vfs.write_temporary(
-        place.directory, place.prefix, payload, now.found
+        place.directory,
+        place.prefix,
+        payload,
+        now.found,
+        time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest),
     )
     try:
         new = Sum(found.size, found.mtime_ns, digest, stamp, follows)
         record = Record(current, new, since)
-        write_record(place.record, record, place.prefix)
+        if not (small and _tells_by_itself(now, new)):
+            write_record(place.record, record, place.prefix)
         vfs.put_in_place(temporary, place.main)
     except BaseException:
         vfs.discard(temporary)
         raise
     vfs.sync_directory(place.directory)
     with held.or_warn("note the checksum of"):
-        settle_record(place.record, record.settled())
-    return found
+        settle_record(place.record, record.settled(), place.prefix)
+    return Installed(found, record.settled())
 
 
-def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found, str]:
+def _tells_by_itself(now: Reading, new: Sum) -> bool:
+    """Whether a new file is known for ours after a power cut, if the record is not."""
+    return (
+        now.verdict.is_ours
+        and now.record is not None
+        and now.journal.found is None
+        and is_sealed(new.mtime_ns, new.sha256)
+        and all(new.mtime_ns > noted.mtime_ns for noted in now.record.sums())
+        and now.found is not None
+        and new.mtime_ns > now.found.mtime_ns
+    )
+
+
+def replace(
+    held: Held,
+    now: Reading,
+    new: Next,
+    keep: Keep,
+    *,
+    small: bool = False,
+    last: Moment | None = None,
+) -> Installed:
     """Install a new state; the one before it is among the backups.
 
     A rotten file is kept aside instead. After a failure all is as before.
 
-    Returns:
-        How the main file looks now, and when its state was committed.
+    Args:
+        held: The files.
+        now: What is there.
+        new: The new state.
+        keep: Which older states are kept.
+        small: Whether it is of a size that is always written whole.
+        last: When the present state was committed, if that was by us; then there is
+            neither a journal, nor what is left of one. The next such commit is near,
+            so the index can wait for the close.
     """
     held.require_writable(now)
     current, backup, made = _put_by(held, now, new, keep)
-    delta, stamp = _delta(held, now, new)
-    if not now.journal.frames:
+    delta, stamp = _delta(held, now, new, last)
+    if not now.journal.frames and last is None:
         # A leftover may name the new content as its base.
         with held.or_warn("remove the old journal of"):
             held.forget_journal()
@@ -128,7 +218,9 @@ def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found,
         whole = now.main is not None and now.verdict is not Verdict.ROTTEN
         if whole and (delta is not None or not new.changes):
             follows = str(version_after(now.digest, delta or now.journal.last))
-        found = install(held, now, new.payload, new.digest, current, stamp, follows)
+        done = install(
+            held, now, new.payload, new.digest, current, stamp, follows, small=small
+        )
     except BaseException:
         if made and backup is not None and _still_linked(held, backup):
             vfs.discard(held.folder.file(f"{backup}.mpack"))
@@ -139,11 +231,13 @@ def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found,
     if new.digest == now.digest:
         held.forget_journal()
     elif now.journal.frames:
-        held.drop_journal()
-    with held.or_warn("note the entries of"):
-        note_index(held, new.entries, new.digest, found)
+        with held.or_warn("remove the journal of"):
+            held.forget_journal()
+    if last is None:
+        with held.or_warn("note the entries of"):
+            note_index(held, new.entries, new.digest, done.found)
     held.prune(keep, backup)
-    return found, stamp
+    return done
 
 
 def _put_by(
@@ -162,7 +256,7 @@ def _put_by(
     current = held.sum_of(now, main)
     # The same content once more must not push other states out, unless there were
     # others in between.
-    same = main.payload == new.payload and not now.journal.frames
+    same = main.digest == new.digest and not now.journal.frames
     if not keep.last or same:
         return current, None, False
     stamp = current.time
@@ -172,13 +266,18 @@ def _put_by(
     )
 
 
-def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
+def _delta(
+    held: Held, now: Reading, new: Next, before: Moment | None
+) -> tuple[Frame | None, str]:
     """The change as a frame of the journal before, and when it takes place."""
     last = now.journal.last
     same = new.digest == now.digest if last is None else not new.changes
     if same and now.main is not None and now.stamp is not None:
         return None, now.stamp  # only folded: the state is as old as it was
-    stamp = held.next_stamp(now.stamp)
+    if before is None:
+        stamp = held.next_stamp(now.stamp)
+    else:
+        stamp = stamp_of(*held.next_moment(before))
     moment = moment_of(stamp)
     if now.main is None or not now.digest or moment is None:
         return None, stamp

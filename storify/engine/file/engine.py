@@ -31,19 +31,23 @@ from storify.engine.file import history, recovery, retire, vfs
 from storify.engine.file.access import Access
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
-from storify.engine.file.checkpoint import Next, next_root, replace
+from storify.engine.file.checkpoint import Next, after, next_root, replace
 from storify.engine.file.delta import Splice
 from storify.engine.file.errors import explain
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
-from storify.engine.file.known import Known, Tail
+from storify.engine.file.known import Known, Resting, Tail
 from storify.engine.file.lock import Hold, Mode
 from storify.engine.file.log import Op
 from storify.engine.file.paths import stem_of
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.said import SaidLater
-from storify.engine.file.snapshot import index_anew, open_snapshot
+from storify.engine.file.snapshot import (
+    index_anew,
+    note_index,
+    open_snapshot,
+)
 from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
 from storify.engine.moment import moment_of, stamp_of
@@ -268,6 +272,9 @@ class FileEngine:
                 version = self._append(held, None, commit, ops)
                 if version is not None:
                     return version
+            resting = None if ops else known.at_rest(held.place, commit.base)
+            if resting is not None:
+                return self._replace(held, resting.now, commit, resting)
             now = self._read(held, commit.base)
             # Not on top of an attempt of ours that came through: differences are
             # to the base.
@@ -298,11 +305,13 @@ class FileEngine:
         if not os.access(held.place.main, os.W_OK):
             return None  # the error is told where the file is replaced
         # What nobody has written to since, and can be rebuilt, need not be read for it.
-        if not (self._known.tail.seq or has_second_copy(held, self._known)):
+        known = self._known
+        small = known.size_bytes < JOURNALED_FROM_BYTES
+        if not known.tail.seq and (small or not has_second_copy(held, known)):
             now = now or held.read()
             if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
-            second_copy(held, now, self.keep)
+            second_copy(held, now, self.keep, is_noted=not small)
         return append(held, self._known, commit, ops, sync=self._each_synced)
 
     def _read(self, held: Held, base: Version | None) -> Reading:
@@ -318,17 +327,34 @@ class FileEngine:
                 recovery.know(self._known, now)
         return now
 
-    def _replace(self, held: Held, now: Reading, commit: Commit) -> Version:
-        new = self._next(held, now, commit)
-        if not commit.undone_on_error:
-            self._known.attempt(commit.base, Version(new.digest))
-        found, stamp = replace(held, now, new, self.keep)
+    def _replace(
+        self, held: Held, now: Reading, commit: Commit, resting: Resting | None = None
+    ) -> Version:
+        known = self._known
+        new = self._next(held, now, commit, resting)
         version = Version(new.digest)
-        tail = Tail(moment=moment_of(stamp))
-        self._known.at(version, new.digest, found, tail, ours=False)
+        if not commit.undone_on_error:
+            known.attempt(commit.base, version)
+        small = len(new.payload) < JOURNALED_FROM_BYTES
+        last = None if resting is None else known.tail.moment
+        done = replace(held, now, new, self.keep, small=small, last=last)
+        tail = Tail(moment=moment_of(done.stamp))
+        known.at(version, new.digest, done.found, tail, ours=False)
+        if small and not now.journal.frames:
+            known.rest(
+                held.place,
+                new.payload,
+                new.entries,
+                done.record,
+                is_indexed=resting is None,
+            )
         return version
 
-    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
+    def _next(
+        self, held: Held, now: Reading, commit: Commit, resting: Resting | None
+    ) -> Next:
+        if resting is not None:
+            return after(held, dict(resting.entries), commit.changes)
         main = now.main
         if now.verdict is Verdict.ABSENT:
             return next_root(held, None, (), commit.changes)
@@ -526,6 +552,11 @@ class FileEngine:
         Raises:
             OSError: They stay in the journal, which is durable all the same.
         """
+        resting, self._known.resting = self._known.resting, None
+        if resting is not None and resting.now.found and not resting.is_indexed:
+            held = self._access.seen()
+            with held.or_warn("note the entries of"):
+                note_index(held, resting.entries, resting.now.digest, resting.now.found)
         if not self._known.ours or self.readonly:
             return
         is_large = self._known.size_bytes >= JOURNALED_FROM_BYTES

@@ -4,6 +4,7 @@
 
     verdict of `verdict`        whole               not whole
     TRUSTED                      served              an error, where it is decoded
+    AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
     ROTTEN, LOST                 -                   recovered
@@ -148,7 +149,9 @@ def _settle(held: Held, now: Reading, main: Main) -> None:
 
 
 def _take_over(held: Held, now: Reading, main: Main) -> None:
-    """Note a file that we have not written."""
+    """Note a file that we have not written, or of which the note was lost."""
+    if now.verdict is Verdict.AHEAD:
+        held.log.info(f"{held.place.link!r} is a commit that was not noted; it is now")
     if now.verdict is Verdict.FOREIGN and now.left is None:
         before = None if now.current is None else backup_of(held, now.current)
         where = "no backup has" if before is None else f"backup {before!r} has"
@@ -228,7 +231,7 @@ def _keep_as_past(held: Held) -> None:
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
-        if now.verdict is Verdict.TRUSTED:
+        if now.verdict.is_ours:
             _keep_as_past(held)
             held.drop_journal()
             return
@@ -277,7 +280,8 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
             continue
         newest = newest or found
         if found.digest in wanted:
-            newest = found
+            if now.journal.frames or not _is_unnoted(newest, wanted):
+                newest = found
             break
         if not wanted:
             break
@@ -290,6 +294,12 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
         )
         raise CorruptionError(msg, causes)
     return _rebuilt(held, known, now, newest, wanted.get(newest.digest), causes, keep)
+
+
+def _is_unnoted(state: Rebuilt, noted: dict[str, Sum]) -> bool:
+    """Whether a state is later than all that is noted: a power cut took the note."""
+    stamp = state.stamp
+    return stamp is not None and all(stamp > known.time for known in noted.values())
 
 
 def _rebuilt(

@@ -40,7 +40,8 @@ def require_whole(held: Held, now: Reading, doing: str) -> None:
         CorruptionError: It is damaged or lost.
     """
     damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
-    if damaged or (now.verdict is Verdict.FOREIGN and not is_whole(held, now)):
+    unsure = now.verdict in {Verdict.FOREIGN, Verdict.AHEAD}
+    if damaged or (unsure and not is_whole(held, now)):
         msg = (
             f"cannot {doing} {held.place.link!r}: {now.wrong}; "
             f"load it, so that it is recovered"

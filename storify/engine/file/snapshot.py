@@ -422,4 +422,4 @@ def note_index(
         LIST_KIND if is_list else root_format.keyed(entries),
     )
     if payload is not None:
-        vfs.replace_bytes(place.index, payload, place.prefix, durable=False)
+        vfs.write_spare(place.index, payload)

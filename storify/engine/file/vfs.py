@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from operator import call
 
@@ -64,6 +65,8 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
 CAN_READ_PARTS = hasattr(os, "pread")
 """Whether an `OpenFile` can be had here."""
+
+_CAN_SET_TIMES = os.utime in os.supports_fd
 
 CHUNK_BYTES = 1 << 24
 READ_BYTES = 1 << 30
@@ -397,6 +400,7 @@ def write_temporary(
     payload: bytes,
     like: Found | None = None,
     suffix: str = TEMPORARY_SUFFIX,
+    time_ns: Callable[[int], int] | None = None,
 ) -> tuple[str, Found]:
     """Write durable bytes under a random name, for `put_in_place`.
 
@@ -407,6 +411,8 @@ def write_temporary(
         payload: All bytes.
         like: The file to be replaced, whose mode and owner are taken over.
         suffix: Ends the name.
+        time_ns: Makes the time that it is to have of the time that it has; a file
+            system may refuse that, or round it.
 
     Raises:
         OSError: Nothing is left behind. Never try again on the same file: after
@@ -423,6 +429,8 @@ def write_temporary(
             else:
                 _take_over(fd, like)
             _write_all(fd, payload)
+            if time_ns is not None:
+                _set_time(fd, time_ns)
             _sync(fd)
             found = Found(os.fstat(fd))
         finally:
@@ -431,6 +439,15 @@ def write_temporary(
         discard(path)
         raise
     return path, found
+
+
+def _set_time(fd: int, time_ns: Callable[[int], int]) -> None:
+    if not _CAN_SET_TIMES:  # pragma: no cover - Windows
+        return
+    found = os.fstat(fd)
+    # Who asks looks whether it has come to be.
+    with contextlib.suppress(OSError, OverflowError):
+        os.utime(fd, ns=(found.st_atime_ns, time_ns(found.st_mtime_ns)))
 
 
 def _take_over(fd: int, like: Found) -> None:
@@ -479,7 +496,7 @@ def replace_bytes(
 def write_spare(path: str, *parts: bytes) -> None:
     """Write a file that carries checksums of its own and is only a help.
 
-    Nothing is synced, and a crash may leave anything. The old file is removed, not
+    It is missing for a moment. Nothing is synced, and a crash may leave anything. The old file is removed, not
     replaced: ext4 writes out a file that takes the place of another.
     """
     remove(path)
@@ -493,11 +510,16 @@ def write_spare(path: str, *parts: bytes) -> None:
         closed(os.close, fd)
 
 
-def append_bytes(path: str, payload: bytes) -> None:
-    """Append to a file that exists; not synced, and torn by a crash perhaps."""
+def append_bytes(path: str, payload: bytes) -> int:
+    """Append to a file that exists; not synced, and torn by a crash perhaps.
+
+    Returns:
+        Its size now, in bytes.
+    """
     fd = opened(os.open, path, _APPENDING)
     try:
         _write_all(fd, payload)
+        return os.fstat(fd).st_size
     finally:
         closed(os.close, fd)
 
