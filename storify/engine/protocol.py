@@ -154,6 +154,10 @@ class Format(Protocol):
         """Return the root that `split` would part into *entries*."""
         ...
 
+    def head(self, count: int) -> bytes:
+        """Return what a root with so many keys begins with, before its entries."""
+        ...
+
     def check(self, payload: bytes) -> None:
         """Decode a root of unknown origin to its end.
 

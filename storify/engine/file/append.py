@@ -170,5 +170,5 @@ def second_copy(held: Held, now: Reading, keep: Keep, *, is_noted: bool) -> None
     if not keep.last or (current.follows and leads_to(held, current.follows)):
         return
     held.folder.keep(
-        held.place.main, main.payload, main.digest, current.time, link=False
+        held.place.main, main.payload or None, main.digest, current.time, link=False
     )

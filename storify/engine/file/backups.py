@@ -97,6 +97,17 @@ def _same_file(one: str, other: str) -> bool:
     return first is not None and second is not None and first.inode == second.inode
 
 
+def _checked(path: str, digest: str) -> Iterator[bytes]:
+    """Read a file in parts; at its end it must have had that sha256."""
+    found = sha256()
+    for part in vfs.read_parts(path):
+        found.update(part)
+        yield part
+    if found.hexdigest() != digest:
+        msg = f"{path!r} is damaged: it was whole when it was noted"
+        raise CorruptionError(msg)
+
+
 class BackupFolder:
     """Reads and writes the backups; the caller holds the lock for writing.
 
@@ -202,13 +213,19 @@ class BackupFolder:
         return tuple(frame for at, frame in numbered if frame.seq == at)
 
     def keep(
-        self, source: str, payload: bytes, digest: str, stamp: str, *, link: bool
+        self,
+        source: str,
+        payload: bytes | None,
+        digest: str,
+        stamp: str,
+        *,
+        link: bool,
     ) -> tuple[str, bool]:
         """Back up one state, durable after the folder is synced.
 
         Args:
-            source: The main file, which was just found to hold *payload*.
-            payload: The state.
+            source: The main file.
+            payload: The state; what the main file holds unless given.
             digest: Its sha256, in hex.
             stamp: When it was committed.
             link: Share the file instead of copying it. Only right if the main
@@ -217,6 +234,10 @@ class BackupFolder:
 
         Returns:
             Its id, and whether it is new.
+
+        Raises:
+            CorruptionError: The main file does not hold it; nothing was written.
+            OSError: Nothing was written.
         """
         start = digest[:HASH_DIGITS]
         entry = Entry(f"{stamp}-{start}.mpack", "snapshot", start, stamp)
@@ -225,20 +246,24 @@ class BackupFolder:
             if link and vfs.hard_link(source, path):
                 return entry.id, True
         except FileExistsError:
-            if self._holds(path, payload):
+            if self._holds(path, digest):
                 return entry.id, False
             self._log.warning(f"backup {path!r} was damaged and is replaced")
         else:
-            if self._holds(path, payload) and (link or not _same_file(source, path)):
+            if self._holds(path, digest) and (link or not _same_file(source, path)):
                 return entry.id, False
-        vfs.replace_bytes(path, payload, self._prefix)
+        parts = _checked(source, digest) if payload is None else payload
+        vfs.replace_bytes(path, parts, self._prefix)
         return entry.id, True
 
-    def _holds(self, path: str, payload: bytes) -> bool:
+    def _holds(self, path: str, digest: str) -> bool:
+        found = sha256()
         try:
-            return vfs.read_bytes(path)[0] == payload
+            for part in vfs.read_parts(path):
+                found.update(part)
         except FileNotFoundError:
             return False
+        return found.hexdigest() == digest
 
     def free_name(self, clock: Clock, suffix: str) -> str:
         """A path for a new file with a time in its name, after all others of its kind.

@@ -2,9 +2,9 @@
 
 What a crash after each step leaves::
 
-    link the old file into the backups                  old state
     write, seal and sync the new bytes under a          old state, a leftover
       random name
+    link the old file into the backups                  old state
     (a large file: note old and new checksum in         old state
       `.sum`, durable)
     rename over the main file                           new state, or old after
@@ -39,48 +39,48 @@ names in their order, so that what a power cut takes there is none; but nobody p
 in words, and what one takes is an older state, never the present one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame, head_frame
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
-from storify.engine.file.replay import replay, rewritten
+from storify.engine.file.replay import rewritten
+from storify.engine.file.root import Next
 from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import Moment, moment_of, stamp_of
-from storify.engine.protocol import Change, apply, version_of
 from storify.engine.retention import Keep
 
 __all__ = [
     "Installed",
-    "Next",
-    "after",
+    "Written",
     "install",
     "keep_present",
-    "next_root",
     "replace",
+    "write",
 ]
 
 
-class Next(NamedTuple):
-    """A state that is to be installed.
+class Written(NamedTuple):
+    """A state under a random name, durable.
 
     Attributes:
-        payload: The whole root.
+        temporary: The path.
+        found: How it looks.
         digest: Its sha256, in hex.
-        entries: The same, parted.
-        changes: What it changes of the state before.
+        new: What it is.
     """
 
-    payload: bytes
+    temporary: str
+    found: vfs.Found
     digest: str
-    entries: dict[bytes, bytes]
-    changes: Sequence[Change]
+    new: Next
 
 
 class Installed(NamedTuple):
@@ -100,39 +100,51 @@ class Installed(NamedTuple):
         return "" if self.record.current is None else self.record.current.time
 
 
-def next_root(
-    held: Held, before: bytes | None, frames: Sequence[Frame], changes: Sequence[Change]
-) -> Next:
-    """Build the root after *changes* to a main file and its journal."""
-    entries = {} if before is None else held.root_format.split(before)
-    entries, _ = replay(entries, frames)
-    return after(held, entries, changes)
+def write(held: Held, now: Reading, new: Next) -> Written:
+    """Write a root under a random name, sealed and durable, for `install`.
 
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+        The errors of taking its parts: the same.
+    """
+    held.require_writable(now)
+    place = held.place
+    vfs.make_directory(place.directory)
+    vfs.make_directory(place.backups, now.found)
+    digest = sha256()
 
-def after(held: Held, entries: dict[bytes, bytes], changes: Sequence[Change]) -> Next:
-    """Bring changes into *entries*, in place, and make the root of them."""
-    payload = held.root_format.join(apply(entries, changes))
-    return Next(payload, str(version_of(payload)), entries, changes)
+    def parts() -> Iterator[bytes]:
+        for part in new.parts:
+            digest.update(part)
+            yield part
+
+    before_ns = 0 if now.found is None else now.found.mtime_ns
+    temporary, found = vfs.write_temporary(
+        place.directory,
+        place.prefix,
+        parts(),
+        now.found,
+        time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
+    )
+    return Written(temporary, found, digest.hexdigest(), new)
 
 
 def install(
     held: Held,
     now: Reading,
-    payload: bytes,
-    digest: str,
+    written: Written,
     current: Sum | None,
     stamp: str | None = None,
     follows: str | None = None,
     *,
     small: bool = False,
 ) -> Installed:
-    """Make *payload* the main file, durable; nothing is left behind on failure.
+    """Make what was written the main file, durable; nothing is left on failure.
 
     Args:
         held: The files.
         now: What is there.
-        payload: The new state.
-        digest: Its sha256, in hex.
+        written: The new state.
         current: The state that counts until the rename.
         stamp: When the new state was committed; now, unless given.
         follows: The version of the new state as a frame of the journal before.
@@ -141,28 +153,18 @@ def install(
     Raises:
         OSError: A step failed.
     """
-    place = held.place
-    vfs.make_directory(place.directory)
-    vfs.make_directory(place.backups, now.found)
+    place, found = held.place, written.found
     if stamp is None:
         stamp = held.next_stamp(now.stamp)
     since = stamp if now.verdict is Verdict.ABSENT else now.since
-    before_ns = 0 if now.found is None else now.found.mtime_ns
-    temporary, found = vfs.write_temporary(
-        place.directory,
-        place.prefix,
-        payload,
-        now.found,
-        time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest),
-    )
     try:
-        new = Sum(found.size, found.mtime_ns, digest, stamp, follows)
+        new = Sum(found.size, found.mtime_ns, written.digest, stamp, follows)
         record = Record(current, new, since)
         if not (small and _tells_by_itself(now, new)):
             write_record(place.record, record, place.prefix)
-        vfs.put_in_place(temporary, place.main)
+        vfs.put_in_place(written.temporary, place.main)
     except BaseException:
-        vfs.discard(temporary)
+        vfs.discard(written.temporary)
         raise
     vfs.sync_directory(place.directory)
     with held.or_warn("note the checksum of"):
@@ -186,7 +188,7 @@ def _tells_by_itself(now: Reading, new: Sum) -> bool:
 def replace(
     held: Held,
     now: Reading,
-    new: Next,
+    written: Written,
     keep: Keep,
     *,
     small: bool = False,
@@ -199,49 +201,48 @@ def replace(
     Args:
         held: The files.
         now: What is there.
-        new: The new state.
+        written: The new state.
         keep: Which older states are kept.
         small: Whether it is of a size that is always written whole.
         last: When the present state was committed, if that was by us; then there is
             neither a journal, nor what is left of one. The next such commit is near,
             so the index can wait for the close.
     """
-    held.require_writable(now)
-    current, backup, made = _put_by(held, now, new, keep)
-    delta, stamp = _delta(held, now, new, last)
-    if not now.journal.frames and last is None:
-        # A leftover may name the new content as its base.
-        with held.or_warn("remove the old journal of"):
-            held.forget_journal()
+    backup, made = None, False
     try:
+        current, backup, made = _put_by(held, now, written, keep)
+        delta, stamp = _delta(held, now, written, last)
+        if not now.journal.frames and last is None:
+            # A leftover may name the new content as its base.
+            with held.or_warn("remove the old journal of"):
+                held.forget_journal()
         follows = None
         whole = now.main is not None and now.verdict is not Verdict.ROTTEN
-        if whole and (delta is not None or not new.changes):
+        if whole and (delta is not None or not written.new.changes):
             follows = str(version_after(now.digest, delta or now.journal.last))
-        done = install(
-            held, now, new.payload, new.digest, current, stamp, follows, small=small
-        )
+        done = install(held, now, written, current, stamp, follows, small=small)
     except BaseException:
+        vfs.discard(written.temporary)
         if made and backup is not None and _still_linked(held, backup):
             vfs.discard(held.folder.file(f"{backup}.mpack"))
         raise
     if backup is not None:
         with held.or_warn("keep the last change of"):
             _archive(held, now, backup, delta)
-    if new.digest == now.digest:
+    if written.digest == now.digest:
         held.forget_journal()
     elif now.journal.frames:
         with held.or_warn("remove the journal of"):
             held.forget_journal()
-    if last is None:
+    if last is None and written.new.make_index is not None:
         with held.or_warn("note the entries of"):
-            note_index(held, new.entries, new.digest, done.found)
+            note_index(held, written.new.make_index, written.digest, done.found)
     held.prune(keep, backup)
     return done
 
 
 def _put_by(
-    held: Held, now: Reading, new: Next, keep: Keep
+    held: Held, now: Reading, new: Written, keep: Keep
 ) -> tuple[Sum | None, str | None, bool]:
     """Back up the file that is to be replaced, or keep it aside if it is rotten.
 
@@ -262,16 +263,16 @@ def _put_by(
     stamp = current.time
     return (
         current,
-        *held.folder.keep(held.place.main, main.payload, main.digest, stamp, link=True),
+        *held.folder.keep(held.place.main, None, main.digest, stamp, link=True),
     )
 
 
 def _delta(
-    held: Held, now: Reading, new: Next, before: Moment | None
+    held: Held, now: Reading, written: Written, before: Moment | None
 ) -> tuple[Frame | None, str]:
     """The change as a frame of the journal before, and when it takes place."""
-    last = now.journal.last
-    same = new.digest == now.digest if last is None else not new.changes
+    last, changes = now.journal.last, written.new.changes
+    same = written.digest == now.digest if last is None else not changes
     if same and now.main is not None and now.stamp is not None:
         return None, now.stamp  # only folded: the state is as old as it was
     if before is None:
@@ -283,7 +284,7 @@ def _delta(
         return None, stamp
     seq = 1 if last is None else last.seq + 1
     with suppress(OverflowError):  # too large for a frame; it is whole in the root
-        return Frame.made(now.digest, seq, moment, new.changes), stamp
+        return Frame.made(now.digest, seq, moment, changes), stamp
     return None, stamp
 
 

@@ -14,6 +14,7 @@ from weakref import ref
 from storify.engine.file import vfs
 from storify.engine.file.manifest import Record
 from storify.engine.file.paths import Place
+from storify.engine.file.root import Next
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import Moment
@@ -153,21 +154,22 @@ class Known:
     def rest(
         self,
         place: Place,
-        payload: bytes,
-        entries: dict[bytes, bytes],
+        new: Next,
         record: Record,
         *,
         is_indexed: bool,
     ) -> None:
         """Remember a small main file that was just written, for the next commit."""
         found = None
+        if new.payload is None or new.entries is None:
+            return
         with suppress(OSError):  # then the next one reads it
             found = vfs.look(place.main)  # the rename has moved the change time
         if found is None or found.signature() != self.signature:
             return
-        main = Main(payload, self.digest, found)
+        main = Main(new.payload, self.digest, found)
         now = Reading(main, record, Verdict.TRUSTED, record.current, "")
-        self.resting = Resting(now, entries, is_indexed)
+        self.resting = Resting(now, new.entries, is_indexed)
         _remembered.pop(id(self), None)
         _remembered[id(self)] = ref(self)
         for old in list(_remembered)[:-_MOST_RESTING]:

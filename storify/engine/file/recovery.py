@@ -24,7 +24,7 @@ from collections.abc import Sequence
 
 from storify.engine.file import vfs
 from storify.engine.file.append import tail_of
-from storify.engine.file.checkpoint import install, next_root
+from storify.engine.file.checkpoint import install, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
@@ -33,6 +33,7 @@ from storify.engine.file.known import Known
 from storify.engine.file.log import Frame, scan
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.replay import Harm, Journal, read_journal, replay, rewritten
+from storify.engine.file.root import root_after, whole
 from storify.engine.file.state import Loaded, Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change, apply
@@ -255,9 +256,9 @@ def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     else:
         held.keep_damaged_journal(journal.raw)
         # Written whole, so that the hole is told of once.
-        new = next_root(held, payload, journal.frames, ())
+        new = whole(root_after(held.root_format, payload, journal.frames))
         current = now.known or now.current
-        install(held, now, new.payload, new.digest, current, now.stamp)
+        install(held, now, write(held, now, new), current, now.stamp)
         held.drop_journal()
 
 
@@ -359,7 +360,8 @@ def _repair(
             held.keep_corrupt(now.main)
         if exact is None and now.journal.found is not None:
             held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
-        install(held, now, state.payload, state.digest, current, stamp, follows)
+        written = write(held, now, whole(state.payload))
+        install(held, now, written, current, stamp, follows)
         if exact is None:
             held.drop_journal()
     except OSError as err:

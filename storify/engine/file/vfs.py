@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import call
 
@@ -39,6 +39,7 @@ __all__ = [
     "put_in_place",
     "raise_if_passing",
     "read_bytes",
+    "read_parts",
     "remove",
     "remove_directory",
     "replace_bytes",
@@ -70,6 +71,7 @@ _CAN_SET_TIMES = os.utime in os.supports_fd
 
 CHUNK_BYTES = 1 << 24
 READ_BYTES = 1 << 30
+PART_BYTES = 1 << 20
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -185,6 +187,22 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     finally:
         closed(os.close, fd)
     return b"".join(parts), found
+
+
+def read_parts(path: str) -> Iterator[bytes]:
+    """Read a regular file in order, a mebibyte at a time.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        NotRegularFileError: It is no file.
+    """
+    _require_regular(os.lstat(path), path)
+    fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
+    try:
+        while part := os.read(fd, PART_BYTES):
+            yield part
+    finally:
+        closed(os.close, fd)
 
 
 class OpenFile:
@@ -397,7 +415,7 @@ def _takes_files(folder: str) -> bool:
 def write_temporary(
     directory: str,
     prefix: str,
-    payload: bytes,
+    payload: bytes | Iterable[bytes],
     like: Found | None = None,
     suffix: str = TEMPORARY_SUFFIX,
     time_ns: Callable[[int], int] | None = None,
@@ -408,7 +426,7 @@ def write_temporary(
         directory: The folder of the file to be replaced: a rename across file
             systems fails, and a copy is not atomic.
         prefix: Starts the name, so that leftovers of a crash are found.
-        payload: All bytes.
+        payload: All bytes, or their parts in order.
         like: The file to be replaced, whose mode and owner are taken over.
         suffix: Ends the name.
         time_ns: Makes the time that it is to have of the time that it has; a file
@@ -428,7 +446,8 @@ def write_temporary(
                 take_after(fd, directory)
             else:
                 _take_over(fd, like)
-            _write_all(fd, payload)
+            for part in (payload,) if isinstance(payload, bytes) else payload:
+                _write_all(fd, part)
             if time_ns is not None:
                 _set_time(fd, time_ns)
             _sync(fd)
@@ -471,7 +490,7 @@ def put_in_place(temporary: str, path: str) -> None:
 
 def replace_bytes(
     path: str,
-    payload: bytes,
+    payload: bytes | Iterable[bytes],
     prefix: str,
     *,
     durable: bool = True,
