@@ -619,6 +619,13 @@ class Engine(Protocol):
         """
         ...
 
+    def is_worth_folding(self) -> bool:
+        """Whether to leave one whole root is worth the time of an idle moment.
+
+        By a commit without changes, with ``compact=True``.
+        """
+        ...
+
     def close(self) -> None:
         """Release what is held, and make the state one whole root where that pays.
 

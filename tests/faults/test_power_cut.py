@@ -20,6 +20,7 @@ from faults.database import (
     main,
     make_catalog,
     make_engine,
+    paging,
     state,
 )
 from faults.sampling import runs, sample
@@ -65,7 +66,7 @@ def ten_commits(folder: Path, recorder: Recorder) -> None:
 
 
 def commit_and_close(folder: Path, recorder: Recorder) -> None:
-    """Commit a generation and fold it."""
+    """Commit a generation, close, go on and fold."""
     engine = make_engine(folder)
     commit(engine, 4)
     recorder.log.append(("ack", 4))
@@ -283,10 +284,11 @@ def test_a_power_cut_keeps_the_small_commits_of_one_engine(tmp_path, work):
     assert list(bad) == []
 
 
+@pytest.mark.parametrize("paged", [False, True], ids=["whole", "by block"])
 @pytest.mark.parametrize("work", [ten_commits, there_and_back, commit_and_close])
-def test_a_power_cut_keeps_a_journal_through_its_folds(tmp_path, work):
-    """First and later frames, folds by size, by close and when told."""
-    with journaling():
+def test_a_power_cut_keeps_a_journal_through_its_folds(tmp_path, work, paged):
+    """First and later frames, folds by size and when told, in memory and by block."""
+    with journaling(), paging(paged):
         start = None if work is ten_commits else 3
         bad = violations(tmp_path, work, start)
 

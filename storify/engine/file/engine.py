@@ -3,11 +3,12 @@
 ::
 
     commit ---- the file is under 1 MiB, the change is most of it,
-       |        the journal is half as large ------------------> main file anew
+       |        the journal is half as large, or 64 MiB ------------------> main file anew
        |                                                         (`checkpoint`)
        `------- else ------------------------------------------> one more frame
                                                                  (`append`)
-    close ----- our own frames, 256 KiB and more -------------> main file anew
+    idle ------ our own frames, 256 KiB and a 64th of it -----> main file anew
+    close ----- a file under 1 MiB with frames of our own ----> main file anew
 
 So a commit to a large database costs what it changes, a small one is one whole
 file after each commit, and the main file is at every instant a root that any
@@ -90,8 +91,8 @@ LONGEST_LOG_BYTES = 1 << 26
 it after a crash, it is read into memory."""
 
 FOLDED_FROM_BYTES = 1 << 18
-"""A shorter journal stays when the database is closed: some 800 records of 300 bytes,
-which an opening reads in milliseconds."""
+"""A shorter journal stays in idle moments: some 800 records of 300 bytes, which an opening
+reads in milliseconds."""
 
 
 P = ParamSpec("P")
@@ -579,10 +580,11 @@ class FileEngine:
 
     @uncut
     def close(self) -> None:
-        """Fold a long journal of ours into the main file; the engine may be used again.
+        """Leave no journal of ours beside a small file; the engine may be used again.
 
-        Frames that others have appended meanwhile are folded too. A short one stays:
-        reading it takes the next opening less time than writing the file takes now.
+        Frames that others have appended meanwhile are folded too. The journal of a
+        large file stays: reading it takes the next opening less time than writing the
+        file takes now.
 
         Raises:
             OSError: They stay in the journal, which is durable all the same.
@@ -596,8 +598,7 @@ class FileEngine:
                 note_index(held, index, resting.now.digest, found)
         if not self._known.ours or self.readonly:
             return
-        is_large = self._known.size_bytes >= JOURNALED_FROM_BYTES
-        if is_large and self._known.tail.size < FOLDED_FROM_BYTES:
+        if self._known.size_bytes >= JOURNALED_FROM_BYTES:
             self.sync()
             self._known.ours = False
             return
@@ -610,6 +611,12 @@ class FileEngine:
             self.sync()
             raise
         self._known.ours = False
+
+    def is_worth_folding(self) -> bool:
+        """Whether there is a journal of ours that an idle moment is well spent on."""
+        known = self._known
+        least = max(FOLDED_FROM_BYTES, known.size_bytes // 64)
+        return known.ours and not self.readonly and known.tail.size >= least
 
     def _fold(self, held: Held, now: Reading) -> None:
         main = now.main

@@ -29,7 +29,7 @@ __all__ = [
 PART_BYTES: Final = 1 << 20
 """How long a part is, about."""
 
-_MANY: Final = 64
+_MANY: Final = 16
 
 Entry = tuple[bytes, bytes]
 
