@@ -123,6 +123,9 @@ class Storify:
             was read longest ago makes room for the next; what the program holds, has
             changed and not saved, or was given as `Database.data` stays in any case.
             0 keeps nothing: each read asks the file.
+        allow_network_filesystem: Use a folder on NFS, SMB or sshfs all the same, whose
+            locks and renames do not keep what is promised here: one machine alone may
+            use it then. Only known on Linux.
 
     Attributes:
         root: The folder, as it was given.
@@ -132,6 +135,7 @@ class Storify:
     Raises:
         ModelError: A class in *models* cannot be a model.
         OSError: The folder cannot be made.
+        NetworkFilesystemError: It is on a network file system; nothing was made.
         ValueError: An interval or *cache_bytes* is negative, *keep* or *sync* is no
             such thing.
     """
@@ -154,6 +158,7 @@ class Storify:
         background: bool = True,
         handle_signals: bool = True,
         cache_bytes: int = CACHE_BYTES,
+        allow_network_filesystem: bool = False,
     ) -> None:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
@@ -177,7 +182,10 @@ class Storify:
         self._clock = clock
         self.root: str = os.fspath(root)
         self._catalog: Catalog = self._saving.open_catalog(
-            root, self._schema.codec, self.log
+            root,
+            self._schema.codec,
+            self.log,
+            allow_network_filesystem=allow_network_filesystem,
         )
         self._catalog.create()
         self._damage = _Damage()

@@ -50,6 +50,7 @@ __all__ = [
     "MisdatedError",
     "ModelError",
     "ModelLoadError",
+    "NetworkFilesystemError",
     "NewerVersionError",
     "QueryError",
     "StorifyError",
@@ -135,6 +136,10 @@ class DatabaseLockedError(StorifyError, TimeoutError):
 
 class DatabaseReadOnlyError(StorifyError, PermissionError):
     """The database was opened with ``readonly=True`` and cannot be changed."""
+
+
+class NetworkFilesystemError(StorifyError, OSError):
+    """A folder is on a network file system, which does not keep what is promised."""
 
 
 class DatabaseOpenError(StorifyError, RuntimeError):

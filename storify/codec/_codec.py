@@ -184,6 +184,11 @@ class Codec:
         return _frames.join(entries)
 
     @staticmethod
+    def head(count: int) -> bytes:
+        """Return what a root with so many keys begins with."""
+        return _frames.map_header(count)
+
+    @staticmethod
     def keyed(entries: Mapping[bytes, bytes]) -> str:
         """Return the one type of all keys, ``str`` or ``int``, if each can be found.
 

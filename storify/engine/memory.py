@@ -411,6 +411,10 @@ class MemoryEngine:
                 if present is not None
             ]
 
+    def is_worth_folding(self) -> bool:
+        """It never is: a state is a root."""
+        return False
+
     def close(self) -> None:
         """Nothing is held."""
 

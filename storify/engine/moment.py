@@ -21,6 +21,7 @@ the time lies between.
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import accumulate
 from typing import Final, NamedTuple
 
@@ -71,6 +72,7 @@ def stamp_of(order: datetime, clock: datetime | None = None) -> str:
     return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"
 
 
+@lru_cache(1024)
 def moment_of(stamp: str) -> Moment | None:
     """The moment in a name; None for what is none."""
     order, tilde, clock = stamp.partition("~")

@@ -154,6 +154,10 @@ class Format(Protocol):
         """Return the root that `split` would part into *entries*."""
         ...
 
+    def head(self, count: int) -> bytes:
+        """Return what a root with so many keys begins with, before its entries."""
+        ...
+
     def check(self, payload: bytes) -> None:
         """Decode a root of unknown origin to its end.
 
@@ -612,6 +616,13 @@ class Engine(Protocol):
             DatabaseReadOnlyError: The engine was opened for reading.
             DatabaseLockedError: Another writer held the lock for too long.
             OSError: Some may be there still.
+        """
+        ...
+
+    def is_worth_folding(self) -> bool:
+        """Whether to leave one whole root is worth the time of an idle moment.
+
+        By a commit without changes, with ``compact=True``.
         """
         ...
 

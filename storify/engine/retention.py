@@ -76,6 +76,8 @@ def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list
         (keep.daily, _day),
     ]
     for count, period in rules:
+        if not count:
+            continue
         names = [period(time) for time in dated if time is not None]
         stay.update(_newest_of_each(names, period(now))[:count])
     return [

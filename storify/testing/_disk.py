@@ -39,7 +39,7 @@ CALLS = frozenset(
     (
         *("open", "read", "write", "fsync", "fdatasync", "ftruncate", "lseek", "close"),
         *("replace", "rename", "link", "unlink", "mkdir", "rmdir", "listdir"),
-        *("lstat", "fstat", "fchmod", "fchown"),
+        *("lstat", "fstat", "fchmod", "fchown", "utime"),
     )
 )
 """The calls that can fail; any other is passed on uncounted."""
@@ -255,6 +255,11 @@ class Recorder:
         os.ftruncate(fd, size)
         self._note("cut", self.fds[fd], size, os.fstat(fd).st_mtime_ns)
 
+    def utime(self, fd: int, *, ns: tuple[int, int]) -> None:
+        """Set the times; note it."""
+        os.utime(fd, ns=ns)
+        self._note("time", self.fds[fd], os.fstat(fd).st_mtime_ns)
+
     def replace(self, old: str, new: str) -> None:
         """Rename; note it."""
         self._meet(old)
@@ -346,6 +351,15 @@ class File:
     data: bytes = b""
     synced: bytes = b""
     mtime_ns: int = 0
+    synced_mtime_ns: int = 0
+
+    def sync(self) -> None:
+        """Make the bytes and the time surely on disk."""
+        self.synced, self.synced_mtime_ns = self.data, self.mtime_ns
+
+    def time_after(self, how: str) -> int:
+        """The time that may be there after a power cut, in one of `WAYS`."""
+        return self.synced_mtime_ns if how == "synced" else self.mtime_ns
 
     def after(self, how: str) -> bytes:
         """The bytes that may be there after a power cut, in one of `WAYS`."""
@@ -438,8 +452,8 @@ def _apply(names: dict[str, Node], change: Change) -> None:
 def read(path: Path) -> Node:
     """A file or folder on disk as a model, all of it synced."""
     if not path.is_dir():
-        data = path.read_bytes()
-        return File(data, data, path.stat().st_mtime_ns)
+        data, mtime_ns = path.read_bytes(), path.stat().st_mtime_ns
+        return File(data, data, mtime_ns, mtime_ns)
     folder = Folder()
     for child in path.iterdir():
         folder.names[child.name] = read(child)
@@ -478,7 +492,7 @@ class Model:
             return
         path = Path(path)
         if kind == "fsync":
-            self._sync(self._find(path))
+            self._find(path).sync()
             return
         folder, name = _folder(self._find(path.parent)), path.name
         if kind == "found":
@@ -498,15 +512,12 @@ class Model:
             target = Path(rest[0])
             assert target.parent == path.parent, target  # noqa: S101 - as it is done
             folder.change(target.name, folder.names[name], name)
+        elif kind == "time":
+            file = folder.names[name]
+            assert isinstance(file, File)  # noqa: S101 - of a file alone
+            file.mtime_ns = rest[0]
         else:
             self._write(kind, folder.names[name], *rest)
-
-    @staticmethod
-    def _sync(node: Node) -> None:
-        if isinstance(node, Folder):
-            node.sync()
-        else:
-            node.synced = node.data
 
     @staticmethod
     def _write(kind: str, node: Node, what: Any, mtime_ns: int) -> None:
@@ -566,7 +577,8 @@ def _cut(folder: Folder, files: str, names: str, chance: random.Random) -> Folde
         else:
             how = chance.choice(WAYS) if files == "chance" else files
             data = node.after(how)
-            left.names[name] = File(data, data, node.mtime_ns)
+            mtime_ns = node.time_after(how)
+            left.names[name] = File(data, data, mtime_ns, mtime_ns)
     left.sync()
     return left
 

@@ -119,17 +119,42 @@ def test_without_a_journal_each_commit_writes_the_file(tmp_path):
     assert base_of(tmp_path) == 4
 
 
-def test_close_folds_what_its_engine_has_committed(large):
-    """With all that others have."""
+def test_close_leaves_the_journal_of_a_large_file(large):
+    """However long it is; an idle moment folds it, at once and without a change."""
     engine = make_engine(large)
-    commit(engine, 4)
-    commit(make_engine(large), 5)
+    version = commit(engine, 4)
+    assert engine.is_worth_folding()
 
     engine.close()
 
+    assert journal(large).exists()
+    assert base_of(large) == 1
+    assert not engine.is_worth_folding()  # it is not this engine's any more
+    assert engine.load().version == version
+    engine.commit(Commit(version, (), compact=True))
     assert not journal(large).exists()
-    assert base_of(large) == 5
-    assert found(make_engine(large)) == 5
+    assert base_of(large) == 4
+
+
+@pytest.fixture
+def _small(monkeypatch) -> None:
+    """Files of this size are small."""
+    monkeypatch.setattr("storify.engine.file.engine.JOURNALED_FROM_BYTES", 1 << 20)
+
+
+@pytest.mark.usefixtures("_small")
+def test_close_folds_what_its_engine_has_committed_to_a_small_file(tmp_path):
+    """With all that others have."""
+    engine = grow(tmp_path, 3, sync="interval")
+    commit(engine, 4)
+    commit(make_engine(tmp_path, sync="interval"), 5)
+    assert journal(tmp_path).exists()
+
+    engine.close()
+
+    assert not journal(tmp_path).exists()
+    assert base_of(tmp_path) == 5
+    assert found(make_engine(tmp_path)) == 5
 
 
 def test_close_leaves_the_frames_of_others_alone(large):
@@ -143,19 +168,19 @@ def test_close_leaves_the_frames_of_others_alone(large):
     assert base_of(large) == 1
 
 
-def test_a_close_that_fails_loses_nothing(large, monkeypatch):
+@pytest.mark.usefixtures("_small")
+def test_a_close_that_fails_loses_nothing(tmp_path, monkeypatch):
     """The frames stay, and the next one may fold them."""
-    engine = make_engine(large)
-    commit(engine, 4)
+    engine = grow(tmp_path, 4, sync="interval")
     with monkeypatch.context() as patch:
         patch.setattr(append.Held, "require_writable", failing)
         with pytest.raises(OSError, match="full"):
             engine.close()
-    assert found(make_engine(large)) == 4
+    assert found(make_engine(tmp_path)) == 4
 
     engine.close()
 
-    assert base_of(large) == 4
+    assert base_of(tmp_path) == 4
 
 
 def failing(*_args, **_options):
@@ -402,7 +427,7 @@ def test_a_fold_by_another_makes_a_version_stale_but_is_no_change(large):
     commit(other, 5)
     commit(other, 6)
     known = one.load().version
-    other.close()
+    other.commit(Commit(known, (), compact=True))
     assert old != known
 
     news = one.changes_since(known)

@@ -125,6 +125,7 @@ def test_what_is_lost_is_taken_from_the_backups(tmp_path):
     engine = make_engine(tmp_path)
     put(engine, OLDER)
     put(engine, DATA)
+    engine.close()
     for path in backups(tmp_path).glob("*.journal"):
         path.unlink()  # which would rebuild it exactly
     good = main(tmp_path).read_bytes()
@@ -144,6 +145,7 @@ def test_a_key_that_is_damaged_is_taken_from_the_backups(tmp_path):
     engine = make_engine(tmp_path)
     put(engine, OLDER)
     put(engine, DATA)
+    engine.close()
     for path in backups(tmp_path).glob("*.journal"):
         path.unlink()
     good = main(tmp_path).read_bytes()
@@ -211,6 +213,7 @@ def test_the_items_of_a_list_are_taken_from_the_backups(tmp_path, now, saved, ol
     engine = make_engine(tmp_path)
     first = engine.commit(Commit(None, [(b"", FORMAT.encode([1, 2, 3]))]))
     engine.commit(Commit(first, [(b"", FORMAT.encode(now))]))
+    engine.close()
     for path in backups(tmp_path).glob("*.journal"):
         path.unlink()
     good = main(tmp_path).read_bytes()

@@ -104,9 +104,11 @@ def commit(generation: int, *, close: bool = False) -> Callable[[Storify, Shape]
     return act
 
 
-def close(sf: Storify, form: Shape) -> None:
-    """Open and close, which folds a journal."""
-    sf.get_db(NAME).close()
+def fold(sf: Storify, form: Shape) -> None:
+    """Open, fold the journal, and close."""
+    db = sf.get_db(NAME)
+    db.flush(compact=True)
+    db.close()
 
 
 def destroy(sf: Storify, form: Shape) -> None:
@@ -165,7 +167,7 @@ SCENARIOS = {
     "seventh save": Scenario("tiny", grow(6), commit(7), users(6), {NAME: 7}),
     "first append": Scenario("medium", grow(2), commit(3), users(2), {NAME: 3}),
     "append": Scenario("medium", grow(3, closed=False), commit(4), users(3), {NAME: 4}),
-    "close": Scenario("medium", grow(4, closed=False), close, users(4), {NAME: 4}),
+    "fold": Scenario("medium", grow(4, closed=False), fold, users(4), {NAME: 4}),
     "save and close": Scenario(
         "medium", grow(4, closed=False), commit(5, close=True), users(4), {NAME: 5}
     ),

@@ -5,6 +5,7 @@ import shutil
 import stat
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from faults.database import (
     main,
     make_catalog,
     make_engine,
+    paging,
     state,
 )
 from faults.sampling import runs, sample
@@ -28,6 +30,7 @@ from storify.engine.file import (
     replay,
     vfs,
 )
+from storify.engine.file.manifest import read_record, write_record
 from storify.exceptions import StorifyError
 from storify.testing._disk import Model, Recorder, recorded, write_folder
 
@@ -46,6 +49,14 @@ def two_commits(folder: Path, recorder: Recorder, first: int = 4) -> None:
         recorder.log.append(("ack", generation))
 
 
+def two_by_one(folder: Path, recorder: Recorder) -> None:
+    """Commit two generations by one engine, which remembers the first."""
+    engine = make_engine(folder)
+    for generation in (4, 5):
+        commit(engine, generation)
+        recorder.log.append(("ack", generation))
+
+
 def ten_commits(folder: Path, recorder: Recorder) -> None:
     """Commit from the first generation on; with a journal two are folds."""
     engine = make_engine(folder)
@@ -55,7 +66,7 @@ def ten_commits(folder: Path, recorder: Recorder) -> None:
 
 
 def commit_and_close(folder: Path, recorder: Recorder) -> None:
-    """Commit a generation and fold it."""
+    """Commit a generation, close, go on and fold."""
     engine = make_engine(folder)
     commit(engine, 4)
     recorder.log.append(("ack", 4))
@@ -264,9 +275,20 @@ def test_a_power_cut_keeps_what_was_acknowledged(tmp_path, start, journaled):
 
 
 @pytest.mark.parametrize("work", [ten_commits, there_and_back, commit_and_close])
-def test_a_power_cut_keeps_a_journal_through_its_folds(tmp_path, work):
-    """First and later frames, folds by size, by close and when told."""
-    with journaling():
+def test_a_power_cut_keeps_the_small_commits_of_one_engine(tmp_path, work):
+    """Whatever it leaves of the record, which no commit but the first has synced."""
+    start = None if work is ten_commits else 3
+
+    bad = violations(tmp_path, work, start, deeper=1, moments=60)
+
+    assert list(bad) == []
+
+
+@pytest.mark.parametrize("paged", [False, True], ids=["whole", "by block"])
+@pytest.mark.parametrize("work", [ten_commits, there_and_back, commit_and_close])
+def test_a_power_cut_keeps_a_journal_through_its_folds(tmp_path, work, paged):
+    """First and later frames, folds by size and when told, in memory and by block."""
+    with journaling(), paging(paged):
         start = None if work is ten_commits else 3
         bad = violations(tmp_path, work, start)
 
@@ -425,6 +447,51 @@ def skip_bases(monkeypatch) -> None:
     monkeypatch.setattr(replay, "scan", scan)
 
 
+def note_ahead(monkeypatch) -> None:
+    """A record names a file that is not there yet, and no other; it is synced."""
+    real = vfs.put_in_place
+
+    def put(temporary, path):
+        if path.endswith(".mpack"):
+            record = Path(path).parent / ".backups/users/.sum"
+            current = read_record(str(record))
+            payload, found = vfs.read_bytes(temporary)
+            digest = sha256(payload).hexdigest()
+            after = current.current._replace(
+                size=found.size, mtime_ns=found.mtime_ns, sha256=digest
+            )
+            write_record(str(record), current._replace(current=after), ".storify-x")
+        real(temporary, path)
+
+    monkeypatch.setattr(vfs, "put_in_place", put)
+
+
+def leave_the_time(monkeypatch) -> None:
+    """A file is not sealed, and its record is not synced all the same."""
+    monkeypatch.setattr(vfs, "_set_time", lambda _fd, _time: None)
+    monkeypatch.setattr(checkpoint, "_tells_by_itself", lambda _now, _new: True)
+
+
+def seal_too_late(monkeypatch) -> None:
+    """The time is set when the bytes are synced, and is not."""
+    real = vfs._set_time
+    late: list[object] = []
+
+    def later(fd, time_ns):
+        late.append(time_ns)
+
+    def put(temporary, path):
+        if late:
+            fd = vfs.os.open(temporary, os.O_WRONLY)
+            real(fd, late.pop())
+            vfs.os.close(fd)
+        vfs.os.replace(temporary, path)
+
+    monkeypatch.setattr(vfs, "_set_time", later)
+    monkeypatch.setattr(vfs, "put_in_place", put)
+    monkeypatch.setattr(checkpoint, "_tells_by_itself", lambda _now, _new: True)
+
+
 def overwrite(monkeypatch) -> None:
     """Write into the main file instead of a new one."""
 
@@ -450,6 +517,12 @@ def forget_durably(monkeypatch) -> None:
         (skip_files, two_commits, False),
         (skip_folders, two_commits, False),
         (sync_too_late, two_commits, False),
+        (skip_files, two_by_one, False),
+        (skip_folders, two_by_one, False),
+        (sync_too_late, two_by_one, False),
+        (note_ahead, two_by_one, False),
+        (leave_the_time, two_by_one, False),
+        (seal_too_late, two_by_one, False),
         (skip_frames, two_commits, True),
         (skip_folders, ten_commits, True),
         (skip_files, ten_commits, True),

@@ -305,8 +305,8 @@ FAULTS: Final = (
     Fault(
         "the bytes of a file are not synced",
         "engine/file/vfs.py",
-        "_write_all(fd, payload)\n            _sync(fd)",
-        "_write_all(fd, payload)",
+        "_sync(fd)\n            found = ",
+        "found = ",
         CRASHES,
     ),
     Fault(

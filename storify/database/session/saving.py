@@ -79,7 +79,12 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         )
 
     def open_catalog(
-        self, root: str | os.PathLike[str], codec: Codec, log: LoggerLike
+        self,
+        root: str | os.PathLike[str],
+        codec: Codec,
+        log: LoggerLike,
+        *,
+        allow_network_filesystem: bool = False,
     ) -> Catalog:
         """Return the databases of a folder or of memory."""
         return open_catalog(
@@ -89,6 +94,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
             keep=self.keep,
             sync=self.sync,
             journal=self.journal,
+            allow_network_filesystem=allow_network_filesystem,
         )
 
     def folder(

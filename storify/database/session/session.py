@@ -423,6 +423,8 @@ class Session(Transactional):
     def autosave(self) -> bool:
         """Flush for the autosave; give whether it was flushed.
 
+        If there was nothing to save it is an idle moment: a long journal is folded.
+
         An error is kept and logged, not raised: a thread has nobody to raise it to.
         Skipped while somebody else holds the lock: it is changing records that belong
         together.
@@ -435,7 +437,10 @@ class Session(Transactional):
             self.finish_cut_off()
             if self.in_transaction:
                 return False
+            before = self.version
             self.flush()
+            if self.version == before and self.engine.is_worth_folding():
+                self.flush(compact=True)
         except Exception as error:  # noqa: BLE001 - as above
             self._keep_error(error, "autosave")
             self.flushed_at_s = self.saving.clock()

@@ -22,7 +22,12 @@ from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Op, commit_frame, head_frame
-from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.manifest import (
+    DamagedRecordError,
+    Record,
+    read_record,
+    write_record,
+)
 from storify.engine.file.snapshot import is_indexed
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
@@ -141,8 +146,14 @@ def has_second_copy(held: Held, known: Known) -> bool:
     )
 
 
-def second_copy(held: Held, now: Reading, keep: Keep) -> None:
+def second_copy(held: Held, now: Reading, keep: Keep, *, is_noted: bool) -> None:
     """See to it that the main file is not the only copy of its state (I4).
+
+    Args:
+        held: The files.
+        now: What is there.
+        keep: Which older states are kept.
+        is_noted: Whether the record is durable; else it comes to be.
 
     Raises:
         CorruptionError: The main file is damaged.
@@ -153,8 +164,11 @@ def second_copy(held: Held, now: Reading, keep: Keep) -> None:
         msg = f"cannot append to the journal of {held.place.link!r}: {now.wrong}"
         raise CorruptionError(msg, [now.wrong])
     current = held.sum_of(now, main)
+    if not is_noted:
+        record = Record(current, None, now.since)
+        write_record(held.place.record, record, held.place.prefix)
     if not keep.last or (current.follows and leads_to(held, current.follows)):
         return
     held.folder.keep(
-        held.place.main, main.payload, main.digest, current.time, link=False
+        held.place.main, main.payload or None, main.digest, current.time, link=False
     )

@@ -17,10 +17,11 @@ out. Other names are never touched.
 import contextlib
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
-from functools import partial
+from functools import lru_cache
 from hashlib import sha256
+from operator import attrgetter
 from typing import NamedTuple
 
 from storify.engine.file import vfs
@@ -66,15 +67,16 @@ class Entry(NamedTuple):
         """The name that users see."""
         return self.name.removesuffix(".mpack")
 
-    def order(self) -> tuple[str, int, str]:
-        """Sorts older first; legacy ones, without a time, before all others."""
-        return (self.stamp, self.number, self.name)
+
+#: Sorts older first; legacy ones, without a time, before all others.
+_ORDER = attrgetter("stamp", "number", "name")
 
 
 def _match(pattern: str, name: str) -> re.Match[str] | None:
     return re.fullmatch(pattern, name, re.ASCII)
 
 
+@lru_cache(1024)  # each commit looks at all names
 def _entry(name: str) -> Entry | None:
     if (match := _match(SNAPSHOT, name)) and time_of(match[1]):
         return Entry(name, "snapshot", digest=match[2], stamp=match[1])
@@ -85,9 +87,25 @@ def _entry(name: str) -> Entry | None:
     return None
 
 
+def _entries(names: Iterable[str]) -> list[Entry]:
+    found = [entry for entry in map(_entry, names) if entry is not None]
+    return sorted(found, key=_ORDER, reverse=True)
+
+
 def _same_file(one: str, other: str) -> bool:
     first, second = vfs.look(one), vfs.look(other)
     return first is not None and second is not None and first.inode == second.inode
+
+
+def _checked(path: str, digest: str) -> Iterator[bytes]:
+    """Read a file in parts; at its end it must have had that sha256."""
+    found = sha256()
+    for part in vfs.read_parts(path):
+        found.update(part)
+        yield part
+    if found.hexdigest() != digest:
+        msg = f"{path!r} is damaged: it was whole when it was noted"
+        raise CorruptionError(msg)
 
 
 class BackupFolder:
@@ -106,12 +124,7 @@ class BackupFolder:
 
     def entries(self) -> list[Entry]:
         """All backups, newest first; legacy ones last, by number."""
-        found = [
-            entry
-            for name in vfs.list_names(self.path)
-            if (entry := _entry(name)) is not None
-        ]
-        return sorted(found, key=Entry.order, reverse=True)
+        return _entries(vfs.list_names(self.path))
 
     def infos(self) -> list[BackupInfo]:
         """All backups that are regular files, newest first."""
@@ -200,13 +213,19 @@ class BackupFolder:
         return tuple(frame for at, frame in numbered if frame.seq == at)
 
     def keep(
-        self, source: str, payload: bytes, digest: str, stamp: str, *, link: bool
+        self,
+        source: str,
+        payload: bytes | None,
+        digest: str,
+        stamp: str,
+        *,
+        link: bool,
     ) -> tuple[str, bool]:
         """Back up one state, durable after the folder is synced.
 
         Args:
-            source: The main file, which was just found to hold *payload*.
-            payload: The state.
+            source: The main file.
+            payload: The state; what the main file holds unless given.
             digest: Its sha256, in hex.
             stamp: When it was committed.
             link: Share the file instead of copying it. Only right if the main
@@ -215,25 +234,36 @@ class BackupFolder:
 
         Returns:
             Its id, and whether it is new.
+
+        Raises:
+            CorruptionError: The main file does not hold it; nothing was written.
+            OSError: Nothing was written.
         """
         start = digest[:HASH_DIGITS]
         entry = Entry(f"{stamp}-{start}.mpack", "snapshot", start, stamp)
         path = self.file(entry.name)
-        if self._holds(path, payload) and (link or not _same_file(source, path)):
-            return entry.id, False
         try:
             if link and vfs.hard_link(source, path):
                 return entry.id, True
         except FileExistsError:
+            if self._holds(path, digest):
+                return entry.id, False
             self._log.warning(f"backup {path!r} was damaged and is replaced")
-        vfs.replace_bytes(path, payload, self._prefix)
+        else:
+            if self._holds(path, digest) and (link or not _same_file(source, path)):
+                return entry.id, False
+        parts = _checked(source, digest) if payload is None else payload
+        vfs.replace_bytes(path, parts, self._prefix)
         return entry.id, True
 
-    def _holds(self, path: str, payload: bytes) -> bool:
+    def _holds(self, path: str, digest: str) -> bool:
+        found = sha256()
         try:
-            return vfs.read_bytes(path)[0] == payload
+            for part in vfs.read_parts(path):
+                found.update(part)
         except FileNotFoundError:
             return False
+        return found.hexdigest() == digest
 
     def free_name(self, clock: Clock, suffix: str) -> str:
         """A path for a new file with a time in its name, after all others of its kind.
@@ -277,22 +307,26 @@ class BackupFolder:
             good: The id of one that was verified just now.
             now: What the clock says.
         """
-        entries = [entry for entry in self.entries() if entry.kind != "unsaved"]
+        names = vfs.list_names(self.path)
+        entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
         times = [time_of(entry.stamp) for entry in entries]
         excess = [entries[place] for place in dropped(times, keep, now)]
-        stay = [entry for entry in entries if entry not in excess]
+        gone = set(excess)
+        stay = [entry for entry in entries if entry not in gone]
         if excess and good not in {entry.id for entry in stay}:
             excess = self._without_newest_good(stay, excess)
         for entry in excess:
             self.remove(entry)
-        kept = {entry.id for entry in entries}
-        names = vfs.list_names(self.path)
-        for name in filter(partial(_match, JOURNAL), names):
-            if name.removesuffix(JOURNAL_SUFFIX) not in kept:
-                vfs.remove(self.file(name))
-        for name in sorted(filter(partial(_match, CORRUPT), names), reverse=True)[
-            CORRUPT_KEPT:
-        ]:
+        kept = {entry.name for entry in entries}
+        corrupt: list[str] = []
+        for name in names:
+            if name.endswith(JOURNAL_SUFFIX):
+                whole = name.removesuffix(JOURNAL_SUFFIX) + ".mpack"
+                if whole not in kept and _match(JOURNAL, name):
+                    vfs.remove(self.file(name))
+            elif name.endswith(".corrupt") and _match(CORRUPT, name):
+                corrupt.append(name)
+        for name in sorted(corrupt, reverse=True)[CORRUPT_KEPT:]:
             # A folder that was set aside is nothing that grows.
             with contextlib.suppress(vfs.NotRegularFileError):
                 vfs.look(self.file(name))

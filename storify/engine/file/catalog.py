@@ -7,6 +7,7 @@ from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
 from storify.engine.file.listing import Listing
 from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.mounts import require_local
 from storify.engine.file.paths import BACKUPS, RECORD, SUFFIX, place_of
 from storify.engine.file.renaming import INTENT, finish_rename, rename
 from storify.engine.file.said import SaidLater
@@ -251,6 +252,7 @@ def open_catalog(
     keep: Keep | int | None = None,
     sync: Sync = "commit",
     journal: bool = True,
+    allow_network_filesystem: bool = False,
 ) -> Catalog:
     """The catalog of a folder, or of memory for ``"memory://"``.
 
@@ -259,10 +261,13 @@ def open_catalog(
 
     Raises:
         ValueError: A URL of a kind that no engine knows.
+        NetworkFilesystemError: The folder is on one, and that is not allowed.
     """
     text = os.fspath(root)
     scheme, separator, rest = text.partition("://")
     if not separator:
+        if not allow_network_filesystem:
+            require_local(text)
         return FileCatalog(
             text,
             root_format=root_format,

@@ -24,7 +24,6 @@ from storify.engine.file.paths import Place
 from storify.engine.file.recovery import know
 from storify.engine.file.replay import Harm
 from storify.engine.file.state import version_after
-from storify.engine.file.verdict import Verdict
 from storify.engine.protocol import Changes, News, Version
 
 __all__ = ["changes_since"]
@@ -113,7 +112,7 @@ def _anew(access: Access, known: Known, version: Version) -> News | None:
     now = held.read()
     if now.main is None or now.main.payload is None:
         return News(_UNKNOWN, None)
-    if now.verdict is not Verdict.TRUSTED or now.journal.harm is not Harm.NONE:
+    if not now.verdict.is_ours or now.journal.harm is not Harm.NONE:
         return News(now.version, None)
     ours = known.counts_as(now.version, version)
     if not ours or known.version == now.version:

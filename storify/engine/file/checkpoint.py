@@ -2,152 +2,247 @@
 
 What a crash after each step leaves::
 
+    write, seal and sync the new bytes under a          old state, a leftover
+      random name
     link the old file into the backups                  old state
-    write and sync the new bytes under a random name    old state, a leftover
-    note old and new checksum in `.sum`, durable        old state
+    (a large file: note old and new checksum in         old state
+      `.sum`, durable)
     rename over the main file                           new state, or old after
     sync the folder                                     ...a power cut; new state
-    note the new checksum alone                         new state
-    move the journal beside the old file's backup       new state
+    note the new checksum alone, unsynced               new state
+    keep what led to it beside the old file's backup    new state
     prune the backups                                   new state
 
 So the main file is whole at every instant (I1), each state that was acknowledged
 is either the present one or among the backups (I5: never only as the live file),
 and what is read can be verified. A backup and the journal beside it also rebuild
 the state after them: that is how a damaged main file comes back without a loss.
+
+A small commit has two syncs, of its bytes and of its name. After a power cut the record
+may be that of any state since it was last synced, and torn at its end; the main file is
+the last acknowledged one or the next, for these two syncs say so. What then keeps it from
+passing for rot or for another program's file:
+
+- It is not missing: a file that takes the place of another leaves no gap, and creation
+  and removal sync the record. So nothing is LOST.
+- No noted state has its size and time: each time is later than those before (`seal`). So
+  it is not ROTTEN.
+- Its time is its seal, and later than all that is noted: it is AHEAD, parsed, and noted.
+  Where a file system rounds times, or the clock went back, there is no such seal, and
+  the record is synced as for a large file.
+- The record is never newer than the main file: it is written after the folder is synced.
+- No journal hangs on it. The first frame of one syncs the record before, since that is
+  how an edit by another program is told from the file that the frames belong to.
+
+The backups of such commits are not synced either: all file systems that we know write
+names in their order, so that what a power cut takes there is none; but nobody promises it
+in words, and what one takes is an older state, never the present one.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
 from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame, head_frame
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
-from storify.engine.file.replay import replay, rewritten
+from storify.engine.file.replay import rewritten
+from storify.engine.file.root import Next
+from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.moment import moment_of
-from storify.engine.protocol import Change, apply, version_of
+from storify.engine.moment import Moment, moment_of, stamp_of
 from storify.engine.retention import Keep
 
-__all__ = ["Next", "install", "keep_present", "next_root", "replace"]
+__all__ = [
+    "Installed",
+    "Written",
+    "install",
+    "keep_present",
+    "replace",
+    "write",
+]
 
 
-class Next(NamedTuple):
-    """A state that is to be installed.
+class Written(NamedTuple):
+    """A state under a random name, durable.
 
     Attributes:
-        payload: The whole root.
+        temporary: The path.
+        found: How it looks.
         digest: Its sha256, in hex.
-        entries: The same, parted.
-        changes: What it changes of the state before.
+        new: What it is.
     """
 
-    payload: bytes
+    temporary: str
+    found: vfs.Found
     digest: str
-    entries: dict[bytes, bytes]
-    changes: Sequence[Change]
+    new: Next
 
 
-def next_root(
-    held: Held, before: bytes | None, frames: Sequence[Frame], changes: Sequence[Change]
-) -> Next:
-    """Build the root after *changes* to a main file and its journal."""
-    entries = {} if before is None else held.root_format.split(before)
-    entries, _ = replay(entries, frames)
-    payload = held.root_format.join(apply(entries, changes))
-    return Next(payload, str(version_of(payload)), entries, changes)
+class Installed(NamedTuple):
+    """A state that was installed.
+
+    Attributes:
+        found: How the main file looked before it got its name.
+        record: What is noted of it.
+    """
+
+    found: vfs.Found
+    record: Record
+
+    @property
+    def stamp(self) -> str:
+        """When the state was committed."""
+        return "" if self.record.current is None else self.record.current.time
+
+
+def write(held: Held, now: Reading, new: Next) -> Written:
+    """Write a root under a random name, sealed and durable, for `install`.
+
+    Raises:
+        OSError: It cannot be written; nothing is left behind.
+        The errors of taking its parts: the same.
+    """
+    held.require_writable(now)
+    place = held.place
+    vfs.make_directory(place.directory)
+    vfs.make_directory(place.backups, now.found)
+    digest = sha256()
+
+    def parts() -> Iterator[bytes]:
+        for part in new.parts:
+            digest.update(part)
+            yield part
+
+    before_ns = 0 if now.found is None else now.found.mtime_ns
+    temporary, found = vfs.write_temporary(
+        place.directory,
+        place.prefix,
+        parts(),
+        now.found,
+        time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
+    )
+    return Written(temporary, found, digest.hexdigest(), new)
 
 
 def install(
     held: Held,
     now: Reading,
-    payload: bytes,
-    digest: str,
+    written: Written,
     current: Sum | None,
     stamp: str | None = None,
     follows: str | None = None,
-) -> vfs.Found:
-    """Make *payload* the main file, durable; nothing is left behind on failure.
+    *,
+    small: bool = False,
+) -> Installed:
+    """Make what was written the main file, durable; nothing is left on failure.
 
     Args:
         held: The files.
         now: What is there.
-        payload: The new state.
-        digest: Its sha256, in hex.
+        written: The new state.
         current: The state that counts until the rename.
         stamp: When the new state was committed; now, unless given.
         follows: The version of the new state as a frame of the journal before.
+        small: Whether the record need not be durable, if the file tells by itself.
 
     Raises:
         OSError: A step failed.
     """
-    place = held.place
-    vfs.make_directory(place.directory)
-    vfs.make_directory(place.backups, now.found)
+    place, found = held.place, written.found
     if stamp is None:
         stamp = held.next_stamp(now.stamp)
     since = stamp if now.verdict is Verdict.ABSENT else now.since
-    temporary, found = vfs.write_temporary(
-        place.directory, place.prefix, payload, now.found
-    )
     try:
-        new = Sum(found.size, found.mtime_ns, digest, stamp, follows)
+        new = Sum(found.size, found.mtime_ns, written.digest, stamp, follows)
         record = Record(current, new, since)
-        write_record(place.record, record, place.prefix)
-        vfs.put_in_place(temporary, place.main)
+        if not (small and _tells_by_itself(now, new)):
+            write_record(place.record, record, place.prefix)
+        vfs.put_in_place(written.temporary, place.main)
     except BaseException:
-        vfs.discard(temporary)
+        vfs.discard(written.temporary)
         raise
     vfs.sync_directory(place.directory)
     with held.or_warn("note the checksum of"):
-        settle_record(place.record, record.settled())
-    return found
+        settle_record(place.record, record.settled(), place.prefix)
+    return Installed(found, record.settled())
 
 
-def replace(held: Held, now: Reading, new: Next, keep: Keep) -> tuple[vfs.Found, str]:
+def _tells_by_itself(now: Reading, new: Sum) -> bool:
+    """Whether a new file is known for ours after a power cut, if the record is not."""
+    return (
+        now.verdict.is_ours
+        and now.record is not None
+        and now.journal.found is None
+        and is_sealed(new.mtime_ns, new.sha256)
+        and all(new.mtime_ns > noted.mtime_ns for noted in now.record.sums())
+        and now.found is not None
+        and new.mtime_ns > now.found.mtime_ns
+    )
+
+
+def replace(
+    held: Held,
+    now: Reading,
+    written: Written,
+    keep: Keep,
+    *,
+    small: bool = False,
+    last: Moment | None = None,
+) -> Installed:
     """Install a new state; the one before it is among the backups.
 
     A rotten file is kept aside instead. After a failure all is as before.
 
-    Returns:
-        How the main file looks now, and when its state was committed.
+    Args:
+        held: The files.
+        now: What is there.
+        written: The new state.
+        keep: Which older states are kept.
+        small: Whether it is of a size that is always written whole.
+        last: When the present state was committed, if that was by us; then there is
+            neither a journal, nor what is left of one. The next such commit is near,
+            so the index can wait for the close.
     """
-    held.require_writable(now)
-    current, backup, made = _put_by(held, now, new, keep)
-    delta, stamp = _delta(held, now, new)
-    if not now.journal.frames:
-        # A leftover may name the new content as its base.
-        with held.or_warn("remove the old journal of"):
-            held.forget_journal()
+    backup, made = None, False
     try:
+        current, backup, made = _put_by(held, now, written, keep)
+        delta, stamp = _delta(held, now, written, last)
+        if not now.journal.frames and last is None:
+            # A leftover may name the new content as its base.
+            with held.or_warn("remove the old journal of"):
+                held.forget_journal()
         follows = None
         whole = now.main is not None and now.verdict is not Verdict.ROTTEN
-        if whole and (delta is not None or not new.changes):
+        if whole and (delta is not None or not written.new.changes):
             follows = str(version_after(now.digest, delta or now.journal.last))
-        found = install(held, now, new.payload, new.digest, current, stamp, follows)
+        done = install(held, now, written, current, stamp, follows, small=small)
     except BaseException:
+        vfs.discard(written.temporary)
         if made and backup is not None and _still_linked(held, backup):
             vfs.discard(held.folder.file(f"{backup}.mpack"))
         raise
     if backup is not None:
         with held.or_warn("keep the last change of"):
             _archive(held, now, backup, delta)
-    if new.digest == now.digest:
+    if written.digest == now.digest:
         held.forget_journal()
     elif now.journal.frames:
-        held.drop_journal()
-    with held.or_warn("note the entries of"):
-        note_index(held, new.entries, new.digest, found)
+        with held.or_warn("remove the journal of"):
+            held.forget_journal()
+    if last is None and written.new.make_index is not None:
+        with held.or_warn("note the entries of"):
+            note_index(held, written.new.make_index, written.digest, done.found)
     held.prune(keep, backup)
-    return found, stamp
+    return done
 
 
 def _put_by(
-    held: Held, now: Reading, new: Next, keep: Keep
+    held: Held, now: Reading, new: Written, keep: Keep
 ) -> tuple[Sum | None, str | None, bool]:
     """Back up the file that is to be replaced, or keep it aside if it is rotten.
 
@@ -162,29 +257,34 @@ def _put_by(
     current = held.sum_of(now, main)
     # The same content once more must not push other states out, unless there were
     # others in between.
-    same = main.payload == new.payload and not now.journal.frames
+    same = main.digest == new.digest and not now.journal.frames
     if not keep.last or same:
         return current, None, False
     stamp = current.time
     return (
         current,
-        *held.folder.keep(held.place.main, main.payload, main.digest, stamp, link=True),
+        *held.folder.keep(held.place.main, None, main.digest, stamp, link=True),
     )
 
 
-def _delta(held: Held, now: Reading, new: Next) -> tuple[Frame | None, str]:
+def _delta(
+    held: Held, now: Reading, written: Written, before: Moment | None
+) -> tuple[Frame | None, str]:
     """The change as a frame of the journal before, and when it takes place."""
-    last = now.journal.last
-    same = new.digest == now.digest if last is None else not new.changes
+    last, changes = now.journal.last, written.new.changes
+    same = written.digest == now.digest if last is None else not changes
     if same and now.main is not None and now.stamp is not None:
         return None, now.stamp  # only folded: the state is as old as it was
-    stamp = held.next_stamp(now.stamp)
+    if before is None:
+        stamp = held.next_stamp(now.stamp)
+    else:
+        stamp = stamp_of(*held.next_moment(before))
     moment = moment_of(stamp)
     if now.main is None or not now.digest or moment is None:
         return None, stamp
     seq = 1 if last is None else last.seq + 1
     with suppress(OverflowError):  # too large for a frame; it is whole in the root
-        return Frame.made(now.digest, seq, moment, new.changes), stamp
+        return Frame.made(now.digest, seq, moment, changes), stamp
     return None, stamp
 
 

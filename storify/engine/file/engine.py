@@ -3,11 +3,12 @@
 ::
 
     commit ---- the file is under 1 MiB, the change is most of it,
-       |        the journal is half as large ------------------> main file anew
+       |        the journal is half as large, or 64 MiB ------------------> main file anew
        |                                                         (`checkpoint`)
        `------- else ------------------------------------------> one more frame
                                                                  (`append`)
-    close ----- our own frames, 256 KiB and more -------------> main file anew
+    idle ------ our own frames, 256 KiB and a 64th of it -----> main file anew
+    close ----- a file under 1 MiB with frames of our own ----> main file anew
 
 So a commit to a large database costs what it changes, a small one is one whole
 file after each commit, and the main file is at every instant a root that any
@@ -23,7 +24,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -31,9 +32,10 @@ from storify.engine.file import history, recovery, retire, vfs
 from storify.engine.file.access import Access
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
-from storify.engine.file.checkpoint import Next, next_root, replace
+from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.errors import explain
+from storify.engine.file.fold import Unread
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.known import Known, Tail
@@ -42,11 +44,17 @@ from storify.engine.file.log import Op
 from storify.engine.file.paths import stem_of
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
+from storify.engine.file.root import Next, after, index_of, next_root
 from storify.engine.file.said import SaidLater
-from storify.engine.file.snapshot import index_anew, open_snapshot
+from storify.engine.file.snapshot import (
+    DamagedError,
+    index_anew,
+    note_index,
+    open_snapshot,
+)
 from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
-from storify.engine.moment import moment_of, stamp_of
+from storify.engine.moment import Moment, moment_of, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -78,9 +86,13 @@ __all__ = ["FOLDED_FROM_BYTES", "JOURNALED_FROM_BYTES", "FileEngine"]
 JOURNALED_FROM_BYTES = 1 << 20
 """Smaller files are written whole: that takes 1-5 ms, and then they are complete."""
 
+LONGEST_LOG_BYTES = 1 << 26
+"""A journal is folded at half the size of the file, or at this: to fold it, and to open
+it after a crash, it is read into memory."""
+
 FOLDED_FROM_BYTES = 1 << 18
-"""A shorter journal stays when the database is closed: some 800 records of 300 bytes,
-which an opening reads in milliseconds."""
+"""A shorter journal stays in idle moments: some 800 records of 300 bytes, which an opening
+reads in milliseconds."""
 
 
 P = ParamSpec("P")
@@ -264,8 +276,14 @@ class FileEngine:
         with self._writing("commit to") as held:
             known = self._known
             ops = self._ops(commit)
-            if known.version == commit.base and ops and known.is_still(held.place):
-                version = self._append(held, None, commit, ops)
+            # Nobody has written since: the files need not be read.
+            if commit.base is not None and known.version == commit.base:
+                if not ops:
+                    version = self._write_anew(held, commit)
+                elif known.is_still(held.place):
+                    version = self._append(held, None, commit, ops)
+                else:
+                    version = None
                 if version is not None:
                     return version
             now = self._read(held, commit.base)
@@ -275,7 +293,30 @@ class FileEngine:
                 version = self._append(held, now, commit, ops)
                 if version is not None:
                     return version
-            return self._replace(held, now, commit)
+            return self._replace(held, now, self._next(now, commit), commit)
+
+    def _write_anew(self, held: Held, commit: Commit) -> Version | None:
+        """Write the file from what is remembered of it, or block by block.
+
+        None if it must be read whole.
+        """
+        resting = self._known.at_rest(held.place, commit.base)
+        if resting is not None:
+            new = after(self._format, dict(resting.entries), commit.changes)
+            last = self._known.tail.moment
+            return self._replace(held, resting.now, new, commit, last)
+        unread = Unread.open(held, self._known)
+        if unread is None:
+            return None
+        try:
+            found = unread.after(commit.changes)
+            if found is not None:
+                return self._replace(held, unread.now, found, commit)
+        except DamagedError:
+            return None
+        finally:
+            unread.close()
+        return None
 
     def _ops(self, commit: Commit) -> list[Op]:
         """The changes as a frame has them; none if there must be no frame."""
@@ -289,7 +330,8 @@ class FileEngine:
         ):
             return []
         ops = ops_of(commit)
-        room = max(JOURNALED_FROM_BYTES, known.size_bytes // 2) - known.tail.size
+        most = min(known.size_bytes // 2, LONGEST_LOG_BYTES)
+        room = max(JOURNALED_FROM_BYTES, most) - known.tail.size
         return ops if sum(map(_size, ops)) <= room else []
 
     def _append(
@@ -298,12 +340,22 @@ class FileEngine:
         if not os.access(held.place.main, os.W_OK):
             return None  # the error is told where the file is replaced
         # What nobody has written to since, and can be rebuilt, need not be read for it.
-        if not (self._known.tail.seq or has_second_copy(held, self._known)):
-            now = now or held.read()
+        known = self._known
+        small = known.size_bytes < JOURNALED_FROM_BYTES
+        if not known.tail.seq and (small or not has_second_copy(held, known)):
+            now = now or self._unread(held) or held.read()
             if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
-            second_copy(held, now, self.keep)
+            second_copy(held, now, self.keep, is_noted=not small)
         return append(held, self._known, commit, ops, sync=self._each_synced)
+
+    def _unread(self, held: Held) -> Reading | None:
+        """What a read would find, if that is known without one."""
+        unread = Unread.open(held, self._known)
+        if unread is None:
+            return None
+        unread.close()
+        return unread.now
 
     def _read(self, held: Held, base: Version | None) -> Reading:
         """Read the files, which are not as they were known, and judge the base."""
@@ -318,28 +370,38 @@ class FileEngine:
                 recovery.know(self._known, now)
         return now
 
-    def _replace(self, held: Held, now: Reading, commit: Commit) -> Version:
-        new = self._next(held, now, commit)
+    def _replace(
+        self,
+        held: Held,
+        now: Reading,
+        new: Next,
+        commit: Commit,
+        last: Moment | None = None,
+    ) -> Version:
+        known = self._known
+        written = write(held, now, new)
+        version = Version(written.digest)
         if not commit.undone_on_error:
-            self._known.attempt(commit.base, Version(new.digest))
-        found, stamp = replace(held, now, new, self.keep)
-        version = Version(new.digest)
-        tail = Tail(moment=moment_of(stamp))
-        self._known.at(version, new.digest, found, tail, ours=False)
+            known.attempt(commit.base, version)
+        small = written.found.size < JOURNALED_FROM_BYTES
+        done = replace(held, now, written, self.keep, small=small, last=last)
+        tail = Tail(moment=moment_of(done.stamp))
+        known.at(version, written.digest, done.found, tail, ours=False)
+        if small and not now.journal.frames:
+            known.rest(held.place, new, done.record, is_indexed=last is None)
         return version
 
-    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
+    def _next(self, now: Reading, commit: Commit) -> Next:
         main = now.main
         if now.verdict is Verdict.ABSENT:
-            return next_root(held, None, (), commit.changes)
+            return after(self._format, {}, commit.changes)
         if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
             if commit.whole is None:
                 msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
                 raise CorruptionError(msg, [now.wrong])
-            payload = commit.whole()
-            entries = self._format.split(payload)
-            return Next(payload, str(version_of(payload)), entries, commit.changes)
-        return next_root(held, main.payload, now.journal.frames, commit.changes)
+            entries = self._format.split(commit.whole())
+            return after(self._format, entries, ())._replace(changes=commit.changes)
+        return next_root(self._format, main.payload, now.journal.frames, commit.changes)
 
     def changes_since(self, version: Version | None) -> News | None:
         """What was committed since; two looks at the disk if nothing was.
@@ -518,18 +580,25 @@ class FileEngine:
 
     @uncut
     def close(self) -> None:
-        """Fold a long journal of ours into the main file; the engine may be used again.
+        """Leave no journal of ours beside a small file; the engine may be used again.
 
-        Frames that others have appended meanwhile are folded too. A short one stays:
-        reading it takes the next opening less time than writing the file takes now.
+        Frames that others have appended meanwhile are folded too. The journal of a
+        large file stays: reading it takes the next opening less time than writing the
+        file takes now.
 
         Raises:
             OSError: They stay in the journal, which is durable all the same.
         """
+        resting, self._known.resting = self._known.resting, None
+        found = None if resting is None else resting.now.found
+        if resting is not None and found is not None and not resting.is_indexed:
+            held = self._access.seen()
+            index = partial(index_of, self._format, resting.entries)
+            with held.or_warn("note the entries of"):
+                note_index(held, index, resting.now.digest, found)
         if not self._known.ours or self.readonly:
             return
-        is_large = self._known.size_bytes >= JOURNALED_FROM_BYTES
-        if is_large and self._known.tail.size < FOLDED_FROM_BYTES:
+        if self._known.size_bytes >= JOURNALED_FROM_BYTES:
             self.sync()
             self._known.ours = False
             return
@@ -543,13 +612,20 @@ class FileEngine:
             raise
         self._known.ours = False
 
+    def is_worth_folding(self) -> bool:
+        """Whether there is a journal of ours that an idle moment is well spent on."""
+        known = self._known
+        least = max(FOLDED_FROM_BYTES, known.size_bytes // 64)
+        return known.ours and not self.readonly and known.tail.size >= least
+
     def _fold(self, held: Held, now: Reading) -> None:
         main = now.main
         if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
-            new = next_root(held, main.payload, now.journal.frames, ())
+            new = next_root(self._format, main.payload or b"", now.journal.frames, ())
+            written = write(held, now, new)
             # It is the same state, so it makes no commit of ours stale.
-            self._known.attempt(self._known.version, Version(new.digest))
-            replace(held, now, new, self.keep)
+            self._known.attempt(self._known.version, Version(written.digest))
+            replace(held, now, written, self.keep)
 
     # Locking
 

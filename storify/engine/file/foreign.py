@@ -21,12 +21,13 @@ import sys
 from typing import Final
 
 from storify.engine.file import vfs
-from storify.engine.file.checkpoint import next_root, replace
+from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.held import Held
 from storify.engine.file.history import frame_id, root_with
 from storify.engine.file.log import Frame, commit_frame, scan
 from storify.engine.file.manifest import Sum
 from storify.engine.file.replay import Journal, replay, rewritten
+from storify.engine.file.root import next_root
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change, Format, apply, difference
@@ -213,7 +214,8 @@ class _Edit:
         vfs.replace_bytes(folder.journal(backup), raw, held.place.prefix)
         held.keep_damaged_journal(self._journal.raw)
         # Nothing is pruned here: the log has just named a backup.
-        replace(held, now, next_root(held, self._base, frames, ()), _ALL)
+        new = next_root(held.root_format, self._base, frames, ())
+        replace(held, now, write(held, now, new), _ALL)
 
 
 def _is_older(held: Held, edited: Main, known: Sum) -> bool:

@@ -6,9 +6,9 @@ more frame) and `retire` (putting it away); what they share is here.
 
 import errno
 import os
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from types import TracebackType
 from typing import NamedTuple
 
 from storify.engine.file import vfs
@@ -124,13 +124,9 @@ class Held(NamedTuple):
             with self.or_warn("note the checksum of"):
                 write_record(place.record, record, place.prefix, durable=False)
 
-    @contextmanager
-    def or_warn(self, doing: str) -> Generator[None]:
-        """Log the failure of a step that no data depend on."""
-        try:
-            yield
-        except OSError as err:
-            self.log.warning(f"cannot {doing} {self.place.link!r}: {err}")
+    def or_warn(self, doing: str) -> "_OrWarn":
+        """Log the failure of a step that no data depend on, in a ``with`` block."""
+        return _OrWarn(self, doing)
 
     def require_writable(self, now: Reading) -> None:
         """Respect the mode of a file that its folder would let us replace.
@@ -203,3 +199,33 @@ class Held(NamedTuple):
         """Remove what a crash left, if possible; see `Place.sweep`."""
         with self.or_warn("clean up beside"):
             self.place.sweep(self.log)
+
+
+class _OrWarn:
+    """A ``with`` block whose `OSError` is but logged.
+
+    Args:
+        held: The files.
+        doing: What the block does.
+    """
+
+    __slots__ = ("_doing", "_held")
+
+    def __init__(self, held: Held, doing: str) -> None:
+        self._held = held
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
+        if not isinstance(error, OSError):
+            return False
+        held = self._held
+        held.log.warning(f"cannot {self._doing} {held.place.link!r}: {error}")
+        return True

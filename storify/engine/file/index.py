@@ -168,14 +168,16 @@ class IndexBuilder:
                 self._blocks.append(_BLOCK.pack(size, at - first, crc))
                 first, size = at, 0
 
-    def build(self, found: vfs.Found, digest: str, kind: str) -> bytes:
-        """Return the index.
+    def build(self, found: vfs.Found, digest: str, kind: str) -> bytes | None:
+        """Return the index; None if the file is too large for one.
 
         Args:
             found: How the main file looks; it ends with the last entry.
             digest: Its sha256, in hex.
             kind: Of what type all keys are: `Format.keyed`.
         """
+        if found.size >= _MOST:
+            return None
         start = found.size - sum(self._sizes)
         offsets = accumulate(self._sizes, initial=start)
         rows = sorted(map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs))
@@ -209,8 +211,6 @@ def build_index(
         digest: Its sha256, in hex.
         kind: Of what type all keys are: `Format.keyed`.
     """
-    if found.size >= _MOST:
-        return None
     builder = IndexBuilder(is_list=items is not None)
     builder.add(
         list(entries.items()) if items is None else [(b"", item) for item in items]

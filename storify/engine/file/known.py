@@ -6,17 +6,22 @@ commit that failed late, when nobody can tell whether it happened; and damage to
 the very file that we have in memory.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final, NamedTuple
+from weakref import ref
 
 from storify.engine.file import vfs
+from storify.engine.file.manifest import Record
 from storify.engine.file.paths import Place
+from storify.engine.file.root import Next
 from storify.engine.file.state import Reading, version_after
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import Moment
 from storify.engine.protocol import StaleVersionError, Version
 from storify.logger import LoggerLike
 
-__all__ = ["Known", "Tail"]
+__all__ = ["Known", "Resting", "Tail"]
 
 
 class Tail(NamedTuple):  # made in a tenth of a dataclass's time
@@ -51,6 +56,20 @@ class Tail(NamedTuple):  # made in a tenth of a dataclass's time
         )
 
 
+class Resting(NamedTuple):
+    """A small main file without a journal, as a commit of ours has left it.
+
+    Attributes:
+        now: What a read would find.
+        entries: The root, parted.
+        is_indexed: Whether it has an index.
+    """
+
+    now: Reading
+    entries: dict[bytes, bytes]
+    is_indexed: bool
+
+
 class Known:
     """The state of the last load or commit, and those that we have tried to make.
 
@@ -63,6 +82,8 @@ class Known:
         ours: Whether a frame of the journal is our own.
         shunned: Whether the journal must not be appended to: a sync of it failed.
         base: The base of commits that failed late.
+        resting: What a read of a small file would find, after a commit of ours that
+            left no journal.
         attempts: The states that those commits may have left on disk: when a
             step went well and the sync after it failed, nobody can tell. They
             are our own, so they never make a commit stale.
@@ -70,7 +91,7 @@ class Known:
 
     __slots__ = (
         *("attempts", "base", "digest", "ours", "shunned", "signature", "size_bytes"),
-        *("tail", "version"),
+        *("__weakref__", "resting", "tail", "version"),
     )
 
     def __init__(self) -> None:
@@ -83,6 +104,7 @@ class Known:
         self.shunned: bool = False
         self.base: Version | None = None
         self.attempts: set[Version] = set()
+        self.resting: Resting | None = None
 
     def at(
         self,
@@ -102,11 +124,14 @@ class Known:
         self.tail = tail
         self.ours = self.ours or ours
         self.attempts.clear()
+        if self.resting is not None and self.resting.now.digest != version:
+            self.resting = None
 
     def appended(self, version: Version, tail: Tail) -> None:
         """Note a frame of our own, which is on disk."""
         self.version, self.tail, self.ours = version, tail, True
         self.attempts.clear()
+        self.resting = None
 
     def attempt(self, base: Version | None, version: Version) -> None:
         """Note a state that may come to be on disk."""
@@ -125,6 +150,52 @@ class Known:
         if found is None or found.signature() != self.signature:
             return False
         return self.tail.is_still(vfs.look(place.journal))
+
+    def rest(
+        self,
+        place: Place,
+        new: Next,
+        record: Record,
+        *,
+        is_indexed: bool,
+    ) -> None:
+        """Remember a small main file that was just written, for the next commit."""
+        found = None
+        if new.payload is None or new.entries is None:
+            return
+        with suppress(OSError):  # then the next one reads it
+            found = vfs.look(place.main)  # the rename has moved the change time
+        if found is None or found.signature() != self.signature:
+            return
+        main = Main(new.payload, self.digest, found)
+        now = Reading(main, record, Verdict.TRUSTED, record.current, "")
+        self.resting = Resting(now, new.entries, is_indexed)
+        _remembered.pop(id(self), None)
+        _remembered[id(self)] = ref(self)
+        for old in list(_remembered)[:-_MOST_RESTING]:
+            other = _remembered.pop(old, _nobody)()
+            if other is not None:
+                other.resting = None
+
+    def at_rest(self, place: Place, base: Version | None) -> "Resting | None":
+        """What a read would find; None if it is not known, or is not *base*.
+
+        By two looks at the disk. The change time tells also of who writes into the file
+        and sets its time back.
+        """
+        resting = self.resting
+        if resting is None or base is None or self.version != base:
+            return None
+        found, before = vfs.look(place.main), resting.now.found
+        if (
+            found is None
+            or before is None
+            or found.signature() != before.signature()
+            or found.ctime_ns != before.ctime_ns
+            or vfs.look(place.journal) is not None
+        ):
+            return None
+        return resting
 
     def check_base(
         self, place: Place, now: Reading, base: Version | None, log: LoggerLike
@@ -148,6 +219,16 @@ class Known:
             return
         msg = f"{place.link!r} was changed since version {base}"
         raise StaleVersionError(msg)
+
+
+#: Of so many databases the last small file is remembered.
+_MOST_RESTING: Final = 16
+#: Who remembers one, by `id`.
+_remembered: "dict[int, Callable[[], Known | None]]" = {}
+
+
+def _nobody() -> None:
+    return None
 
 
 def _noted(now: Reading) -> list[Version]:

@@ -1,7 +1,6 @@
 """The checksum record ``.sum``: what the main file must hold.
 
-It holds one line of JSON before a commit and a second one after; the last line
-whose ``check`` is right counts::
+It holds lines of JSON, of which the last one whose ``check`` is right counts::
 
     {"current": SUM | null,     the state that was acknowledged last
      "next":    SUM | null,     the state that a commit is about to install
@@ -11,11 +10,14 @@ whose ``check`` is right counts::
            "follows": VERSION | null}
     TIME as in the names of backups, see `moment`
 
-``next`` is written before the main file is renamed and becomes ``current``
-after, by a line that is appended and not synced: it saves a sync for each
-commit, and if it is torn or lost the first line still says enough. So a crash at
-any step leaves a main file that matches one of the two, and is neither rot nor a
-foreign write. ``since`` keeps a recovery from bringing
+The record of a large file is written before that is renamed, durable, with ``next``:
+so a crash at any step leaves a main file that matches one of the two. ``next`` becomes
+``current`` after, by a line that is appended and not synced. For a small file that line
+is all: after a power cut it may be torn or lost, and the lines before it stay. A main
+file of which no line knows is told by its `seal`, and is neither rot nor a foreign
+write. When the lines are many, the last one takes their place.
+
+``since`` keeps a recovery from bringing
 back a predecessor of the same name that was destroyed. The inode is never
 noted, so that a copied folder stays verified. ``follows`` names the state that
 this one was as the last frame of a journal, so that whoever is there need not
@@ -26,7 +28,7 @@ counts for nothing: else a rotten record would condemn a good file.
 import errno
 import json
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from storify.engine.file import vfs
 
@@ -40,6 +42,8 @@ __all__ = [
 ]
 
 CHECK_DIGITS = 16
+#: From which size on the last line takes the place of all.
+MOST_BYTES = 1 << 16
 
 
 class DamagedRecordError(ValueError):
@@ -88,8 +92,10 @@ class Record(NamedTuple):
         return self._replace(current=self.next, next=None)
 
 
-def _check(body: dict[str, Any]) -> str:
-    text = json.dumps(body, sort_keys=True)
+_text: Final = json.JSONEncoder(sort_keys=True).encode
+
+
+def _check(text: str) -> str:
     return sha256(text.encode()).hexdigest()[:CHECK_DIGITS]
 
 
@@ -125,7 +131,7 @@ def read_record(path: str) -> Record | None:
 
 def _parse(line: bytes) -> Record:
     body: dict[str, Any] = json.loads(line)
-    if body.pop("check") != _check(body):
+    if body.pop("check") != _check(_text(body)):
         msg = "its own checksum is wrong"
         raise ValueError(msg)
     return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
@@ -134,9 +140,8 @@ def _parse(line: bytes) -> Record:
 def _line(record: Record) -> bytes:
     states = record.current, record.next
     current, after = (known and known._asdict() for known in states)
-    body = {"current": current, "next": after, "since": record.since}
-    body["check"] = _check(body)
-    return (json.dumps(body) + "\n").encode()
+    text = _text({"current": current, "next": after, "since": record.since})
+    return f'{text[:-1]}, "check": "{_check(text)}"}}\n'.encode()
 
 
 def write_record(
@@ -146,9 +151,15 @@ def write_record(
     vfs.replace_bytes(path, _line(record), prefix, durable=durable)
 
 
-def settle_record(path: str, record: Record) -> None:
-    """Add what counts after the commit to a record that was just written.
+def settle_record(path: str, record: Record, prefix: str) -> None:
+    """Add what counts after a commit; not synced.
 
-    Not synced: if a power cut takes it, the line before it names this state too.
+    On a line of its own, whatever a crash has left of the last one.
     """
-    vfs.append_bytes(path, _line(record))
+    try:
+        size = vfs.append_bytes(path, b"\n" + _line(record))
+    except FileNotFoundError:
+        write_record(path, record, prefix)
+    else:
+        if size > MOST_BYTES:
+            write_record(path, record, prefix, durable=False)

@@ -4,6 +4,7 @@
 
     verdict of `verdict`        whole               not whole
     TRUSTED                      served              an error, where it is decoded
+    AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
     ROTTEN, LOST                 -                   recovered
@@ -23,7 +24,7 @@ from collections.abc import Sequence
 
 from storify.engine.file import vfs
 from storify.engine.file.append import tail_of
-from storify.engine.file.checkpoint import install, next_root
+from storify.engine.file.checkpoint import install, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
@@ -32,6 +33,7 @@ from storify.engine.file.known import Known
 from storify.engine.file.log import Frame, scan
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.replay import Harm, Journal, read_journal, replay, rewritten
+from storify.engine.file.root import root_after, whole
 from storify.engine.file.state import Loaded, Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change, apply
@@ -148,7 +150,9 @@ def _settle(held: Held, now: Reading, main: Main) -> None:
 
 
 def _take_over(held: Held, now: Reading, main: Main) -> None:
-    """Note a file that we have not written."""
+    """Note a file that we have not written, or of which the note was lost."""
+    if now.verdict is Verdict.AHEAD:
+        held.log.info(f"{held.place.link!r} is a commit that was not noted; it is now")
     if now.verdict is Verdict.FOREIGN and now.left is None:
         before = None if now.current is None else backup_of(held, now.current)
         where = "no backup has" if before is None else f"backup {before!r} has"
@@ -228,7 +232,7 @@ def _keep_as_past(held: Held) -> None:
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
-        if now.verdict is Verdict.TRUSTED:
+        if now.verdict.is_ours:
             _keep_as_past(held)
             held.drop_journal()
             return
@@ -252,9 +256,9 @@ def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     else:
         held.keep_damaged_journal(journal.raw)
         # Written whole, so that the hole is told of once.
-        new = next_root(held, payload, journal.frames, ())
+        new = whole(root_after(held.root_format, payload, journal.frames))
         current = now.known or now.current
-        install(held, now, new.payload, new.digest, current, now.stamp)
+        install(held, now, write(held, now, new), current, now.stamp)
         held.drop_journal()
 
 
@@ -277,7 +281,8 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
             continue
         newest = newest or found
         if found.digest in wanted:
-            newest = found
+            if now.journal.frames or not _is_unnoted(newest, wanted):
+                newest = found
             break
         if not wanted:
             break
@@ -290,6 +295,12 @@ def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
         )
         raise CorruptionError(msg, causes)
     return _rebuilt(held, known, now, newest, wanted.get(newest.digest), causes, keep)
+
+
+def _is_unnoted(state: Rebuilt, noted: dict[str, Sum]) -> bool:
+    """Whether a state is later than all that is noted: a power cut took the note."""
+    stamp = state.stamp
+    return stamp is not None and all(stamp > known.time for known in noted.values())
 
 
 def _rebuilt(
@@ -349,7 +360,8 @@ def _repair(
             held.keep_corrupt(now.main)
         if exact is None and now.journal.found is not None:
             held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
-        install(held, now, state.payload, state.digest, current, stamp, follows)
+        written = write(held, now, whole(state.payload))
+        install(held, now, written, current, stamp, follows)
         if exact is None:
             held.drop_journal()
     except OSError as err:

@@ -3,11 +3,13 @@
 import os
 
 from storify.engine.file import vfs
-from storify.engine.file.checkpoint import keep_present, next_root
+from storify.engine.file.checkpoint import keep_present
 from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
+from storify.engine.file.root import root_after
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
+from storify.engine.protocol import version_of
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
@@ -22,8 +24,8 @@ def back_up(held: Held, keep: Keep) -> str | None:
     if main is None or main.payload is None:
         return None
     if now.journal.frames:
-        new = next_root(held, main.payload, now.journal.frames, ())
-        payload, digest = new.payload, new.digest
+        payload = root_after(held.root_format, main.payload, now.journal.frames)
+        digest = str(version_of(payload))
         stamp = now.stamp or held.sum_of(now, main).time
     else:
         payload, digest = main.payload, main.digest
@@ -40,7 +42,8 @@ def require_whole(held: Held, now: Reading, doing: str) -> None:
         CorruptionError: It is damaged or lost.
     """
     damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
-    if damaged or (now.verdict is Verdict.FOREIGN and not is_whole(held, now)):
+    unsure = now.verdict in {Verdict.FOREIGN, Verdict.AHEAD}
+    if damaged or (unsure and not is_whole(held, now)):
         msg = (
             f"cannot {doing} {held.place.link!r}: {now.wrong}; "
             f"load it, so that it is recovered"

@@ -14,8 +14,9 @@ loaded as a whole, which recovers it.
 """
 
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from itertools import islice
 from typing import Final
@@ -25,13 +26,14 @@ from storify.engine.file import vfs
 from storify.engine.file.access import Access
 from storify.engine.file.held import Held
 from storify.engine.file.history import root_with
-from storify.engine.file.index import LIST_KIND, Index, build_index
+from storify.engine.file.index import LIST_KIND, Index
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Frame
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm, Journal, read_journal
+from storify.engine.file.root import index_of
 from storify.engine.file.state import Loaded, version_after
 from storify.engine.moment import moment_of
 from storify.engine.protocol import (
@@ -46,10 +48,13 @@ from storify.exceptions import CorruptionError
 
 __all__ = [
     "PAGED_FROM_BYTES",
+    "DamagedError",
     "FileSnapshot",
+    "changes_of",
     "descriptors_held",
     "index_anew",
     "is_indexed",
+    "last_set",
     "note_index",
     "open_snapshot",
 ]
@@ -129,7 +134,7 @@ class FileSnapshot:
     def _in_file(self, key: bytes) -> bytes | None:
         try:
             return _entry(self._main, self._index, key)
-        except _DamagedError:
+        except DamagedError:
             return self._recovered().get(key)
 
     def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
@@ -141,7 +146,7 @@ class FileSnapshot:
         """
         done = 0
         since, deleted = self._since, self._deleted
-        last = _last_set(self._changes)
+        last = last_set(self._changes)
         for block in self._blocks():
             if block is None:  # damaged: what was recovered goes on where this stopped
                 rest = islice(self._recovered().items(), done, None)
@@ -217,7 +222,7 @@ def descriptors_held() -> set[int]:
     return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
 
 
-def _last_set(changes: Changes) -> dict[bytes, bytes]:
+def last_set(changes: Changes) -> dict[bytes, bytes]:
     """Return what keys were set to, those that are new in the order of the root."""
     found: dict[bytes, bytes] = {}
     for key, value in changes:
@@ -228,7 +233,7 @@ def _last_set(changes: Changes) -> dict[bytes, bytes]:
     return found
 
 
-class _DamagedError(Exception):
+class DamagedError(Exception):
     """An entry, or the index, has a wrong checksum."""
 
 
@@ -236,15 +241,15 @@ def _entry(main: vfs.OpenFile, index: Index, key: bytes) -> bytes | None:
     """Return the value of a key in a main file; None if it is not there.
 
     Raises:
-        _DamagedError: It cannot be told by the index.
+        DamagedError: It cannot be told by the index.
     """
     rows = index.find(key)
     if rows is None:
-        raise _DamagedError
+        raise DamagedError
     for row in rows:
         entry = main.read(row.offset, row.size)
         if zlib.crc32(entry) != row.crc:
-            raise _DamagedError
+            raise DamagedError
         if entry.startswith(key):  # no key begins as another one does
             return entry[len(key) :]
     return None
@@ -316,7 +321,7 @@ def _over(
     journal = read_journal(place.journal, place.mirror, current.sha256)
     changes = None
     if index.kind not in {"", LIST_KIND} and journal.harm is Harm.NONE:
-        changes = _changes(access.root_format, index, main, journal.frames)
+        changes = changes_of(access.root_format, index, main, journal.frames)
     found = vfs.look(place.main)
     if (
         changes is None
@@ -342,7 +347,7 @@ def _acknowledged(place: Place, found: vfs.Found) -> Sum | None:
     return record.current if record.current.fits(found) else None
 
 
-def _changes(
+def changes_of(
     root_format: Format, index: Index, main: vfs.OpenFile, frames: tuple[Frame, ...]
 ) -> Changes | None:
     """What frames change; None if the keys cannot be looked up with it."""
@@ -351,7 +356,7 @@ def _changes(
     for frame in frames:
         try:
             these = frame.changes(under)
-        except (ValueError, _DamagedError):
+        except (ValueError, DamagedError):
             return None
         changes += these
         under.over.update(these)
@@ -392,34 +397,31 @@ def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
     # A reader may write nothing; what is no root is said where it is decoded.
     with suppress(ValueError, OSError):
         entries = held.root_format.split(loaded.payload)
-        note_index(held, entries, known.digest, found)
+        index = partial(index_of, held.root_format, entries)
+        note_index(held, index, known.digest, found)
 
 
 def note_index(
-    held: Held, entries: Mapping[bytes, bytes], digest: str, found: vfs.Found
+    held: Held,
+    index: Callable[[vfs.Found, str], bytes | None],
+    digest: str,
+    found: vfs.Found,
 ) -> None:
     """Write the index of a main file; the data are safe without it.
 
     Args:
         held: The files.
-        entries: What the main file holds, in order.
-        digest: Its sha256, in hex.
+        index: Makes it, of how the main file looks and its sha256.
+        digest: That of the main file, in hex.
         found: How it looked when it was found to have that.
 
     Raises:
         OSError: There is none.
     """
-    root_format, place = held.root_format, held.place
-    is_list = b"" in entries
+    place = held.place
     now = vfs.look(place.main)  # a rename has moved the change time
     if now is None or now.signature() != found.signature():
         return
-    payload = build_index(
-        entries,
-        root_format.items(entries[b""]) if is_list else None,
-        now,
-        digest,
-        LIST_KIND if is_list else root_format.keyed(entries),
-    )
+    payload = index(now, digest)
     if payload is not None:
-        vfs.replace_bytes(place.index, payload, place.prefix, durable=False)
+        vfs.write_spare(place.index, payload)

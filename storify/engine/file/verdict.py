@@ -5,10 +5,15 @@ r"""What a main file and its checksum record say together.
     main \ record     none          current or next has   same size and   else
                                     its hash              time, other hash
     missing           ABSENT        -                     -               LOST
+    there, sealed,
+      later than noted FIRST_SEEN   TRUSTED               -               AHEAD
     there             FIRST_SEEN    TRUSTED               ROTTEN          FOREIGN
 
-Empty and unreadable files are ROTTEN whatever the record says. FIRST_SEEN and
-FOREIGN files must parse to count; TRUSTED ones are what was committed.
+Empty and unreadable files are ROTTEN whatever the record says. FIRST_SEEN, AHEAD and
+FOREIGN files must parse to count; TRUSTED ones are what was committed. AHEAD is a
+commit of ours of which the record does not know after a power cut, since a small
+commit does not sync it (`checkpoint`): it counts as TRUSTED does. An older one that was
+put back is sealed, too, but not later than what is noted.
 """
 
 import errno
@@ -18,6 +23,7 @@ from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.manifest import Record, Sum
+from storify.engine.file.seal import is_sealed
 
 __all__ = ["Main", "Verdict", "judge", "read_main"]
 
@@ -29,8 +35,14 @@ class Verdict(Enum):
     LOST = auto()
     FIRST_SEEN = auto()
     TRUSTED = auto()
+    AHEAD = auto()
     FOREIGN = auto()
     ROTTEN = auto()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file is a commit of ours, as it was."""
+        return self in {Verdict.TRUSTED, Verdict.AHEAD}
 
 
 class Main(NamedTuple):
@@ -79,9 +91,12 @@ def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None
         return Verdict.LOST, None, "the file is missing"
     if main.payload is None:
         return Verdict.ROTTEN, None, "the disk cannot read the file"
-    if (known := record.by_hash(main.digest)) is not None:
-        return Verdict.TRUSTED, known, ""
-    return _unknown(main, record)
+    known = record.by_hash(main.digest)
+    if known is None:
+        return _unknown(main, record)
+    if not known.fits(main.found) and _is_ahead(main, record):
+        return Verdict.AHEAD, None, ""  # it came back to that content
+    return Verdict.TRUSTED, known, ""
 
 
 def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
@@ -92,4 +107,13 @@ def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
         return Verdict.FIRST_SEEN, None, ""
     if any(known.fits(main.found) for known in record.sums()):
         return Verdict.ROTTEN, None, "the content changed but size and time did not"
+    if _is_ahead(main, record):
+        return Verdict.AHEAD, None, ""
     return Verdict.FOREIGN, None, "another program changed the file"
+
+
+def _is_ahead(main: Main, record: Record) -> bool:
+    mtime_ns = main.found.mtime_ns
+    return is_sealed(mtime_ns, main.digest) and all(
+        mtime_ns > known.mtime_ns for known in record.sums()
+    )

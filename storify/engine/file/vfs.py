@@ -14,6 +14,7 @@ import os
 import stat
 import sys
 from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import call
 
@@ -38,6 +39,7 @@ __all__ = [
     "put_in_place",
     "raise_if_passing",
     "read_bytes",
+    "read_parts",
     "remove",
     "remove_directory",
     "replace_bytes",
@@ -65,8 +67,11 @@ _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 CAN_READ_PARTS = hasattr(os, "pread")
 """Whether an `OpenFile` can be had here."""
 
+_CAN_SET_TIMES = os.utime in os.supports_fd
+
 CHUNK_BYTES = 1 << 24
 READ_BYTES = 1 << 30
+PART_BYTES = 1 << 20
 
 TEMPORARY_SUFFIX = ".tmp"
 
@@ -182,6 +187,22 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     finally:
         closed(os.close, fd)
     return b"".join(parts), found
+
+
+def read_parts(path: str) -> Iterator[bytes]:
+    """Read a regular file in order, a mebibyte at a time.
+
+    Raises:
+        FileNotFoundError: Nothing is there.
+        NotRegularFileError: It is no file.
+    """
+    _require_regular(os.lstat(path), path)
+    fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
+    try:
+        while part := os.read(fd, PART_BYTES):
+            yield part
+    finally:
+        closed(os.close, fd)
 
 
 class OpenFile:
@@ -394,9 +415,10 @@ def _takes_files(folder: str) -> bool:
 def write_temporary(
     directory: str,
     prefix: str,
-    payload: bytes,
+    payload: bytes | Iterable[bytes],
     like: Found | None = None,
     suffix: str = TEMPORARY_SUFFIX,
+    time_ns: Callable[[int], int] | None = None,
 ) -> tuple[str, Found]:
     """Write durable bytes under a random name, for `put_in_place`.
 
@@ -404,9 +426,11 @@ def write_temporary(
         directory: The folder of the file to be replaced: a rename across file
             systems fails, and a copy is not atomic.
         prefix: Starts the name, so that leftovers of a crash are found.
-        payload: All bytes.
+        payload: All bytes, or their parts in order.
         like: The file to be replaced, whose mode and owner are taken over.
         suffix: Ends the name.
+        time_ns: Makes the time that it is to have of the time that it has; a file
+            system may refuse that, or round it.
 
     Raises:
         OSError: Nothing is left behind. Never try again on the same file: after
@@ -422,7 +446,10 @@ def write_temporary(
                 take_after(fd, directory)
             else:
                 _take_over(fd, like)
-            _write_all(fd, payload)
+            for part in (payload,) if isinstance(payload, bytes) else payload:
+                _write_all(fd, part)
+            if time_ns is not None:
+                _set_time(fd, time_ns)
             _sync(fd)
             found = Found(os.fstat(fd))
         finally:
@@ -431,6 +458,15 @@ def write_temporary(
         discard(path)
         raise
     return path, found
+
+
+def _set_time(fd: int, time_ns: Callable[[int], int]) -> None:
+    if not _CAN_SET_TIMES:  # pragma: no cover - Windows
+        return
+    found = os.fstat(fd)
+    # Who asks looks whether it has come to be.
+    with contextlib.suppress(OSError, OverflowError):
+        os.utime(fd, ns=(found.st_atime_ns, time_ns(found.st_mtime_ns)))
 
 
 def _take_over(fd: int, like: Found) -> None:
@@ -454,7 +490,7 @@ def put_in_place(temporary: str, path: str) -> None:
 
 def replace_bytes(
     path: str,
-    payload: bytes,
+    payload: bytes | Iterable[bytes],
     prefix: str,
     *,
     durable: bool = True,
@@ -479,7 +515,7 @@ def replace_bytes(
 def write_spare(path: str, *parts: bytes) -> None:
     """Write a file that carries checksums of its own and is only a help.
 
-    Nothing is synced, and a crash may leave anything. The old file is removed, not
+    It is missing for a moment. Nothing is synced, and a crash may leave anything. The old file is removed, not
     replaced: ext4 writes out a file that takes the place of another.
     """
     remove(path)
@@ -493,11 +529,16 @@ def write_spare(path: str, *parts: bytes) -> None:
         closed(os.close, fd)
 
 
-def append_bytes(path: str, payload: bytes) -> None:
-    """Append to a file that exists; not synced, and torn by a crash perhaps."""
+def append_bytes(path: str, payload: bytes) -> int:
+    """Append to a file that exists; not synced, and torn by a crash perhaps.
+
+    Returns:
+        Its size now, in bytes.
+    """
     fd = opened(os.open, path, _APPENDING)
     try:
         _write_all(fd, payload)
+        return os.fstat(fd).st_size
     finally:
         closed(os.close, fd)
 

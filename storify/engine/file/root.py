@@ -1,0 +1,127 @@
+"""A root on its way to a file: its bytes in order, about a mebibyte at a time.
+
+What is written is hashed and indexed on the way, so a large root is never in memory as
+a whole.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain, islice
+from typing import Final, NamedTuple
+
+from storify.engine.file.index import LIST_KIND, IndexBuilder, build_index
+from storify.engine.file.log import Frame
+from storify.engine.file.replay import replay
+from storify.engine.file.vfs import Found
+from storify.engine.protocol import Change, Format, apply
+
+__all__ = [
+    "PART_BYTES",
+    "Next",
+    "after",
+    "in_parts",
+    "index_of",
+    "next_root",
+    "root_after",
+    "whole",
+]
+
+PART_BYTES: Final = 1 << 20
+"""How long a part is, about."""
+
+_MANY: Final = 16
+
+Entry = tuple[bytes, bytes]
+
+
+class Next(NamedTuple):
+    """A state that is to be written.
+
+    Attributes:
+        parts: Its root, in order; they can be taken once.
+        changes: What it changes of the state before.
+        make_index: Makes the index, of how the file looks and its sha256, when all parts
+            were taken.
+        payload: The root, if it is small.
+        entries: The same, parted.
+    """
+
+    parts: Iterable[bytes]
+    changes: Sequence[Change]
+    make_index: Callable[[Found, str], bytes | None] | None = None
+    payload: bytes | None = None
+    entries: dict[bytes, bytes] | None = None
+
+
+def whole(payload: bytes) -> Next:
+    """Return a root that is in memory, as it is."""
+    return Next((payload,), ())
+
+
+def root_after(root_format: Format, before: bytes, frames: Sequence[Frame]) -> bytes:
+    """Return the root after the commits in the journal of a main file."""
+    return root_format.join(replay(root_format.split(before), frames)[0])
+
+
+def next_root(
+    root_format: Format,
+    before: bytes,
+    frames: Sequence[Frame],
+    changes: Sequence[Change],
+) -> Next:
+    """Build the root after *changes* to a main file and its journal."""
+    entries, _ = replay(root_format.split(before), frames)
+    return after(root_format, entries, changes)
+
+
+def after(
+    root_format: Format, entries: dict[bytes, bytes], changes: Sequence[Change]
+) -> Next:
+    """Bring changes into *entries*, in place, and make the root of them."""
+    apply(entries, changes)
+    if b"" in entries or sum(map(len, entries.values())) < PART_BYTES:
+        payload = root_format.join(entries)
+        index = partial(index_of, root_format, entries)
+        return Next((payload,), changes, index, payload, entries)
+    builder = IndexBuilder(is_list=False)
+    head = root_format.head(len(entries))
+    parts = _written(head, in_parts(entries.items()), builder)
+
+    def build(found: Found, digest: str) -> bytes | None:
+        return builder.build(found, digest, root_format.keyed(entries))
+
+    return Next(parts, changes, build)
+
+
+def index_of(
+    root_format: Format, entries: dict[bytes, bytes], found: Found, digest: str
+) -> bytes | None:
+    """Return the index of a main file; None if it is too large for one."""
+    is_list = b"" in entries
+    items = root_format.items(entries[b""]) if is_list else None
+    kind = LIST_KIND if is_list else root_format.keyed(entries)
+    return build_index(entries, items, found, digest, kind)
+
+
+def _written(
+    head: bytes, parts: Iterable[list[Entry]], builder: IndexBuilder
+) -> Iterator[bytes]:
+    yield head
+    for part in parts:
+        builder.add(part)
+        yield b"".join(chain.from_iterable(part))
+
+
+def in_parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Part entries into stretches of about a mebibyte."""
+    left = iter(entries)
+    part: list[Entry] = []
+    size = 0
+    while some := list(islice(left, _MANY)):
+        part += some
+        size += sum(map(len, chain.from_iterable(some)))
+        if size >= PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part

@@ -1,0 +1,177 @@
+"""A large file and its journal become a new file block by block, in flat memory."""
+
+import tracemalloc
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from faults.database import (
+    FORMAT,
+    backups,
+    commit,
+    found,
+    generations,
+    grow,
+    journal,
+    journaling,
+    keep_times,
+    main,
+    make_engine,
+    paging,
+)
+from stand_ins import Log
+from storify import Storify
+from storify.engine import Commit, apply
+from storify.engine.file import state
+from storify.exceptions import CorruptionError
+
+MEBIBYTE = 1 << 20
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Let no main file be read as a whole."""
+
+    def fail(path):
+        raise AssertionError(path)
+
+    with journaling(), paging():
+        yield lambda: monkeypatch.setattr(state, "read_main", fail)
+
+
+def folded(engine, version):
+    """Fold without a change."""
+    return engine.commit(Commit(version, (), compact=True))
+
+
+def encoded(changes):
+    """Changes in bytes."""
+    return [
+        (FORMAT.encode(key), None if value is None else FORMAT.encode(value))
+        for key, value in changes
+    ]
+
+
+@given(
+    old=st.dictionaries(st.integers(0, 30), st.integers(), min_size=1),
+    commits=st.lists(
+        st.lists(st.tuples(st.integers(0, 40), st.none() | st.integers()), min_size=1),
+        max_size=4,
+    ),
+)
+def test_a_fold_by_block_is_the_root_that_a_fold_in_memory_is(
+    tmp_path_factory, old, commits
+):
+    """Byte by byte, in order; and its index leads to each key."""
+    folder = tmp_path_factory.mktemp("d")
+    filler = {f"filler {n}": "x" * 300 for n in range(5)}
+    entries = dict(encoded({**filler, **{str(k): v for k, v in old.items()}}.items()))
+    with journaling(), paging():
+        engine = make_engine(folder)
+        version = engine.commit(Commit(None, list(entries.items())))
+        for each in commits:
+            changes = encoded((str(key), value) for key, value in each)
+            entries = apply(entries, changes)
+            version = engine.commit(Commit(version, changes))
+        folded(engine, version)
+
+        assert main(folder).read_bytes() == FORMAT.join(entries)
+        assert not journal(folder).exists()
+        snapshot = make_engine(folder).open()
+        assert snapshot is not None
+        assert {key: snapshot.get(key) for key in entries} == entries
+        snapshot.close()
+
+
+def test_a_fold_reads_no_whole_file(tmp_path, unread):
+    """Nor do the commits before and after it."""
+    engine = grow(tmp_path, 3)
+    loaded = engine.load()
+    unread()
+
+    version = folded(engine, loaded.version)
+    assert version != loaded.version
+    for number in range(3):
+        change = (FORMAT.encode("turn 0"), FORMAT.encode(number))
+        version = engine.commit(Commit(version, [change]))
+    folded(engine, version)
+
+    assert not journal(tmp_path).exists()
+    assert FORMAT.decode_root(main(tmp_path).read_bytes())["turn 0"] == 2
+
+
+def test_the_first_append_to_a_new_file_copies_it_in_parts(tmp_path, unread):
+    """The copy is a backup, and has the same bytes."""
+    engine = grow(tmp_path, 1)
+    version = engine.load().version
+    unread()
+
+    change = (FORMAT.encode("turn 0"), FORMAT.encode(9))
+    engine.commit(Commit(version, [change]))
+
+    (copy,) = backups(tmp_path).glob("*.mpack")
+    assert copy.read_bytes() == main(tmp_path).read_bytes()
+    assert copy.stat().st_ino != main(tmp_path).stat().st_ino
+
+
+@pytest.mark.parametrize("at", [0, 40, 700, -1])
+def test_what_has_rotted_is_not_written_anew_as_good(tmp_path, at):
+    """The head or a block: nothing is committed on it, and the backups rebuild it."""
+    log = Log()
+    with journaling(), paging():
+        engine = grow(tmp_path, 3, log=log)
+        version = engine.load().version
+        payload = bytearray(main(tmp_path).read_bytes())
+        payload[at] ^= 1
+        keep_times(main(tmp_path), bytes(payload))
+
+        with pytest.raises(CorruptionError):
+            folded(engine, version)
+        commit(engine, 4, compact=True)
+
+        assert found(engine) == 4
+        assert any("damaged" in line for line in log.warnings)
+        assert generations(engine)[:2] == [3, 2]
+
+
+def test_a_fold_takes_no_more_memory_for_a_larger_file(tmp_path):
+    """A few mebibytes, whatever the size."""
+    value = b"\xc5\xff\x00" + bytes(0xFF00)
+    with journaling(), paging():
+        engine = make_engine(tmp_path)
+        keys = [FORMAT.encode(f"key {number}") for number in range(500)]
+        version = engine.commit(Commit(None, [(key, value) for key in keys]))
+        version = engine.commit(Commit(version, [(keys[3], FORMAT.encode(1))]))
+        assert main(tmp_path).stat().st_size > 30 * MEBIBYTE
+
+        tracemalloc.start()
+        try:
+            folded(engine, version)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+
+    assert not journal(tmp_path).exists()
+    assert peak < 8 * MEBIBYTE
+
+
+def test_the_autosave_folds_when_there_is_nothing_to_save(tmp_path):
+    """Not in the moment in which it saves."""
+    with journaling():
+        sf = Storify(tmp_path, save_interval=None, log=Log())
+        db = sf.get_db("users")
+        db.update({f"k{number}": "x" * 50 for number in range(60)})
+        db.flush()
+        db["k1"] = "y"
+
+        db._autosave()
+        assert journal(tmp_path).exists()
+        db._autosave()
+
+        assert not journal(tmp_path).exists()
+        assert FORMAT.decode_root(main(tmp_path).read_bytes())["k1"] == "y"
+        before = main(tmp_path).stat()
+        db._autosave()
+        assert main(tmp_path).stat().st_ino == before.st_ino
+        sf.close()
