@@ -1,7 +1,7 @@
 """Run all benchmarks and write the page: ``make bench``.
 
     python benchmarks/run.py            docs/benchmarks.md and its plots, half an hour
-    python benchmarks/run.py --quick    only printed, a minute
+    python benchmarks/run.py --quick    only printed, some minutes
 
 The page and the plots hold what this run measured, and nothing typed by hand.
 """

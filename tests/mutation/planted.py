@@ -225,8 +225,8 @@ FAULTS: Final = (
     Fault(
         "a delete is lost",
         "database/session/dict_changes.py",
-        "changes += [(key, None) for key in gone]",
-        "changes += [(key, None) for key in gone if key in blobs]",
+        "for key in (*root.over, *gone))",
+        "for key in (*root.over, *gone) if key in blobs)",
         MACHINE,
     ),
     Fault(
