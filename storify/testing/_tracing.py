@@ -8,7 +8,9 @@ back; nowhere else can Ctrl-C come. Seen by `sys.settrace`, which knows one thre
     opcode     before a bytecode of ours: one that follows a call, or turns back
     line       before a line of ours
 
-What a trace function raises is raised at that place, and ends the tracing.
+What a trace function raises is raised at that place, and ends the tracing. Finalizers
+(``__del__``) and what they call are no places: what is raised in them Python drops, and
+when they run is chance.
 """
 
 import dis
@@ -144,7 +146,7 @@ class _Tracer:  # pragma: no cover - untraced
         if not _is_ours(code.co_filename):
             self._see_foreign(frame)
             return None
-        if not self._wants(code):
+        if not self._wants(code) or _is_in_finalizer(frame):
             return None
         self._meet_at(frame, frame.f_lasti, "call")
         step: Trace = (
@@ -163,7 +165,11 @@ class _Tracer:  # pragma: no cover - untraced
         caller = frame.f_back
         if caller is None or frame.f_code.co_filename.startswith(_KIT):
             return
-        if _is_ours(caller.f_code.co_filename) and self._wants(caller.f_code):
+        if (
+            _is_ours(caller.f_code.co_filename)
+            and self._wants(caller.f_code)
+            and not _is_in_finalizer(caller)
+        ):
             self._meet_at(caller, caller.f_lasti, "into")
 
     def _see_opcode(
@@ -185,6 +191,12 @@ class _Tracer:  # pragma: no cover - untraced
         wanted = self._only
         if wanted is None or (at == wanted.at and kind == wanted.kind):
             self._meet(Spot(frame.f_code, at, kind, frame.f_lineno or 0))
+
+
+def _is_in_finalizer(frame: FrameType | None) -> bool:  # pragma: no cover - untraced
+    while frame is not None and frame.f_code.co_name != "__del__":
+        frame = frame.f_back
+    return frame is not None
 
 
 @cache

@@ -220,11 +220,21 @@ def reopen(sf: Storify, begin: Begin) -> None:
 
 
 def read_all(sf: Storify, begin: Begin) -> None:
-    """Read all keys of a database that was asked for one."""
+    """Ask for all keys of a database that was asked for one."""
     db = sf[NAME]
     db["a"].tags.append(1)
     begin()
-    assert len(list(db)) == len(start())
+    assert len(db.data) == len(start())
+
+
+def walk(sf: Storify, begin: Begin) -> None:
+    """Walk through a database that has no room for what it reads; ask for some of it."""
+    db = sf[NAME]
+    db["a"].tags.append(1)
+    begin()
+    assert sum(1 for _ in db.values()) == len(start())
+    assert db.where(lambda value: value == 0).count() == 2
+    assert db["b"] == db["c"] == 0
 
 
 def destroy(sf: Storify, begin: Begin) -> None:
@@ -323,6 +333,7 @@ CASES = {
     ),
     "rollback by the index": Case(failing, [OLD], [OLD], paged=True),
     "reading all keys": Case(read_all, [BETWEEN[0]], [OLD], paged=True),
+    "walking through": Case(walk, [BETWEEN[0]], [OLD], paged=True),
     "destroy": Case(destroy, [NEW, None], [OLD, NEW, None]),
     "flush of a list": Case(
         append, [[1, "x", Note("bo")]], [[0, "x"], [1, "x", Note("bo")]], prepare_list
@@ -361,7 +372,7 @@ def strike(tmp_path):
 
     def strike(name, quick=QUICK, handler=None, where=""):
         case = CASES[name]
-        with journaling(case.journaled), paging(case.paged):
+        with journaling(case.journaled), paging(case.paged, 0 if case.paged else None):
             case.prepare(template)
 
             def scenario(root, done):

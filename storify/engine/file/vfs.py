@@ -266,7 +266,10 @@ class OpenFile:
         deque(map(call, steps), 0)
 
     def __del__(self) -> None:
-        self.close()
+        try:
+            self.close()
+        finally:  # what comes in between is dropped by Python, the descriptor is not
+            self.close()
 
 
 def _sync(fd: int) -> None:
