@@ -8,9 +8,9 @@ back; nowhere else can Ctrl-C come. Seen by `sys.settrace`, which knows one thre
     opcode     before a bytecode of ours: one that follows a call, or turns back
     line       before a line of ours
 
-What a trace function raises is raised at that place, and ends the tracing. Finalizers
-(``__del__``) and what they call are no places: what is raised in them Python drops, and
-when they run is chance.
+What a trace function raises is raised at that place, and ends the tracing. Our own
+finalizers and what they call are no places: what is raised in them Python drops, and when
+they run is chance.
 """
 
 import dis
@@ -194,9 +194,11 @@ class _Tracer:  # pragma: no cover - untraced
 
 
 def _is_in_finalizer(frame: FrameType | None) -> bool:  # pragma: no cover - untraced
-    while frame is not None and frame.f_code.co_name != "__del__":
-        frame = frame.f_back
-    return frame is not None
+    while frame is not None:
+        code, frame = frame.f_code, frame.f_back
+        if code.co_name == "__del__" and _is_ours(code.co_filename):
+            return True
+    return False
 
 
 @cache
