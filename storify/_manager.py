@@ -109,7 +109,7 @@ class Storify:
         sync_interval: Seconds after which commits are synced in the background,
             with ``sync="interval"``.
         journal: Save a change of a large database beside its file, at the cost of
-            the change; closing folds it in. False: each flush leaves one whole
+            the change; the autosave folds it in. False: each flush leaves one whole
             file, for other programs that read it meanwhile.
         clock: Seconds that only grow, for the intervals.
         background: Save what is due in a thread in the background. False: `tick` saves

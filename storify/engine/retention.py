@@ -69,6 +69,9 @@ def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list
         keep: The policy.
         now: What it says.
     """
+    least = max(keep.last, 1)
+    if not (keep.hourly or keep.daily):
+        return list(range(least, len(times)))
     stay: set[int] = set()
     dated = list(takewhile(lambda time: time is not None, times))
     rules: list[tuple[int, Callable[[datetime], str]]] = [
@@ -81,9 +84,7 @@ def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list
         names = [period(time) for time in dated if time is not None]
         stay.update(_newest_of_each(names, period(now))[:count])
     return [
-        place
-        for place in range(len(times))
-        if place >= max(keep.last, 1) and place not in stay
+        place for place in range(len(times)) if place >= least and place not in stay
     ]
 
 

@@ -1,6 +1,7 @@
 """A large file and its journal become a new file block by block, in flat memory."""
 
 import tracemalloc
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,6 @@ from faults.database import (
     backups,
     commit,
     found,
-    generations,
     grow,
     journal,
     journaling,
@@ -23,7 +23,9 @@ from faults.database import (
 from stand_ins import Log
 from storify import Storify
 from storify.engine import Commit, apply
-from storify.engine.file import state
+from storify.engine.file import index, state
+from storify.engine.file.fold import Unread
+from storify.engine.file.snapshot import DamagedError
 from storify.exceptions import CorruptionError
 
 MEBIBYTE = 1 << 20
@@ -115,16 +117,23 @@ def test_the_first_append_to_a_new_file_copies_it_in_parts(tmp_path, unread):
     assert copy.stat().st_ino != main(tmp_path).stat().st_ino
 
 
+@pytest.fixture
+def _unnoticed(monkeypatch) -> None:
+    """Let rot leave no trace but itself: a disk moves no change time."""
+    monkeypatch.setattr(
+        index, "_stamp", lambda found: (found.size, found.mtime_ns, 0, *found.inode)
+    )
+
+
+@pytest.mark.usefixtures("_unnoticed")
 @pytest.mark.parametrize("at", [0, 40, 700, -1])
 def test_what_has_rotted_is_not_written_anew_as_good(tmp_path, at):
-    """The head or a block: nothing is committed on it, and the backups rebuild it."""
+    """The head or a block: nothing is made of it, and what was committed is there."""
     log = Log()
     with journaling(), paging():
         engine = grow(tmp_path, 3, log=log)
         version = engine.load().version
-        payload = bytearray(main(tmp_path).read_bytes())
-        payload[at] ^= 1
-        keep_times(main(tmp_path), bytes(payload))
+        rot(main(tmp_path), at)
 
         with pytest.raises(CorruptionError):
             folded(engine, version)
@@ -132,7 +141,45 @@ def test_what_has_rotted_is_not_written_anew_as_good(tmp_path, at):
 
         assert found(engine) == 4
         assert any("damaged" in line for line in log.warnings)
-        assert generations(engine)[:2] == [3, 2]
+
+
+@pytest.mark.usefixtures("_unnoticed")
+@pytest.mark.parametrize("at", [0, 40, 700, -1])
+def test_the_parts_of_a_rotten_file_are_not_taken_to_their_end(tmp_path, at):
+    """The head has no checksum, and the hash of all tells."""
+    with journaling(), paging():
+        engine = grow(tmp_path, 3)
+        engine.load()
+        rot(main(tmp_path), at)
+        with engine._writing("fold") as held:
+            unread = Unread.open(held, engine._known)
+            assert unread is not None
+
+            with pytest.raises(DamagedError):
+                list(unread.after(()).parts)
+
+            unread.close()
+
+
+@pytest.mark.usefixtures("_unnoticed")
+def test_a_backup_is_not_made_of_rot(tmp_path):
+    """It is told, and nothing is left."""
+    with journaling(), paging():
+        engine = grow(tmp_path, 1)
+        engine.load()
+        rot(main(tmp_path), 700)
+
+        with pytest.raises(CorruptionError):
+            engine.backup()
+
+        assert not list(backups(tmp_path).glob("*.mpack"))
+
+
+def rot(path, at):
+    """Change one bit; size and time stay."""
+    payload = bytearray(path.read_bytes())
+    payload[at] ^= 1
+    keep_times(path, bytes(payload))
 
 
 def test_a_fold_takes_no_more_memory_for_a_larger_file(tmp_path):
@@ -175,3 +222,16 @@ def test_the_autosave_folds_when_there_is_nothing_to_save(tmp_path):
         db._autosave()
         assert main(tmp_path).stat().st_ino == before.st_ino
         sf.close()
+
+
+def test_a_backup_of_a_large_file_copies_it_in_parts(tmp_path, unread):
+    """It has the same bytes."""
+    engine = grow(tmp_path, 1)
+    engine.load()
+    unread()
+
+    kept = engine.backup()
+
+    assert kept is not None
+    copy = Path(engine.backup_path(kept))
+    assert copy.read_bytes() == main(tmp_path).read_bytes()

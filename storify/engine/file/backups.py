@@ -68,6 +68,7 @@ class Entry(NamedTuple):
         return self.name.removesuffix(".mpack")
 
 
+_NAME = attrgetter("name")
 #: Sorts older first; legacy ones, without a time, before all others.
 _ORDER = attrgetter("stamp", "number", "name")
 
@@ -309,15 +310,17 @@ class BackupFolder:
         """
         names = vfs.list_names(self.path)
         entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
-        times = [time_of(entry.stamp) for entry in entries]
+        times: list[datetime | None] = [None] * len(entries)
+        if keep.hourly or keep.daily:
+            times = [time_of(entry.stamp) for entry in entries]
         excess = [entries[place] for place in dropped(times, keep, now)]
         gone = set(excess)
         stay = [entry for entry in entries if entry not in gone]
-        if excess and good not in {entry.id for entry in stay}:
+        if excess and not any(entry.id == good for entry in stay):
             excess = self._without_newest_good(stay, excess)
         for entry in excess:
             self.remove(entry)
-        kept = {entry.name for entry in entries}
+        kept = set(map(_NAME, entries))
         corrupt: list[str] = []
         for name in names:
             if name.endswith(JOURNAL_SUFFIX):

@@ -42,6 +42,7 @@ in words, and what one takes is an older state, never the present one.
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from operator import attrgetter
 from typing import NamedTuple
 
 from storify.engine.file import vfs
@@ -65,6 +66,9 @@ __all__ = [
     "replace",
     "write",
 ]
+
+
+_TIME = attrgetter("mtime_ns")
 
 
 class Written(NamedTuple):
@@ -110,7 +114,8 @@ def write(held: Held, now: Reading, new: Next) -> Written:
     held.require_writable(now)
     place = held.place
     vfs.make_directory(place.directory)
-    vfs.make_directory(place.backups, now.found)
+    before = now.found
+    vfs.make_directory(place.backups, before)
     digest = sha256()
 
     def parts() -> Iterator[bytes]:
@@ -118,12 +123,12 @@ def write(held: Held, now: Reading, new: Next) -> Written:
             digest.update(part)
             yield part
 
-    before_ns = 0 if now.found is None else now.found.mtime_ns
+    before_ns = 0 if before is None else before.mtime_ns
     temporary, found = vfs.write_temporary(
         place.directory,
         place.prefix,
         parts(),
-        now.found,
+        before,
         time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
     )
     return Written(temporary, found, digest.hexdigest(), new)
@@ -174,14 +179,14 @@ def install(
 
 def _tells_by_itself(now: Reading, new: Sum) -> bool:
     """Whether a new file is known for ours after a power cut, if the record is not."""
+    main, record = now.main, now.record
+    if main is None or record is None or not now.verdict.is_ours:
+        return False
+    before_ns = [main.found.mtime_ns, *map(_TIME, record.sums())]
     return (
-        now.verdict.is_ours
-        and now.record is not None
-        and now.journal.found is None
+        now.journal.found is None
+        and new.mtime_ns > max(before_ns)
         and is_sealed(new.mtime_ns, new.sha256)
-        and all(new.mtime_ns > noted.mtime_ns for noted in now.record.sums())
-        and now.found is not None
-        and new.mtime_ns > now.found.mtime_ns
     )
 
 

@@ -274,31 +274,31 @@ class FileEngine:
                 backups stand, and another try may succeed.
         """
         with self._writing("commit to") as held:
-            known = self._known
+            known, version = self._known, None
             ops = self._ops(commit)
-            # Nobody has written since: the files need not be read.
+            # If nobody has written since, the files need not be read.
             if commit.base is not None and known.version == commit.base:
                 if not ops:
-                    version = self._write_anew(held, commit)
+                    version = self._rewrite(held, commit)
                 elif known.is_still(held.place):
                     version = self._append(held, None, commit, ops)
-                else:
-                    version = None
-                if version is not None:
-                    return version
+            if version is not None:
+                return version
+            # Else catch up, and see whether the base is still the present state.
             now = self._read(held, commit.base)
             # Not on top of an attempt of ours that came through: differences are
             # to the base.
             if ops and known.version == now.version == commit.base:
                 version = self._append(held, now, commit, ops)
-                if version is not None:
-                    return version
+            if version is not None:
+                return version
             return self._replace(held, now, self._next(now, commit), commit)
 
-    def _write_anew(self, held: Held, commit: Commit) -> Version | None:
-        """Write the file from what is remembered of it, or block by block.
+    def _rewrite(self, held: Held, commit: Commit) -> Version | None:
+        """Write a file anew that is as it was known, without reading it whole.
 
-        None if it must be read whole.
+        From what is remembered of a small one, block by block from a large one; None,
+        and nothing was done, if that cannot be.
         """
         resting = self._known.at_rest(held.place, commit.base)
         if resting is not None:
@@ -463,7 +463,7 @@ class FileEngine:
             OSError: Nothing was added.
         """
         with self._writing("back up") as held:
-            return retire.back_up(held, self.keep)
+            return retire.back_up(held, self.keep, self._unread(held))
 
     @uncut
     def backups(self) -> list[BackupInfo]:

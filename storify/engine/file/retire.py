@@ -16,19 +16,31 @@ from storify.exceptions import CorruptionError
 __all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]
 
 
-def back_up(held: Held, keep: Keep) -> str | None:
-    """Copy the present state into the backups; see `Engine.backup`."""
-    now = bring_in(held, held.read())
-    require_whole(held, now, "back up")
+def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
+    """Copy the present state into the backups; see `Engine.backup`.
+
+    Args:
+        held: The files.
+        keep: Which older states are kept.
+        known: What a read would find, if it is known without; the file is then copied
+            in parts, and looked at on the way.
+    """
+    if known is None or known.journal.frames:
+        known = None
+        now = bring_in(held, held.read())
+        require_whole(held, now, "back up")
+    else:
+        now = known
     main = now.main
     if main is None or main.payload is None:
         return None
+    payload: bytes | None = None if known else main.payload
     if now.journal.frames:
         payload = root_after(held.root_format, main.payload, now.journal.frames)
         digest = str(version_of(payload))
         stamp = now.stamp or held.sum_of(now, main).time
     else:
-        payload, digest = main.payload, main.digest
+        digest = main.digest
         stamp = held.sum_of(now, main).time
     backup, _ = held.folder.keep(held.place.main, payload, digest, stamp, link=False)
     held.prune(keep, backup)

@@ -114,6 +114,9 @@ def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
 
 def _is_ahead(main: Main, record: Record) -> bool:
     mtime_ns = main.found.mtime_ns
-    return is_sealed(mtime_ns, main.digest) and all(
-        mtime_ns > known.mtime_ns for known in record.sums()
+    newest = record.next or record.current
+    return (
+        newest is not None
+        and mtime_ns > newest.mtime_ns
+        and is_sealed(mtime_ns, main.digest)
     )
