@@ -201,6 +201,11 @@ class Codec:
         return _frames.kind_of_keys(entries.keys())
 
     @staticmethod
+    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
+        """Decode keys that are all of one type, of which `keyed` tells."""
+        return _frames.plain_keys(keys)
+
+    @staticmethod
     def part(entry: bytes) -> tuple[bytes, bytes]:
         """Part the bytes of one entry of a root into key and value.
 

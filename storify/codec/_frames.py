@@ -8,7 +8,7 @@ of decoding, and needs no memory, whatever a header claims.
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, chain, count, repeat, starmap
-from typing import Final
+from typing import Any, Final
 
 from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
@@ -30,6 +30,7 @@ __all__ = [
     "kind_of_keys",
     "map_header",
     "part_all",
+    "plain_keys",
     "read_header",
     "spans",
     "split",
@@ -275,6 +276,13 @@ def _is_shortest(key: bytes) -> bool:
         return packb(unpackb(key)) == key
     except ValueError:
         return False
+
+
+def plain_keys(keys: Sequence[bytes]) -> list[Any]:
+    """Decode keys that are all of one type, as `kind_of_keys` tells."""
+    scanner = Unpacker(max_buffer_size=0)
+    scanner.feed(b"".join(keys))
+    return list(starmap(scanner.unpack, repeat((), len(keys))))
 
 
 def _are_legible(keys: Collection[bytes]) -> bool:

@@ -277,17 +277,18 @@ class WholeSnapshot:
         entries: Its keys and values, in order; they are not changed any more.
         recovered_from: The backup that was used because the state itself was lost or
             damaged; None in the normal case.
+        kind: The one type of its keys, if it is to be asked for single ones.
     """
-
-    kind = ""
 
     def __init__(
         self,
         version: Version,
         entries: Mapping[bytes, bytes],
         recovered_from: str | None = None,
+        kind: str = "",
     ) -> None:
         self.version: Version = version
+        self.kind: str = kind
         self.recovered_from: str | None = recovered_from
         self._entries = entries
 

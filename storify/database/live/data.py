@@ -141,9 +141,10 @@ class Data(Peeking):
 
     def _unchanged(self, pairs: _Pairs) -> _Pairs:
         """Iterate, and raise if a key was added or deleted meanwhile, as a dict does."""
-        count = len(self)
+        count, more = len(self), _len(self) - _len(self._paged)
         for pair in pairs:
-            if len(self) != count:
+            # What is paged in or out counts in both.
+            if _len(self) - _len(self._paged) != more and len(self) != count:
                 msg = "dictionary changed size during iteration"
                 raise RuntimeError(msg)
             yield pair

@@ -308,6 +308,7 @@ class Slots(dict[Any, Any]):
         "_codec",
         "_flush",
         "_gone",
+        "_is_ordered",
         "_live",
         "_only_str",
         "_paged",
@@ -354,6 +355,8 @@ class Slots(dict[Any, Any]):
         #: How many bytes of it are kept in memory, encoded, though nobody holds them.
         self.cache_bytes: int = 0
         self._cached_bytes = self._room_bytes = 0
+        #: Whether the slots stand in the order of the durable state, if all are there.
+        self._is_ordered = False
 
     def _step(
         self,
@@ -412,10 +415,37 @@ class Slots(dict[Any, Any]):
                 return (
                     slot  # it is MISSING if it was deleted, here or by another writer
                 )
-            blob = pages.get(self._codec.encode_key(key))
-            if blob is None:
+            found = self._asked(pages, (key,))
+            if not found:
                 return MISSING
-            self._page_in([(key, Stored(blob))], pages)
+            self._page_in(found, pages)
+
+    def _page_in_all(self, keys: Sequence[Any]) -> list[Any]:
+        """Return what lies in the slots of keys, at one time; see `page_in`."""
+        while (pages := self._pages) is not None:
+            known = self._known_of(keys)
+            found = self._asked(
+                pages,
+                [
+                    key
+                    for key, each in zip(keys, known, strict=True)
+                    if all(map(is_, each, _NOTHING))
+                ],
+            )
+            if not found:
+                return [slot for slot, _, _ in known]
+            self._page_in(found, pages)
+        return self._slots_of(keys)
+
+    def _asked(self, pages: Snapshot, keys: Iterable[Any]) -> list[tuple[Any, Stored]]:
+        """Return those of *keys* that a snapshot has, with what it gives for them."""
+        if not len(pages):
+            return []
+        kinds, encode_key = _KINDS[pages.kind], self._codec.encode_key
+        asked = (
+            (key, pages.get(encode_key(key))) for key in keys if type(key) in kinds
+        )
+        return [(key, Stored(blob)) for key, blob in asked if blob is not None]
 
     def _known_of(self, keys: Sequence[Any]) -> list[tuple[Any, Any, Any]]:
         """Return the slots of keys, what the snapshot gave and their bases, at one time.
@@ -464,11 +494,20 @@ class Slots(dict[Any, Any]):
                 break
             oldest.append(key)
             size -= each
+        self._is_ordered = False
         flush = without_collector(self.begin_flush)
         try:
-            seen = self._replaceable(oldest, flush)
+            for at in range(0, len(oldest), _MANY):
+                self._let_go(self._replaceable(oldest[at : at + _MANY], flush))
         finally:
             self.abandon(flush)
+        self._cached_bytes = sum(
+            len(blob or b"") for blob in self._paged.copy().values()
+        )
+        self._room_bytes = max(self.cache_bytes, 2 * self._cached_bytes)
+
+    def _let_go(self, seen: dict[Any, Stored]) -> None:
+        """Take keys out of memory, each if its slot holds what was seen there."""
         self._watchers.note(seen)
         groups: list[tuple[Callable[[], object], ...]] = [
             (
@@ -479,13 +518,8 @@ class Slots(dict[Any, Any]):
             )
             for key in seen
         ]
-        # Each as a whole, if its slot holds what was seen there.
         same = self._are(seen, seen.values())
         _in_c(map(call, chain.from_iterable(compress(groups, same))))()
-        self._cached_bytes = sum(
-            len(blob or b"") for blob in self._paged.copy().values()
-        )
-        self._room_bytes = max(self.cache_bytes, 2 * self._cached_bytes)
 
     def _replaceable(self, keys: Iterable[Any], flush: Flush) -> dict[Any, Stored]:
         """Return what is in the slots of those keys that the snapshot gives as well.
@@ -527,6 +561,10 @@ class Slots(dict[Any, Any]):
     def is_crowded(self) -> bool:
         """Whether there is more in memory than there is room for."""
         return self._pages is not None and self._cached_bytes > self._room_bytes
+
+    def make_do(self) -> None:
+        """Have more room: nothing can be let go of for now."""
+        self._room_bytes = 2 * self._cached_bytes
 
     def renew(self, pages: Snapshot) -> None:
         """Take a later snapshot, in which all is that memory takes for durable.
@@ -573,7 +611,7 @@ class Slots(dict[Any, Any]):
             OSError: It cannot be read now.
         """
         pages, keys = self._pages, list(storage.__iter__(self))
-        if pages is None:
+        if pages is None or (self._is_ordered and len(self._paged) == len(pages)):
             return self._in_memory(keys)
         behind = dict.fromkeys(key for key in keys if self._paged.get(key) is None)
         return chain(self._in_pages(pages, behind), self._in_memory(list(behind)))
@@ -582,8 +620,9 @@ class Slots(dict[Any, Any]):
         self, pages: Snapshot, behind: Collection[Any]
     ) -> Iterator[list[tuple[Any, Any]]]:
         """Iterate over the keys of a snapshot, but those that stand behind them all."""
+        order: list[Any] | None = []
         for entries in pages.items():
-            keys = self._codec.decode_all([key for key, _ in entries])
+            keys = self._codec.plain_keys([key for key, _ in entries])
             unknown = [
                 (key, Stored(blob))
                 for key, (_, blob), known in zip(
@@ -598,7 +637,37 @@ class Slots(dict[Any, Any]):
                 now = slot if slot is not MISSING else self.page_in(key)
                 if now is not MISSING and key not in behind:
                     found.append((key, now))
+            if order is not None:
+                order += keys
+                order = order if len(order) <= len(self._paged) else None
             yield found
+        if order is not None:
+            self._put_in_order(pages, order)
+
+    def _put_in_order(self, pages: Snapshot, order: Iterable[Any]) -> None:
+        """Bring the slots into the order of a snapshot, if all its keys have theirs.
+
+        So that it need not be read for the order again.
+        """
+        if self._pages is not pages or len(self._paged) != len(pages):
+            return
+        here = dict(storage.items(self))
+        slots = {
+            key: here[key]
+            for key in order
+            if key in here and self._paged.get(key) is not None
+        }
+        slots.update(here)
+        sizes: Iterator[int] = map(storage.__len__, (self, self._paged))
+        same = map(is_, map(attrgetter("_pages"), (self,)), (pages,))
+        self._step(
+            list(here),
+            list(here.values()),
+            partial(storage.clear, self),
+            partial(storage.update, self, slots),
+            partial(setattr, self, "_is_ordered", True),
+            also=chain(same, map(eq, sizes, (len(here), len(pages)))),
+        )
 
     def _in_memory(self, keys: list[Any]) -> Iterator[list[tuple[Any, Any]]]:
         """Iterate over those of *keys* that are there, with what is in their slots."""
@@ -694,6 +763,7 @@ class Slots(dict[Any, Any]):
         self = cls(codec)
         self._pages = pages
         self.cache_bytes = self._room_bytes = cache_bytes
+        self._is_ordered = not len(pages)
         self._only_str = pages.kind == "str"
         return self
 
@@ -930,18 +1000,15 @@ class Slots(dict[Any, Any]):
 
     def _set_all(self, entries: dict[Any, Any]) -> None:
         """Put many values of the user's into their slots, in one step."""
-        if self._pages is not None:
-            for key in entries:
-                self.page_in(key)  # those of another type fill it
         if not self._only_str or not {str}.issuperset(map(type, entries)):
+            for key in entries:
+                self.page_in(
+                    key
+                )  # it is filled if this may equal a key that is not here
             entries = {self.own_key(key): value for key, value in entries.items()}
             self._only_str = self._only_str and {str}.issuperset(map(type, entries))
         while True:
-            slots = (
-                self._slots_of(entries)
-                if self._pages is None
-                else list(map(self.page_in, entries))
-            )
+            slots = self._page_in_all(list(entries))
             bases = list(map(self._base_of, entries, slots))
             if self._points:
                 point = self._points[-1]

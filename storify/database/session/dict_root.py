@@ -159,6 +159,10 @@ class DictRoot:
         """Whether there is more in memory than there is room for."""
         return self.live.is_crowded()
 
+    def make_do(self) -> None:
+        """Have more room: nothing can be let go of for now."""
+        self.live.make_do()
+
     def renew(self, pages: Snapshot) -> None:
         """Let go of what the present state can give again; see `Slots.page_out`."""
         self.live.renew(pages)

@@ -130,6 +130,9 @@ class ListRoot:
         """Say that it is not: a list is in memory as a whole."""
         return False
 
+    def make_do(self) -> None:
+        """Do nothing: a list is in memory as a whole."""
+
     def renew(self, pages: Snapshot) -> None:
         """Do nothing: a list is in memory as a whole."""
 

@@ -155,7 +155,12 @@ def _take_other_kind(
     if pending.changes and keep is None:
         _refuse(session, doing, [])
     if pending.changes and keep == "mine":
-        root = make_root(session.data, session.codec, over=root.durable())
+        root = make_root(
+            session.data,
+            session.codec,
+            session.saving.cache_bytes,
+            over=root.durable(),
+        )
     session.take(root, snapshot.version)
 
 

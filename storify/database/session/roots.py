@@ -10,7 +10,7 @@ from storify.database.session.changes import Pending, Refused, Side, Take
 from storify.database.session.dict_root import DictRoot
 from storify.database.session.entries import LIST, contents
 from storify.database.session.list_root import ListRoot
-from storify.engine import Change, Snapshot, entries_of
+from storify.engine import Change, Snapshot, Version, WholeSnapshot, entries_of
 
 __all__ = ["Root", "changes_kind", "make_root", "open_root"]
 
@@ -62,6 +62,10 @@ class Root(Protocol):
 
     def is_crowded(self) -> bool:
         """Whether there is more in memory than there is room for."""
+        ...
+
+    def make_do(self) -> None:
+        """Have more room: nothing can be let go of for now."""
         ...
 
     def renew(self, pages: Snapshot) -> None:
@@ -139,6 +143,7 @@ class Root(Protocol):
 def make_root(
     initial: dict[Any, Any] | list[Any],
     codec: Codec,
+    cache_bytes: int,
     over: Mapping[bytes, bytes] | None = None,
 ) -> Root:
     """Make a root that is not durable yet.
@@ -146,11 +151,15 @@ def make_root(
     Args:
         initial: Its content; a list is used as it is.
         codec: Values to bytes and back.
+        cache_bytes: As of `open_root`, once it is durable.
         over: The durable entries of a root of the other kind, to be replaced.
     """
     if isinstance(initial, list):
         return ListRoot(initial, codec, over=over)
-    return DictRoot(Data(codec, initial), codec, over)
+    nothing = WholeSnapshot(Version(""), {}, kind="str")
+    live = Data.paged(codec, nothing, cache_bytes)
+    live.update(initial)
+    return DictRoot(live, codec, over)
 
 
 def open_root(snapshot: Snapshot, codec: Codec, cache_bytes: int) -> Root:

@@ -107,12 +107,13 @@ class Session(Transactional):
         readonly: bool = False,
         saving: Saving | None = None,
     ) -> None:
-        super().__init__(name, make_root(initial, codec))
+        saving = saving or Saving()
+        super().__init__(name, make_root(initial, codec, saving.cache_bytes))
         self.engine = engine
         self.log = log
         self.readonly = readonly
         self.last_error: Exception | None = None
-        self.saving: Saving = saving or Saving()
+        self.saving: Saving = saving
         self.flushed_at_s: float = self.saving.clock()
         self.syncing: Syncing = Syncing(engine, self.saving)
         self.codec = codec
@@ -186,7 +187,9 @@ class Session(Transactional):
                 return
             if not self.root.replace(content):
                 durable = self.root.durable()
-                self.use(make_root(content, self.codec, over=durable))
+                cache_bytes = self.saving.cache_bytes
+                other = make_root(content, self.codec, cache_bytes, over=durable)
+                self.use(other)
             self.data = self.root.live
 
         with self.lock:
@@ -362,6 +365,8 @@ class Session(Transactional):
             return
         if pages is not None and pages.kind and pages.version == self.version:
             self.root.renew(pages)
+        else:
+            self.root.make_do()
 
     def _save(
         self, pending: Pending, commit: Commit | None, then: Callable[[], None]
