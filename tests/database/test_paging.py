@@ -545,3 +545,28 @@ def test_only_so_many_files_are_held_open(root, monkeypatch):
     assert [is_filled(db) for db in dbs].count(False) == 3
     assert [db["a"] for db in dbs] == [0, 1, 2, 3, 4]
     sf.close()
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("gone"), MemoryError(), CorruptionError("torn", [])]
+)
+def test_a_flush_that_cannot_make_room_has_saved(tmp_path, monkeypatch, error):
+    """What is committed is no failure, whatever comes of letting go of it."""
+    make(tmp_path, USERS)
+    db = open_db(tmp_path, cache_bytes=0)
+    db["ann"].age = 77
+    asked = []
+
+    def fail():
+        asked.append(error)
+        raise error
+
+    monkeypatch.setattr(db._session.engine, "open", fail)
+    db.flush()
+    monkeypatch.undo()
+
+    assert asked
+    assert db["ann"].age == 77
+    assert not db.dirty()
+    db.close()
+    assert open_db(tmp_path)["ann"].age == 77

@@ -360,8 +360,9 @@ class Session(Transactional):
             return
         try:
             pages = self.engine.open()
-        except OSError as error:  # it is saved; it only takes more memory
-            self.log.debug(f"{self.engine.location} cannot be read now: {error}")
+        except (OSError, MemoryError, DatabaseLoadError) as error:
+            # What was to be saved is; it only takes more memory.
+            self.log.debug(f"{self.engine.location} cannot be read now: {error!r}")
             return
         if pages is not None and pages.kind and pages.version == self.version:
             self.root.renew(pages)
