@@ -360,14 +360,13 @@ class Session(Transactional):
             return
         try:
             pages = self.engine.open()
-        except (OSError, MemoryError, DatabaseLoadError) as error:
+            if pages is not None and pages.kind and pages.version == self.version:
+                self.root.renew(pages)
+            else:
+                self.root.make_do()
+        except (OSError, MemoryError, DatabaseLoadError, DatabaseLockedError) as error:
             # What was to be saved is; it only takes more memory.
             self.log.debug(f"{self.engine.location} cannot be read now: {error!r}")
-            return
-        if pages is not None and pages.kind and pages.version == self.version:
-            self.root.renew(pages)
-        else:
-            self.root.make_do()
 
     def _save(
         self, pending: Pending, commit: Commit | None, then: Callable[[], None]
