@@ -18,7 +18,6 @@ from faults.database import (
     make_catalog,
     make_engine,
     parse,
-    whole,
     whole_of,
 )
 from stand_ins import Log
@@ -345,7 +344,7 @@ def test_two_memory_engines_in_one_thread_share_the_lock():
 
     assert issubclass(DatabaseLockedError, TimeoutError)
     assert found(one) == 2
-    assert parse(whole(other.open())) == 2
+    assert parse(whole_of(other.open())) == 2
 
 
 def test_a_folder_that_another_program_makes_meanwhile_is_used(tmp_path, monkeypatch):

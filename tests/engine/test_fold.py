@@ -12,6 +12,7 @@ from faults.database import (
     backups,
     commit,
     found,
+    generations,
     grow,
     journal,
     journaling,
@@ -141,6 +142,7 @@ def test_what_has_rotted_is_not_written_anew_as_good(tmp_path, at):
 
         assert found(engine) == 4
         assert any("damaged" in line for line in log.warnings)
+        assert generations(engine) == [3, 2, 1]
 
 
 @pytest.mark.usefixtures("_unnoticed")

@@ -139,6 +139,13 @@ def _commit_as_sessions(engine: FileEngine) -> None:
         commit(engine, 13)
 
 
+def _fold(engine: FileEngine) -> None:
+    loaded = engine.load()
+    assert loaded is not None
+    assert engine.is_worth_folding()
+    engine.commit(Commit(loaded.version, (), compact=True))
+
+
 def _commit_and_sync(engine: FileEngine) -> None:
     commit(engine, 4)
     engine.sync()
@@ -167,7 +174,7 @@ SCENARIOS = [
     _scenario("folded by size", _grown(6), _commits(7), 6, 7, **LARGE),
     _scenario("first frame after", _grown(7), _commits(8), 7, 8, **LARGE),
     _scenario("folded when told", _grown(3), _commits(4, compact=True), 3, 4, **LARGE),
-    _scenario("close", _grown(3), FileEngine.close, 4, 4, opened=_commits(4), **LARGE),
+    _scenario("folded when idle", _grown(3), _fold, 4, 4, opened=_commits(4), **LARGE),
     _scenario("synced later", _interval_left, _commit_and_sync, 3, 4, **LARGE),
     _scenario("destroy", _grown(3), FileEngine.destroy, 3, None),
     _scenario("destroy a journal", _grown(3), FileEngine.destroy, 3, None, **LARGE),

@@ -47,7 +47,7 @@ from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.log import Frame, head_frame
+from storify.engine.file.log import Frame, head_frame, scan
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
 from storify.engine.file.replay import rewritten
 from storify.engine.file.root import Next
@@ -62,6 +62,7 @@ __all__ = [
     "Installed",
     "Written",
     "install",
+    "keep_as_past",
     "keep_present",
     "replace",
     "write",
@@ -237,6 +238,9 @@ def replace(
     if written.digest == now.digest:
         held.forget_journal()
     elif now.journal.frames:
+        if backup is None:  # the main file is damaged, but the one before it is kept
+            with held.or_warn("keep the commits of"):
+                keep_as_past(held)
         with held.or_warn("remove the journal of"):
             held.forget_journal()
     if last is None and written.new.make_index is not None:
@@ -306,6 +310,24 @@ def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None
         vfs.replace_bytes(path, rewritten(now.digest, frames), held.place.prefix)
     elif delta is not None:
         vfs.write_spare(path, head_frame(now.digest), delta.raw)
+
+
+def keep_as_past(held: Held) -> None:
+    """Keep a journal beside the backup of its main file, if that is there.
+
+    Its commits stay restore points, though whoever folded it was cut off before that.
+    """
+    raw, _ = vfs.read_bytes(held.place.journal)
+    seen = scan(raw)
+    for entry in held.folder.entries():
+        if seen.head is not None and entry.digest:
+            path = held.folder.journal(entry.id)
+            if seen.head.base.startswith(entry.digest) and vfs.look(path) is None:
+                frames = [
+                    each for at, each in enumerate(seen.frames, 1) if each.seq == at
+                ]
+                whole = rewritten(seen.head.base, frames)
+                vfs.replace_bytes(path, whole, held.place.prefix)
 
 
 def _still_linked(held: Held, backup: str) -> bool:

@@ -24,13 +24,13 @@ from collections.abc import Sequence
 
 from storify.engine.file import vfs
 from storify.engine.file.append import tail_of
-from storify.engine.file.checkpoint import install, write
+from storify.engine.file.checkpoint import install, keep_as_past, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.history import Rebuilt, backup_of, rebuilds
 from storify.engine.file.known import Known
-from storify.engine.file.log import Frame, scan
+from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.replay import Harm, Journal, read_journal, replay, rewritten
 from storify.engine.file.root import root_after, whole
@@ -211,29 +211,11 @@ def _grows(held: Held, journal: Journal) -> bool:
     return found is None or before is None or found.signature() != before.signature()
 
 
-def _keep_as_past(held: Held) -> None:
-    """Keep a journal beside the backup of its main file, if that is there.
-
-    Its commits stay restore points, though whoever folded it was cut off before that.
-    """
-    raw, _ = vfs.read_bytes(held.place.journal)
-    seen = scan(raw)
-    for entry in held.folder.entries():
-        if seen.head is not None and entry.digest:
-            path = held.folder.journal(entry.id)
-            if seen.head.base.startswith(entry.digest) and vfs.look(path) is None:
-                frames = [
-                    each for at, each in enumerate(seen.frames, 1) if each.seq == at
-                ]
-                whole = rewritten(seen.head.base, frames)
-                vfs.replace_bytes(path, whole, held.place.prefix)
-
-
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
         if now.verdict.is_ours:
-            _keep_as_past(held)
+            keep_as_past(held)
             held.drop_journal()
             return
         path = held.put_journal_away()
