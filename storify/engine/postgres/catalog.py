@@ -211,15 +211,18 @@ class PostgresCatalog:
             )
         others = [name for name in self.names() if name != source]
         target = check_new_name(new, others)
-        engines = [self.engine(source), PostgresEngine(
-            target,
-            self._link,
-            self._tables,
-            location=self.location,
-            root_format=self._format,
-            clock=self._clock,
-            lock_timeout_s=self._lock_timeout_s,
-        )]
+        engines = [
+            self.engine(source),
+            PostgresEngine(
+                target,
+                self._link,
+                self._tables,
+                location=self.location,
+                root_format=self._format,
+                clock=self._clock,
+                lock_timeout_s=self._lock_timeout_s,
+            ),
+        ]
         # In one order, so that two who rename do not wait for each other.
         first, second = sorted(engines, key=lambda engine: engine.location)
         with first.locked(), second.locked():

@@ -54,7 +54,8 @@ _TIMEOUT = "select set_config('lock_timeout', %s, true)"
 _LOCK = "select from @lock where name = %s for update"
 _SWAP = """
 update @database set seq = seq + 1, token = %(new)s, alive = true
-where id = %(db)s and seq = %(base)s and token = %(token)s returning seq
+where id = %(db)s and name = %(name)s and seq = %(base)s and token = %(token)s
+returning seq
 """
 _IF = "exists (select from @database where id = %(db)s and token = %(new)s)"
 _REPLACED = f"""
@@ -236,16 +237,24 @@ class _Work:
     Args:
         plan: What is to be done.
         tables: Their names.
-        lock: Of which name the lock is to be had; None if this caller has it.
+        name: Of the database: another program may have renamed it.
+        has_lock: Whether this caller is inside `locked`.
         timeout_s: How long to wait for others.
     """
 
     def __init__(
-        self, plan: Plan, tables: Tables, lock: str | None, timeout_s: float
+        self,
+        plan: Plan,
+        tables: Tables,
+        name: str,
+        timeout_s: float,
+        *,
+        has_lock: bool,
     ) -> None:
         self._plan = plan
         self._sql = tables.sql
-        self._lock = lock
+        self._name = name
+        self._has_lock = has_lock
         self._timeout_s = timeout_s
         base = plan.base
         self._place: dict[str, Any] = {
@@ -281,9 +290,9 @@ class _Work:
     def _begin(self, cursor: "Cursor") -> "Cursor":
         limit = f"{max(int(self._timeout_s * 1000), 1)}ms"
         cursor.execute(self._sql(_TIMEOUT), (limit,))
-        if self._lock is not None:
-            cursor.execute(self._sql(_LOCK), (self._lock,))
-        return self._run(cursor, _SWAP)
+        if not self._has_lock:
+            cursor.execute(self._sql(_LOCK), (self._name,))
+        return self._run(cursor, _SWAP, name=self._name)
 
     def _replace(self, cursor: "Cursor") -> None:
         sets, base = self._plan.sets, self._plan.base
@@ -375,7 +384,7 @@ def do_commit(
     is_open = was_open = False  # whether an attempt before may have done it
     while True:
         notes = Notes()
-        work = _Work(plan, tables, None if has_lock() else name, timeout_s)
+        work = _Work(plan, tables, name, timeout_s, has_lock=has_lock())
         try:
             with link.connection() as connection:
                 if is_open:
@@ -395,9 +404,11 @@ def do_commit(
             is_open = is_open and _leaves_open(error)
             if patience.is_left(error):
                 continue
-            raise (_unknown(location, error) if is_open else failure(
-                error, "commit to", location
-            )) from error
+            raise (
+                _unknown(location, error)
+                if is_open
+                else failure(error, "commit to", location)
+            ) from error
         if notes.unconfirmed:
             raise _unknown(location, "no standby confirmed it")
         if count is None:

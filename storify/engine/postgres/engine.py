@@ -22,12 +22,13 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    Loaded,
     News,
     Problem,
     Salvaged,
+    Snapshot,
     StaleVersionError,
     Version,
+    WholeSnapshot,
 )
 from storify.engine.retention import Keep, dropped
 from storify.exceptions import DatabaseReadOnlyError
@@ -137,7 +138,6 @@ class PostgresEngine:
             self._link,
             self._tables,
             self._location,
-            self._format,
             db=db,
             seq=state.seq,
             token=state.token,
@@ -146,23 +146,14 @@ class PostgresEngine:
         )
 
     @uncut
-    def _open(self) -> ServerSnapshot | None:
+    def open(self) -> ServerSnapshot | None:
+        """Open the present state; None if nothing was committed."""
         head = self._read_head()
         if head is None:
             return None
         snapshot = self._snapshot_of(head.id, head.state())
         self._given.add(snapshot)
         return snapshot
-
-    def open(self) -> ServerSnapshot | None:
-        """Open the present state; None if it must be read whole, or there is none."""
-        snapshot = self._open()
-        return snapshot if snapshot is not None and snapshot.kind else None
-
-    def load(self) -> Loaded | None:
-        """Return the present state; None if nothing was committed."""
-        snapshot = self._open()
-        return None if snapshot is None else snapshot.load()
 
     @uncut
     def changes_since(self, version: Version | None) -> News | None:
@@ -340,12 +331,12 @@ class PostgresEngine:
         def change(connection: "Connection") -> T | None:
             limit = f"{max(int(self._lock_timeout_s * 1000), 1)}ms"
             with connection.transaction(), cursor_of(connection) as cursor:
-                cursor.execute(
-                    "select set_config('lock_timeout', %s, true)", (limit,)
-                )
+                cursor.execute("select set_config('lock_timeout', %s, true)", (limit,))
                 if not self._place.has_row():
                     cursor.execute(
-                        self._tables.sql("select from @lock where name = %s for update"),
+                        self._tables.sql(
+                            "select from @lock where name = %s for update"
+                        ),
                         (self._name,),
                     )
                 cursor.execute(
@@ -398,13 +389,6 @@ class PostgresEngine:
 
         return self._run("read", read)
 
-    def _kept(self) -> tuple[int, list[State]]:
-        """The id of the database and the states that are backups, oldest first."""
-        head, states, _ = self._past()
-        if head is None:
-            return 0, []
-        return head.id, past.backups_of(head, states)
-
     def backups(self) -> list[BackupInfo]:
         """The past, newest first."""
         head, states, unsaved = self._past()
@@ -430,19 +414,22 @@ class PostgresEngine:
             raise _missing(backup_id)
         return f"{self._location}/{backup_id}"
 
-    def read_backup(self, backup_id: str) -> bytes:
-        """The bytes of a backup.
+    def state(self, which: str | datetime) -> Snapshot:
+        """Open an older state.
 
         Raises:
-            FileNotFoundError: There is no such backup.
+            As `Engine.state`.
         """
-        if backup_id.endswith(past.UNSAVED):
-            return self._read_unsaved(backup_id)
-        db, states = self._kept()
-        for each in states:
-            if each.id == backup_id:
-                return self._snapshot_of(db, each).load().payload
-        raise _missing(backup_id)
+        if isinstance(which, datetime):
+            return self._state_at(which)
+        if which.endswith(past.UNSAVED):
+            payload = self._read_unsaved(which)
+            return WholeSnapshot(Version(which), self._format.split(payload))
+        head, states, _ = self._past()
+        for each in [] if head is None else past.backups_of(head, states):
+            if head is not None and each.id == which:
+                return self._snapshot_of(head.id, each)
+        raise _missing(which)
 
     @uncut
     def _read_unsaved(self, backup_id: str) -> bytes:
@@ -464,23 +451,15 @@ class PostgresEngine:
             raise _missing(backup_id)
         return bytes(row[0])
 
-    def state_at(self, time: datetime) -> bytes:
-        """The state that was committed last at or before *time*.
-
-        Raises:
-            FileNotFoundError: No state that old is kept.
-            MisdatedError: It is not known which one that is.
-        """
+    def _state_at(self, time: datetime) -> ServerSnapshot:
         head, states, _ = self._past()
         moments = [each.moment for each in states]
         place = current_at(moments, time, self._clock())
         if place is not None and head is not None:
             later = states[place + 1 : place + 2]
-            gap = any(
-                each.seq - states[place].seq > 1 + each.anew for each in later
-            )
+            gap = any(each.seq - states[place].seq > 1 + each.anew for each in later)
             if not gap or moments[place].clock == time:
-                return self._snapshot_of(head.id, states[place]).load().payload
+                return self._snapshot_of(head.id, states[place])
         msg = f"no state of {time} is kept"
         raise FileNotFoundError(errno.ENOENT, msg, self._location)
 
@@ -491,7 +470,7 @@ class PostgresEngine:
 
     def salvage(self) -> Salvaged | None:
         """All entries that can be read."""
-        snapshot = self._open()
+        snapshot = self.open()
         if snapshot is None:
             return None
         entries: dict[bytes, bytes] = {}
@@ -588,5 +567,3 @@ def _changes_of(rows: list[Any], seq: int) -> list[Change]:
             later.append((name, None))
         later.append((name, bytes(value)))
     return [*gone, *later]
-
-

@@ -12,7 +12,7 @@ from storify.engine.postgres.head import LIST, MIXED, NONE, number_of, version_o
 from storify.engine.postgres.keys import index_key
 from storify.engine.postgres.link import Link, cursor_of
 from storify.engine.postgres.tables import Tables
-from storify.engine.protocol import Format, Loaded, Version
+from storify.engine.protocol import Version
 from storify.exceptions import CorruptionError
 from storify.threads import uncut
 
@@ -73,7 +73,6 @@ class ServerSnapshot:
         link: The way to the server.
         tables: Their names.
         location: Of the database, for messages.
-        root_format: How a root is joined.
         db: The id of the database.
         seq: The number of the state.
         token: Of its commit.
@@ -86,7 +85,6 @@ class ServerSnapshot:
         link: Link,
         tables: Tables,
         location: str,
-        root_format: Format,
         *,
         db: int,
         seq: int,
@@ -98,7 +96,6 @@ class ServerSnapshot:
         self.kind: str = "" if kind in {LIST, MIXED, NONE} else kind
         self._link = link
         self._location = location
-        self._format = root_format
         self._count = count
         self._db = db
         self._number = self._later = (seq, token)
@@ -180,16 +177,6 @@ class ServerSnapshot:
             if rows[0][0]:
                 return [row[1:] for row in rows if row[1] is not None]
         raise self._gone()
-
-    def load(self) -> Loaded:
-        """Return the state as a whole.
-
-        Raises:
-            CorruptionError: It is not kept any more.
-            OSError: The server does not answer.
-        """
-        entries = {key: value for page in self.items() for key, value in page}
-        return Loaded(self.version, self._format.join(entries))
 
     def close(self) -> None:
         """Nothing is held between two questions."""
