@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from storify.engine.file.catalog import FileCatalog
-from storify.engine.file.network import require_local
+from storify.engine.file.mounts import require_local
 from storify.engine.protocol import Catalog, Format, Sync
 from storify.engine.retention import Keep
 from storify.logger import LoggerLike
@@ -30,9 +30,6 @@ GROUP: Final = "storify.engines"
 _SERVERS: Final = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
 
 
-def is_url(root: str | os.PathLike[str]) -> bool:
-    """Whether a root is no folder."""
-    return "://" in os.fspath(root)
 
 
 def open_catalog(

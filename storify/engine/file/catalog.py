@@ -163,6 +163,9 @@ class FileCatalog:
             raise FileNotFoundError(2, "no such database", self._path(check_name(name)))
         self.engine(found).destroy()
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _root(self) -> str:
         return os.path.realpath(self._directory)
 

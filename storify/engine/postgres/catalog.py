@@ -259,6 +259,10 @@ class PostgresCatalog:
         """
         self.engine(self._existing(name)).destroy()
 
+    def close(self) -> None:
+        """Close the connections that nobody uses."""
+        self._link.rest()
+
     def _existing(self, name: str) -> str:
         normal = check_name(name)
         if not self._is_there(normal):

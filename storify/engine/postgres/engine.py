@@ -543,8 +543,7 @@ class PostgresEngine:
         self._change("purge", purge)
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        self._link.rest()
+        """Nothing is held; the connections are the catalog's."""
 
 
 def _missing(backup_id: str) -> FileNotFoundError:
