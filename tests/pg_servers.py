@@ -7,9 +7,13 @@ from typing import Any
 
 import pytest
 
+from storify import Storify
+from storify._fixtures import _storify_of
 from storify.testing import _postgres
 
-__all__ = ["catalog", "require", "url"]
+__all__ = ["another", "catalog", "fresh_schema", "require", "url"]
+
+fresh_schema = _postgres.fresh_schema
 
 
 def require() -> None:
@@ -33,3 +37,11 @@ def catalog(schema: str | None = None, **options: Any) -> Any:
     made = PostgresCatalog(place, schema=schema or _postgres.fresh_schema(), **options)
     made.create()
     return made
+
+
+def another(db: Any) -> Storify:
+    """A Storify over the same databases as that of *db*, as of another program."""
+    sf = _storify_of(db)
+    return Storify(
+        sf._root, save_interval=None, models=sf.models, **sf._saving.options
+    )

@@ -27,6 +27,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from storify.database.session.entries import contents
 from storify.exceptions import DatabaseLockedError
 from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 
@@ -247,7 +248,8 @@ class _Report:
                 if session not in self._aside:
                     _flush(session, turn, for_good=step.is_last)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in
-                self._put_aside(session, error)
+                if not _is_clean(session, error):
+                    self._put_aside(session, error)
             if step.closes and turn is not None:
                 self._close(session)
 
@@ -271,8 +273,8 @@ class _Report:
         lost: list[Exception] = []
         name = session.name
         try:
-            root = session.codec.join(session.root.storable(lost.append))
-            where = session.engine.save_unsaved(root)
+            entries, is_whole = _storable(session, lost.append)
+            where = session.engine.save_unsaved(session.codec.join(entries))
         except Exception as failure:  # noqa: BLE001 - the other databases are to be saved still
             line = f"unsaved data of database {name!r} are lost: {failure}; {error}"
             self.say(session.log, line, failure)
@@ -281,8 +283,40 @@ class _Report:
         line = (
             f"database {name!r} was not saved: {error}{more}; what can be stored is in "
             f"{where}; {_remedy(session, where)} brings it back"
+            if is_whole
+            else f"database {name!r} was not saved: {error}{more}; the records that were "
+            f"set or changed are in {where}; set them again"
         )
         self.say(session.log, line, error)
+
+
+def _is_clean(session: "Session", error: Exception) -> bool:
+    """Whether nothing is unsaved of a database whose server cannot be reached."""
+    if not isinstance(error, OSError):
+        return False
+    try:
+        return not session.dirty()
+    except Exception:  # noqa: BLE001 - it is put aside, which tells more
+        return False
+
+
+def _storable(
+    session: "Session", report: Callable[[Exception], None]
+) -> tuple[dict[bytes, bytes], bool]:
+    """Return the entries that can be stored, and whether they are all.
+
+    What memory does not have cannot be had of a server that is away: then it is what
+    was set or changed.
+    """
+    try:
+        return session.root.storable(report), True
+    except OSError:
+        pending, refused = session.begin_look()
+        pending.drop()
+        for error in refused.values():
+            report(error)
+        found = contents(pending.changes).items()
+        return {key: value for key, value in found if value is not None}, False
 
 
 def _remedy(session: "Session", where: str) -> str:

@@ -10,7 +10,7 @@ from storify.engine.postgres.driver import failure, psycopg_of
 from storify.engine.postgres.engine import PostgresEngine
 from storify.engine.postgres.head import Head
 from storify.engine.postgres.link import Link, Pool, cursor_of
-from storify.engine.postgres.tables import VERSION, Tables
+from storify.engine.postgres.tables import SCHEMA, VERSION, Tables
 from storify.engine.protocol import LOCK_TIMEOUT_S, Clock, Format, utc_now
 from storify.engine.retention import Keep
 from storify.exceptions import DatabaseLoadError
@@ -21,10 +21,7 @@ if TYPE_CHECKING:
 
     Connection = psycopg.Connection[Any]
 
-__all__ = ["SCHEMA", "PostgresCatalog"]
-
-SCHEMA: Final = "storify"
-"""The schema that the tables are in unless told otherwise."""
+__all__ = ["PostgresCatalog"]
 
 #: Another process makes the same tables at the same moment.
 _MADE_BY_OTHERS: Final = frozenset({"23505", "42P06", "42P07", "42710", "40P01"})

@@ -10,7 +10,6 @@ from weakref import WeakSet
 from storify.engine.moment import Moment, current_at, moment_of, next_moment, stamp_of
 from storify.engine.postgres import past
 from storify.engine.postgres.commit import do_commit, plan_of
-from storify.engine.postgres.driver import failure, psycopg_of
 from storify.engine.postgres.head import Head, State, number_of
 from storify.engine.postgres.link import Link, cursor_of
 from storify.engine.postgres.lock import Block, Place, Turn, place_of
@@ -97,7 +96,7 @@ class PostgresEngine:
         self._name = name
         self._link = link
         self._tables = tables
-        self._location = f"{location}#{name}"
+        self._location = f"{location}{tables.fragment}{name}"
         self._format = root_format
         self._clock = clock
         self._lock_timeout_s = lock_timeout_s
@@ -485,25 +484,31 @@ class PostgresEngine:
 
     @uncut
     def save_unsaved(self, payload: bytes) -> str:
-        """Keep a state that cannot be committed beside the past."""
+        """Keep a state that cannot be committed: beside the past, or else in a file.
+
+        The server may be what is in the way. The file is in the current folder.
+        """
+        try:
+            return self._save_unsaved(payload)
+        except OSError:
+            stamp = stamp_of(self._clock())
+            return past.write_file(f"{self._name}.{stamp}.unsaved.mpack", payload)
+
+    def _save_unsaved(self, payload: bytes) -> str:
         head = self._look(make=True)
         if head is None:
             raise _missing(self._name)
         _, states, unsaved = self._past()
         known = [each.moment for each in states]
         known += [moment for stamp, _ in unsaved if (moment := moment_of(stamp))]
-        moment = next_moment(max(known, default=None), self._clock())
-        stamp = stamp_of(moment.order)
-        try:
-            with self._link.connection() as connection:
-                connection.execute(
-                    self._tables.sql(
-                        "insert into @unsaved (db, stamp, payload) values (%s, %s, %b)"
-                    ),
-                    (head.id, stamp, payload),
-                )
-        except psycopg_of().Error as error:
-            raise failure(error, "save", self._location) from error
+        stamp = stamp_of(next_moment(max(known, default=None), self._clock()).order)
+        statement = self._tables.sql(
+            "insert into @unsaved (db, stamp, payload) values (%s, %s, %b) "
+            "on conflict do nothing"
+        )
+        self._run(
+            "save", lambda link: link.execute(statement, (head.id, stamp, payload))
+        )
         return f"{self._location}/{stamp}{past.UNSAVED}"
 
     @uncut

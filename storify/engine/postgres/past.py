@@ -5,6 +5,7 @@ are kept are forgotten, of what was replaced since the first one only the first 
 key tells anything.
 """
 
+import os
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from secrets import token_hex
@@ -32,6 +33,7 @@ __all__ = [
     "purge",
     "sweep",
     "verify",
+    "write_file",
 ]
 
 UNSAVED: Final = ".unsaved"
@@ -161,6 +163,24 @@ def sweep(link: Link, tables: Tables, db: int, now: datetime) -> bool:
     except psycopg_of().Error:
         return False
     return True
+
+
+# -- when there is no server -----------------------------------------------------------
+
+
+def write_file(name: str, payload: bytes) -> str:
+    """Write a new file in the current folder, for its owner alone; give its path.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    path = os.path.abspath(name)
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(fd, "wb") as file:
+        file.write(payload)
+        file.flush()
+        os.fsync(fd)
+    return path
 
 
 # -- verifying -------------------------------------------------------------------------

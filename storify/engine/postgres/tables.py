@@ -24,10 +24,14 @@ distribution key, and one statement changes one table.
 """
 
 from typing import Final
+from urllib.parse import quote
 
 from storify.engine.postgres.driver import psycopg_of
 
-__all__ = ["VERSION", "Tables"]
+__all__ = ["SCHEMA", "VERSION", "Tables"]
+
+SCHEMA: Final = "storify"
+"""The schema that the tables are in unless told otherwise."""
 
 VERSION: Final = 1
 """Of these tables."""
@@ -103,7 +107,7 @@ class Tables:
     Attributes:
         schema: The name of the schema.
         make: The statements that make all of them.
-        version: The table of this name; so are the others.
+        fragment: What stands between the URL and the name of a database.
 
     Args:
         schema: The name of the schema.
@@ -119,6 +123,8 @@ class Tables:
         self.schema: str = schema
         quoted = psycopg_of().sql.Identifier(schema).as_string()
         self.make: str = _MAKE.format(s=quoted, v=VERSION)
+        #: What stands between the URL and the name of a database.
+        self.fragment: str = "#" if schema == SCHEMA else f"#{quote(schema, safe='')}/"
         self._quoted: str = quoted
 
     def sql(self, text: str) -> bytes:
