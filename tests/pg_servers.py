@@ -29,9 +29,12 @@ def url() -> str:
     return _postgres.shared_url()
 
 
-def catalog(schema: str | None = None, **options: Any) -> Any:
+def catalog(
+    schema: str | None = None, *, url: str | None = None, **options: Any
+) -> Any:
     """A catalog, in a new schema unless one is given."""
-    place = url()
+    require()
+    place = url or _postgres.shared_url()
     from storify.engine.postgres.catalog import PostgresCatalog  # noqa: PLC0415 - it may not be there
 
     made = PostgresCatalog(place, schema=schema or _postgres.fresh_schema(), **options)

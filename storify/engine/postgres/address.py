@@ -49,7 +49,7 @@ class Address:
         psycopg = psycopg_of()
         try:
             given = psycopg.conninfo.conninfo_to_dict(f"postgresql://{rest}")
-        except psycopg.Error:
+        except (psycopg.Error, ValueError):
             # What libpq says of it quotes the password.
             msg = (
                 "cannot read the URL of the server: libpq does not understand it; "

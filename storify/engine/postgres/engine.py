@@ -360,10 +360,15 @@ class PostgresEngine:
         def keep(connection: "Connection", head: Head) -> str | None:
             if not head.alive:
                 return None
-            connection.execute(
-                self._tables.sql("update @database set copied = seq where id = %s"),
-                (head.id,),
-            )
+            self._states = State.all_of(connection, self._tables, head)
+            gone = self._dropped(self._clock())
+            asked = {"db": head.id, "gone": gone}
+            for statement in (
+                "update @database set copied = seq where id = %(db)s",
+                "update @state set kept = false "
+                "where db = %(db)s and seq = any(%(gone)s)",
+            ):
+                connection.execute(self._tables.sql(statement), asked)
             return head.state().id
 
         return self._change("back up", keep)
