@@ -45,6 +45,4 @@ def catalog(
 def another(db: Any) -> Storify:
     """A Storify over the same databases as that of *db*, as of another program."""
     sf = _storify_of(db)
-    return Storify(
-        sf._root, save_interval=None, models=sf.models, **sf._saving.options
-    )
+    return Storify(sf._root, save_interval=None, models=sf.models, **sf._saving.options)

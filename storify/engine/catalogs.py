@@ -21,15 +21,13 @@ from storify.engine.protocol import Catalog, Format, Sync
 from storify.engine.retention import Keep
 from storify.logger import LoggerLike
 
-__all__ = ["GROUP", "is_url", "open_catalog"]
+__all__ = ["GROUP", "open_catalog"]
 
 GROUP: Final = "storify.engines"
 """The group of entry points of engines of others."""
 
 #: As in `storify.engine.postgres.address`, which few programs need.
 _SERVERS: Final = frozenset({"postgres", "postgresql", "postgresql+psycopg"})
-
-
 
 
 def open_catalog(

@@ -104,12 +104,11 @@ def fresh_schema() -> str:
 def drop_schema(url: str, schema: str) -> None:
     """Remove a schema with all its tables."""
     import psycopg  # noqa: PLC0415 - it is there with the extra alone
+    from psycopg import sql  # noqa: PLC0415 - as above
 
+    statement = sql.SQL("drop schema if exists {} cascade")
     with psycopg.connect(url, autocommit=True) as connection:
-        name = psycopg.sql.Identifier(schema)
-        connection.execute(
-            psycopg.sql.SQL("drop schema if exists {} cascade").format(name)
-        )
+        connection.execute(statement.format(sql.Identifier(schema)))
 
 
 class Server:
@@ -138,8 +137,9 @@ class Server:
         if programs is None:
             raise RuntimeError(why_no_server())
         self._user = _other_user()
+        self._group = None if self._user is None else _group_of(self._user)
         # A socket's path must be short.
-        self.folder: Path = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))  # noqa: S108 - as said
+        self.folder: Path = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
         self._programs = _reachable(programs, self.folder, self._user)
         self.data: Path = self.folder / "data"
         self._postgres: subprocess.Popen[bytes] | None = None
@@ -184,15 +184,20 @@ class Server:
         given = [text for item in options.items() for text in ("-c", "=".join(item))]
         log = self.folder / "log"
         with log.open("ab") as out:
-            self._postgres = subprocess.Popen(
+            postgres: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - programs of PostgreSQL
                 [str(self._programs / "postgres"), "-D", str(self.data), *given],
                 stdout=out,
                 stderr=out,
-                **self._as_user(),
+                cwd="/",
+                start_new_session=True,
+                user=self._user,
+                group=self._group,
+                extra_groups=None if self._user is None else [],
             )
+        self._postgres = postgres
         until = time.monotonic() + _START_S
         while not self._answers():
-            if self._postgres.poll() is not None or time.monotonic() > until:
+            if postgres.poll() is not None or time.monotonic() > until:
                 msg = f"the server does not start:\n{log.read_text()[-2000:]}"
                 raise RuntimeError(msg)
             time.sleep(0.02)
@@ -250,22 +255,18 @@ class Server:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def _call(self, program: str, *options: str) -> None:
-        done = subprocess.run(
+        done: subprocess.CompletedProcess[bytes] = subprocess.run(  # noqa: S603 - programs of PostgreSQL
             [str(self._programs / program), *options],
             capture_output=True,
             check=False,
-            **self._as_user(),
+            cwd="/",
+            user=self._user,
+            group=self._group,
+            extra_groups=None if self._user is None else [],
         )
         if done.returncode:
             msg = f"{program} failed: {done.stderr.decode(errors='replace')}"
             raise RuntimeError(msg)
-
-    def _as_user(self) -> dict[str, Any]:
-        given: dict[str, Any] = {"cwd": "/", "start_new_session": True}
-        if self._user is not None:
-            given |= {"user": self._user, "group": _group_of(self._user)}
-            given |= {"extra_groups": []}
-        return given
 
 
 def _other_user() -> str | None:
@@ -292,7 +293,7 @@ def _reachable(programs: Path, folder: Path, user: str | None) -> Path:
 
 
 def _children(pid: int) -> list[int]:
-    found = subprocess.run(
+    found = subprocess.run(  # noqa: S603 - a number
         ["/bin/ps", "-o", "pid=", "--ppid", str(pid)],
         capture_output=True,
         check=False,

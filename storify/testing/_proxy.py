@@ -39,7 +39,7 @@ class Proxy:
         parts = urlsplit(url)
         options = dict(parse_qsl(parts.query))
         self._server = str(Path(options["host"], _SOCKET))
-        self._folder = tempfile.mkdtemp(prefix="pgp", dir="/tmp")  # noqa: S108 - a socket's path must be short
+        self._folder = tempfile.mkdtemp(prefix="pgp", dir="/tmp")
         query = urlencode({**options, "host": self._folder}, quote_via=quote)
         self.url: str = urlunsplit(parts._replace(query=query))
         self.questions: int = 0
@@ -134,7 +134,10 @@ class Proxy:
                 return False, False
             self.questions += 1
             is_here = self.questions == self._at
-            return is_here and self._cut == "answer", is_here and self._cut == "question"
+            return (
+                is_here and self._cut == "answer",
+                is_here and self._cut == "question",
+            )
 
     def _end(self, pair: tuple[socket.socket, socket.socket]) -> None:
         with self._lock:

@@ -22,7 +22,9 @@ from storify.exceptions import CorruptionError, DatabaseNameError
 from storify.testing._postgres import Server, fresh_schema, why_no_server
 from storify.testing._proxy import Proxy
 
-pytestmark = pytest.mark.skipif(why_no_server() is not None, reason=f"{why_no_server()}")
+pytestmark = pytest.mark.skipif(
+    why_no_server() is not None, reason=f"{why_no_server()}"
+)
 
 if why_no_server() is None:
     import psycopg
@@ -108,7 +110,7 @@ def test_urls_are_taken_as_people_paste_them(scheme):
 
     shown = "postgresql://ann@one:1,two:2/shop?connect_timeout=3&sslmode=require"
     assert address.shown == shown
-    assert address.options["password"] == "p@ss"
+    assert address.options["password"] == "p@ss"  # noqa: S105 - of nobody
     assert address.options["connect_timeout"] == "3"
     assert address.options["target_session_attrs"] == "read-write"
 
@@ -151,7 +153,7 @@ def test_who_uses_files_imports_nothing_of_it(tmp_path):
         f"sf['users']['a'] = 1; sf.close(); "
         f"print([m for m in sys.modules if 'psycopg' in m or 'postgres' in m])"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert done.stdout == "[]\n"
@@ -202,7 +204,7 @@ def test_tables_of_another_release_are_refused(place):
     """Nothing is written into them."""
     url, schema = place
     servers.catalog(schema, root_format=FORMAT)
-    administer(f"update {schema}.storify_version set version = 99")
+    administer(f"update {schema}.storify_version set version = 99")  # noqa: S608 - our own
 
     with pytest.raises(DatabaseLoadError, match="version 99"):
         Storify(url, schema=schema)
@@ -527,7 +529,7 @@ def test_the_end_of_a_program_saves_and_leaves_no_connection(place):
         f"import storify; sf = storify.Storify({url!r}, schema={schema!r}); "
         f"db = sf['users']; db['a'] = 1; db.flush(); db['a'] = 2"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-W", "error", "-c", program],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
@@ -538,9 +540,7 @@ def test_the_end_of_a_program_saves_and_leaves_no_connection(place):
     sf.close()
 
 
-def test_the_end_without_a_server_puts_unsaved_records_in_a_file(
-    own_server, tmp_path
-):
+def test_the_end_without_a_server_puts_unsaved_records_in_a_file(own_server, tmp_path):
     """The line on the log says which; nothing is said of what was saved."""
     program = (
         f"import os, signal, storify; "
@@ -550,7 +550,7 @@ def test_the_end_without_a_server_puts_unsaved_records_in_a_file(
         f"sf._catalog._link.retry_s = 0.1; "
         f"os.kill({own_server._postgres.pid}, signal.SIGKILL)"
     )
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own
         [sys.executable, "-c", program],
         capture_output=True, text=True, check=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -564,9 +564,10 @@ def test_the_end_without_a_server_puts_unsaved_records_in_a_file(
 
 def test_a_block_that_is_dropped_gives_the_lock_back(catalog):
     """The server, too, lets others in."""
-    one, other = catalog.engine("users"), servers.catalog(
-        catalog._tables.schema, root_format=FORMAT
-    ).engine("users")
+    one, other = (
+        catalog.engine("users"),
+        servers.catalog(catalog._tables.schema, root_format=FORMAT).engine("users"),
+    )
     version = put(one, "one")
     block = one.locked()
     block.__enter__()
@@ -586,9 +587,11 @@ def cluster():
     primary = Server({"wal_level": "replica", "max_wal_senders": "8"}).start()
     standby = Server({"hot_standby": "on"}, copy_of=primary, name="s1").start()
     primary.reload(synchronous_standby_names="s1", synchronous_commit="on")
-    wait_until(lambda: primary.execute(
-        "select 1 from pg_stat_replication where sync_state = 'sync'"
-    ))
+    wait_until(
+        lambda: primary.execute(
+            "select 1 from pg_stat_replication where sync_state = 'sync'"
+        )
+    )
     yield primary, standby
     standby.freeze(stop=False)
     standby.stop()
@@ -683,9 +686,11 @@ def test_a_standby_is_read_if_one_insists_and_never_written(cluster):
     primary, standby = cluster
     schema = fresh_schema()
     put(servers.catalog(schema, root_format=FORMAT, url=primary.url).engine("a"), 1)
-    wait_until(lambda: standby.execute(
-        f"select 1 from pg_tables where schemaname = '{schema}'"
-    ))
+    wait_until(
+        lambda: standby.execute(
+            f"select 1 from pg_tables where schemaname = '{schema}'"  # noqa: S608 - our own
+        )
+    )
     with pytest.raises(OSError, match="read-only"):
         servers.catalog(schema, root_format=FORMAT, url=standby.url)
 
@@ -792,7 +797,10 @@ def test_what_is_kept_is_what_memory_keeps(steps, keep):
             if head is not None:
                 past.sweep(server._link, server._tables, head.id, now[0])
             memory, found = (
-                [(each.time, whole_of(engine.state(each.id))) for each in engine.backups()]
+                [
+                    (each.time, whole_of(engine.state(each.id)))
+                    for each in engine.backups()
+                ]
                 for engine in engines
             )
             assert found == memory
@@ -848,7 +856,7 @@ def test_processes_that_count_lose_no_step(place):
         f"sf.close()"
     )
     running = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", program])
+        subprocess.Popen([sys.executable, "-W", "error", "-c", program])  # noqa: S603 - our own
         for _ in range(processes)
     ]
     assert [each.wait() for each in running] == [0] * processes

@@ -52,53 +52,54 @@ _PLACES: Final = 1 << 24
 
 _TIMEOUT = "select set_config('lock_timeout', %s, true)"
 _LOCK = "select from @lock where name = %s for update"
+# Where the row has the token of this commit: $ours.
 _SWAP = """
 update @database set seq = seq + 1, token = %(new)s, alive = true
 where id = %(db)s and name = %(name)s and seq = %(base)s and token = %(token)s
 returning seq
 """
-_IF = "exists (select from @database where id = %(db)s and token = %(new)s)"
-_REPLACED = f"""
+_OURS = "exists (select from @database where id = %(db)s and token = %(new)s)"
+_REPLACED = """
 insert into @change (db, seq, key, long, value, pos)
 select %(db)s, %(seq)s, u.key, e.long, e.value, e.pos
 from unnest(%(keys)b::bytea[]) u(key)
 left join @entry e on e.db = %(db)s and e.key = u.key
-where {_IF}
+where $ours
 """
-_ALL_REPLACED = f"""
+_ALL_REPLACED = """
 insert into @change (db, seq, key, long, value, pos)
 select db, %(seq)s, key, long, value, pos from @entry
-where db = %(db)s and value is not null and key <> all(%(keys)b::bytea[]) and {_IF}
+where db = %(db)s and value is not null and key <> all(%(keys)b::bytea[]) and $ours
 """
-_CLEARED = f"""
+_CLEARED = """
 update @entry set value = null, seq = %(seq)s
-where db = %(db)s and value is not null and {_IF}
+where db = %(db)s and value is not null and $ours
 """
-_DELETED = f"""
+_DELETED = """
 update @entry set value = null, seq = %(seq)s
-where db = %(db)s and key = any(%(keys)b::bytea[]) and value is not null and {_IF}
+where db = %(db)s and key = any(%(keys)b::bytea[]) and value is not null and $ours
 """
-_SET = f"""
+_SET = """
 insert into @entry as e (db, key, long, value, seq, pos)
 select %(db)s, u.key, u.long, u.value, %(seq)s, u.pos
 from unnest(%(keys)b::bytea[], %(longs)b::bytea[], %(values)b::bytea[],
             %(places)b::bigint[]) u(key, long, value, pos)
-where {_IF}
+where $ours
 on conflict (db, key) do update set value = excluded.value, seq = excluded.seq,
     pos = case when e.value is null then excluded.pos else e.pos end
 """
-_STATE = f"""
+_STATE = """
 insert into @state (db, seq, token, stamp, kind, count, size, anew)
 select %(db)s, %(seq)s, %(new)s, %(stamp)s, %(kind)s, %(count)s + (
     select coalesce(sum((e.value is not null)::int - (c.value is not null)::int), 0)
     from @change c left join @entry e on e.db = c.db and e.key = c.key
     where c.db = %(db)s and c.seq = %(seq)s
 ), %(size)s, %(anew)s
-where {_IF} returning count
+where $ours returning count
 """
-_DROPPED = f"""
+_DROPPED = """
 update @state set kept = false
-where db = %(db)s and seq = any(%(dropped)b::bigint[]) and {_IF}
+where db = %(db)s and seq = any(%(dropped)b::bigint[]) and $ours
 """
 _COPY = "copy @entry (db, key, long, value, seq, pos) from stdin (format binary)"
 
@@ -200,7 +201,7 @@ class Plan(NamedTuple):
             alive=True,
             stamp=self.stamp,
             kind=self.kind,
-            count=count,
+            keys=count,
         )
 
 
@@ -285,7 +286,9 @@ class _Work:
             return None if row is None else int(row[0])
 
     def _run(self, cursor: "Cursor", statement: str, **more: Any) -> "Cursor":
-        return cursor.execute(self._sql(statement), {**self._place, **more})
+        return cursor.execute(
+            self._sql(statement.replace("$ours", _OURS)), {**self._place, **more}
+        )
 
     def _begin(self, cursor: "Cursor") -> "Cursor":
         limit = f"{max(int(self._timeout_s * 1000), 1)}ms"
@@ -344,7 +347,7 @@ class _Work:
             _STATE,
             stamp=plan.stamp,
             kind=plan.kind,
-            count=(plan.base.count or 0) if plan.base.alive else 0,
+            count=(plan.base.keys or 0) if plan.base.alive else 0,
             size=plan.sets.size,
             anew=not plan.base.alive,
         )

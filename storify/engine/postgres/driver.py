@@ -43,7 +43,7 @@ def is_lost(error: BaseException) -> bool:
     psycopg = psycopg_of()
     if not isinstance(error, psycopg.Error):
         return False
-    state = error.sqlstate
+    state: str | None = getattr(error, "sqlstate", None)
     if state is None:
         return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
     return state in _ELSEWHERE or state in UNPREPARED or state.startswith("08")
@@ -58,8 +58,10 @@ _MEANINGS: dict[str, tuple[type[OSError], int, str]] = {
     "25006": (
         OSError,
         errno.EROFS,
-        "the server only reads: it is a standby, or was the primary before a "
-        "switchover; name all hosts of the cluster in the URL",
+        (
+            "the server only reads: it is a standby, or was the primary before a "
+            "switchover; name all hosts of the cluster in the URL"
+        ),
     ),
     "42501": (
         PermissionError,
@@ -74,9 +76,11 @@ _MEANINGS: dict[str, tuple[type[OSError], int, str]] = {
     "57014": (
         TimeoutError,
         errno.ETIMEDOUT,
-        "the server has cancelled the statement (statement_timeout, or an "
-        "administrator); nothing was written, raise the limit for this role or flush "
-        "fewer changes at a time",
+        (
+            "the server has cancelled the statement (statement_timeout, or an "
+            "administrator); nothing was written, raise the limit for this role or "
+            "flush fewer changes at a time"
+        ),
     ),
     "28P01": (PermissionError, errno.EACCES, "the password is wrong"),
     "28000": (PermissionError, errno.EACCES, "the server does not let this role in"),

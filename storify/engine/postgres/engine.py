@@ -60,6 +60,9 @@ where d.name = %(name)s and d.floor <= %(seq)s
 order by e.pos limit %(most)s
 """
 
+_FORGET = """
+update @state set kept = false where db = %(db)s and seq = any(%(gone)s)
+"""
 _MAKE = "insert into @database (name) values (%s) on conflict do nothing"
 _MAKE_LOCK = "insert into @lock (name) values (%s) on conflict do nothing"
 
@@ -141,7 +144,7 @@ class PostgresEngine:
             seq=state.seq,
             token=state.token,
             kind=state.kind,
-            count=state.count,
+            count=state.keys,
         )
 
     @uncut
@@ -365,8 +368,7 @@ class PostgresEngine:
             asked = {"db": head.id, "gone": gone}
             for statement in (
                 "update @database set copied = seq where id = %(db)s",
-                "update @state set kept = false "
-                "where db = %(db)s and seq = any(%(gone)s)",
+                _FORGET,
             ):
                 connection.execute(self._tables.sql(statement), asked)
             return head.state().id
@@ -551,6 +553,10 @@ class PostgresEngine:
                 past.erase(connection, self._tables, head)
 
         self._change("purge", purge)
+
+    def is_worth_folding(self) -> bool:
+        """There is nothing to fold."""
+        return False
 
     def close(self) -> None:
         """Nothing is held; the connections are the catalog's."""

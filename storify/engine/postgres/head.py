@@ -42,7 +42,7 @@ class Head(NamedTuple):
         copied: Which state counts as a backup though it is the present one.
         stamp: When it was committed.
         kind: The one type of its keys.
-        count: The number of its keys.
+        keys: The number of its keys.
     """
 
     id: int
@@ -53,7 +53,7 @@ class Head(NamedTuple):
     copied: int
     stamp: str | None
     kind: str | None
-    count: int | None
+    keys: int | None
 
     @property
     def version(self) -> Version | None:
@@ -62,8 +62,8 @@ class Head(NamedTuple):
 
     def state(self) -> "State":
         """The same as a state that is kept."""
-        stamp, kind, count = self.stamp or "", self.kind or MIXED, self.count or 0
-        return State(self.seq, self.token, stamp, kind, count, 0, False)
+        stamp, kind, keys = self.stamp or "", self.kind or MIXED, self.keys or 0
+        return State(self.seq, self.token, stamp, kind, keys, 0, anew=False)
 
     @classmethod
     def of(
@@ -83,7 +83,7 @@ class State(NamedTuple):
         token: Of its commit.
         stamp: When that was.
         kind: The one type of its keys.
-        count: Their number.
+        keys: Their number.
         size: Of what the commit changed.
         anew: Whether there was no database before it.
     """
@@ -92,7 +92,7 @@ class State(NamedTuple):
     token: str
     stamp: str
     kind: str
-    count: int
+    keys: int
     size: int
     anew: bool
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
+    Cursor = psycopg.Cursor[Any]
 
 __all__ = ["Link", "Notes", "Pool", "cursor_of", "kept_from_child"]
 
@@ -61,12 +62,10 @@ class Pool(Protocol):
         ...
 
 
-def cursor_of(connection: "Connection") -> "psycopg.Cursor[Any]":
+def cursor_of(connection: "Connection") -> "Cursor":
     """Return a cursor that gives tuples, of bytes where they are, whoever's it is."""
-    psycopg = psycopg_of()
-    cursor: psycopg.Cursor[Any] = connection.cursor(
-        binary=True, row_factory=psycopg.rows.tuple_row
-    )
+    rows = psycopg_of().rows
+    cursor: Cursor = connection.cursor(binary=True, row_factory=rows.tuple_row)
     return cursor
 
 

@@ -22,6 +22,8 @@ from storify.threads import DeadlockError, TurnLock, uncut
 if TYPE_CHECKING:
     import psycopg
 
+    Connection = psycopg.Connection[Any]
+
 __all__ = ["Block", "Place", "Turn", "place_of"]
 
 _TAKE = "select name from @lock where name = %s for update"
@@ -35,8 +37,8 @@ class Hold:
         connection: With the transaction that has it.
     """
 
-    def __init__(self, connection: "psycopg.Connection[Any]") -> None:
-        self._connection: psycopg.Connection[Any] | None = connection
+    def __init__(self, connection: "Connection") -> None:
+        self._connection: Connection | None = connection
         self._pid = os.getpid()
 
     def is_held(self) -> bool:
@@ -193,12 +195,12 @@ class Block:
             self._turn.__exit__(None, None, None)
             raise
 
-    def _take(self) -> "psycopg.Connection[Any]":
+    def _take(self) -> "Connection":
         psycopg = psycopg_of()
         patience = self._link.patience()
         limit = f"{max(int(self._timeout_s * 1000), 1)}ms"
         while True:
-            connection: psycopg.Connection[Any] | None = None
+            connection: Connection | None = None
             try:
                 connection = self._link.connect()
                 connection.execute(self._tables.sql(_MAKE), (self._name,))
