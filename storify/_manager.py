@@ -790,6 +790,59 @@ class Storify:
                     db.close()
         return done
 
+    def copy_to(
+        self, other: "Storify", progress: "Progress | None" = None
+    ) -> dict[str, int]:
+        """Copy all saved databases to *other*, with their order and their backups.
+
+        As from a folder to a server, and back. Each is compared with its copy at the
+        end. What was interrupted is finished by the same call. Nothing here is changed;
+        what is not flushed is not copied. A backup has the time that it has here, the
+        present state that of the copy.
+
+        Args:
+            other: Where to; it must have no other databases of these names.
+            progress: Called now and then with the numbers of records copied and of all,
+                those of older states included, in the database at hand.
+
+        Returns:
+            The numbers of records, by the names of the databases.
+
+        Raises:
+            DatabaseOpenError: One of them is open in *other*.
+            FileExistsError: *other* has another database of a name; those before it,
+                by name, are copied.
+            ValueError: *other* is ``"memory://"`` without a name.
+            OSError: A database cannot be read or written now, or was changed meanwhile.
+        """
+        from storify.database.maintenance.copy import (  # noqa: PLC0415 -- few programs need it
+            EVERYTHING,
+            CopyClock,
+            copy_database,
+        )
+
+        if other._root.endswith("://"):
+            msg = f"cannot copy to {other!r}: give it a name, as 'memory://copy'"
+            raise ValueError(msg)
+        clock = CopyClock()
+        saving = other._saving._replace(keep=EVERYTHING, sync="commit")
+        codec = other._schema.codec
+        catalog = saving.open_catalog(
+            other._root, codec, other.log, allow_network_filesystem=True, clock=clock
+        )
+        copied: dict[str, int] = {}
+        try:
+            for name in self._catalog.names():
+                other._refuse_open(name, "copy to")
+                source = self._catalog.engine(name, readonly=True)
+                target = catalog.engine(name)
+                given = source, target, clock, codec, progress
+                copied[name] = copy_database(name, *given)
+                target.close()
+        finally:
+            catalog.close()
+        return copied
+
     # -- types -----------------------------------------------------------------
 
     def register_type(

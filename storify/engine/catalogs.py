@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 
 from storify.engine.file.catalog import FileCatalog
 from storify.engine.file.mounts import require_local
-from storify.engine.protocol import Catalog, Format, Sync
+from storify.engine.protocol import Catalog, Clock, Format, Sync, utc_now
 from storify.engine.retention import Keep
 from storify.logger import LoggerLike
 
@@ -39,6 +39,7 @@ def open_catalog(
     sync: Sync = "commit",
     journal: bool = True,
     allow_network_filesystem: bool = False,
+    clock: Clock = utc_now,
     options: Mapping[str, Any] = MappingProxyType({}),
 ) -> Catalog:
     """The catalog of a folder, of memory for ``"memory://"``, or of a server.
@@ -54,6 +55,7 @@ def open_catalog(
         sync: Whether each commit is durable when it returns.
         journal: Whether changes may be kept apart from the main file.
         allow_network_filesystem: Whether a folder may be on one.
+        clock: Gives the times of backups; an engine of others has its own.
         options: What else the engine is told, as the schema on a server.
 
     Raises:
@@ -67,7 +69,9 @@ def open_catalog(
     if separator and scheme in _SERVERS:
         from storify.engine.postgres.catalog import PostgresCatalog  # noqa: PLC0415 -- few programs need it
 
-        return PostgresCatalog(text, root_format=root_format, keep=keep, **options)
+        return PostgresCatalog(
+            text, root_format=root_format, keep=keep, clock=clock, **options
+        )
     if separator and scheme != "memory":
         return _of_others(
             text,
@@ -94,12 +98,13 @@ def open_catalog(
             keep=keep,
             sync=sync,
             journal=journal,
+            clock=clock,
         )
     from storify.engine.memory import MemoryCatalog  # noqa: PLC0415 -- few programs need it
 
     if rest:
         return MemoryCatalog.named(rest, root_format=root_format, keep=keep)
-    return MemoryCatalog(root_format=root_format, keep=keep)
+    return MemoryCatalog(root_format=root_format, keep=keep, clock=clock)
 
 
 def _of_others(url: str, scheme: str, options: dict[str, Any]) -> Catalog:

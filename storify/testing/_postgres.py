@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -150,17 +151,22 @@ class Server:
         }
         if self._user is not None:
             shutil.chown(self.folder, self._user)
-        if copy_of is None:
-            self._call(
-                "initdb", "-D", str(self.data), "-U", _USER, "-A", "trust",
-                "--encoding=utf8", "--no-sync", "--no-instructions", "--locale=C",
-            )  # fmt: skip
-        else:
-            where = f"host={copy_of.folder} user={_USER} application_name={name}"
-            self._call(
-                "pg_basebackup", "-D", str(self.data), "-d", where, "-R",
-                "--checkpoint=fast", "--no-sync",
-            )  # fmt: skip
+        if copy_of is not None:
+            self.follow(copy_of, name)
+            return
+        self._call(
+            "initdb", "-D", str(self.data), "-U", _USER, "-A", "trust",
+            "--encoding=utf8", "--no-sync", "--no-instructions", "--locale=C",
+        )  # fmt: skip
+
+    def follow(self, primary: "Server", name: str) -> None:
+        """Take the data of a primary, to be started as its standby."""
+        shutil.rmtree(self.data, ignore_errors=True)
+        where = f"host={primary.folder} user={_USER} application_name={name}"
+        self._call(
+            "pg_basebackup", "-D", str(self.data), "-d", where, "-R",
+            "--checkpoint=fast", "--no-sync",
+        )  # fmt: skip
 
     @property
     def url(self) -> str:
@@ -229,8 +235,11 @@ class Server:
     def kill(self) -> None:
         """End it as a power cut would: at once, with all its processes."""
         if self._postgres is not None:
-            # Without its parent each process of the server ends by itself.
+            children = _children(self._postgres.pid)
             self._postgres.kill()
+            for pid in children:
+                with suppress(ProcessLookupError):  # it ends without its parent, too
+                    os.kill(pid, signal.SIGKILL)
             self._postgres.wait()
             self._postgres = None
 

@@ -15,7 +15,7 @@ from storify.engine import (
     Sync,
     open_catalog,
 )
-from storify.engine.protocol import SYNC_INTERVAL_S
+from storify.engine.protocol import SYNC_INTERVAL_S, Clock, utc_now
 from storify.logger import LoggerLike
 
 __all__ = ["CACHE_BYTES", "Saving"]
@@ -90,6 +90,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         log: LoggerLike,
         *,
         allow_network_filesystem: bool = False,
+        clock: Clock = utc_now,
     ) -> Catalog:
         """Return the databases of a folder, of memory or of a server."""
         return open_catalog(
@@ -100,6 +101,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
             sync=self.sync,
             journal=self.journal,
             allow_network_filesystem=allow_network_filesystem,
+            clock=clock,
             options=self.options,
         )
 
