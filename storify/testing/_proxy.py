@@ -45,7 +45,7 @@ class Proxy:
         self.questions: int = 0
         self._at = 0
         self._cut: Cut = "question"
-        self._counts = False
+        self._counts = self._for_good = self._is_shut = False
         self._lock = threading.Lock()
         self._pairs: set[tuple[socket.socket, socket.socket]] = set()
         self._listener = socket.socket(socket.AF_UNIX)
@@ -57,10 +57,17 @@ class Proxy:
         """Count questions from now on, and cut none."""
         self.cut(0)
 
-    def cut(self, at: int, what: Cut = "question") -> None:
-        """Count questions from now on, and cut the way at one of them."""
+    def cut(self, at: int, what: Cut = "question", *, for_good: bool = False) -> None:
+        """Count questions from now on, and cut the way at one of them.
+
+        Args:
+            at: The number of the question, from 1.
+            what: What is lost.
+            for_good: Whether nobody comes through afterwards.
+        """
         with self._lock:
             self.questions, self._at, self._cut, self._counts = 0, at, what, True
+            self._for_good = for_good
 
     def pause(self) -> None:
         """Count no more, and cut nothing."""
@@ -85,6 +92,9 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._is_shut:
+                client.close()
+                continue
             server = socket.socket(socket.AF_UNIX)
             try:
                 server.connect(self._server)
@@ -112,6 +122,7 @@ class Proxy:
                         asks = True
                         drops_answer, drops_question = self._count()
                         if drops_question:
+                            self._is_shut = self._for_good
                             break
                     server.sendall(chunk)
                     continue

@@ -41,6 +41,7 @@ __all__ = [
     "finish_orphans",
     "forget",
     "is_open",
+    "open_sessions",
     "remember",
     "save_all",
     "save_at_exit",
@@ -73,10 +74,11 @@ def forget(session: "Session") -> None:
 def is_open(engine: "Engine") -> bool:
     """Whether a live database of this process uses what *engine* keeps."""
     identity = engine.identity
-    return any(each.engine.identity == identity for each in _sessions())
+    return any(each.engine.identity == identity for each in open_sessions())
 
 
-def _sessions() -> "list[Session]":
+def open_sessions() -> "list[Session]":
+    """All sessions of this process that may still write."""
     found = [each() for each in list(_open.values())]
     return [session for session in found if session is not None]
 
@@ -132,7 +134,7 @@ def save_before_signal() -> None:
     The first process of a container goes on: its kernel spares it.
     """
     if os.getpid() == 1:
-        for session in _sessions():
+        for session in open_sessions():
             session.autosave()
         return
     _save_all([_Step.SAVE, _Step.KEEP])
@@ -181,7 +183,7 @@ def _save_all(steps: Iterable[_Step]) -> None:
     """Save all that is open, or put it aside, and say so."""
     said = _Report(None)
     interrupt: BaseException | None = None
-    for step, session in ((step, each) for step in steps for each in _sessions()):
+    for step, session in ((step, each) for step in steps for each in open_sessions()):
         try:
             said.finish(session, step)
         except Exception as error:  # noqa: BLE001 - the other databases are to be saved still
@@ -399,7 +401,7 @@ def _finish_as_a_child() -> None:
 
 def _begin_as_a_child() -> None:
     """Let go, in a forked child, of what its parent has open."""
-    for session in _sessions():
+    for session in open_sessions():
         session.reopen()
         session.after_fork()
     _orphans.clear()

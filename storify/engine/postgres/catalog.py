@@ -130,13 +130,15 @@ class PostgresCatalog:
         """
         psycopg = psycopg_of()
         statements = self._tables.make.encode()
+        patience = self._link.patience()
         for attempt in range(_ATTEMPTS):
             try:
                 with self._link.connection() as connection, connection.transaction():
                     connection.execute(statements)
             except psycopg.Error as error:
+                is_theirs = error.sqlstate in _MADE_BY_OTHERS
                 is_last = attempt == _ATTEMPTS - 1
-                if error.sqlstate not in _MADE_BY_OTHERS or is_last:
+                if is_last or not (is_theirs or patience.is_left(error)):
                     doing = f"make the tables in the schema {self._tables.schema!r}"
                     raise failure(error, doing, self.location) from error
                 continue

@@ -32,8 +32,11 @@ __all__ = ["Link", "Notes", "Pool", "cursor_of", "kept_from_child"]
 
 T = TypeVar("T")
 
-RETRY_S: Final = 20.0
+RETRY_S = 20.0
 """How long a server that answered once is tried again."""
+
+FIRST_S: Final = 0.3
+"""How long one is tried that never did: what is wrong is said soon."""
 
 MOST: Final = 16
 """How many connections one link has at most, those of `locked` blocks aside."""
@@ -237,7 +240,9 @@ class Link:
 
     def patience(self) -> "Patience":
         """Begin to count the time in which something is tried again."""
-        return Patience(self.retry_s if self._was_reached else 0)
+        return Patience(
+            self.retry_s if self._was_reached else min(self.retry_s, FIRST_S)
+        )
 
 
 class Patience:
