@@ -166,8 +166,6 @@ def test_a_pooler_that_mixes_transactions_is_no_obstacle():
         wait_until((folder / ".s.PGSQL.5432").exists)
         host = str(server.folder)
         url = server.url.replace(f"host={host}", f"host={host}/pool")
-        # It refuses what it does not know; the primary is asked for after all.
-        url += "&target_session_attrs=any"
         count_through(url)
     finally:
         bouncer.send_signal(signal.SIGTERM)

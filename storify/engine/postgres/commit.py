@@ -52,6 +52,8 @@ _PLACES: Final = 1 << 24
 
 _TIMEOUT = "select set_config('lock_timeout', %s, true)"
 _LOCK = "select from @lock where name = %s for update"
+# `limit 1` lets the server look each key up, instead of reading all there are: it knows
+# little of a table that was filled a moment ago.
 # Where the row has the token of this commit: $ours.
 _SWAP = """
 update @database set seq = seq + 1, token = %(new)s, alive = true
@@ -63,7 +65,9 @@ _REPLACED = """
 insert into @change (db, seq, key, long, value, pos)
 select %(db)s, %(seq)s, u.key, e.long, e.value, e.pos
 from unnest(%(keys)b::bytea[]) u(key)
-left join @entry e on e.db = %(db)s and e.key = u.key
+left join lateral (
+    select long, value, pos from @entry where db = %(db)s and key = u.key limit 1
+) e on true
 where $ours
 """
 _ALL_REPLACED = """
@@ -92,7 +96,9 @@ _STATE = """
 insert into @state (db, seq, token, stamp, kind, count, size, anew)
 select %(db)s, %(seq)s, %(new)s, %(stamp)s, %(kind)s, %(count)s + (
     select coalesce(sum((e.value is not null)::int - (c.value is not null)::int), 0)
-    from @change c left join @entry e on e.db = c.db and e.key = c.key
+    from @change c left join lateral (
+        select value from @entry where db = c.db and key = c.key limit 1
+    ) e on true
     where c.db = %(db)s and c.seq = %(seq)s
 ), %(size)s, %(anew)s
 where $ours returning count
