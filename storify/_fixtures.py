@@ -57,7 +57,7 @@ def _reopen_storify(sf: Storify, options: dict[str, Any]) -> Storify:
         )
         raise ValueError(msg)
     sf.close()
-    return type(sf)(sf.root, **{**_options_of(sf), **options})
+    return type(sf)(sf._root, **{**_options_of(sf), **options})
 
 
 def _options_of(sf: Storify) -> dict[str, Any]:
@@ -76,6 +76,7 @@ def _options_of(sf: Storify) -> dict[str, Any]:
         "clock": saving.clock,
         "background": sf._background,
         "handle_signals": sf._handle_signals,
+        **saving.options,
         "cache_bytes": saving.cache_bytes,
     }
 

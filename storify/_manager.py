@@ -53,6 +53,12 @@ T = TypeVar("T")
 _NEVER_S = 3600.0
 
 
+def _given(*, create_schema: bool, **options: object) -> dict[str, object]:
+    """The options of a server that say something."""
+    given = {key: value for key, value in options.items() if value is not None}
+    return given if create_schema else {**given, "create_schema": False}
+
+
 class _Damage:
     """Which databases could not be loaded, and what was asked for then.
 
@@ -86,8 +92,9 @@ class Storify:
     manager it closes every open database at the end of the block.
 
     Args:
-        root: The folder, made if it is missing; or ``"memory://"`` for
-            databases that live and die with this object.
+        root: The folder, made if it is missing; ``"memory://"`` for
+            databases that live and die with this object; or the URL of a PostgreSQL
+            server, as ``"postgresql://user@host/db"``, with ``storify[postgres]``.
         save_interval: Seconds between automatic saves, in the background or by `tick`.
             0: each `tick` saves, the background never. None: neither does.
             What is unsaved at the end of the program is saved then.
@@ -126,18 +133,25 @@ class Storify:
         allow_network_filesystem: Use a folder on NFS, SMB or sshfs all the same, whose
             locks and renames do not keep what is promised here: one machine alone may
             use it then. Only known on Linux.
+        schema: On a server the schema of its database that the tables are in;
+            ``"storify"`` unless given.
+        pool: A `psycopg_pool.ConnectionPool` of the program's own, that connections to
+            the server are taken from.
+        create_schema: Whether the tables are made on the server if they are missing.
+            False: an administrator has run ``storify postgres init``.
 
     Attributes:
-        root: The folder, as it was given.
+        root: The folder, as it was given; a URL without its password.
         databases: The open databases that are saved at intervals. A database
             got by path may be appended to it.
 
     Raises:
         ModelError: A class in *models* cannot be a model.
-        OSError: The folder cannot be made.
+        ModuleNotFoundError: The driver of a server is not installed.
+        OSError: The folder cannot be made; the server does not answer.
         NetworkFilesystemError: It is on a network file system; nothing was made.
         ValueError: An interval or *cache_bytes* is negative, *keep* or *sync* is no
-            such thing.
+            such thing; no engine knows the URL.
     """
 
     def __init__(
@@ -159,6 +173,9 @@ class Storify:
         handle_signals: bool = True,
         cache_bytes: int = CACHE_BYTES,
         allow_network_filesystem: bool = False,
+        schema: str | None = None,
+        pool: Any = None,
+        create_schema: bool = True,
     ) -> None:
         if save_interval is not None and save_interval < 0:
             msg = f"save_interval must be seconds, or None for never: {save_interval}"
@@ -170,6 +187,7 @@ class Storify:
             sync_interval_s=sync_interval,
             clock=clock,
             cache_bytes=cache_bytes,
+            options=_given(schema=schema, pool=pool, create_schema=create_schema),
         )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
@@ -180,13 +198,16 @@ class Storify:
         self._opened = Opened()
         self._strict = strict
         self._clock = clock
-        self.root: str = os.fspath(root)
         self._catalog: Catalog = self._saving.open_catalog(
             root,
             self._schema.codec,
             self.log,
             allow_network_filesystem=allow_network_filesystem,
         )
+        #: As it was given, perhaps with a password: it is never shown.
+        self._root = os.fspath(root)
+        is_folder = "://" not in self._root
+        self.root: str = self._root if is_folder else self._catalog.location
         self._catalog.create()
         self._damage = _Damage()
         #: Of which files without a name for a database was told.
@@ -769,6 +790,59 @@ class Storify:
                     db.close()
         return done
 
+    def copy_to(
+        self, other: "Storify", progress: "Progress | None" = None
+    ) -> dict[str, int]:
+        """Copy all saved databases to *other*, with their order and their backups.
+
+        As from a folder to a server, and back. Each is compared with its copy at the
+        end. What was interrupted is finished by the same call. Nothing here is changed;
+        what is not flushed is not copied. A backup has the time that it has here, the
+        present state that of the copy.
+
+        Args:
+            other: Where to; it must have no other databases of these names.
+            progress: Called now and then with the numbers of records copied and of all,
+                those of older states included, in the database at hand.
+
+        Returns:
+            The numbers of records, by the names of the databases.
+
+        Raises:
+            DatabaseOpenError: One of them is open in *other*.
+            FileExistsError: *other* has another database of a name; those before it,
+                by name, are copied.
+            ValueError: *other* is ``"memory://"`` without a name.
+            OSError: A database cannot be read or written now, or was changed meanwhile.
+        """
+        from storify.database.maintenance.copy import (  # noqa: PLC0415 -- few programs need it
+            EVERYTHING,
+            CopyClock,
+            copy_database,
+        )
+
+        if other._root.endswith("://"):
+            msg = f"cannot copy to {other!r}: give it a name, as 'memory://copy'"
+            raise ValueError(msg)
+        clock = CopyClock()
+        saving = other._saving._replace(keep=EVERYTHING, sync="commit")
+        codec = other._schema.codec
+        catalog = saving.open_catalog(
+            other._root, codec, other.log, allow_network_filesystem=True, clock=clock
+        )
+        copied: dict[str, int] = {}
+        try:
+            for name in self._catalog.names():
+                other._refuse_open(name, "copy to")
+                source = self._catalog.engine(name, readonly=True)
+                target = catalog.engine(name)
+                given = source, target, clock, codec, progress
+                copied[name] = copy_database(name, *given)
+                target.close()
+        finally:
+            catalog.close()
+        return copied
+
     # -- types -----------------------------------------------------------------
 
     def register_type(
@@ -881,6 +955,7 @@ class Storify:
             )
         finally:
             self._forget_closed()
+            self._catalog.close()
 
     def _forget_closed(self) -> None:
         """Let go of closed databases, one by one: others may be opened meanwhile."""

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Iterable, Mapping
 from contextlib import closing
-from typing import Annotated, Any, NamedTuple
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple, TypeAlias
 
 import typer
 
@@ -22,6 +23,7 @@ from storify.cli._shared import (
     failures,
     find_databases,
     load_classes,
+    open_place,
     parse_values,
     progress,
 )
@@ -176,6 +178,73 @@ def _migrate(named: Named, *, dry_run: bool) -> bool:
     return True
 
 
+# --- ``storify copy``: between folders and servers, and the tables on a server --------
+
+Place: TypeAlias = Annotated[
+    str, typer.Argument(metavar="PLACE", help="A folder, or the URL of a server.")
+]
+Schema: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--schema", help="The schema on the server; storify if not given."),
+]
+
+
+def copy(source: Place, target: Place, *, schema: Schema = None) -> None:
+    """Copy all databases with their order and backups, and compare them at the end.
+
+    The source is not changed. What was interrupted is finished by running it again.
+
+    Exit codes: 0 all is copied, 2 it is not.
+
+    Example: storify copy data postgresql://user@host/db
+    """
+    with failures():
+        if "://" not in source and not Path(source).is_dir():
+            msg = f"there is no folder {source!r}"
+            raise Failure(msg)
+        one, other = (open_place(each, schema) for each in (source, target))
+        with one, other, progress("copying") as tell:
+            counts = one.copy_to(other, tell)
+    for name, count in counts.items():
+        typer.echo(f"{name}: {counted(count, 'record')}")
+    typer.echo(f"{counted(len(counts), 'database')} copied and compared")
+
+
+postgres: typer.Typer = typer.Typer(
+    no_args_is_help=True, help="The tables on a PostgreSQL server."
+)
+
+
+@postgres.callback()
+def _postgres() -> None:
+    """Look after the tables on a PostgreSQL server."""
+
+
+@postgres.command()
+def init(
+    url: Annotated[str | None, typer.Argument(metavar="URL")] = None,
+    *,
+    schema: Schema = None,
+    print_sql: Annotated[
+        bool, typer.Option("--print-sql", help="Print the statements; run nothing.")
+    ] = False,
+) -> None:
+    """Make the tables, for programs whose role may not: ``create_schema=False``.
+
+    Exit codes: 0 they are there, 2 they could not be made.
+    """
+    with failures():
+        if print_sql:
+            from storify.engine.postgres.tables import SCHEMA, Tables  # noqa: PLC0415 - it needs the driver
+
+            typer.echo(Tables(schema or SCHEMA).make)
+            return
+        if url is None:
+            msg = "give the URL of the server, or --print-sql"
+            raise Failure(msg)
+        open_place(url, schema).close()
+
+
 # --- the command line -----------------------------------------------------------------
 
 app: typer.Typer = typer.Typer(
@@ -205,10 +274,12 @@ def _storify(
         ),
     ] = False,
 ) -> None:
-    """Look after the data of storify: check, migrate, import, lock their schema."""
+    """Look after the data of storify: check, migrate, import, copy, lock their schema."""
 
 
 app.command()(check)
 app.command()(migrate)
+app.command()(copy)
+app.add_typer(postgres, name="postgres")
 app.add_typer(schema, name="schema")
 app.add_typer(importing, name="import")

@@ -42,6 +42,7 @@ __all__ = [
     "find_databases",
     "load_classes",
     "open_folder",
+    "open_place",
     "parse_values",
     "progress",
 ]
@@ -251,9 +252,10 @@ def _parse_value(value: str, names: dict[str, Any]) -> tuple[str, Any]:
 # --- the databases that a command names: files, or folders of them --------------------
 
 Paths: TypeAlias = Annotated[
-    list[Path],
+    list[str],
     typer.Argument(
-        metavar="PATH", help="Folders of databases, or single .mpack files."
+        metavar="PATH",
+        help="Folders of databases, single .mpack files, or URLs of servers.",
     ),
 ]
 Models: TypeAlias = Annotated[
@@ -281,7 +283,7 @@ class Named(NamedTuple):
 
 
 def find_databases(
-    paths: Iterable[Path],
+    paths: Iterable[str],
     classes: Classes,
     *,
     values: Mapping[str, Any] | None = None,
@@ -297,17 +299,42 @@ def find_databases(
     hints = values or {}
     found: list[Named] = []
     names: set[str] = set()
-    for path in listed:
-        for name, open_it in _in_path(path, classes, readonly=readonly):
+    for text in listed:
+        if "://" in text:
+            sf = _open_url(text, classes)
+            within = f"{sf.root}#"
+            opened = _on_server(sf, readonly=readonly)
+        else:
+            path = Path(text)
+            within = f"{path if path.is_dir() else path.parent}{os.sep}"
+            opened = _in_path(path, classes, readonly=readonly)
+        for name, open_it in opened:
             names.add(name)
-            folder = path if path.is_dir() else path.parent
-            label = name if len(listed) == 1 else str(folder / name)
+            label = name if len(listed) == 1 else f"{within}{name}"
             found.append(Named(label, partial(open_it, model=hints.get(name))))
     unused = sorted(hints.keys() - names)
     if unused:
         msg = f"there is no database {unused[0]!r}, for which --values gives a type"
         raise Failure(msg)
     return found
+
+
+def _open_url(url: str, classes: Classes) -> Storify:
+    return Storify(
+        url,
+        save_interval=None,
+        log=Stderr(),
+        models=classes.models,
+        types=classes.types,
+    )
+
+
+def _on_server(
+    sf: Storify, *, readonly: bool
+) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
+    """Return the names of the databases on a server, and what opens each."""
+    for name in sf:
+        yield name, partial(_get_db, sf, name, readonly=readonly)
 
 
 def _in_path(
@@ -363,3 +390,16 @@ def open_folder(path: Path, classes: Classes) -> Storify:
         models=classes.models,
         types=classes.types,
     )
+
+
+def open_place(root: str, schema: str | None = None) -> Storify:
+    """Open a folder or the URL of a server; nothing is saved by itself.
+
+    Raises:
+        Failure: The driver of a server is not installed.
+    """
+    given = schema if "://" in root else None
+    try:
+        return Storify(root, save_interval=None, log=Stderr(), schema=given)
+    except ModuleNotFoundError as error:
+        raise Failure(error) from error

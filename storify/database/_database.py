@@ -45,6 +45,7 @@ from storify.database.session.signals import heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Sync, entries_of
 from storify.exceptions import (
+    ConflictError,
     DatabaseClosedError,
     DatabaseLoadError,
     DatabaseReadOnlyError,
@@ -60,6 +61,7 @@ __all__ = ["BaseDatabase", "Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)
+R = TypeVar("R")
 I = TypeVar("I")  # noqa: E741 - the type of an index's values
 
 
@@ -438,6 +440,44 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
             it was undone.
         """
         return Transaction(self, self._session, self._writable)
+
+    def run(self, action: Callable[[Self], R], *, tries: int = 5) -> R:
+        """Run *action* in a transaction, again if another writer was in its way.
+
+        ::
+
+            def buy(db):
+                db["stock"] -= 1
+                return db["stock"]
+
+            left = db.run(buy)
+
+        A conflict undoes the transaction, so each run begins with the present state.
+        What *action* does elsewhere, as sending a mail, it does each time.
+
+        Args:
+            action: It gets the database.
+            tries: How often it is run at most.
+
+        Returns:
+            What *action* returned when its changes were durable.
+
+        Raises:
+            ConflictError: Another writer was in its way each time; nothing was changed.
+            ValueError: *tries* is less than 1.
+            The errors of `transaction`, and those of *action*: its changes are undone.
+        """
+        if tries < 1:
+            msg = f"tries must be a number of runs, 1 or more: {tries!r}"
+            raise ValueError(msg)
+        for left in range(tries - 1, -1, -1):
+            try:
+                with self.transaction():
+                    return action(self)
+            except ConflictError:
+                if not left:
+                    raise
+        raise AssertionError  # pragma: no cover - the loop returns or raises
 
     def atransaction(self) -> AbstractAsyncContextManager[Self]:
         """Change several records together, in a task of asyncio or trio.

@@ -1,7 +1,7 @@
 """Bytes to durable state and back: the only package that touches the disk.
 
-`protocol` says what an engine promises; `file` and `memory` keep it. Above this
-package nobody opens a data file, and here nobody knows what the bytes mean.
+`protocol` says what an engine promises; `file`, `memory` and `postgres` keep it. Above
+this package nobody opens a data file, and here nobody knows what the bytes mean.
 """
 
 from typing import TYPE_CHECKING
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from storify._late import late as _late
 
 if TYPE_CHECKING:
-    from storify.engine.file.catalog import FileCatalog, open_catalog
+    from storify.engine.catalogs import open_catalog
+    from storify.engine.file.catalog import FileCatalog
     from storify.engine.file.engine import FileEngine
     from storify.engine.memory import MemoryCatalog, MemoryEngine
     from storify.engine.names import check_name
@@ -96,7 +97,7 @@ if not TYPE_CHECKING:
             "check_name": "storify.engine.names",
             "difference": "storify.engine.protocol",
             "entries_of": "storify.engine.protocol",
-            "open_catalog": "storify.engine.file.catalog",
+            "open_catalog": "storify.engine.catalogs",
             "version_of": "storify.engine.protocol",
         },
     )

@@ -618,6 +618,9 @@ class MemoryCatalog:
         with self._lock:
             self.engine(self._existing(name)).destroy()
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _existing(self, name: str) -> str:
         if not self.exists(name):
             raise FileNotFoundError(2, "no such database", name)

@@ -699,3 +699,7 @@ class Catalog(Protocol):
             DatabaseNameError: No database can have this name.
         """
         ...
+
+    def close(self) -> None:
+        """Release what is held for all databases; they can be used again."""
+        ...

@@ -6,6 +6,7 @@
 * `database_machine`: a database equals a dict, whatever is done to it.
 * `crash_points`: your code, ended at each disk call that it makes.
 * `interrupt_points`: your code, interrupted anywhere inside of Storify, as by Ctrl-C.
+* `connection_points`: your code, cut off from its PostgreSQL server at each question.
 * `temp_db`, `reopen`: a database for each example, read anew. For whole tests there are
   pytest's fixtures ``sf``, ``make_storify``, ``reopen`` and ``memory_sf``.
 * `same`, `difference`: exact comparison, to the type and the bit.
@@ -22,6 +23,7 @@ if find_spec("hypothesis") is None:
 import _storify_hypothesis
 from storify._fixtures import MakeStorify, Reopen, reopen, temp_db
 
+from ._connection import ConnectionPoints, Severed, connection_points
 from ._crash import Crashed, CrashPoints, crash_points
 from ._interrupt import Interrupted, InterruptPoints, interrupt_points
 from ._machine import DatabaseMachine, database_machine
@@ -31,6 +33,7 @@ from ._same import Difference, difference, same
 from ._scalars import storable
 
 __all__ = [
+    "ConnectionPoints",
     "CrashPoints",
     "Crashed",
     "DatabaseMachine",
@@ -39,8 +42,10 @@ __all__ = [
     "Interrupted",
     "MakeStorify",
     "Reopen",
+    "Severed",
     "assert_roundtrip",
     "assert_upgrades",
+    "connection_points",
     "crash_points",
     "database_machine",
     "difference",

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import pg_servers as servers
 from shared_parts import Bag, containers, put, sharing
 from storify import (
     ConflictError,
@@ -32,8 +33,7 @@ class User(Model):
 
 def durable(db):
     """What a new instance reads."""
-    sf = Storify(db.path.rsplit("/", 1)[0], save_interval=None, models=[User])
-    other = sf.get_db("d")
+    other = servers.another(db).get_db("d")
     found = dict(other.data)
     other.close(discard=True)
     return found
@@ -327,8 +327,7 @@ def test_a_dict_that_became_a_list_is_undone(pair):
 def test_a_read_only_database_has_no_transactions(pair):
     """The message says how to open it."""
     db, _ = pair
-    sf = Storify(db.root, save_interval=None)
-    reader = sf.get_db("d", readonly=True)
+    reader = servers.another(db).get_db("d", readonly=True)
 
     with pytest.raises(DatabaseReadOnlyError), reader.transaction():
         pass

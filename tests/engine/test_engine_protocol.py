@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import pg_servers as servers
 from faults.database import FORMAT, entries_of, present, whole, whole_of
 from storify.engine import (
     Commit,
@@ -60,9 +61,14 @@ def memory_catalog(_directory, clock):
     return MemoryCatalog(root_format=FORMAT, clock=clock)
 
 
-ENGINES = [file_catalog, journal_catalog, memory_catalog]
+def postgres_catalog(_directory, clock):
+    """Databases on a server, in a schema of their own."""
+    return servers.catalog(root_format=FORMAT, clock=clock)
+
+
+ENGINES = [file_catalog, journal_catalog, memory_catalog, postgres_catalog]
 #: Those whose older states are whole ones, each counted by the policy.
-WHOLE = [file_catalog, memory_catalog]
+WHOLE = [file_catalog, memory_catalog, postgres_catalog]
 
 
 @pytest.fixture
@@ -754,8 +760,8 @@ def test_memory_catalogs_are_private_unless_they_have_a_name():
 def test_a_folder_opens_as_files_and_unknown_urls_not_at_all(tmp_path):
     """A typo in a URL does not become a folder."""
     assert opened(tmp_path).location == str(tmp_path)
-    with pytest.raises(ValueError, match="no engine for 'postgresql'"):
-        opened("postgresql://host/db")
+    with pytest.raises(ValueError, match="no engine for 'postgersql'"):
+        opened("postgersql://host/db")
 
 
 def test_a_catalog_hands_its_settings_on(tmp_path):

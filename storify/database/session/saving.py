@@ -2,8 +2,9 @@
 
 import os
 import time
-from collections.abc import Callable
-from typing import NamedTuple, Self, get_args
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple, Self, get_args
 
 from storify.codec import Codec
 from storify.engine import (
@@ -14,7 +15,7 @@ from storify.engine import (
     Sync,
     open_catalog,
 )
-from storify.engine.protocol import SYNC_INTERVAL_S
+from storify.engine.protocol import SYNC_INTERVAL_S, Clock, utc_now
 from storify.logger import LoggerLike
 
 __all__ = ["CACHE_BYTES", "Saving"]
@@ -35,6 +36,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         clock: Seconds that only grow.
         cache_bytes: How much of a large database is kept in memory, encoded, though
             nobody holds it.
+        options: What else the engine is told, as the schema on a server.
     """
 
     keep: Keep = Keep()
@@ -43,6 +45,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
     journal: bool = True
     clock: Callable[[], float] = time.monotonic
     cache_bytes: int = CACHE_BYTES
+    options: Mapping[str, Any] = MappingProxyType({})
 
     @classmethod
     def of(
@@ -54,6 +57,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         sync_interval_s: float = SYNC_INTERVAL_S,
         clock: Callable[[], float] = time.monotonic,
         cache_bytes: int = CACHE_BYTES,
+        options: Mapping[str, Any] = MappingProxyType({}),
     ) -> Self:
         """Make one of what a user passed in.
 
@@ -76,6 +80,7 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
             journal=journal,
             clock=clock,
             cache_bytes=cache_bytes,
+            options=options,
         )
 
     def open_catalog(
@@ -85,8 +90,9 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         log: LoggerLike,
         *,
         allow_network_filesystem: bool = False,
+        clock: Clock = utc_now,
     ) -> Catalog:
-        """Return the databases of a folder or of memory."""
+        """Return the databases of a folder, of memory or of a server."""
         return open_catalog(
             root,
             log,
@@ -95,6 +101,8 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
             sync=self.sync,
             journal=self.journal,
             allow_network_filesystem=allow_network_filesystem,
+            clock=clock,
+            options=self.options,
         )
 
     def folder(

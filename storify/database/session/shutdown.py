@@ -27,6 +27,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
+from storify.database.session.entries import contents
 from storify.exceptions import DatabaseLockedError
 from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 
@@ -40,6 +41,7 @@ __all__ = [
     "finish_orphans",
     "forget",
     "is_open",
+    "open_sessions",
     "remember",
     "save_all",
     "save_at_exit",
@@ -72,10 +74,11 @@ def forget(session: "Session") -> None:
 def is_open(engine: "Engine") -> bool:
     """Whether a live database of this process uses what *engine* keeps."""
     identity = engine.identity
-    return any(each.engine.identity == identity for each in _sessions())
+    return any(each.engine.identity == identity for each in open_sessions())
 
 
-def _sessions() -> "list[Session]":
+def open_sessions() -> "list[Session]":
+    """All sessions of this process that may still write."""
     found = [each() for each in list(_open.values())]
     return [session for session in found if session is not None]
 
@@ -131,7 +134,7 @@ def save_before_signal() -> None:
     The first process of a container goes on: its kernel spares it.
     """
     if os.getpid() == 1:
-        for session in _sessions():
+        for session in open_sessions():
             session.autosave()
         return
     _save_all([_Step.SAVE, _Step.KEEP])
@@ -180,7 +183,7 @@ def _save_all(steps: Iterable[_Step]) -> None:
     """Save all that is open, or put it aside, and say so."""
     said = _Report(None)
     interrupt: BaseException | None = None
-    for step, session in ((step, each) for step in steps for each in _sessions()):
+    for step, session in ((step, each) for step in steps for each in open_sessions()):
         try:
             said.finish(session, step)
         except Exception as error:  # noqa: BLE001 - the other databases are to be saved still
@@ -247,7 +250,8 @@ class _Report:
                 if session not in self._aside:
                     _flush(session, turn, for_good=step.is_last)
             except Exception as error:  # noqa: BLE001 - there is no next call to raise it in
-                self._put_aside(session, error)
+                if not _is_clean(session, error):
+                    self._put_aside(session, error)
             if step.closes and turn is not None:
                 self._close(session)
 
@@ -271,8 +275,8 @@ class _Report:
         lost: list[Exception] = []
         name = session.name
         try:
-            root = session.codec.join(session.root.storable(lost.append))
-            where = session.engine.save_unsaved(root)
+            entries, is_whole = _storable(session, lost.append)
+            where = session.engine.save_unsaved(session.codec.join(entries))
         except Exception as failure:  # noqa: BLE001 - the other databases are to be saved still
             line = f"unsaved data of database {name!r} are lost: {failure}; {error}"
             self.say(session.log, line, failure)
@@ -281,8 +285,40 @@ class _Report:
         line = (
             f"database {name!r} was not saved: {error}{more}; what can be stored is in "
             f"{where}; {_remedy(session, where)} brings it back"
+            if is_whole
+            else f"database {name!r} was not saved: {error}{more}; the records that were "
+            f"set or changed are in {where}; set them again"
         )
         self.say(session.log, line, error)
+
+
+def _is_clean(session: "Session", error: Exception) -> bool:
+    """Whether nothing is unsaved of a database whose server cannot be reached."""
+    if not isinstance(error, OSError):
+        return False
+    try:
+        return not session.dirty()
+    except Exception:  # noqa: BLE001 - it is put aside, which tells more
+        return False
+
+
+def _storable(
+    session: "Session", report: Callable[[Exception], None]
+) -> tuple[dict[bytes, bytes], bool]:
+    """Return the entries that can be stored, and whether they are all.
+
+    What memory does not have cannot be had of a server that is away: then it is what
+    was set or changed.
+    """
+    try:
+        return session.root.storable(report), True
+    except OSError:
+        pending, refused = session.begin_look()
+        pending.drop()
+        for error in refused.values():
+            report(error)
+        found = contents(pending.changes).items()
+        return {key: value for key, value in found if value is not None}, False
 
 
 def _remedy(session: "Session", where: str) -> str:
@@ -365,7 +401,7 @@ def _finish_as_a_child() -> None:
 
 def _begin_as_a_child() -> None:
     """Let go, in a forked child, of what its parent has open."""
-    for session in _sessions():
+    for session in open_sessions():
         session.reopen()
         session.after_fork()
     _orphans.clear()

@@ -7,14 +7,12 @@ from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
 from storify.engine.file.listing import Listing
 from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.mounts import require_local
 from storify.engine.file.paths import BACKUPS, RECORD, SUFFIX, place_of
 from storify.engine.file.renaming import INTENT, finish_rename, rename
 from storify.engine.file.said import SaidLater
 from storify.engine.names import check_name, check_new_name, is_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
-    Catalog,
     Clock,
     Format,
     Sync,
@@ -25,7 +23,7 @@ from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
 from storify.threads import uncut
 
-__all__ = ["FileCatalog", "open_catalog"]
+__all__ = ["FileCatalog"]
 
 
 class FileCatalog:
@@ -165,6 +163,9 @@ class FileCatalog:
             raise FileNotFoundError(2, "no such database", self._path(check_name(name)))
         self.engine(found).destroy()
 
+    def close(self) -> None:
+        """Nothing is held."""
+
     def _root(self) -> str:
         return os.path.realpath(self._directory)
 
@@ -242,45 +243,3 @@ def _spelled(names: set[str]) -> list[str]:
     return sorted(
         {name if check_name(name) in names else check_name(name) for name in names}
     )
-
-
-def open_catalog(
-    root: str | os.PathLike[str],
-    log: LoggerLike,
-    *,
-    root_format: Format,
-    keep: Keep | int | None = None,
-    sync: Sync = "commit",
-    journal: bool = True,
-    allow_network_filesystem: bool = False,
-) -> Catalog:
-    """The catalog of a folder, or of memory for ``"memory://"``.
-
-    ``"memory://"`` gives a new empty catalog each time, ``"memory://x"`` the
-    same one as long as somebody in this process has it.
-
-    Raises:
-        ValueError: A URL of a kind that no engine knows.
-        NetworkFilesystemError: The folder is on one, and that is not allowed.
-    """
-    text = os.fspath(root)
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        if not allow_network_filesystem:
-            require_local(text)
-        return FileCatalog(
-            text,
-            root_format=root_format,
-            log=log,
-            keep=keep,
-            sync=sync,
-            journal=journal,
-        )
-    if scheme == "memory":
-        from storify.engine.memory import MemoryCatalog  # noqa: PLC0415 -- few programs need it
-
-        if rest:
-            return MemoryCatalog.named(rest, root_format=root_format, keep=keep)
-        return MemoryCatalog(root_format=root_format, keep=keep)
-    msg = f"no engine for {scheme!r} URLs; use a folder or 'memory://'"
-    raise ValueError(msg)
