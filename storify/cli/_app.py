@@ -1,15 +1,18 @@
 """The command line: ``storify check``, ``storify migrate``, and the groups of others."""
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, TypeAlias
+from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
 from storify import Misfit, __version__
+from storify.cli._care import compact, salvage, verify
 from storify.cli._import import importing
+from storify.cli._look import find, get, ls, show, stats
 from storify.cli._schema import schema
 from storify.cli._shared import (
     FAILED,
@@ -27,6 +30,7 @@ from storify.cli._shared import (
     parse_values,
     progress,
 )
+from storify.cli._time import diff, history, log, remove_keys, restore, write_key
 from storify.exceptions import StorifyError
 
 __all__ = ["app"]
@@ -114,9 +118,32 @@ def _document(found: _Found) -> Mapping[str, Any]:
     }
 
 
+#: So many misfits that are alike are listed; all are in the document of ``--json``.
+_LISTED: Final = 5
+_STEP: Final = re.compile(r"\[[^\[\]]*\]")
+
+
+def _like(label: str, misfit: Misfit) -> tuple[str, ...]:
+    """Return what misfits have in common that differ by their records alone."""
+    place = _STEP.sub("[]", misfit.path)
+    return label, place, misfit.kind, misfit.expected, misfit.found
+
+
 def _tell(found: _Found, databases: int) -> None:
+    alike: dict[tuple[str, ...], list[Misfit]] = {}
     for label, misfit in found.misfits:
-        typer.echo(misfit._replace(database=label))
+        alike.setdefault(_like(label, misfit), []).append(
+            misfit._replace(database=label)
+        )
+    for misfits in alike.values():
+        for misfit in misfits[:_LISTED]:
+            typer.echo(misfit)
+        if len(misfits) > _LISTED:
+            first = misfits[0]
+            typer.echo(
+                f"{first.database}: {len(misfits) - _LISTED:,} more as the last one: "
+                f"{first.kind}: expected {first.expected}, found {first.found}"
+            )
     typer.echo(
         f"{counted(found.records, 'record')} in "
         f"{counted(databases - found.failed, 'database')} checked, "
@@ -249,7 +276,6 @@ def init(
 
 app: typer.Typer = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,  # what stands in brackets in a help text is no markup
     pretty_exceptions_enable=False,  # which show the values of variables
 )
@@ -274,9 +300,15 @@ def _storify(
         ),
     ] = False,
 ) -> None:
-    """Look after the data of storify: check, migrate, import, copy, lock their schema."""
+    """Look into the data of storify, find and compare them, move and look after them."""
 
 
+for _look in (ls, show, get, find, log, diff, history, stats):
+    app.command()(_look)
+app.command("set")(write_key)
+app.command("rm")(remove_keys)
+for _care in (restore, verify, salvage, compact):
+    app.command()(_care)
 app.command()(check)
 app.command()(migrate)
 app.command()(copy)

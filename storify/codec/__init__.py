@@ -50,6 +50,7 @@ This package is the only one that imports msgpack.
 from ._codec import Codec, without_collector
 from ._format import DecodeError
 from ._frames import MAX_DEPTH
+from ._kept import Unbuilt, unbuilt
 from ._reader import KeptKey
 from ._types import CustomType
 
@@ -59,5 +60,7 @@ __all__ = [
     "CustomType",
     "DecodeError",
     "KeptKey",
+    "Unbuilt",
+    "unbuilt",
     "without_collector",
 ]

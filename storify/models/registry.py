@@ -896,6 +896,31 @@ class Registry:
         except Unsupported:  # a base whose subclasses are stored, or one of no model
             return Instance(hint) if isinstance(hint, type) else ANYTHING
 
+    def shape_of(self, hint: object) -> Shape:
+        """Return what an annotation admits.
+
+        Raises:
+            ModelError: No value of it can be stored.
+        """
+        return self._shape_of(hint)
+
+    def shapes_of_model(self, cls: type, args: tuple[Any, ...]) -> Mapping[str, Shape]:
+        """Return what the fields of a model admit, in their order."""
+        return self._shapes_of(cls, args)
+
+    def shapes_of_plain(self, cls: type) -> Mapping[str, Shape]:
+        """Return what the fields of a dataclass, attrs class or named tuple admit."""
+        return self._plain.shapes_of(cls)
+
+    def keyname_of(self, cls: type) -> str:
+        """Return the name that a registered class is stored under."""
+        return self._by_class[cls].keyname
+
+    def class_named(self, keyname: str) -> type | None:
+        """Return the registered class that is stored under a name; None if none is."""
+        entry = self._entries.get(keyname)
+        return None if entry is None else entry.cls
+
     def _shape_of(self, hint: object) -> Shape:
         try:
             return self._parse(hint)

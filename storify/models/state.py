@@ -38,6 +38,7 @@ __all__ = [
     "refuse_lost",
     "refused",
     "state_of",
+    "stored_fields",
     "unasked",
     "undeclared",
 ]
@@ -332,21 +333,26 @@ def asdict(obj: object) -> dict[str, Any]:
     return _plain_model(obj)
 
 
-def _plain_model(obj: object) -> dict[str, Any]:
+def stored_fields(obj: object) -> dict[str, Any]:
+    """Return the public attributes of *obj* that are stored, by name; values live."""
     cls = type(obj)
     state = vars(obj)
     unstored = {
         a.name for a in getattr(cls, "__attrs_attrs__", ()) if not options_of(a).stored
     } | computed_names(cls)
     fields = {
-        name: _plain(value)
+        name: value
         for name, value in state.items()
         if not name.startswith("_") and name not in unstored
     }
     for name, value in aside(obj).items():
         if isinstance(name, str) and not name.startswith("_"):
-            fields.setdefault(name, _plain(value))
+            fields.setdefault(name, value)
     return fields
+
+
+def _plain_model(obj: object) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in stored_fields(obj).items()}
 
 
 def pairs(mapping: Any) -> Iterable[tuple[Any, Any]]:

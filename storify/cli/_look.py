@@ -1,0 +1,286 @@
+"""``ls``, ``show``, ``get``, ``find``, ``stats``: what is there."""
+
+from typing import Annotated, Any, TypeAlias
+
+import typer
+
+from storify.cli._place import (
+    AsJson,
+    Rest,
+    Where,
+    looking,
+    named,
+    print_json,
+    print_lines,
+)
+from storify.cli._shared import FOUND, Models, complain, counted, progress
+from storify.cli._text import bar, record_table, size, table, tree_lines, when
+from storify.explorer import (
+    NOW,
+    About,
+    Page,
+    Stats,
+    at_path,
+    columns_of,
+    tree_of,
+    tree_of_row,
+)
+
+__all__ = ["find", "get", "ls", "show", "stats"]
+
+Limit: TypeAlias = Annotated[
+    int, typer.Option("--limit", "-n", min=1, help="How many records.")
+]
+Offset: TypeAlias = Annotated[
+    int, typer.Option("--offset", min=0, help="How many come before them.")
+]
+Sort: TypeAlias = Annotated[
+    str,
+    typer.Option("--sort", metavar="FIELD", help="Sort by a field; -FIELD backwards."),
+]
+Columns: TypeAlias = Annotated[
+    str, typer.Option("--columns", metavar="A,B", help="Which fields to show.")
+]
+At: TypeAlias = Annotated[
+    str,
+    typer.Option(
+        "--at",
+        metavar="STATE",
+        help="As it was: an id of `log`, a time, 'yesterday', '2 hours ago'.",
+    ),
+]
+
+
+def ls(where: Where, *, as_json: AsJson = False) -> None:
+    """List the databases: records, bytes, when written last, older states, health.
+
+    Exit codes: 0 all can be read, 1 some cannot, 2 there is no such place.
+
+    Example: storify ls data
+    """
+    with looking(where) as session:
+        found = session.databases()
+    if as_json:
+        print_json([_about(each) for each in found])
+    else:
+        heads = ["database", "records", "size", "written", "older", "health"]
+        rows = [
+            [
+                each.name,
+                "-" if each.records is None else f"{each.records:,}",
+                size(each.size_bytes),
+                when(each.written) if each.written else "-",
+                str(each.older),
+                each.health,
+            ]
+            for each in found
+        ]
+        print_lines(table(heads, rows, right=("records", "size", "older")))
+        typer.echo(counted(len(found), "database"))
+    if any(each.records is None for each in found):
+        raise typer.Exit(FOUND)
+
+
+def _about(about: About) -> dict[str, Any]:
+    written = about.written.isoformat() if about.written else None
+    return {**about._asdict(), "written": written}
+
+
+def show(
+    where: Where,
+    rest: Rest = None,
+    *,
+    models: Models = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+    sort: Sort = "",
+    columns: Columns = "",
+    at: At = NOW,
+    as_json: AsJson = False,
+) -> None:
+    """Show records as a table: WHERE [DB].
+
+    Example: storify show data users --sort -age --limit 5
+    """
+    with looking(where, models) as session:
+        if session.only is None and not rest:
+            names = session.names()
+            if len(names) == 1:
+                rest = names
+        (name,) = named(session, rest)
+        with progress(name) as tell:
+            page, _ = session.page(
+                name,
+                offset=offset,
+                limit=limit,
+                sort=sort.removeprefix("-"),
+                reverse=sort.startswith("-"),
+                state=at,
+                told=tell,
+            )
+        _tell_page(page, columns, as_json=as_json)
+        if not as_json:
+            total = len(session.reading(name, at))
+            last = page.offset + len(page.rows)
+            first = page.offset + 1 if page.rows else 0
+            more = f"; go on with --offset {last}" if page.more else ""
+            typer.echo(f"{first}-{last} of {counted(total, 'record')}{more}")
+
+
+def _tell_page(page: Page, columns: str, *, as_json: bool) -> None:
+    if as_json:
+        print_json([tree_of_row(row) for row in page.rows])
+        return
+    if not page.rows:
+        return
+    wanted = [each.strip() for each in columns.split(",") if each.strip()]
+    print_lines(record_table(page.rows, wanted or columns_of(page.rows)))
+
+
+def find(
+    where: Where,
+    rest: Rest = None,
+    *,
+    models: Models = None,
+    limit: Limit = 20,
+    offset: Offset = 0,
+    sort: Sort = "",
+    columns: Columns = "",
+    at: At = NOW,
+    as_json: AsJson = False,
+) -> None:
+    """Find records: WHERE [DB] FILTER.
+
+    A filter compares fields: age > 30 and (city == Paris or name ~ ann), tags contains
+    x, status in [NEW, OPEN], not done. _key is the key, _class the class.
+
+    Exit codes: 0 some are there, 1 none is, 2 it could not be looked for.
+
+    Example: storify find data users 'age > 30 and name ~ ann'
+    """
+    with looking(where, models) as session:
+        name, text = named(session, rest, "FILTER")
+        with progress(name) as tell:
+            page, unmet = session.page(
+                name,
+                where=text,
+                offset=offset,
+                limit=limit,
+                sort=sort.removeprefix("-"),
+                reverse=sort.startswith("-"),
+                state=at,
+                told=tell,
+            )
+        _tell_page(page, columns, as_json=as_json)
+    if not page.rows:
+        for field in unmet:
+            complain(f"no record has a field {field!r}")
+        if not as_json:
+            typer.echo("none found")
+        raise typer.Exit(FOUND)
+    if not as_json and page.more:
+        last = page.offset + len(page.rows)
+        typer.echo(f"there are more; go on with --offset {last}")
+
+
+def get(
+    where: Where,
+    rest: Rest = None,
+    *,
+    models: Models = None,
+    at: At = NOW,
+    as_json: AsJson = False,
+) -> None:
+    """Show one record as a tree, or a place in it: WHERE [DB] KEY [PATH].
+
+    A path is written as in errors: .address.city or tags[0].
+
+    Example: storify get data users u1 address.city
+    """
+    with looking(where, models) as session:
+        name, key, path = named(session, rest, "KEY", "PATH", optional=1)
+        row = session.row(name, key, at)
+        value = at_path(row.value, path) if path else row.value
+        if as_json:
+            print_json(tree_of(value) if path else tree_of_row(row))
+        else:
+            print_lines(tree_lines(value))
+
+
+def stats(
+    where: Where,
+    rest: Rest = None,
+    *,
+    models: Models = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show sizes: bytes by class and field, growth over the states: WHERE [DB].
+
+    Example: storify stats data users
+    """
+    with looking(where, models) as session:
+        names = [session.only] if session.only else list(rest or session.names())
+        documents: list[dict[str, Any]] = []
+        for name in names:
+            with progress(name) as tell:
+                found = session.stats(name, told=tell)
+            documents.append(
+                {
+                    "database": _about(found.about),
+                    "classes": [
+                        {**each._asdict(), "fields": dict(each.fields)}
+                        for each in found.classes
+                    ],
+                    "sampled": found.sampled,
+                    "growth": [
+                        {
+                            "state": state.id,
+                            "time": state.time.isoformat() if state.time else None,
+                            "records": records,
+                            "size_bytes": taken,
+                        }
+                        for state, records, taken in found.growth
+                    ],
+                }
+            )
+            if not as_json:
+                _tell_stats(name, found)
+    if as_json:
+        print_json(documents)
+
+
+def _tell_stats(name: str, found: Stats) -> None:
+    about = found.about
+    typer.echo(
+        f"{name}: {counted(about.records or 0, 'record')}, {size(about.size_bytes)}"
+    )
+    whole = sum(each.size_bytes for each in found.classes)
+    rows: list[list[str]] = []
+    for each in found.classes:
+        share = bar(each.size_bytes, whole)
+        rows.append([each.name, f"{each.records:,}", size(each.size_bytes), share])
+        inside = sum(each.fields.values())
+        ordered = sorted(each.fields.items(), key=lambda pair: -pair[1])
+        rows += [
+            [f"  .{field}", "", f"{100 * taken / inside:.0f} %", bar(taken, inside)]
+            for field, taken in ordered
+            if inside
+        ]
+    print_lines(
+        table(["class", "records", "size", ""], rows, right=("records", "size"))
+    )
+    if len(found.growth) > 1:
+        most = max(taken for _, _, taken in found.growth)
+        rows = [
+            [
+                "now" if state.id == NOW else when(state.time),
+                f"{records:,}",
+                size(taken),
+                bar(taken, most),
+            ]
+            for state, records, taken in found.growth
+        ]
+        typer.echo("")
+        print_lines(
+            table(["state", "records", "size", ""], rows, right=("records", "size"))
+        )
