@@ -21,6 +21,7 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from storify.engine.file import vfs
+from storify.engine.file.delta import Splice
 from storify.engine.file.log import (
     Frame,
     Scan,
@@ -28,9 +29,17 @@ from storify.engine.file.log import (
     keys_in,
     scan,
 )
-from storify.engine.protocol import Changes, apply
+from storify.engine.protocol import Change, Changes, Format, apply
 
-__all__ = ["NO_JOURNAL", "Harm", "Journal", "read_journal", "replay", "rewritten"]
+__all__ = [
+    "NO_JOURNAL",
+    "Harm",
+    "Journal",
+    "flat",
+    "read_journal",
+    "replay",
+    "rewritten",
+]
 
 
 class Harm(Enum):
@@ -184,6 +193,24 @@ def replay(
             changes = frame._replace(ops=tuple(whole)).changes(entries)
         apply(entries, changes)
     return entries, notes
+
+
+def flat(root_format: Format, payload: bytes, frames: Iterable[Frame]) -> list[Change]:
+    """The changes of *frames* to a main file, with whole values.
+
+    Raises:
+        ValueError: A difference does not fit the value that it was made from.
+    """
+    changes: list[Change] = []
+    entries: dict[bytes, bytes] | None = None
+    for frame in frames:
+        if entries is None and any(isinstance(each, Splice) for _, each in frame.ops):
+            entries = apply(root_format.split(payload), changes)
+        these = frame.changes(entries or {})
+        if entries is not None:
+            apply(entries, these)
+        changes += these
+    return changes
 
 
 def rewritten(base: str, frames: Iterable[Frame]) -> bytes:
