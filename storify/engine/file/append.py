@@ -7,7 +7,7 @@
      random name, synced, renamed, its folder synced)
     append the frame, fdatasync                 old state, or a torn tail; new state
     append it to the mirror as well, unsynced   new state, twice
-    (each mebibyte: note where its ops lie,     the same
+    (each 256 KiB: note where their ops lie,    the same
      unsynced)
 
 When the sync returns, the commit is durable (I2). After a failure the tail is cut
@@ -146,9 +146,12 @@ def _mirror(held: Held, size: int, payload: bytes) -> None:
                 return
         except FileNotFoundError:
             pass
-        if size:  # it is missing, or stayed behind
-            payload, _ = vfs.read_bytes(place.journal)
-        vfs.write_spare(place.mirror, payload)
+        if not size:
+            vfs.write_spare(place.mirror, payload)
+            return
+        vfs.write_spare(place.mirror)  # it is missing, or stayed behind
+        for part in vfs.read_parts(place.journal):
+            vfs.append_bytes(place.mirror, part)
 
 
 def has_second_copy(held: Held, known: Known) -> bool:

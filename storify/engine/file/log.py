@@ -22,12 +22,15 @@ which: 1 says that this frame is durable before the next is written (commits of
 it was written. A hole before a frame with flag 2 is rot, else a power cut.
 """
 
+import errno
 import re
 import struct
 import zlib
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, overload
 
 from storify.engine.file.delta import Splice
 from storify.engine.moment import Moment, stamp_of
@@ -40,6 +43,8 @@ __all__ = [
     "Bare",
     "Entries",
     "Frame",
+    "Frames",
+    "FramesDamagedError",
     "Head",
     "Op",
     "Scan",
@@ -48,6 +53,7 @@ __all__ = [
     "commit_frame",
     "head_frame",
     "keys_in",
+    "last_frame",
     "moment_at",
     "name_at",
     "scan",
@@ -68,6 +74,9 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: So much of a journal is read at once.
 _WINDOW_BYTES: Final = 1 << 20
+#: And where only heads are looked at.
+_HEADS_BYTES: Final = 1 << 13
+_DIGEST_BYTES: Final = 32
 
 SET, DELETE, SPLICE = 0, 1, 2
 DURABLE, AFTER_SYNC, CLOCK = 1, 2, 4
@@ -268,7 +277,7 @@ def _parse_head(payload: bytes) -> Head | None:
     if found is None:
         return None
     seq, _, body = found
-    if seq or not body.startswith(_MAGIC) or len(body) != len(_MAGIC) + 32:
+    if seq or not body.startswith(_MAGIC) or len(body) != len(_MAGIC) + _DIGEST_BYTES:
         return None
     return Head(body[len(_MAGIC) :].hex(), _HEAD.size + len(body))
 
@@ -421,6 +430,139 @@ def bare_frames(
         bare = bare._replace(at=at)
         at = bare.end
         yield bare
+
+
+class FramesDamagedError(OSError):
+    """A journal that was whole is damaged now."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EIO, "the journal was damaged while it was read")
+
+
+class Frames(Sequence[Frame]):
+    """An unbroken run of frames, each read and checked when it is asked for.
+
+    Args:
+        source: A journal.
+        base: The sha256 of the main file.
+        starts: Where each begins.
+        end: Where the last one ends.
+        after: The number of the frame before the first.
+    """
+
+    def __init__(
+        self, source: Source, base: str, starts: "array[int]", end: int, after: int = 0
+    ) -> None:
+        self._source = source
+        self._base = base
+        self._starts = starts
+        self._end = end
+        self._after = after
+
+    @classmethod
+    def found(cls, source: Source, base: str, size: int) -> "Frames | None":
+        """Return the run that a journal begins with; None if it is of another file.
+
+        Args:
+            source: The journal.
+            base: The sha256 of the main file; or how it begins.
+            size: How long it is.
+        """
+        head = _parse_head(source.read(0, _HEAD.size + len(_MAGIC) + _DIGEST_BYTES))
+        if head is None or not head.base.startswith(base):
+            return None
+        starts = array("Q")
+        end = head.end
+        for bare in bare_frames(source, head.base, head.end, size, 0):
+            try:
+                deque(_parse_ops(bare.body, bare.ops_at), 0)
+            except ValueError:
+                break
+            starts.append(bare.at)
+            end = bare.end
+        return cls(source, head.base, starts, end)
+
+    @property
+    def end(self) -> int:
+        """Where the last one ends."""
+        return self._end
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if not self._starts:
+            return
+        count = 0
+        frames = bare_frames(
+            self._source, self._base, self._starts[0], self._end, self._after
+        )
+        for bare in frames:
+            try:
+                yield bare.frame()
+            except ValueError:
+                break
+            count += 1
+        if count != len(self):
+            raise FramesDamagedError
+
+    @overload
+    def __getitem__(self, place: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Frames": ...
+
+    def __getitem__(self, place: int | slice) -> "Frame | Frames":
+        numbers = range(len(self))[place]
+        if isinstance(numbers, int):
+            numbers = range(numbers, numbers + 1)
+        elif numbers.step != 1:
+            msg = "frames are taken in order"
+            raise ValueError(msg)
+        first, stop = numbers.start, max(numbers.start, numbers.stop)
+        end = self._starts[stop] if stop < len(self) else self._end
+        some = Frames(
+            self._source, self._base, self._starts[first:stop], end, self._after + first
+        )
+        if isinstance(place, slice):
+            return some
+        (frame,) = some
+        return frame
+
+
+def last_frame(source: Source, base: str, size: int) -> Frame | None:
+    """Return the last frame of a journal; of those before it only the heads are read.
+
+    None if there is none, if the heads do not lead to the end, or if it is damaged.
+
+    Args:
+        source: The journal.
+        base: The sha256 of the main file; or how it begins.
+        size: How long it is.
+    """
+    head = _parse_head(source.read(0, _HEAD.size + len(_MAGIC) + _DIGEST_BYTES))
+    if head is None or not head.base.startswith(base):
+        return None
+    window, start = b"", 0
+    at = last = head.end
+    seq = 0
+    while at < size:
+        if at + _HEAD.size > start + len(window):
+            window, start = source.read(at, _HEADS_BYTES), at
+        if at + _HEAD.size > start + len(window):
+            return None
+        a, b, _, c, number, d, length = _HEAD.unpack_from(window, at - start)
+        seq += 1
+        if (a, b, c, d) != _MARKS or number != seq:
+            return None
+        last = at
+        at += _HEAD.size + length
+    for bare in bare_frames(source, head.base, last, size, seq - 1):
+        try:
+            return bare.frame()
+        except ValueError:
+            return None
+    return None
 
 
 def name_at(source: Source, at: int) -> tuple[int, int] | None:
