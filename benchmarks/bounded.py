@@ -2,8 +2,9 @@
 
     python benchmarks/bounded.py [--quick]
 
-A process that may reserve so many bytes and not more (``RLIMIT_AS``) opens it, reads
-every record, changes some and flushes them; another one looks whether they are there.
+A process that may reserve so many bytes and not more (``RLIMIT_AS``) opens it beside a
+log that is nearly as long as logs get, reads every record, changes some and flushes
+them, for which the log is folded; another one looks whether they are there.
 What it cannot do stands in the table as it failed. It needs Linux.
 """
 
@@ -28,6 +29,8 @@ CACHE_BYTES = 8_000_000
 BODY = 8_000
 CHANGES = 1_000
 PART = 1_000
+#: A log of 64 MiB is folded, so the changes are more than what is left of that.
+LOG_BYTES = 60 << 20
 
 
 class Document(Model):
@@ -60,6 +63,23 @@ def make(folder: Path, count: int) -> int:
         db.flush()
     db.close()
     return (folder / "documents.mpack").stat().st_size
+
+
+def lengthen_log(folder: Path, count: int) -> int:
+    """Change documents until the log is long, and return its size."""
+    db = open_database(folder)
+    path = folder / "documents.mpack.journal"
+    db.flush(compact=True)
+    least = min(LOG_BYTES, (folder / "documents.mpack").stat().st_size * 45 // 100)
+    number = size_bytes = 0
+    while size_bytes < least:
+        db[key(number % count)].title += "!"
+        number += 7
+        if not number % 700:
+            db.flush()
+            size_bytes = path.stat().st_size
+    db.close()
+    return size_bytes
 
 
 def child(folder: Path, count: int, limit: int) -> None:
@@ -117,9 +137,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         size_bytes = make(folder, count)
+        log_bytes = lengthen_log(folder, count)
         read, is_flushed, error, took_s = within(folder, count, limit)
         found = changed(folder, count)
-    what = f"{size(size_bytes)} in a process of {size(limit)}"
+    what = f"{size(size_bytes)} + a log of {size(log_bytes)} in {size(limit)}"
     row = [
         what,
         f"{read:,} of {count:,}",

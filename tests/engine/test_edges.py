@@ -195,6 +195,7 @@ def test_a_process_out_of_files_does_not_fall_back_to_older_backups(
         return real(path, *arguments)
 
     monkeypatch.setattr(vfs, "os", Os(open=out_of_files))
+    monkeypatch.setattr(vfs, "_open", out_of_files)
     with pytest.raises(OSError, match="too many"):
         engine.load()
     monkeypatch.undo()

@@ -26,7 +26,7 @@ from storify.engine import (
     apply,
 )
 from storify.engine import entries_of as entries_in
-from storify.engine.file import append, engine, index, snapshot
+from storify.engine.file import append, engine, index, log_index, snapshot
 from storify.engine.file.state import Loaded
 
 FORMAT = Codec()
@@ -38,6 +38,8 @@ JOURNALED_FROM = 1000
 SPLICED_FROM = 100
 #: The size of the stretches in which a file is walked through.
 BLOCK_BYTES = 64
+#: That of the stretches of a journal: each commit is one.
+STRETCH_BYTES = 1
 
 
 def clock() -> Callable[[], datetime]:
@@ -161,15 +163,16 @@ def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version
 def journaling(on: bool = True) -> Iterator[None]:
     """Let files of this size have a journal, or leave all as it is."""
     before = engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES
-    folded = engine.FOLDED_FROM_BYTES
+    folded, stretch = engine.FOLDED_FROM_BYTES, log_index.STRETCH_BYTES
     if on:
         engine.JOURNALED_FROM_BYTES, engine.FOLDED_FROM_BYTES = JOURNALED_FROM, 0
         append.SPLICED_FROM_BYTES = SPLICED_FROM
+        log_index.STRETCH_BYTES = STRETCH_BYTES
     try:
         yield
     finally:
         engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES = before
-        engine.FOLDED_FROM_BYTES = folded
+        engine.FOLDED_FROM_BYTES, log_index.STRETCH_BYTES = folded, stretch
 
 
 @contextmanager

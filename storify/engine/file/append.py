@@ -7,6 +7,8 @@
      random name, synced, renamed, its folder synced)
     append the frame, fdatasync                 old state, or a torn tail; new state
     append it to the mirror as well, unsynced   new state, twice
+    (each 256 KiB: note where their ops lie,    the same
+     unsynced)
 
 When the sync returns, the commit is durable (I2). After a failure the tail is cut
 off, and the journal is not appended to again: a kernel that failed to write a page
@@ -16,7 +18,7 @@ writes the main file anew.
 
 from collections.abc import Sequence
 
-from storify.engine.file import vfs
+from storify.engine.file import log_index, vfs
 from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
 from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
@@ -36,7 +38,13 @@ from storify.engine.protocol import Commit, Version
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
-__all__ = ["append", "has_second_copy", "ops_of", "second_copy", "tail_of"]
+__all__ = [
+    "append",
+    "has_second_copy",
+    "ops_of",
+    "second_copy",
+    "tail_of",
+]
 
 _CRC_AT = 2
 _CRC_END = 6
@@ -78,6 +86,7 @@ def append(
     Raises:
         OSError: Nothing was acknowledged; the journal is not to be used again.
     """
+    _note(held, known)
     place, tail = held.place, known.tail
     moment = held.next_moment(tail.moment)
     frame = commit_frame(
@@ -112,7 +121,20 @@ def append(
     )
     _mirror(held, tail.size, payload)
     known.appended(version, new)
+    _note(held, known)
     return version
+
+
+def _note(held: Held, known: Known) -> None:
+    """Note where the changes in a journal lie, if much was added and all is durable."""
+    tail = known.tail
+    if tail.size < known.noted:  # it is another one
+        known.noted = 0
+    if tail.all_synced and tail.size - known.noted >= log_index.STRETCH_BYTES:
+        with held.or_warn("note where the commits lie of"):
+            known.noted = log_index.note_log(
+                held.place, known.digest, held.root_format, tail.size
+            )
 
 
 def _mirror(held: Held, size: int, payload: bytes) -> None:
@@ -124,9 +146,12 @@ def _mirror(held: Held, size: int, payload: bytes) -> None:
                 return
         except FileNotFoundError:
             pass
-        if size:  # it is missing, or stayed behind
-            payload, _ = vfs.read_bytes(place.journal)
-        vfs.write_spare(place.mirror, payload)
+        if not size:
+            vfs.write_spare(place.mirror, payload)
+            return
+        vfs.write_spare(place.mirror)  # it is missing, or stayed behind
+        for part in vfs.read_parts(place.journal):
+            vfs.append_bytes(place.mirror, part)
 
 
 def has_second_copy(held: Held, known: Known) -> bool:

@@ -17,7 +17,7 @@ out. Other names are never touched.
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -25,7 +25,7 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.log import Frame, scan
+from storify.engine.file.log import Frame, Frames, last_frame
 from storify.engine.moment import STAMP, moment_of, next_moment, stamp_of, time_of
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
 from storify.engine.retention import Keep, dropped
@@ -196,22 +196,36 @@ class BackupFolder:
         kept = (entry for entry in self.entries() if entry.kind == "snapshot")
         return next(kept, None)
 
-    def frames(self, entry: Entry) -> tuple[Frame, ...]:
+    def frames(self, entry: Entry) -> Sequence[Frame]:
         """The commits kept beside a backup, as far as they are whole.
 
         Raises:
             OSError: This process cannot read them now.
         """
         try:
-            payload, _ = vfs.read_bytes(self.journal(entry.id))
+            source = vfs.source(self.journal(entry.id))
+            frames = Frames.found(source, entry.digest or "-", source.found.size)
         except OSError as err:
             vfs.raise_if_passing(err)
             return ()  # it is missing, or as good as that
-        found = scan(payload, entry.digest or None)
-        if found.head is None or not found.head.base.startswith(entry.digest or "-"):
-            return ()
-        numbered = enumerate(found.frames, 1)
-        return tuple(frame for at, frame in numbered if frame.seq == at)
+        return frames or ()
+
+    def last(self, entry: Entry) -> Frame | None:
+        """The last commit kept beside a backup, of others only the heads are read.
+
+        Raises:
+            OSError: This process cannot read it now.
+        """
+        try:
+            source = vfs.source(self.journal(entry.id))
+            frame = last_frame(source, entry.digest or "-", source.found.size)
+        except OSError as err:
+            vfs.raise_if_passing(err)
+            return None
+        if frame is None:  # it may be torn: then what is before that counts
+            frames = self.frames(entry)
+            frame = frames[-1] if frames else None
+        return frame
 
     def keep(
         self,

@@ -11,7 +11,7 @@
 No lock is taken: a frame that is being written is not whole, and is no news yet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from storify.engine.file import vfs
 from storify.engine.file.access import Access
@@ -66,7 +66,7 @@ def _is_lost(place: Place) -> bool:
 
 def _appended(
     place: Place, known: Known
-) -> tuple[tuple[Frame, ...], vfs.Found, int] | None:
+) -> tuple[Sequence[Frame], vfs.Found, int] | None:
     """The frames after those that we know; None if it is another journal."""
     tail = known.tail
     try:
@@ -90,7 +90,7 @@ def _appended(
 def _of(
     known: Known,
     version: Version,
-    frames: tuple[Frame, ...],
+    frames: Sequence[Frame],
     found: vfs.Found,
     size: int,
 ) -> News | None:

@@ -42,6 +42,7 @@ in words, and what one takes is an older state, never the present one.
 from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import chain
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -49,7 +50,7 @@ from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame, head_frame, scan
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
-from storify.engine.file.replay import rewritten
+from storify.engine.file.replay import parts_of, rewritten
 from storify.engine.file.root import Next
 from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
@@ -304,10 +305,10 @@ def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None
     made the new file is in that as well: alone it is not synced, since only a second
     fault makes it needed.
     """
-    frames = [*now.journal.frames, *([delta] if delta is not None else [])]
+    frames = chain(now.journal.frames, [delta] if delta is not None else [])
     path = held.folder.journal(backup)
     if now.journal.frames:
-        vfs.replace_bytes(path, rewritten(now.digest, frames), held.place.prefix)
+        vfs.replace_bytes(path, parts_of(now.digest, frames), held.place.prefix)
     elif delta is not None:
         vfs.write_spare(path, head_frame(now.digest), delta.raw)
 
@@ -346,5 +347,5 @@ def keep_present(held: Held, now: Reading, main: Main) -> None:
         held.place.main, main.payload or b"", main.digest, current.time, link=True
     )
     if now.journal.frames:
-        raw = rewritten(now.digest, now.journal.frames)
+        raw = parts_of(now.digest, now.journal.frames)
         vfs.replace_bytes(held.folder.journal(backup), raw, held.place.prefix)

@@ -38,6 +38,7 @@ from storify.engine.file.errors import explain
 from storify.engine.file.fold import Unread
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
+from storify.engine.file.index import DamagedError
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.lock import Hold, Mode
 from storify.engine.file.log import Op
@@ -47,7 +48,6 @@ from storify.engine.file.replay import Harm
 from storify.engine.file.root import Next, after, index_of, next_root
 from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
-    DamagedError,
     index_anew,
     note_index,
     open_snapshot,

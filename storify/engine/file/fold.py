@@ -13,29 +13,25 @@ so what has rotted is never written anew with a good checksum. Whatever is wrong
 files are read as a whole, judged and recovered.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from itertools import chain
-from typing import Protocol, Self
-from zlib import crc32
+from typing import Self
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.index import LIST_KIND, Block, Index, IndexBuilder
+from storify.engine.file.index import DamagedError, Index, IndexBuilder
 from storify.engine.file.known import Known
+from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.replay import Harm, read_journal
 from storify.engine.file.root import Next, in_parts
-from storify.engine.file.snapshot import DamagedError, changes_of, last_set
+from storify.engine.file.snapshot import Files, version_of_log
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change
 
 __all__ = ["Unread"]
-
-
-class _Hash(Protocol):
-    def update(self, data: bytes, /) -> None: ...
 
 
 class Unread:
@@ -47,17 +43,13 @@ class Unread:
     Args:
         held: The files.
         now: The same.
-        main: The main file.
-        index: Its index.
+        files: The main file and its journal.
     """
 
-    def __init__(
-        self, held: Held, now: Reading, main: vfs.OpenFile, index: Index
-    ) -> None:
+    def __init__(self, held: Held, now: Reading, files: Files) -> None:
         self.now: Reading = now
         self._format = held.root_format
-        self._main = main
-        self._index = index
+        self._files = files
 
     @classmethod
     def open(cls, held: Held, known: Known) -> Self | None:
@@ -75,7 +67,7 @@ class Unread:
         except (DamagedRecordError, OSError):
             return None  # what is wrong is said where it is read whole
         current = None if record is None else record.current
-        index = None
+        index = log = None
         if (
             current is not None
             and current.sha256 == known.digest
@@ -83,97 +75,92 @@ class Unread:
             and main.found.signature() == known.signature
         ):
             index = Index.open(place.index, known.digest, main.found)
-        if index is None:
+        if index is not None:
+            log = open_log(place, known.digest, held.root_format)
+        if index is None or log is None:
             main.close()
             return None
         journal = read_journal(place.journal, place.mirror, known.digest)
         seen = Main(b"", known.digest, main.found)
         now = Reading(seen, record, Verdict.TRUSTED, current, "", journal)
-        found = cls(held, now, main, index)
-        if journal.harm is not Harm.NONE or now.version != known.version:
+        found = cls(held, now, Files(main, index, log, held.root_format))
+        is_known = now.version == known.version == version_of_log(known.digest, log)
+        if journal.harm is not Harm.NONE or not is_known:
             found.close()
             return None
         return found
 
     def close(self) -> None:
         """Let go of the files."""
-        self._main.close()
-        self._index.close()
+        self._files.close()
 
     def after(self, changes: Sequence[Change]) -> Next | None:
         """Return the root after the journal and *changes*; None if it must be read whole.
 
         Raises:
-            DamagedError: The file is damaged; so may taking the parts say.
+            DamagedError: A file is damaged; so may taking the parts say.
         """
-        kind, blocks = self._index.kind, self._index.blocks()
-        if kind in {"", LIST_KIND} or blocks is None:
-            return None
-        frames = self.now.journal.frames
-        before = changes_of(self._format, self._index, self._main, frames)
+        files, kind = self._files, self._files.index.kind
+        blocks = files.index.blocks()
         new = {key: value for key, value in changes if value is not None}
         if (
-            before is None
+            not files.is_keyed
+            or blocks is None
             or any(not key for key, _ in changes)
             or (new and self._format.keyed(new) != kind)
         ):
             return None
-        every = [*before, *changes]
-        deleted = {key for key, value in every if value is None}
-        last = last_set(every)
-        count = len(last) + sum(
-            key not in deleted and key not in last
-            for key, _ in chain.from_iterable(map(self._part, blocks))
-        )
+        start = blocks[0].offset if blocks else files.main.found.size
+        count = sum(1 for _ in self._entries(changes, _nothing))
         builder = IndexBuilder(is_list=False)
 
         def build(found: vfs.Found, digest: str) -> bytes | None:
             return builder.build(found, digest, kind)
 
-        return Next(self._parts(blocks, count, deleted, last, builder), changes, build)
+        return Next(self._parts(start, count, changes, builder), changes, build)
 
     def _parts(
-        self,
-        blocks: list[Block],
-        count: int,
-        deleted: set[bytes],
-        last: dict[bytes, bytes],
-        builder: IndexBuilder,
+        self, start: int, count: int, changes: Sequence[Change], builder: IndexBuilder
     ) -> Iterator[bytes]:
         yield self._format.head(count)
-        end = blocks[0].offset if blocks else self._main.found.size
-        seen = sha256(self._read(0, end))
-        entries = self._entries(blocks, seen, deleted, last)
-        for part in in_parts(entries):
+        seen = sha256(self._files.main.read(0, start))
+        for part in in_parts(self._entries(changes, seen.update)):
             builder.add(part)
             yield b"".join(chain.from_iterable(part))
         if seen.hexdigest() != self.now.digest:
             raise DamagedError
 
     def _entries(
-        self,
-        blocks: list[Block],
-        seen: "_Hash",
-        deleted: set[bytes],
-        last: dict[bytes, bytes],
+        self, changes: Sequence[Change], note: Callable[[bytes], object]
     ) -> Iterator[tuple[bytes, bytes]]:
-        for block in blocks:
-            entries = self._part(block)
-            seen.update(b"".join(chain.from_iterable(entries)))
-            for key, value in entries:
+        """Iterate over the entries after the journal and *changes*.
+
+        Args:
+            changes: What comes on top.
+            note: Told each block of the main file.
+        """
+        deleted = {key for key, value in changes if value is None}
+        last = last_set(changes)
+        try:
+            for key, value in chain.from_iterable(self._files.items(note)):
                 if key not in deleted:
                     yield key, last.pop(key, value)
-        yield from last.items()
-
-    def _part(self, block: Block) -> list[tuple[bytes, bytes]]:
-        entries = self._read(block.offset, block.size)
-        if crc32(entries) != block.crc:
-            raise DamagedError
-        return self._format.part_all(entries, block.entries)
-
-    def _read(self, start: int, size: int) -> bytes:
-        try:
-            return self._main.read(start, size)
         except OSError as err:
             vfs.raise_if_passing(err)
             raise DamagedError from err
+        yield from last.items()
+
+
+def last_set(changes: Sequence[Change]) -> dict[bytes, bytes]:
+    """Return what keys were set to, those that are new in the order of the root."""
+    found: dict[bytes, bytes] = {}
+    for key, value in changes:
+        if value is None:
+            found.pop(key, None)
+        else:
+            found[key] = value
+    return found
+
+
+def _nothing(_: bytes) -> None:
+    return None

@@ -174,6 +174,7 @@ class Held(NamedTuple):
         Not synced: a journal that comes back names another main file as its base.
         """
         with self.or_warn("remove the journal of"):
+            vfs.remove(self.place.log_index)
             vfs.remove(self.place.mirror)
             vfs.remove(self.place.journal)
 
@@ -185,6 +186,7 @@ class Held(NamedTuple):
         Raises:
             OSError: It may be there still.
         """
+        vfs.remove(self.place.log_index)
         if vfs.remove(self.place.mirror):
             vfs.sync_directory(self.place.backups)
         if vfs.remove(self.place.journal):

@@ -11,7 +11,7 @@ state that was ever acknowledged is found by its time, as long as the policy kee
 the backup before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -56,7 +56,7 @@ class _Epoch(NamedTuple):
     stamp: str
     entry: Entry | None
     main: Main | None
-    frames: tuple[Frame, ...]
+    frames: Sequence[Frame]
 
 
 class Rebuilt(NamedTuple):
@@ -89,8 +89,7 @@ def _id_of(held: Held, version: str) -> str | None:
     digest = version.partition("+")[0]
     for entry in held.folder.entries():
         if entry.digest and digest.startswith(entry.digest):
-            frames = held.folder.frames(entry)
-            last = frames[-1] if frames else None
+            last = held.folder.last(entry)
             if version_after(digest, last) == version:
                 return entry.id if last is None else frame_id(last)
     return None

@@ -44,6 +44,7 @@ __all__ = [
     "LIST_KIND",
     "RACY_NS",
     "Block",
+    "DamagedError",
     "Index",
     "IndexBuilder",
     "Row",
@@ -69,6 +70,10 @@ _HASH_BYTES: Final = 4
 _PAGE_BYTES: Final = 4096
 _PAGE_ROWS: Final = (_PAGE_BYTES - _CRC.size) // _ROW.size
 _MOST: Final = 1 << 32
+
+
+class DamagedError(Exception):
+    """An entry, or an index, has a wrong checksum."""
 
 
 class Row(NamedTuple):

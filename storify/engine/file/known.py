@@ -80,6 +80,7 @@ class Known:
         signature: How the main file looked then.
         tail: Where its journal ends.
         ours: Whether a frame of the journal is our own.
+        noted: How far the index of the journal reaches, in bytes of the journal.
         shunned: Whether the journal must not be appended to: a sync of it failed.
         base: The base of commits that failed late.
         resting: What a read of a small file would find, after a commit of ours that
@@ -91,7 +92,7 @@ class Known:
 
     __slots__ = (
         *("attempts", "base", "digest", "ours", "shunned", "signature", "size_bytes"),
-        *("__weakref__", "resting", "tail", "version"),
+        *("__weakref__", "noted", "resting", "tail", "version"),
     )
 
     def __init__(self) -> None:
@@ -102,6 +103,7 @@ class Known:
         self.tail: Tail = Tail()
         self.ours: bool = False
         self.shunned: bool = False
+        self.noted: int = 0
         self.base: Version | None = None
         self.attempts: set[Version] = set()
         self.resting: Resting | None = None
@@ -118,6 +120,7 @@ class Known:
         """Note a state that is known to be on disk."""
         if digest != self.digest:
             self.ours = self.shunned = False
+            self.noted = 0
         self.version, self.digest = version, digest
         self.size_bytes = 0 if found is None else found.size
         self.signature = None if found is None else found.signature()

@@ -22,26 +22,40 @@ which: 1 says that this frame is durable before the next is written (commits of
 it was written. A hole before a frame with flag 2 is rot, else a power cut.
 """
 
+import errno
 import re
 import struct
 import zlib
+from array import array
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, overload
 
 from storify.engine.file.delta import Splice
 from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import Change
 
 __all__ = [
+    "DELETE",
+    "OP",
+    "SPLICE",
+    "Bare",
     "Entries",
     "Frame",
+    "Frames",
+    "FramesDamagedError",
     "Head",
     "Op",
     "Scan",
+    "Source",
+    "bare_frames",
     "commit_frame",
     "head_frame",
     "keys_in",
+    "last_frame",
+    "moment_at",
+    "name_at",
     "scan",
 ]
 
@@ -52,11 +66,17 @@ _CHECKED_FROM: Final = 6
 """The crc is that of all that follows it: sequence number, length and body."""
 _PREFIX: Final = struct.Struct(">8sQB")
 _CLOCK: Final = struct.Struct(">q")
-_OP: Final = struct.Struct(">BII")
+OP: Final = struct.Struct(">BII")
 _MAGIC: Final = b"storify1"
 _MARKS: Final = (0x93, 0xCE, 0xCF, 0xC6)
 _LOOKS_LIKE_A_FRAME: Final = rb"\x93\xce.{4}\xcf.{8}\xc6"
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+#: So much of a journal is read at once.
+_WINDOW_BYTES: Final = 1 << 20
+#: And where only heads are looked at.
+_HEADS_BYTES: Final = 1 << 13
+_DIGEST_BYTES: Final = 32
 
 SET, DELETE, SPLICE = 0, 1, 2
 DURABLE, AFTER_SYNC, CLOCK = 1, 2, 4
@@ -234,7 +254,7 @@ def commit_frame(
         if len(data) >= 1 << 32 or len(key) >= 1 << 32:
             msg = "a value of 4 GiB does not fit a frame"
             raise OverflowError(msg)
-        parts += (_OP.pack(kind, len(key), len(data)), key, data)
+        parts += (OP.pack(kind, len(key), len(data)), key, data)
     return _frame(seq, parts)
 
 
@@ -257,18 +277,18 @@ def _parse_head(payload: bytes) -> Head | None:
     if found is None:
         return None
     seq, _, body = found
-    if seq or not body.startswith(_MAGIC) or len(body) != len(_MAGIC) + 32:
+    if seq or not body.startswith(_MAGIC) or len(body) != len(_MAGIC) + _DIGEST_BYTES:
         return None
     return Head(body[len(_MAGIC) :].hex(), _HEAD.size + len(body))
 
 
 def _parse_ops(body: bytes, at: int) -> Iterator[Op]:
     while at < len(body):
-        if len(body) - at < _OP.size:
+        if len(body) - at < OP.size:
             msg = "an op is cut short"
             raise ValueError(msg)
-        kind, key_size, value_size = _OP.unpack_from(body, at)
-        at += _OP.size
+        kind, key_size, value_size = OP.unpack_from(body, at)
+        at += OP.size
         middle, end = at + key_size, at + key_size + value_size
         if end > len(body) or kind > SPLICE:
             msg = "an op is damaged"
@@ -286,7 +306,67 @@ def _ops_at(flags: int) -> int:
     return _PREFIX.size + _CLOCK.size * bool(flags & CLOCK)
 
 
-def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
+class Bare(NamedTuple):
+    """A frame whose ops are not looked at yet.
+
+    Attributes:
+        at: Where it begins, in bytes from the start of what it was found in.
+        seq: Its number.
+        crc: Its checksum, which is right.
+        order: When it was committed, in microseconds.
+        clock: What the clock said.
+        flags: As in the log.
+        body: What follows the head.
+    """
+
+    at: int
+    seq: int
+    crc: int
+    order: int
+    clock: int
+    flags: int
+    body: bytes
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.at + _HEAD.size + len(self.body)
+
+    @property
+    def body_at(self) -> int:
+        """Where its body begins."""
+        return self.at + _HEAD.size
+
+    @property
+    def ops_at(self) -> int:
+        """Where its ops begin, in its body."""
+        return _ops_at(self.flags)
+
+    def frame(self) -> Frame:
+        """Return it with its ops.
+
+        Raises:
+            ValueError: One of them is none.
+        """
+        a, b, c, d = _MARKS
+        head = _HEAD.pack(a, b, self.crc, c, self.seq, d, len(self.body))
+        return Frame(
+            self.seq,
+            self.crc,
+            moment_at(self.order, self.clock),
+            durable=bool(self.flags & DURABLE),
+            after_sync=bool(self.flags & AFTER_SYNC),
+            ops=tuple(_parse_ops(self.body, self.ops_at)),
+            raw=head + self.body,
+        )
+
+
+def moment_at(order: int, clock: int) -> Moment:
+    """Return the moment of a frame, of the microseconds in it."""
+    return Moment(_time(order), _time(clock))
+
+
+def _parse_bare(payload: bytes, at: int, base: bytes) -> Bare | None:
     found = _read_at(payload, at)
     if found is None:
         return None
@@ -294,17 +374,211 @@ def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
     if len(body) < _PREFIX.size or not seq:
         return None
     named, order, flags = _PREFIX.unpack_from(body)
-    if named != base:
+    if named != base or len(body) < _ops_at(flags):
         return None  # of an older journal, in a file that was written over
-    try:
-        clock = _CLOCK.unpack_from(body, _PREFIX.size)[0] if flags & CLOCK else order
-        ops = tuple(_parse_ops(body, _ops_at(flags)))
-    except (ValueError, struct.error):
+    clock = _CLOCK.unpack_from(body, _PREFIX.size)[0] if flags & CLOCK else order
+    return Bare(at, seq, crc, order, clock, flags, body)
+
+
+def _parse_frame(payload: bytes, at: int, base: bytes) -> Frame | None:
+    bare = _parse_bare(payload, at, base)
+    if bare is None:
         return None
-    raw = payload[at : at + _HEAD.size + len(body)]
-    durable, after_sync = bool(flags & DURABLE), bool(flags & AFTER_SYNC)
-    moment = Moment(_time(order), _time(clock))
-    return Frame(seq, crc, moment, durable, after_sync, ops, raw)
+    try:
+        return bare.frame()
+    except ValueError:
+        return None
+
+
+class Source(Protocol):
+    """Bytes that are read in parts; an open file is one."""
+
+    def read(self, start: int, size: int, /) -> bytes:
+        """Read *size* bytes from *start* on; fewer where they end."""
+        ...
+
+
+def bare_frames(
+    source: Source, base: str, at: int, end: int, after: int
+) -> Iterator[Bare]:
+    """Iterate over an unbroken run of frames, about a mebibyte in memory at a time.
+
+    It ends before the first one that is damaged or out of order.
+
+    Args:
+        source: A journal.
+        base: The sha256 of the main file.
+        at: Where the first one begins.
+        end: Where to stop.
+        after: The number of the frame before it.
+    """
+    named = bytes.fromhex(base[: 2 * BASE_BYTES])
+    window, start = b"", at
+    while at < end:
+        bare = _parse_bare(window, at - start, named)
+        if bare is None:
+            # Not whole in what was read so far, or not whole at all.
+            size = max(_WINDOW_BYTES, _HEAD.size + _size_at(window, at - start))
+            more = source.read(at, min(size, end - at))
+            if at == start and len(more) <= len(window):
+                return
+            window, start = more, at
+            continue
+        after += 1
+        if bare.seq != after:
+            return
+        bare = bare._replace(at=at)
+        at = bare.end
+        yield bare
+
+
+class FramesDamagedError(OSError):
+    """A journal that was whole is damaged now."""
+
+    def __init__(self) -> None:
+        super().__init__(errno.EIO, "the journal was damaged while it was read")
+
+
+class Frames(Sequence[Frame]):
+    """An unbroken run of frames, each read and checked when it is asked for.
+
+    Args:
+        source: A journal.
+        base: The sha256 of the main file.
+        starts: Where each begins.
+        end: Where the last one ends.
+        after: The number of the frame before the first.
+    """
+
+    def __init__(
+        self, source: Source, base: str, starts: "array[int]", end: int, after: int = 0
+    ) -> None:
+        self._source = source
+        self._base = base
+        self._starts = starts
+        self._end = end
+        self._after = after
+
+    @classmethod
+    def found(cls, source: Source, base: str, size: int) -> "Frames | None":
+        """Return the run that a journal begins with; None if it is of another file.
+
+        Args:
+            source: The journal.
+            base: The sha256 of the main file; or how it begins.
+            size: How long it is.
+        """
+        head = _parse_head(source.read(0, _HEAD.size + len(_MAGIC) + _DIGEST_BYTES))
+        if head is None or not head.base.startswith(base):
+            return None
+        starts = array("Q")
+        end = head.end
+        for bare in bare_frames(source, head.base, head.end, size, 0):
+            try:
+                deque(_parse_ops(bare.body, bare.ops_at), 0)
+            except ValueError:
+                break
+            starts.append(bare.at)
+            end = bare.end
+        return cls(source, head.base, starts, end)
+
+    @property
+    def end(self) -> int:
+        """Where the last one ends."""
+        return self._end
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    def __iter__(self) -> Iterator[Frame]:
+        if not self._starts:
+            return
+        count = 0
+        frames = bare_frames(
+            self._source, self._base, self._starts[0], self._end, self._after
+        )
+        for bare in frames:
+            try:
+                yield bare.frame()
+            except ValueError:
+                break
+            count += 1
+        if count != len(self):
+            raise FramesDamagedError
+
+    @overload
+    def __getitem__(self, place: int) -> Frame: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Frames": ...
+
+    def __getitem__(self, place: int | slice) -> "Frame | Frames":
+        numbers = range(len(self))[place]
+        if isinstance(numbers, int):
+            numbers = range(numbers, numbers + 1)
+        elif numbers.step != 1:
+            msg = "frames are taken in order"
+            raise ValueError(msg)
+        first, stop = numbers.start, max(numbers.start, numbers.stop)
+        end = self._starts[stop] if stop < len(self) else self._end
+        some = Frames(
+            self._source, self._base, self._starts[first:stop], end, self._after + first
+        )
+        if isinstance(place, slice):
+            return some
+        (frame,) = some
+        return frame
+
+
+def last_frame(source: Source, base: str, size: int) -> Frame | None:
+    """Return the last frame of a journal; of those before it only the heads are read.
+
+    None if there is none, if the heads do not lead to the end, or if it is damaged.
+
+    Args:
+        source: The journal.
+        base: The sha256 of the main file; or how it begins.
+        size: How long it is.
+    """
+    head = _parse_head(source.read(0, _HEAD.size + len(_MAGIC) + _DIGEST_BYTES))
+    if head is None or not head.base.startswith(base):
+        return None
+    window, start = b"", 0
+    at = last = head.end
+    seq = 0
+    while at < size:
+        if at + _HEAD.size > start + len(window):
+            window, start = source.read(at, _HEADS_BYTES), at
+        if at + _HEAD.size > start + len(window):
+            return None
+        a, b, _, c, number, d, length = _HEAD.unpack_from(window, at - start)
+        seq += 1
+        if (a, b, c, d) != _MARKS or number != seq:
+            return None
+        last = at
+        at += _HEAD.size + length
+    for bare in bare_frames(source, head.base, last, size, seq - 1):
+        try:
+            return bare.frame()
+        except ValueError:
+            return None
+    return None
+
+
+def name_at(source: Source, at: int) -> tuple[int, int] | None:
+    """Return the number and the checksum in the head of a frame; its body is not read."""
+    head = source.read(at, _HEAD.size)
+    if len(head) < _HEAD.size:
+        return None
+    a, b, crc, c, seq, d, _ = _HEAD.unpack(head)
+    return (seq, crc) if (a, b, c, d) == _MARKS else None
+
+
+def _size_at(payload: bytes, at: int) -> int:
+    """How long the body is of what begins as a frame; 0 if that is not known."""
+    if len(payload) - at < _HEAD.size:
+        return 0
+    return int(_HEAD.unpack_from(payload, at)[-1])
 
 
 def scan(payload: bytes, base: str | None = None, *, after: int = 0) -> Scan:
@@ -352,9 +626,9 @@ def keys_in(payload: bytes) -> list[bytes]:
     keys: list[bytes] = []
     flags = payload[_HEAD.size + _PREFIX.size - 1 : _HEAD.size + _PREFIX.size]
     at = _HEAD.size + _ops_at(flags[0] if flags else 0)
-    while len(payload) - at >= _OP.size:
-        kind, key_size, value_size = _OP.unpack_from(payload, at)
-        at += _OP.size
+    while len(payload) - at >= OP.size:
+        kind, key_size, value_size = OP.unpack_from(payload, at)
+        at += OP.size
         if kind > SPLICE or key_size + value_size > len(payload) - at:
             break
         keys.append(payload[at : at + key_size])

@@ -8,6 +8,7 @@
     data/.backups/users/.sum      the checksum record, see `manifest`
     data/.backups/users/.mirror   the journal once more, see `replay`
     data/.backups/users/.index    where its entries lie, see `index`
+    data/.backups/users/.log-index  where its commits lie, see `log_index`
     data/.backups/users/…         backups, see `backups`
     data/.backups/.rename         a rename under way, see `renaming`
 
@@ -62,6 +63,7 @@ class Place:
         record: The checksum record.
         mirror: The second copy of the journal.
         index: Where the entries of the main file lie.
+        log_index: Where the changes in the journal lie.
         old_index: What stood there before it could be asked for a key.
     """
 
@@ -74,6 +76,7 @@ class Place:
         self.record: str = os.path.join(backups, RECORD)
         self.mirror: str = os.path.join(backups, ".mirror")
         self.index: str = os.path.join(backups, ".index")
+        self.log_index: str = os.path.join(backups, ".log-index")
         self.old_index: str = os.path.join(backups, ".entries")
 
     @cached_property

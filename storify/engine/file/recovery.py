@@ -20,27 +20,29 @@ A journal that is damaged while the main file is not is healed by its mirror; se
 `foreign`.
 """
 
-from collections.abc import Sequence
-
 from storify.engine.file import vfs
 from storify.engine.file.append import tail_of
 from storify.engine.file.checkpoint import install, keep_as_past, write
-from storify.engine.file.delta import Splice
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.history import Rebuilt, backup_of, rebuilds
 from storify.engine.file.known import Known
-from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Record, Sum
-from storify.engine.file.replay import Harm, Journal, read_journal, replay, rewritten
+from storify.engine.file.replay import (
+    Harm,
+    Journal,
+    flat,
+    read_journal,
+    replay,
+    rewritten,
+)
 from storify.engine.file.root import root_after, whole
 from storify.engine.file.state import Loaded, Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.protocol import Change, apply
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
-__all__ = ["flat", "is_damaged", "is_whole", "know", "load", "mend", "recover"]
+__all__ = ["is_damaged", "is_whole", "know", "load", "mend", "recover"]
 
 
 def is_whole(now: Reading) -> bool:
@@ -123,21 +125,6 @@ def know(known: Known, now: Reading) -> None:
     known.shunned = known.shunned or now.left is not None
 
 
-def flat(held: Held, payload: bytes, frames: Sequence[Frame]) -> list[Change]:
-    """The changes of *frames*, with whole values."""
-    ops = [op for frame in frames for op in frame.ops]
-    plain = [(key, value) for key, value in ops if not isinstance(value, Splice)]
-    if len(plain) == len(ops):
-        return plain
-    entries = held.root_format.split(payload)
-    changes: list[Change] = []
-    for frame in frames:
-        these = frame.changes(entries)
-        apply(entries, these)
-        changes += these
-    return changes
-
-
 def _settle(held: Held, now: Reading, main: Main) -> None:
     """Finish the note of a commit that was cut off, or of a copied folder."""
     record, known = now.record, now.known
@@ -177,7 +164,7 @@ def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
         whole = held.root_format.join(entries)
         return Loaded(now.version, whole)
     try:
-        changes = flat(held, payload, journal.frames)
+        changes = flat(held.root_format, payload, journal.frames)
     except ValueError as err:
         msg = f"cannot load {held.place.link!r}: its journal does not fit it: {err}"
         raise DatabaseLoadError(msg) from err
@@ -311,7 +298,7 @@ def _rebuilt(
             f"and are lost; it is kept among the backups"
         )
     repaired = _repair(held, now, state, exact, keep)
-    changes = flat(held, state.payload, journal.frames)
+    changes = flat(held.root_format, state.payload, journal.frames)
     version = version_after(state.digest, journal.last)
     if repaired:
         after = held.read()

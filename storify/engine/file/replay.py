@@ -16,21 +16,33 @@ A hole before a frame that does not say so was made by a power cut: what follows
 it was never acknowledged as durable and does not count.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from enum import Enum, auto
 from typing import NamedTuple
 
 from storify.engine.file import vfs
+from storify.engine.file.delta import Splice
 from storify.engine.file.log import (
     Frame,
+    Frames,
     Scan,
     head_frame,
     keys_in,
     scan,
 )
-from storify.engine.protocol import Changes, apply
+from storify.engine.file.vfs import PART_BYTES
+from storify.engine.protocol import Change, Changes, Format, apply
 
-__all__ = ["NO_JOURNAL", "Harm", "Journal", "read_journal", "replay", "rewritten"]
+__all__ = [
+    "NO_JOURNAL",
+    "Harm",
+    "Journal",
+    "flat",
+    "parts_of",
+    "read_journal",
+    "replay",
+    "rewritten",
+]
 
 
 class Harm(Enum):
@@ -55,7 +67,7 @@ class Journal(NamedTuple):
         raw: The bytes of a file that is damaged, to be kept aside; else empty.
     """
 
-    frames: tuple[Frame, ...] = ()
+    frames: Sequence[Frame] = ()
     harm: Harm = Harm.NONE
     notes: tuple[str, ...] = ()
     end: int = 0
@@ -92,9 +104,12 @@ def read_journal(path: str, mirror: str, base: str) -> Journal:
     Raises:
         OSError: It cannot be read now.
     """
+    other = _look_at_mirror(mirror)  # first: it is written second
+    stored = _stored(path, base)
+    if stored is not None and (other is None or other.size <= stored.end):
+        return stored
     payload, found = _read(path)
     seen = scan(payload, base)
-    other = _look_at_mirror(mirror)
     longer = other is not None and other.size > len(payload)
     if seen.head is not None and seen.head.base != base:
         # Left by a crash, or an older one was put back; then the mirror tells.
@@ -109,6 +124,20 @@ def read_journal(path: str, mirror: str, base: str) -> Journal:
         # Nothing in it belongs to the main file.
         return Journal(harm=Harm.STALE, found=found)
     return _merge(seen, spare, payload, found)
+
+
+def _stored(path: str, base: str) -> Journal | None:
+    """A journal that is whole, read frame by frame; None if it is not."""
+    if not vfs.CAN_READ_PARTS:
+        return None
+    try:
+        file = vfs.OpenFile(path)
+        frames = Frames.found(file, base, file.found.size)
+    except OSError:
+        return None  # what is wrong is said where it is read at once
+    if frames is None or frames.end != file.found.size:
+        return None
+    return Journal(frames, end=frames.end, found=file.found)
 
 
 def _merge(
@@ -184,6 +213,36 @@ def replay(
             changes = frame._replace(ops=tuple(whole)).changes(entries)
         apply(entries, changes)
     return entries, notes
+
+
+def flat(root_format: Format, payload: bytes, frames: Iterable[Frame]) -> list[Change]:
+    """The changes of *frames* to a main file, with whole values.
+
+    Raises:
+        ValueError: A difference does not fit the value that it was made from.
+    """
+    changes: list[Change] = []
+    entries: dict[bytes, bytes] | None = None
+    for frame in frames:
+        if entries is None and any(isinstance(each, Splice) for _, each in frame.ops):
+            entries = apply(root_format.split(payload), changes)
+        these = frame.changes(entries or {})
+        if entries is not None:
+            apply(entries, these)
+        changes += these
+    return changes
+
+
+def parts_of(base: str, frames: Iterable[Frame]) -> Iterator[bytes]:
+    """Iterate over the bytes of a journal that holds exactly *frames*, in parts."""
+    part, size = [head_frame(base)], 0
+    for frame in frames:
+        part.append(frame.raw)
+        size += len(frame.raw)
+        if size >= PART_BYTES:
+            yield b"".join(part)
+            part, size = [], 0
+    yield b"".join(part)
 
 
 def rewritten(base: str, frames: Iterable[Frame]) -> bytes:

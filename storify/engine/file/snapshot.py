@@ -2,8 +2,8 @@
 
 ::
 
-    key ---- committed since? ---- the log, in memory
-       `---- in the index? ------- an entry of the main file: read, checked, given
+    key ---- in the index of the log? ---- an op of the journal: read, checked, given
+       `---- in the index? --------------- an entry of the main file: the same
 
 A file counts as what it was when its manifest and its index were written, if it looks
 as it did then: size, times, inode. Who copies it, edits it or puts an old one back gets
@@ -26,19 +26,17 @@ from storify.engine.file import vfs
 from storify.engine.file.access import Access
 from storify.engine.file.held import Held
 from storify.engine.file.history import root_with
-from storify.engine.file.index import LIST_KIND, Index
+from storify.engine.file.index import LIST_KIND, DamagedError, Index
 from storify.engine.file.known import Known, Tail
-from storify.engine.file.log import Frame
+from storify.engine.file.log_index import Log, open_log
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
-from storify.engine.file.replay import Harm, Journal, read_journal
+from storify.engine.file.replay import flat
 from storify.engine.file.root import index_of
 from storify.engine.file.state import Loaded, version_after
 from storify.engine.moment import moment_of
 from storify.engine.protocol import (
-    Change,
-    Changes,
     Format,
     Version,
     apply,
@@ -50,13 +48,13 @@ __all__ = [
     "PAGED_FROM_BYTES",
     "DamagedError",
     "FileSnapshot",
-    "changes_of",
+    "Files",
     "descriptors_held",
     "index_anew",
     "is_indexed",
-    "last_set",
     "note_index",
     "open_snapshot",
+    "version_of_log",
 ]
 
 PAGED_FROM_BYTES = 1 << 15
@@ -68,7 +66,117 @@ _MANY: Final = 256
 #: So many files are held open at most; others are read whole.
 _MOST: Final = 100
 
+
+def _nothing(_: bytes) -> None:
+    return None
+
+
 _open: "WeakSet[FileSnapshot]" = WeakSet()
+
+
+class Files:
+    """A main file and its journal, with what tells where their entries lie.
+
+    Args:
+        main: The main file.
+        index: Where its entries lie.
+        log: What was committed on top of it.
+        root_format: How a root parts into entries.
+    """
+
+    def __init__(
+        self, main: vfs.OpenFile, index: Index, log: Log, root_format: Format
+    ) -> None:
+        self.main = main
+        self.index = index
+        self.log = log
+        self._format = root_format
+
+    @property
+    def is_keyed(self) -> bool:
+        """Whether every key can be found by its bytes.
+
+        Raises:
+            DamagedError: A file is damaged.
+        """
+        kind = self.index.kind
+        if kind in {"", LIST_KIND} or not self.log.kinds <= {kind}:
+            return False
+        # What a difference makes is not known before it is made.
+        for key in dict.fromkeys(self.log.spliced()):
+            value = self.get(key)
+            if value is not None and self._format.keyed({key: value}) != kind:
+                return False
+        return True
+
+    def count(self) -> int:
+        """Count the keys.
+
+        Raises:
+            DamagedError: A file is damaged.
+        """
+        return len(self.index) + self.log.difference(self.in_main)
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value of a key; None if there is no such key.
+
+        Raises:
+            DamagedError: A file is damaged.
+        """
+        return self.log.get(key, self.in_main)
+
+    def in_main(self, key: bytes) -> bytes | None:
+        """Return the value that a key has in the main file; None if it is not there.
+
+        Raises:
+            DamagedError: It cannot be told by the index.
+        """
+        rows = self.index.find(key)
+        if rows is None:
+            raise DamagedError
+        for row in rows:
+            entry = self.main.read(row.offset, row.size)
+            if zlib.crc32(entry) != row.crc:
+                raise DamagedError
+            if entry.startswith(key):  # no key begins as another one does
+                return entry[len(key) :]
+        return None
+
+    def items(
+        self, note: Callable[[bytes], object] = _nothing
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        """Iterate over keys and values in order, a block of the main file at a time.
+
+        Args:
+            note: Told each block as it stands in the main file.
+
+        Raises:
+            DamagedError: A file is damaged.
+        """
+        return self.log.over(self._blocks(note), self.in_main)
+
+    def _blocks(
+        self, note: Callable[[bytes], object]
+    ) -> Iterator[list[tuple[bytes, bytes]]]:
+        blocks = self.index.blocks()
+        if blocks is None:
+            raise DamagedError
+        for block in blocks:
+            entries = self.main.read(block.offset, block.size)
+            if zlib.crc32(entries) != block.crc:
+                raise DamagedError
+            note(entries)
+            yield self._format.part_all(entries, block.entries)
+
+    def close(self) -> None:
+        """Let go of them."""
+        self.main.close()
+        self.index.close()
+        self.log.close()
+
+    def descriptors(self) -> set[int]:
+        """The descriptors that they have, for reading."""
+        return {self.main.fileno(), self.index.fileno()} | self.log.descriptors()
 
 
 class FileSnapshot:
@@ -77,9 +185,7 @@ class FileSnapshot:
     Args:
         version: Names the state.
         digest: The sha256 of the main file, in hex.
-        main: The main file.
-        index: Where its entries lie.
-        changes: What was committed on top of it.
+        files: The main file and its journal.
         access: The way to the files.
         recover: Loads the present state, recovered if it is damaged.
     """
@@ -88,21 +194,14 @@ class FileSnapshot:
         self,
         version: Version,
         digest: str,
-        main: vfs.OpenFile,
-        index: Index,
-        changes: Changes,
+        files: Files,
         access: Access,
         recover: Callable[[], Loaded | None],
     ) -> None:
         self.version: Version = version
-        self.kind: str = index.kind
+        self.kind: str = files.index.kind
         self._digest = digest
-        self._main = main
-        self._index = index
-        self._changes = changes
-        self._since = dict(changes)
-        #: Keys that were deleted since, and perhaps set again: they go last.
-        self._deleted = {key for key, value in changes if value is None}
+        self._files = files
         self._access = access
         self._recover = recover
         #: The whole state, once it had to be loaded.
@@ -111,12 +210,14 @@ class FileSnapshot:
         _open.add(self)
 
     def __len__(self) -> int:
-        if self._count is None:
-            there = sum(self._in_file(key) is not None for key in self._since)
-            now = sum(value is not None for value in self._since.values())
-            self._count = len(self._index) + now - there
-        # What had to be loaded counts by itself.
-        return self._count if self._entries is None else len(self._entries)
+        if self._entries is None and self._count is None:
+            try:
+                self._count = self._files.count()
+            except DamagedError:
+                self._recovered()
+        if self._entries is not None:
+            return len(self._entries)
+        return self._count or 0
 
     def get(self, key: bytes) -> bytes | None:
         """Return the bytes of a value; None if there is no such key.
@@ -127,13 +228,8 @@ class FileSnapshot:
         """
         if self._entries is not None:
             return self._entries.get(key)
-        if key in self._since:
-            return self._since[key]
-        return self._in_file(key)
-
-    def _in_file(self, key: bytes) -> bytes | None:
         try:
-            return _entry(self._main, self._index, key)
+            return self._files.get(key)
         except DamagedError:
             return self._recovered().get(key)
 
@@ -145,36 +241,18 @@ class FileSnapshot:
             OSError: They cannot be read now.
         """
         done = 0
-        since, deleted = self._since, self._deleted
-        last = last_set(self._changes)
-        for block in self._blocks():
-            if block is None:  # damaged: what was recovered goes on where this stopped
-                rest = islice(self._recovered().items(), done, None)
-                while some := list(islice(rest, _MANY)):
+        if self._entries is None:
+            try:
+                for some in self._files.items():
                     yield some
+                    done += len(some)
+            except DamagedError:
+                pass  # what is recovered goes on where this stopped
+            else:
                 return
-            found: list[tuple[bytes, bytes]] = []
-            for entry in block if since else ():
-                key = entry[0]
-                if key in deleted:
-                    continue
-                found.append((key, last.pop(key)) if key in since else entry)
-            done += len(found) if since else len(block)
-            yield found if since else block
-        yield list(last.items())
-
-    def _blocks(self) -> Iterator[list[tuple[bytes, bytes]] | None]:
-        """Iterate over the entries of the main file; None, and no more, if damaged."""
-        blocks = None if self._entries is not None else self._index.blocks()
-        if blocks is None:
-            yield None
-            return
-        for block in blocks:
-            entries = self._main.read(block.offset, block.size)
-            if zlib.crc32(entries) != block.crc:
-                yield None
-                return
-            yield self._access.root_format.part_all(entries, block.entries)
+        rest = islice(self._recovered().items(), done, None)
+        while some := list(islice(rest, _MANY)):
+            yield some
 
     def _recovered(self) -> dict[bytes, bytes]:
         if self._entries is None:
@@ -191,12 +269,17 @@ class FileSnapshot:
             CorruptionError: It is damaged and cannot be rebuilt as it was.
             OSError: It cannot be read now.
         """
-        payload = self._main.read(0, self._main.found.size)
-        if sha256(payload).hexdigest() == self._digest:
-            return Loaded(self.version, payload, self._changes)
-        past = root_with(self._access.seen(), self._digest)
-        if past is not None:
-            return Loaded(self.version, past, self._changes)
+        main = self._files.main
+        payload: bytes | None = main.read(0, main.found.size)
+        if sha256(payload or b"").hexdigest() != self._digest:
+            payload = root_with(self._access.seen(), self._digest)
+        if payload is not None:
+            with suppress(
+                DamagedError, ValueError
+            ):  # the mirror may have what is damaged
+                frames = self._files.log.frames(self._digest)
+                changes = flat(self._access.root_format, payload, frames)
+                return Loaded(self.version, payload, changes)
         loaded = self._recover()  # it may be healed by what is left of it
         if loaded is not None and loaded.version == self.version:
             return loaded
@@ -209,64 +292,16 @@ class FileSnapshot:
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
         _open.discard(self)
-        self._main.close()
-        self._index.close()
+        self._files.close()
 
     def descriptors(self) -> set[int]:
         """The descriptors that it has, for reading."""
-        return {self._main.fileno(), self._index.fileno()}
+        return self._files.descriptors()
 
 
 def descriptors_held() -> set[int]:
     """The descriptors of all states that are open in this process."""
     return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
-
-
-def last_set(changes: Changes) -> dict[bytes, bytes]:
-    """Return what keys were set to, those that are new in the order of the root."""
-    found: dict[bytes, bytes] = {}
-    for key, value in changes:
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = value
-    return found
-
-
-class DamagedError(Exception):
-    """An entry, or the index, has a wrong checksum."""
-
-
-def _entry(main: vfs.OpenFile, index: Index, key: bytes) -> bytes | None:
-    """Return the value of a key in a main file; None if it is not there.
-
-    Raises:
-        DamagedError: It cannot be told by the index.
-    """
-    rows = index.find(key)
-    if rows is None:
-        raise DamagedError
-    for row in rows:
-        entry = main.read(row.offset, row.size)
-        if zlib.crc32(entry) != row.crc:
-            raise DamagedError
-        if entry.startswith(key):  # no key begins as another one does
-            return entry[len(key) :]
-    return None
-
-
-class _Under:
-    """The entries of a main file under the frames that are brought in."""
-
-    def __init__(self, index: Index, main: vfs.OpenFile) -> None:
-        self._index, self._main = index, main
-        self.over: dict[bytes, bytes | None] = {}
-
-    def get(self, key: bytes) -> bytes | None:
-        """The value as the frames so far leave it; None if it is not there."""
-        if key in self.over:
-            return self.over[key]
-        return _entry(self._main, self._index, key)
 
 
 def open_snapshot(
@@ -318,22 +353,38 @@ def _over(
     index = Index.open(place.index, current.sha256, main.found)
     if index is None:
         return None
-    journal = read_journal(place.journal, place.mirror, current.sha256)
-    changes = None
-    if index.kind not in {"", LIST_KIND} and journal.harm is Harm.NONE:
-        changes = changes_of(access.root_format, index, main, journal.frames)
-    found = vfs.look(place.main)
-    if (
-        changes is None
-        or found is None
-        or found.signature() != main.found.signature()
-        or found.ctime_ns != main.found.ctime_ns
-    ):
+    log = open_log(place, current.sha256, access.root_format)
+    if log is None:
         index.close()
         return None
-    version = version_after(current.sha256, journal.last)
-    known.at(version, current.sha256, found, _tail(journal, current), ours=False)
-    return FileSnapshot(version, current.sha256, main, index, changes, access, recover)
+    files = Files(main, index, log, access.root_format)
+    found = vfs.look(place.main)
+    if (
+        found is None
+        or found.signature() != main.found.signature()
+        or found.ctime_ns != main.found.ctime_ns
+        or not _is_keyed(files)
+    ):
+        files.close()
+        return None
+    version = version_of_log(current.sha256, log)
+    known.at(version, current.sha256, found, _tail(log, current), ours=False)
+    return FileSnapshot(version, current.sha256, files, access, recover)
+
+
+def _is_keyed(files: Files) -> bool:
+    try:
+        return files.is_keyed
+    except DamagedError:
+        return False  # what is wrong is said where it is read whole
+
+
+def version_of_log(digest: str, log: Log) -> Version:
+    """Name the state of a main file with the last commit on top of it."""
+    last = log.last
+    if last is None:
+        return version_after(digest, None)
+    return Version(f"{digest}+{last.seq}.{last.crc:08x}")
 
 
 def _acknowledged(place: Place, found: vfs.Found) -> Sum | None:
@@ -347,30 +398,11 @@ def _acknowledged(place: Place, found: vfs.Found) -> Sum | None:
     return record.current if record.current.fits(found) else None
 
 
-def changes_of(
-    root_format: Format, index: Index, main: vfs.OpenFile, frames: tuple[Frame, ...]
-) -> Changes | None:
-    """What frames change; None if the keys cannot be looked up with it."""
-    under = _Under(index, main)
-    changes: list[Change] = []
-    for frame in frames:
-        try:
-            these = frame.changes(under)
-        except (ValueError, DamagedError):
-            return None
-        changes += these
-        under.over.update(these)
-    values = {key: value for key, value in changes if value is not None}
-    if values and root_format.keyed(values) != index.kind:
-        return None
-    return changes
-
-
-def _tail(journal: Journal, current: Sum) -> Tail:
-    found, last = journal.found, journal.last
+def _tail(log: Log, current: Sum) -> Tail:
+    found, last = log.found, log.last
     if found is None or last is None:
         return Tail(found, moment=moment_of(current.time))
-    return Tail(found, found.size, last.seq, last.moment, last.durable)
+    return Tail(found, found.size, last.seq, log.moment, log.is_durable)
 
 
 def is_indexed(place: Place, digest: str) -> bool:

@@ -43,6 +43,7 @@ __all__ = [
     "remove",
     "remove_directory",
     "replace_bytes",
+    "source",
     "sync_directory",
     "sync_file",
     "take_after",
@@ -239,11 +240,20 @@ class OpenFile:
             OSError: The disk cannot read them.
         """
         parts: list[bytes] = []
-        while size and (part := os.pread(self._fd, min(size, READ_BYTES), start)):
+        while size and (part := self._pread(min(size, READ_BYTES), start)):
             parts.append(part)
             start += len(part)
             size -= len(part)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _pread(self, size: int, start: int) -> bytes:
+        try:
+            return os.pread(self._fd, size, start)
+        except OSError as err:
+            if err.errno != errno.EIO:
+                raise
+        # A passing fault must not make a good file count as damaged.
+        return os.pread(self._fd, size, start)
 
     def fileno(self) -> int:
         """Return its descriptor; -1 if it is closed."""
@@ -270,6 +280,27 @@ class OpenFile:
             self.close()
         finally:  # what comes in between is dropped by Python, the descriptor is not
             self.close()
+
+
+class _Whole:
+    """A file that was read at once, where none can be read in parts."""
+
+    def __init__(self, payload: bytes, found: Found) -> None:
+        self._payload = payload
+        self.found: Found = found
+
+    def read(self, start: int, size: int) -> bytes:
+        """Return *size* bytes from *start* on; fewer where they end."""
+        return self._payload[start : start + size]
+
+
+def source(path: str) -> OpenFile | _Whole:
+    """Return what reads a regular file in parts.
+
+    Raises:
+        As `OpenFile`.
+    """
+    return OpenFile(path) if CAN_READ_PARTS else _Whole(*read_bytes(path))
 
 
 def _sync(fd: int) -> None:
