@@ -22,8 +22,7 @@ from storify.database._options import Use
 from storify.database._resolver import StorifyHome
 from storify.database._schema import Schema
 from storify.database.session.saving import CACHE_BYTES, Saving
-from storify.database.session.shutdown import is_open
-from storify.database.session.signals import heed_signals
+from storify.database.session.shutdown import heed_signals, is_open
 from storify.engine import Catalog, Engine, Keep, Sync, check_name
 from storify.engine.names import check_new_name, is_name
 from storify.engine.protocol import SYNC_INTERVAL_S

@@ -40,8 +40,7 @@ from storify.database._sequence import RootSequence
 from storify.database.live.data import Data
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
-from storify.database.session.shutdown import finalize
-from storify.database.session.signals import heed_signals
+from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Sync, entries_of
 from storify.exceptions import (

@@ -6,8 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from storify.database.live.canonical import same_value
-from storify.database.session.entries import LIST, contents
-from storify.database.session.keys import decode_keys
+from storify.database.session.keys import LIST, contents, decode_keys
 from storify.database.session.merge import catch_up
 from storify.database.session.session import Session
 from storify.engine import Commit, Snapshot, difference, entries_of

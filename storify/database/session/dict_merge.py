@@ -10,8 +10,7 @@ from storify.database.live.data import Data
 from storify.database.live.refresh import Refresher
 from storify.database.live.slots import MISSING
 from storify.database.session.changes import OvertakenError, Pending, Side, Take
-from storify.database.session.entries import contents
-from storify.database.session.keys import decode_keys
+from storify.database.session.keys import contents, decode_keys
 from storify.engine import Change
 
 __all__ = ["DictMerge", "arrange"]

@@ -17,8 +17,7 @@ from storify.database.session.changes import (
 )
 from storify.database.session.dict_changes import CleanDict, compare
 from storify.database.session.dict_merge import DictMerge, arrange
-from storify.database.session.keys import decode_keys
-from storify.database.session.spelling import Spelling
+from storify.database.session.keys import Spelling, decode_keys
 from storify.engine import Change, Snapshot, apply
 from storify.exceptions import UnstorableError
 

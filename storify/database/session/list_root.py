@@ -16,7 +16,7 @@ from storify.database.session.changes import (
     Take,
     encode_quietly,
 )
-from storify.database.session.entries import LIST, contents
+from storify.database.session.keys import LIST, contents
 from storify.engine import Change, Snapshot
 from storify.exceptions import UnstorableError
 

@@ -16,7 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from storify.database.session.changes import OvertakenError, Pending, Side
-from storify.database.session.entries import LIST
+from storify.database.session.keys import LIST
 from storify.database.session.roots import Root, changes_kind, make_root
 from storify.engine import (
     Change,

@@ -8,7 +8,7 @@ from storify.database.live.data import Data
 from storify.database.live.savepoints import Undo
 from storify.database.session.changes import Pending, Refused, Side, Take
 from storify.database.session.dict_root import DictRoot
-from storify.database.session.entries import LIST, contents
+from storify.database.session.keys import LIST, contents
 from storify.database.session.list_root import ListRoot
 from storify.engine import Change, Snapshot, Version, WholeSnapshot, entries_of
 

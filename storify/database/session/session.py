@@ -33,8 +33,7 @@ from storify.database.session.changes import Pending, Refused, Side
 from storify.database.session.constraints import Guards
 from storify.database.session.merge import catch_up
 from storify.database.session.roots import Root, make_root, open_root
-from storify.database.session.saving import Saving
-from storify.database.session.syncing import Syncing
+from storify.database.session.saving import Saving, Syncing
 from storify.database.session.transaction import Transactional
 from storify.engine import (
     Commit,
