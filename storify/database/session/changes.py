@@ -1,5 +1,6 @@
-"""What a root has to save at one moment, and what becomes of it."""
+"""What a root has to save at one moment, what becomes of it, and who may refuse it."""
 
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
@@ -7,6 +8,8 @@ from typing import Any, Literal, Protocol
 from storify.engine import Change
 
 __all__ = [
+    "Guard",
+    "Guards",
     "OvertakenError",
     "Pending",
     "Refused",
@@ -14,6 +17,7 @@ __all__ = [
     "Take",
     "encode_quietly",
 ]
+
 
 #: Whose value a key has that was changed on both sides.
 Side = Literal["mine", "theirs"]
@@ -113,3 +117,49 @@ def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, byte
             if attempt == _RACES - 1:
                 raise
     raise AssertionError  # pragma: no cover - the loop returns or raises
+
+
+class Guard(Protocol):
+    """What can refuse a change, as the unique index of a database."""
+
+    def admit(self, key: Any, record: Any) -> None:
+        """Raise if *record* must not be put under *key*, as far as it is known."""
+        ...
+
+    def check(self, keys: list[Any]) -> None:
+        """Raise if what is under *keys* now must not be saved."""
+        ...
+
+
+class Guards:
+    """Guards, each as long as somebody else holds it.
+
+    Attributes:
+        held: References to them; empty if there are none.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[weakref.ref[Guard]] = []
+
+    def add(self, guard: Guard) -> None:
+        """Ask *guard* from now on."""
+        self.held.append(weakref.ref(guard, self.held.remove))
+
+    def admit(self, key: Any, record: Any) -> None:
+        """Raise if *record* must not be put under *key*, as far as it is known."""
+        for guard in self._alive():
+            guard.admit(key, record)
+
+    def check(self, pending: Pending) -> None:
+        """Raise if one of the changes must not be saved."""
+        if not self.held:
+            return
+        keys = [
+            pending.keys[key] for key, value in pending.changes if value is not None
+        ]
+        for guard in self._alive() if keys else ():
+            guard.check(keys)
+
+    def _alive(self) -> list[Guard]:
+        found = [each() for each in tuple(self.held)]
+        return [guard for guard in found if guard is not None]
