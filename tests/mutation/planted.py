@@ -256,7 +256,7 @@ FAULTS: Final = (
     ),
     Fault(
         "all keys are restored instead of some",
-        "database/maintenance/restore.py",
+        "database/backups.py",
         "if keys is not None:\n            then =",
         "if keys is not None and not then:\n            then =",
         MACHINE,

@@ -31,7 +31,7 @@ from typing import (
 )
 
 from storify._typing import Defaults, TypeVar
-from storify.database._options import is_several
+from storify.database._schema import is_several
 from storify.database.query.scan import Row, Scan, Test, name_record, path_of
 from storify.exceptions import QueryError
 from storify.models import Model, Unloaded
