@@ -17,7 +17,7 @@ from storify._typing import override
 from storify.codec import Codec, without_collector
 from storify.database.live.canonical import respell_all, same_value
 from storify.database.live.data import Data, Flush
-from storify.database.live.parts import Parts, changed, parts_of_all
+from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Refresher
 from storify.database.live.savepoints import Undo
 from storify.database.live.slots import MISSING

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from storify.codec import Codec
 from storify.database.live.canonical import same_value
-from storify.database.live.parts import Parts, changed, parts_of_all
+from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import refresh
 from storify.database.live.savepoints import Undo
 from storify.database.live.slots import MISSING
