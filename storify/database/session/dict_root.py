@@ -25,6 +25,7 @@ from storify.database.session.changes import (
     OvertakenError,
     Pending,
     Refused,
+    Root,
     Side,
     Take,
     encode_quietly,
@@ -55,7 +56,7 @@ class _Mark(NamedTuple):
     held: dict[Any, Parts]
 
 
-class DictRoot:
+class DictRoot(Root):
     """A live dict, over bytes that are decoded when they are looked at.
 
     Attributes:
@@ -63,11 +64,6 @@ class DictRoot:
         codec: Values to bytes and back.
         over: The durable entries of a list root that this one replaces.
         spelling: How the file spells its keys.
-
-    Args:
-        live: The dict.
-        codec: Values to bytes and back.
-        over: The durable entries of a list root that this one replaces.
     """
 
     def __init__(
@@ -76,13 +72,13 @@ class DictRoot:
         codec: Codec,
         over: Mapping[bytes, bytes] | None = None,
     ) -> None:
-        self.live = live
+        self.live: Data = live
         self.codec = codec
         self.over: dict[bytes, bytes] = dict(over or {})
         self.spelling: Spelling = Spelling(codec)
 
+    @override
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
-        """Take the content of another dict; False for a list."""
         if not isinstance(root, dict):
             return False
         if root is not self.live:
@@ -93,8 +89,8 @@ class DictRoot:
 
     # -- saving ----------------------------------------------------------------
 
+    @override
     def begin_flush(self) -> Pending:
-        """Return what is to be saved."""
         if not self.over and self.live.is_clean():
             return CleanDict(self)
         # Not to walk through what is made for very many records again and again.
@@ -108,8 +104,8 @@ class DictRoot:
             self.live.abandon(flush)
             raise
 
+    @override
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Return what can be saved, and what cannot be stored."""
         try:
             return self.begin_flush(), {}
         except (UnstorableError, RuntimeError):
@@ -135,19 +131,18 @@ class DictRoot:
                 refused[key] = error
         return refused
 
+    @override
     def moved_much(self, pending: Pending) -> bool:
-        """Whether it is worth while to look which keys moved at all."""
         moved, size = pending.moved, len(self.live)
         return bool(moved) and (size <= _SMALL or moved * _PART >= size)
 
-    def _durable(self) -> dict[bytes, bytes]:
+    @override
+    def durable(self) -> dict[bytes, bytes]:
+        if self.over:
+            return dict(self.over)
         stored = dict(self.live.stored_items())
         blobs = self.codec.encode_items(dict.fromkeys(stored))
         return dict(zip(blobs, stored.values(), strict=True))
-
-    def durable(self) -> dict[bytes, bytes]:
-        """The durable entries, in an order that they may have."""
-        return dict(self.over) if self.over else self._durable()
 
     def entries(self, changes: list[Change]) -> dict[bytes, bytes]:
         """The whole root that a commit of *changes* leaves."""
@@ -158,35 +153,35 @@ class DictRoot:
         self.over = {}
         self.spelling.committed(changes)
 
+    @override
     def page_in(self, keys: Iterable[bytes]) -> None:
-        """Have some keys in memory, given as bytes; see `Slots.page_in`."""
         if not self.live.is_filled():
             for key in decode_keys(self.codec, keys):
                 self.live.page_in(key)
 
+    @override
     def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
-        """Have all keys in memory; see `Slots.fill`."""
         self.live.fill(later)
 
+    @override
     def is_crowded(self) -> bool:
-        """Whether there is more in memory than there is room for."""
         return self.live.is_crowded()
 
+    @override
     def make_do(self) -> None:
-        """Have more room: nothing can be let go of for now."""
         self.live.make_do()
 
+    @override
     def renew(self, pages: Snapshot) -> None:
-        """Let go of what the present state can give again; see `Slots.page_out`."""
         self.live.renew(pages)
         self.live.page_out()
 
+    @override
     def let_go(self) -> None:
-        """Let go of the file; no key can be read any more."""
         self.live.let_go()
 
+    @override
     def forget(self) -> None:
-        """Nothing of it is durable any more."""
         self.live.fill()
         self.over = {}
         for key, _ in list(self.live.items()):  # live, so that it can be saved again
@@ -196,52 +191,47 @@ class DictRoot:
 
     # -- how the file spells its keys ------------------------------------------
 
+    @override
     def for_file(self, changes: list[Change]) -> list[Change]:
-        """Return changes with the keys that are in the file spelled as there."""
         return self.spelling.for_file(changes)
 
+    @override
     def note_file(self, entries: Iterable[bytes]) -> None:
-        """Look how the file spells all its keys."""
         self.spelling.note_all(entries)
 
+    @override
     def spell(self, changes: list[Change]) -> list[Change]:
-        """Return changes by another writer with keys spelled as we do."""
         return self.spelling.spell(changes)
 
+    @override
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return a root by another writer with keys spelled as we do."""
         return self.spelling.spell_entries(entries)
 
     # -- other writers ---------------------------------------------------------
 
+    @override
     def conflicts(self, theirs: list[Change], pending: Pending) -> list[Any] | None:
-        """The keys that both sides changed, to different values; None if none."""
         if not pending.contents:
             return None
         return self._merge(theirs, pending).conflicts() or None
 
+    @override
     def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
-        """Return what takes what was committed to keys that were not changed here.
-
-        Args:
-            theirs: What was committed.
-            pending: What is changed here.
-            side: Whose value a key has that was changed on both sides.
-
-        """
         return self._merge(theirs, pending).prepare(side)
 
     def _merge(self, theirs: list[Change], pending: Pending) -> "DictMerge":
         return DictMerge(self.live, self.codec, theirs, pending)
 
+    @override
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
-        """Bring the keys into the order of the durable state, but some of them last."""
-        arrange(self.live, self.codec, entries, last)
+        self.live.fill()
+        keys = map(self.live.own_key, decode_keys(self.codec, entries))
+        self.live.reorder([*(key for key in keys if key not in last), *last])
 
     # -- the end, transactions -------------------------------------------------
 
+    @override
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
-        """Return the whole root without what cannot be encoded."""
         pending, refused = self.begin_look()
         changes = pending.changes
         for key, error in refused.items():
@@ -251,35 +241,35 @@ class DictRoot:
         pending.drop()
         return self.entries(changes)
 
+    @override
     def mark(self) -> _Mark:
-        """Return what `changed_since` compares with."""
         flush = self.live.mark()
         held = {key: flush.touched[key] for key in flush.held}
         return _Mark(flush, parts_of_all(held))
 
+    @override
     def changed_since(self, mark: object) -> set[Any]:
-        """Return the keys that were read, set or deleted since, or changed in place."""
         flush, held = cast("_Mark", mark)
         return {*self.live.touched_since(flush), *changed(flush.touched, held)}
 
+    @override
     def begin(self) -> None:
-        """Make a savepoint."""
         self.live.begin(None if self.live.is_clean() else self._encode)
 
     def _encode(self, items: dict[Any, Any]) -> dict[Any, bytes]:
         blobs = encode_quietly(lambda: self.codec.encode_items(items))
         return dict(zip(items, blobs.values(), strict=True))
 
+    @override
     def depth(self) -> int:
-        """Count the savepoints."""
         return self.live.depth()
 
+    @override
     def release(self) -> None:
-        """Forget the last savepoint."""
         self.live.commit()
 
+    @override
     def roll_back(self) -> Undo:
-        """Return what returns to the last savepoint; it runs no code of the user's."""
         return self.live.rollback()
 
 
@@ -645,12 +635,3 @@ class DictMerge:
             and key not in pending.deleted
         }
         return [*(key for key in last if key not in again), *again]
-
-
-def arrange(
-    live: Data, codec: Codec, entries: Iterable[bytes], last: list[Any]
-) -> None:
-    """Bring the keys into the order of the durable state, but some of them last."""
-    live.fill()
-    keys = map(live.own_key, decode_keys(codec, entries))
-    live.reorder([*(key for key in keys if key not in last), *last])

@@ -15,9 +15,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from storify.database.session.changes import OvertakenError, Pending, Side
+from storify.database.session.changes import OvertakenError, Pending, Root, Side
 from storify.database.session.keys import LIST
-from storify.database.session.roots import Root, changes_kind, make_root
+from storify.database.session.roots import changes_kind, make_root
 from storify.engine import (
     Change,
     News,

@@ -29,9 +29,9 @@ from typing import Any
 
 from storify.codec import Codec, without_collector
 from storify.database.session import shutdown
-from storify.database.session.changes import Guards, Pending, Refused, Side
+from storify.database.session.changes import Guards, Pending, Refused, Root, Side
 from storify.database.session.merge import catch_up
-from storify.database.session.roots import Root, make_root, open_root
+from storify.database.session.roots import make_root, open_root
 from storify.database.session.saving import Saving, Syncing
 from storify.database.session.transaction import Transactional
 from storify.engine import (

@@ -25,7 +25,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from storify.database.live.data import Data
-from storify.database.session.roots import Root
+from storify.database.session.changes import Root
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
 from storify.threads import (
