@@ -125,7 +125,7 @@ if not TYPE_CHECKING:
             "Backups": "storify.database.backups",
             "CustomType": "storify.codec",
             "Database": "storify.database._database",
-            "Diff": "storify.database.maintenance.restore",
+            "Diff": "storify.database.backups",
             "Index": "storify.database.query.index",
             "Keep": "storify.engine.retention",
             "ListDatabase": "storify.database._database",

@@ -13,6 +13,6 @@ from storify.threads import finish_all
 from storify.engine.file.lock import Lock
 
 # isort: split
-from storify.database.session.signals import heed_signals
+from storify.database.session.shutdown import heed_signals
 
 __all__ = ["Lock", "autosaver", "finish_all", "heed_signals"]

@@ -6,26 +6,27 @@ together. Names, files and renames are the catalog's (`storify.engine`).
 
 import os
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
+from itertools import compress
+from operator import call, is_
 from pathlib import PurePath
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
 from storify._autosave import autosaver
-from storify._opened import Opened
 from storify._typing import TypeVar
 from storify.codec import CustomType
 from storify.database import Database, ListDatabase
-from storify.database._options import Use
 from storify.database._resolver import StorifyHome
-from storify.database._schema import Schema
+from storify.database._schema import Schema, Use
 from storify.database.session.saving import CACHE_BYTES, Saving
-from storify.database.session.shutdown import is_open
-from storify.database.session.signals import heed_signals
+from storify.database.session.shutdown import heed_signals, is_open
 from storify.engine import Catalog, Engine, Keep, Sync, check_name
-from storify.engine.names import check_new_name, is_name
+from storify.engine.names import check_new_name, collation_key, is_name
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import (
     DatabaseLoadError,
@@ -42,12 +43,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Storify"]
 
+
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
 K = TypeVar("K")
 T = TypeVar("T")
+
+_Db = Database[Any, Any]
 
 #: An interval that never comes: autosave is off.
 _NEVER_S = 3600.0
@@ -57,6 +61,57 @@ def _given(*, create_schema: bool, **options: object) -> dict[str, object]:
     """The options of a server that say something."""
     given = {key: value for key, value in options.items() if value is not None}
     return given if create_schema else {**given, "create_schema": False}
+
+
+class _Opened:
+    """The open databases, each one once, as long as somebody has them.
+
+    Threads that open one database at the same moment both read it; the first to note
+    what it opened gives it to all. So nobody waits for anybody, and an interrupt on the
+    way leaves nothing behind.
+    """
+
+    def __init__(self) -> None:
+        #: By the name that they were got by: they are found without the disk.
+        self._by_name: dict[str, weakref.ref[_Db]] = {}
+        self._by_path: dict[str, weakref.ref[_Db]] = {}
+        #: By what some file systems make of the name.
+        self._by_key: dict[str, weakref.ref[_Db]] = {}
+
+    def by_name(self, name: str) -> _Db | None:
+        """Return the open database that was got by this name."""
+        return _living(self._by_name.get(name))
+
+    def at(self, path: str) -> _Db | None:
+        """Return the open database at a path."""
+        return _living(self._by_path.get(path))
+
+    def like(self, name: str) -> _Db | None:
+        """Return the open database whose name some file systems take for this one."""
+        return _living(self._by_key.get(collation_key(name)))
+
+    def put(self, name: str, db: _Db) -> _Db:
+        """Note a database, or return the one that is open at its path already."""
+        mine = weakref.ref(db)
+        there = self._by_path.setdefault(db.path, mine)
+        while there is not mine:
+            other = _living(there)
+            if other is not None:
+                self._by_name[name] = there
+                return other
+            # One that is closed gives way to the first who comes, in one step.
+            put = partial(self._by_path.__setitem__, db.path, mine)
+            now = map(self._by_path.get, (db.path,))
+            deque(map(call, compress((put,), map(is_, now, (there,)))), 0)
+            there = self._by_path[db.path]
+        self._by_name[name] = mine
+        self._by_key[collation_key(name)] = mine
+        return db
+
+
+def _living(ref: "weakref.ref[_Db] | None") -> _Db | None:
+    db = None if ref is None else ref()
+    return None if db is None or db.defunct else db
 
 
 class _Damage:
@@ -195,7 +250,7 @@ class Storify:
         self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
-        self._opened = Opened()
+        self._opened = _Opened()
         self._strict = strict
         self._clock = clock
         self._catalog: Catalog = self._saving.open_catalog(

@@ -1,12 +1,12 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
-- the face: `Database` (``_database``), as a dict (``_mapping``), as a list
-  (``_sequence``), as either (``_root``), its records (``_records``), its past (``backups``), the models and
-  types that it knows (``_schema``)
+- the face: `Database` (``_database``), as a dict or a list (``_mapping``), as either,
+  with its records (``_root``), its past (``backups``), the types that it knows
+  (``_schema``), where its references lead (``_resolver``)
 - ``live``: the objects that are in memory, and what is durable of each
 - ``session``: what changed, merged with what others did, and saved
 - ``query``: pipelines over the records, and indexes
-- ``maintenance``: check, migrate, restore, salvage
+- ``maintenance``: check, migrate, salvage
 """
 
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ if not TYPE_CHECKING:
             "Backups": "storify.database.backups",
             "BaseDatabase": "storify.database._database",
             "Database": "storify.database._database",
-            "Diff": "storify.database.maintenance.restore",
+            "Diff": "storify.database.backups",
             "Index": "storify.database.query.index",
             "ListDatabase": "storify.database._database",
             "Query": "storify.database.query.query",

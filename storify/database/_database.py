@@ -1,8 +1,8 @@
 """`Database`: a persistent dict (or list) over a session.
 
 This class is what the user holds: the life of a database, from opening to
-destroying. What it does as a dict is in `_mapping`, what it knows of its records in
-`_records`; all rules of saving are the session's, all rules of files the engine's.
+destroying. What it does as a dict or a list is in `_mapping`, what it knows of its
+records in `_root`; all rules of saving are the session's, all rules of files the engine's.
 """
 
 import copy
@@ -31,17 +31,13 @@ from typing import (
 
 from storify._typing import TypeVar
 from storify.codec import CustomType
-from storify.database._judge import Judge
-from storify.database._mapping import RootMapping
-from storify.database._options import Use, is_same_type
-from storify.database._records import Records
-from storify.database._schema import Schema
-from storify.database._sequence import RootSequence
+from storify.database._mapping import RootMapping, RootSequence
+from storify.database._root import Root
+from storify.database._schema import Judge, Schema, Use, is_same_type
 from storify.database.live.data import Data
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
-from storify.database.session.shutdown import finalize
-from storify.database.session.signals import heed_signals
+from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Sync, entries_of
 from storify.exceptions import (
@@ -82,7 +78,7 @@ def _checked_root(root: object, name: str) -> dict[Any, Any] | list[Any]:
     raise TypeError(msg)
 
 
-class BaseDatabase(Records[V, K], Generic[V, K]):
+class BaseDatabase(Root[V, K], Generic[V, K]):
     """The life of a database, whatever its root is; see `Database`."""
 
     models: list[type[Any]]
@@ -569,7 +565,7 @@ class BaseDatabase(Records[V, K], Generic[V, K]):
             ValueError: The time has no time zone.
         """
         self._root()
-        from storify.database.maintenance.restore import state_of  # noqa: PLC0415 -- few programs need it
+        from storify.database.backups import state_of  # noqa: PLC0415 -- few programs need it
         from storify.engine.memory import MemoryEngine  # noqa: PLC0415 -- few programs need it
 
         state = state_of(self._session, which)

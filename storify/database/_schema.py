@@ -1,26 +1,105 @@
-"""Which classes a database knows: the registry of models beside the codec.
+"""The types of a database: declared, known, and judged.
 
-The two never import each other; here they are introduced. The codec asks the
-registry for what it cannot encode (`Registry.unstructure`) and hands it every
-dict it decodes (`Registry.structure`); the registry tells the codec which enums
-and named tuples it found in annotations. One schema serves all databases of a
-`Storify`, so a class registered late is known to each of them.
+`Use` says how one `Database` object uses its database, of what type its values are
+declared to be, for one. `Schema` knows classes: the registry of models beside the
+codec. The two never import each other; here they are introduced. The codec asks the
+registry for what it cannot encode (`Registry.unstructure`) and hands it every dict it
+decodes (`Registry.structure`); the registry tells the codec which enums and named
+tuples it found in annotations. One schema serves all databases of a `Storify`, so a
+class registered late is known to each of them.
+
+`Judge` sees to it that what a typed database gives is of its type, or it is an error. A
+value that was loaded is judged when it is read. The code that builds objects tells when
+it left a value as it was because nothing made it fit, and the keys of what was decoded
+then are doubtful: what lies there is walked through, until it was put right. So are
+those of values that a quick look into them finds odd, where the type says more than a
+class does, as ``list[int]``. Of all others a look at the class is enough.
 """
 
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Final, TypeVar
+from typing import (
+    Any,
+    Final,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+)
 
 from storify.codec import Codec, CustomType
 from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
 from storify.logger import LoggerLike
-from storify.models import Home, Leads, Misfit, Model, Ref, Registry
+from storify.models import Check, Home, Leads, Misfit, Model, Ref, Registry
+
+__all__ = ["Judge", "Schema", "Use", "is_same_type", "is_several"]
+
+
+def is_several(model: object) -> bool:
+    """Whether *model* is a tuple of types, which stands for their union."""
+    return isinstance(model, tuple)
+
+
+class Use(NamedTuple):  # made in a tenth of a dataclass's time
+    """How one Database uses its file.
+
+    Attributes:
+        hint: The declared type of the values, None if untyped.
+        key: The declared type of the keys, None if untyped.
+        readonly: Never written.
+        strict: Values are checked against *hint* when they are set.
+    """
+
+    hint: Any = None
+    key: Any = None
+    readonly: bool = False
+    strict: bool = False
+
+    @classmethod
+    def of(cls, model: Any, key: Any, *, readonly: bool, strict: bool) -> "Use":
+        """Make one from `Storify.get_db`'s arguments; a tuple is a union."""
+        hint = cls.hint_of(model)
+        return cls(hint=hint, key=key, readonly=readonly, strict=strict)
+
+    @staticmethod
+    def hint_of(model: Any) -> Any:
+        """Return the type that *model* stands for; a tuple is a union."""
+        hint: Any = model
+        if hint == ():
+            msg = "model=() names no type; leave it out for values of any type"
+            raise TypeError(msg)
+        if is_several(hint):
+            hint = Union[model]  # noqa: UP007 - the members are in a tuple
+        return hint
+
+
+def is_same_type(mine: Any, other: Any) -> bool:
+    """Tell whether a declared type is the *other*, or not declared.
+
+    A class that was defined again, as in a notebook, is the same.
+    """
+    if mine is None or mine == other:
+        return True
+    origin, inner, others = get_origin(mine), get_args(mine), get_args(other)
+    if origin is not None:
+        return (
+            is_same_type(origin, get_origin(other))
+            and len(inner) == len(others)
+            and all(map(is_same_type, inner, others))
+        )
+    is_class = isinstance(mine, type) and isinstance(other, type)
+    return is_class and _name(mine) == _name(other)
+
+
+def _name(cls: Any) -> tuple[str, str]:
+    return cls.__module__, cls.__qualname__
+
 
 T = TypeVar("T")
 C = TypeVar("C")
 
-__all__ = ["Schema"]
 
 _OF_TYPE: Final = frozenset(
     {
@@ -260,3 +339,58 @@ def _several(classes: Iterable[C], argument: str) -> list[C]:
         msg = f"{argument}={classes.__qualname__} is one class: pass a list of classes"
         raise TypeError(msg)
     return list(classes)
+
+
+class Judge:
+    """Judges the values of one database.
+
+    Attributes:
+        cls: The class of most of its values; they need no further look unless they
+            are doubtful. None if there is no such class.
+
+    Args:
+        schema: Knows the classes.
+        hint: The type of the values.
+    """
+
+    def __init__(self, schema: Schema, hint: Any) -> None:
+        self._schema = schema
+        self._hint = hint
+        self._refresh()
+
+    def _refresh(self) -> None:
+        registry = self._schema.registry
+        self._newer = registry.count_newer()
+        self._is_known = True
+        self._fits: Check | None = None
+        try:
+            self._outer = registry.outer_classes(self._hint)
+            self._fits = registry.fit_check(self._hint)
+        except ModelError:  # a base whose subclasses are stored, registered or not
+            self._outer = (self._hint,) if isinstance(self._hint, type) else None
+            self._is_known = False
+        self.cls = self._outer[0] if self._outer else None
+
+    @property
+    def quick_look(self) -> Check | None:
+        """What tells of a loaded value that it surely fits; None if its class does."""
+        return None if self._fits is None else self.fits
+
+    def fits(self, value: Any) -> bool:
+        """Tell of a loaded value whether it surely is of the type, seen quickly."""
+        if self._newer != self._schema.registry.count_newer():
+            self._refresh()
+        return self._fits is None or self._fits(value)
+
+    def misfit(self, value: Any, *, is_doubtful: bool) -> Misfit | None:
+        """Return the first place where *value* is not of the type; None if it is."""
+        if self._newer != self._schema.registry.count_newer():
+            self._refresh()  # a class was defined again
+        is_one = self._outer is None or isinstance(value, self._outer)
+        if is_one and not (is_doubtful and self._is_known):
+            return None
+        found = self._schema.judge(value, self._hint) if self._is_known else None
+        if is_one or found:
+            return found
+        expected = getattr(self._hint, "__qualname__", str(self._hint))
+        return Misfit("$", "wrong type", expected, type(value).__name__)

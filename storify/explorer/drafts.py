@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from storify.codec import Codec
-from storify.database.session.entries import LIST
+from storify.database.session.keys import LIST
 from storify.engine import Change as Written
 from storify.engine import Commit, Engine
 from storify.exceptions import ConflictError

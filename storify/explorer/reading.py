@@ -13,8 +13,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from storify.codec import Codec
-from storify.database.session.entries import LIST
-from storify.database.session.keys import decode_key
+from storify.database.session.keys import LIST, decode_key
 from storify.engine import Snapshot
 from storify.explorer.filters import Filter, field_value
 from storify.explorer.values import MISSING, Undecodable, fields_of

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from storify._manager import Storify
 from storify.database import Database
-from storify.database._options import Use
+from storify.database._schema import Use
 from storify.database.maintenance.check import Progress
 from storify.engine import FileCatalog
 from storify.engine.file.paths import BACKUPS, SUFFIX

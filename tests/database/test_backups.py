@@ -7,8 +7,7 @@ import pytest
 from stand_ins import Log
 from storify import DatabaseLoadError, Keep, MisdatedError, Model, Storify
 from storify.database import Database
-from storify.database._options import Use
-from storify.database._schema import Schema
+from storify.database._schema import Schema, Use
 from storify.database.session.saving import Saving
 from storify.engine import MemoryEngine
 

@@ -32,8 +32,7 @@ from storify import (
     migration,
     testing,
 )
-from storify.database._options import Use
-from storify.database._schema import Schema
+from storify.database._schema import Schema, Use
 from storify.database.maintenance.check import _Checker, check
 from storify.database.session.saving import Saving
 from storify.engine import MemoryEngine, Version, WholeSnapshot

@@ -5,7 +5,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 import pytest
 
 from storify import Model
-from storify.database.live.parts import changed, parts_of_all
+from storify.database.live.ownership import changed, parts_of_all
 
 
 class Point(Model):

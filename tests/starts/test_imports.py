@@ -14,9 +14,7 @@ from storify import Storify
 #: What must be there from the first import on: how a process forks and ends.
 ENDS = {
     "storify._autosave",
-    "storify.database.session.forks",
     "storify.database.session.shutdown",
-    "storify.database.session.signals",
     "storify.engine.file.lock",
     "storify.exceptions",
     "storify.threads",

@@ -15,12 +15,16 @@ Threads: what another thread holds is counted as well. A level is counted before
 its children are asked for, so that what is held only below this level is found
 further down, wherever it was moved meanwhile; and what is found free can only be
 reached through the dict again.
+
+What is in a value at one moment (`Parts`) tells later whether it was changed in place.
+Nothing of the user's runs for that, as it would in encoding: a forked child looks at
+what it inherited while the other threads, who may have locks of the user's, are gone.
 """
 
 import sys
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -37,6 +41,7 @@ from ipaddress import (
     IPv6Network,
 )
 from itertools import compress
+from operator import is_
 from pathlib import (
     PosixPath,
     PurePosixPath,
@@ -53,7 +58,16 @@ import attrs
 from storify.database._resolver import StorifyHome
 from storify.models import Expected, Model, Ref
 
-__all__ = ["RELIABLE", "UNKNOWN", "Kinds", "held_elsewhere"]
+__all__ = [
+    "RELIABLE",
+    "UNKNOWN",
+    "Kinds",
+    "Parts",
+    "changed",
+    "held_elsewhere",
+    "parts_of_all",
+]
+
 
 RELIABLE: Final = (
     sys.implementation.name == "cpython" and "free-threading" not in sys.version
@@ -245,3 +259,60 @@ def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:
         return True
     dicts: list[Any] = [vars(each) for each in level if type(each) in kinds.inline]
     return set(_count(dicts)) == {_OWNED}
+
+
+#: All that is in a value, at any depth; None if that is much, or cannot be seen.
+Parts = list[Any] | None
+
+#: How many parts are looked at.
+_MOST: Final = 10_000
+#: What they hold is not among their referents, or not in its order.
+_OPAQUE: Final = frozenset({bytearray, OrderedDict})
+
+
+def parts_of_all(values: Mapping[Any, Any], most: int = _MOST) -> dict[Any, Parts]:
+    """Return the parts of values, by their keys.
+
+    Args:
+        values: The values.
+        most: How many parts are given in all.
+    """
+    found: dict[Any, Parts] = {}
+    for key, value in values.items():
+        parts = found[key] = _parts_of(value, most)
+        most -= len(parts or ())
+    return found
+
+
+def changed(values: Mapping[Any, Any], before: Mapping[Any, Parts]) -> Iterable[Any]:
+    """Return the keys of the values that are, or may be, not as they were.
+
+    Args:
+        values: The values.
+        before: Their parts of then.
+    """
+    for key, old in before.items():
+        new = None if old is None else _parts_of(values[key], len(old))
+        if old is None or new is None or not _are_same(old, new):
+            yield key
+
+
+def _are_same(old: list[Any], new: list[Any]) -> bool:
+    return len(old) == len(new) and all(map(is_, old, new))
+
+
+def _parts_of(value: Any, most: int) -> Parts:
+    kinds = Kinds()
+    parts, level, seen = [value], [value], {id(value)}
+    while level:
+        types = set(map(type, level))
+        if not _OPAQUE.isdisjoint(types) or UNKNOWN in map(kinds.__getitem__, types):
+            return None
+        inner = get_referents(*level)
+        parts += inner
+        if len(parts) > most:
+            return None
+        containers = compress(inner, map(kinds.__getitem__, map(type, inner)))
+        level = list({id(e): e for e in containers if id(e) not in seen}.values())
+        seen.update(map(id, level))
+    return parts

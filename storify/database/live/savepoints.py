@@ -5,19 +5,16 @@ it changes. To undo it, slots get back what was in them, and objects that the us
 may hold get back their content in place.
 """
 
-from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from itertools import repeat
 from typing import Any
 
-from storify.database.live.refresh import Refresher
+from storify.database.live.refresh import Adopting, Refresher
 from storify.database.live.slots import (
     MISSING,
     Before,
     Savepoint,
-    Slots,
     Stored,
     storage,
 )
@@ -32,7 +29,7 @@ Undo = Callable[[], None]
 """Returns memory to a savepoint; it runs no code of the user's."""
 
 
-class Undoable(Slots):
+class Undoable(Adopting):
     """Slots that can return to a savepoint."""
 
     __slots__ = ()
@@ -184,22 +181,3 @@ class Undoable(Slots):
             storage.__setitem__(self, key, slot)
         if before.paged is not MISSING:
             self._paged[key] = before.paged
-
-    def _arrange(self, keys: Iterable[Any]) -> None:
-        """Bring the keys into this order; those that are not named go last."""
-        wanted = dict.fromkeys(keys)
-        wanted.update(dict.fromkeys(list(storage.__iter__(self))))
-        order = list(wanted)
-        at = 0
-        for held, key in zip(list(storage.__iter__(self)), order, strict=False):
-            if held is not key and held != key:
-                break
-            at += 1
-        self._put_last(order[at:])
-
-    def _put_last(self, keys: list[Any]) -> None:
-        """Move keys to the end."""
-        # In one call of C, so that no other thread finds a key missing.
-        popped: Iterable[Any] = map(storage.pop, repeat(self), keys)
-        put: Iterable[Any] = map(storage.__setitem__, repeat(self), keys, popped)
-        deque(put, maxlen=0)

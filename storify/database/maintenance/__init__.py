@@ -1,1 +1,1 @@
-"""Work on a whole database: compare it with its types, rewrite, restore, salvage it."""
+"""Work on a whole database: compare it with its types, rewrite, salvage it."""

@@ -18,7 +18,7 @@ from storify.database.live.data import Data, Stored
 from storify.database.live.slots import MISSING, storage
 from storify.database.query.scan import path_of
 from storify.database.session.changes import Refused
-from storify.database.session.entries import LIST
+from storify.database.session.keys import LIST
 from storify.exceptions import DanglingRefError, UnstorableError
 from storify.models import Lead, Misfit, Records, Ref, Unloaded
 

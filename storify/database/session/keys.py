@@ -1,18 +1,43 @@
-"""Keys of a root, as bytes and back."""
+"""Roots as bytes: key bytes to value bytes, in order; keys as bytes and back.
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+Everything is compared as bytes: a value is what its encoding is, so 1 is not True and
+a NaN equals itself.
 
-from storify.codec import Codec
+A foreign program may have written a key in more bytes than needed: an integer in eight
+for one, the length of a text in two. In memory all keys are in our spelling; for the
+engine, which knows only bytes, one in the file must be spelled as there, or it would
+be another key and there twice (`Spelling`).
+"""
 
-__all__ = ["decode_key", "decode_keys", "encode_keys"]
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # `import storify` loads this, and neither of them
+    from storify.codec import Codec
+    from storify.engine import Change
+
+__all__ = ["LIST", "Spelling", "contents", "decode_key", "decode_keys", "encode_keys"]
+
+
+#: The key of a list root, which is one value.
+LIST = b""
 
 #: A root of one pair, and any value for its key.
 _ONE_PAIR = b"\x81"
 _NIL = b"\xc0"
 
 
-def encode_keys(codec: Codec, keys: Iterable[Any]) -> dict[bytes, Any]:
+def contents(changes: Iterable["Change"]) -> dict[bytes, bytes | None]:
+    """Return what each key has after *changes*; new keys in the order of the root."""
+    found: dict[bytes, bytes | None] = {}
+    for key, value in changes:
+        if found.get(key, b"") is None:
+            del found[key]  # set again: it goes last
+        found[key] = value
+    return found
+
+
+def encode_keys(codec: "Codec", keys: Iterable[Any]) -> dict[bytes, Any]:
     """Return keys by their bytes."""
     listed = dict.fromkeys(keys)
     if not listed:
@@ -20,7 +45,7 @@ def encode_keys(codec: Codec, keys: Iterable[Any]) -> dict[bytes, Any]:
     return dict(zip(codec.encode_items(listed), listed, strict=True))
 
 
-def decode_key(codec: Codec, key: bytes) -> Any:
+def decode_key(codec: "Codec", key: bytes) -> Any:
     """Return the key of these bytes; None for a list root, which has no keys.
 
     It is read as a key of a root: what cannot be hashed is something else there.
@@ -33,7 +58,7 @@ def decode_key(codec: Codec, key: bytes) -> Any:
     return next(iter(codec.decode_root(_ONE_PAIR + key + _NIL)))
 
 
-def decode_keys(codec: Codec, keys: Iterable[bytes]) -> list[Any]:
+def decode_keys(codec: "Codec", keys: Iterable[bytes]) -> list[Any]:
     """Return the keys; one that cannot be read stays the bytes that it is."""
     listed: Sequence[bytes] = list(keys)
     try:
@@ -45,8 +70,76 @@ def decode_keys(codec: Codec, keys: Iterable[bytes]) -> list[Any]:
     return [_decode_or_keep(codec, key) for key in listed]
 
 
-def _decode_or_keep(codec: Codec, key: bytes) -> Any:
+def _decode_or_keep(codec: "Codec", key: bytes) -> Any:
     try:
         return decode_key(codec, key)
     except ValueError:
         return key
+
+
+class Spelling:
+    """How one file spells the keys that it spells in other bytes than we do.
+
+    Args:
+        codec: Values to bytes and back.
+    """
+
+    def __init__(self, codec: "Codec") -> None:
+        self._codec = codec
+        #: Our bytes to those in the file.
+        self._spelled: dict[bytes, bytes] = {}
+
+    def note_all(self, entries: Iterable[bytes]) -> None:
+        """Look how the file spells all its keys."""
+        own = self._own(dict.fromkeys(entries))
+        self._spelled = {mine: key for key, mine in own.items() if key != mine}
+
+    def committed(self, changes: "list[Change]") -> None:
+        """Forget the keys that *changes* deleted: they are ours from now on."""
+        if self._spelled:
+            for key, value in changes:
+                if value is None:
+                    self._spelled.pop(key, None)
+
+    # -- ours to theirs --------------------------------------------------------
+
+    def for_file(self, changes: "list[Change]") -> "list[Change]":
+        """Return changes with the keys that are in the file spelled as there."""
+        if not self._spelled:
+            return changes
+        given: list[Change] = []
+        deleted: set[bytes] = set()
+        for key, value in changes:
+            spelled = key if key in deleted else self._spelled.get(key, key)
+            given.append((spelled, value))
+            if value is None:
+                deleted.add(key)
+        return given
+
+    def own_key(self, key: bytes) -> bytes:
+        """Return our bytes of a key of `for_file`."""
+        for own, spelled in self._spelled.items():
+            if spelled == key:
+                return own
+        return key
+
+    # -- theirs to ours --------------------------------------------------------
+
+    def spell(self, changes: "list[Change]") -> "list[Change]":
+        """Return changes by another writer with keys spelled as we do."""
+        own = self._own(dict(changes))
+        for key, value in changes:
+            self._spelled.pop(own[key], None)
+            if value is not None and own[key] != key:
+                self._spelled[own[key]] = key
+        return [(own[key], value) for key, value in changes]
+
+    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return a root by another writer with keys spelled as we do."""
+        own = self._own(entries)
+        return {own[key]: value for key, value in entries.items()}
+
+    def _own(self, keys: Mapping[bytes, object]) -> dict[bytes, bytes]:
+        decoded = decode_keys(self._codec, keys)
+        blobs = [self._codec.encode_key(key) for key in decoded]
+        return {**dict(zip(keys, blobs, strict=True)), LIST: LIST}

@@ -3,31 +3,30 @@
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, cast
 
+from storify._typing import override
 from storify.codec import Codec
 from storify.database.live.canonical import same_value
-from storify.database.live.parts import Parts, changed, parts_of_all
+from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import refresh
 from storify.database.live.savepoints import Undo
 from storify.database.live.slots import MISSING
 from storify.database.session.changes import (
     Pending,
     Refused,
+    Root,
     Side,
     Take,
     encode_quietly,
 )
-from storify.database.session.entries import LIST, contents
+from storify.database.session.keys import LIST, contents
 from storify.engine import Change, Snapshot
 from storify.exceptions import UnstorableError
 
 __all__ = ["ListRoot"]
 
 
-class ListRoot:
+class ListRoot(Root):
     """A live list and the bytes that it was last saved as.
-
-    Attributes:
-        live: The list.
 
     Args:
         live: The list, used as it is.
@@ -53,22 +52,22 @@ class ListRoot:
         #: That of the `Pending` that was begun last.
         self._mark = object()
 
+    @override
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
-        """Take another list in its place; False for a dict."""
         if not isinstance(root, list):
             return False
         self.live = root
         return True
 
+    @override
     def begin_flush(self) -> Pending:
-        """Return what is to be saved."""
         # First of all: what a handler begins meanwhile makes this an old one.
         self._mark = mark = object()
         form = self._codec.form
         return _PendingList(self, mark, self._encode(), form)
 
+    @override
     def begin_look(self) -> tuple[Pending, Refused]:
-        """Return the items that can be saved, and those that cannot be stored."""
         try:
             return self.begin_flush(), {}
         except (UnstorableError, RuntimeError):
@@ -114,69 +113,76 @@ class ListRoot:
         self._own = blob, form
         self._over = {}
 
+    @override
     def durable(self) -> dict[bytes, bytes]:
-        """The durable entries."""
         if self._over:
             return self._over
         return {} if self._stored is None else {LIST: self._stored}
 
+    @override
     def page_in(self, keys: Iterable[bytes]) -> None:
         """All is in memory."""
 
+    @override
     def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """All is in memory."""
 
+    @override
     def is_crowded(self) -> bool:
-        """Say that it is not: a list is in memory as a whole."""
         return False
 
+    @override
     def make_do(self) -> None:
         """Do nothing: a list is in memory as a whole."""
 
+    @override
     def renew(self, pages: Snapshot) -> None:
         """Do nothing: a list is in memory as a whole."""
 
+    @override
     def let_go(self) -> None:
         """Nothing is held: all is in memory."""
 
+    @override
     def forget(self) -> None:
-        """Nothing of it is durable any more."""
         self._stored = None
         self._over = {}
 
+    @override
     def moved_much(self, pending: Pending) -> bool:
-        """Nothing moves: there are no keys."""
         del pending
         return False
 
+    @override
     def for_file(self, changes: list[Change]) -> list[Change]:
-        """There are no keys to spell."""
         return changes
 
+    @override
     def note_file(self, entries: Iterable[bytes]) -> None:
         """There are no keys to spell."""
 
+    @override
     def spell(self, changes: list[Change]) -> list[Change]:
-        """There are no keys to spell."""
         return changes
 
+    @override
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """There are no keys to spell."""
         return dict(entries)
 
+    @override
     def conflicts(self, theirs: list[Change], pending: Pending) -> list[Any] | None:
-        """``[]`` if both sides changed it, to different lists; else None."""
         if not pending.changes or not theirs:
             return None
         stored = contents(theirs).get(LIST)
         mine = pending.contents.get(LIST)
         return None if same_value(self._codec, stored, mine) else []
 
+    @override
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
         """There are no keys to arrange."""
 
+    @override
     def merge(self, theirs: list[Change], pending: Pending, side: Side | None) -> Take:
-        """Return what takes what another writer committed, or notes it as durable."""
         if not theirs:
             return _nothing
         stored = contents(theirs)[LIST]
@@ -192,8 +198,8 @@ class ListRoot:
 
         return take
 
+    @override
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
-        """Encode the items that can be."""
         items, refused = self._sift()
         for error in refused.values():
             report(error)
@@ -201,29 +207,29 @@ class ListRoot:
 
     # -- transactions ----------------------------------------------------------
 
+    @override
     def mark(self) -> dict[None, Parts]:
-        """Return what `changed_since` compares with."""
         return parts_of_all({None: self.live})
 
+    @override
     def changed_since(self, mark: object) -> set[Any]:
-        """Return None, which stands for the list, if it may have been changed since."""
         before = cast("dict[None, Parts]", mark)
         return set(changed({None: self.live}, before))
 
+    @override
     def begin(self) -> None:
-        """Make a savepoint."""
         self._savepoints.append((self.live, self._encode()))
 
+    @override
     def release(self) -> None:
-        """Forget the last savepoint."""
         self._savepoints.pop()
 
+    @override
     def depth(self) -> int:
-        """Count the savepoints."""
         return len(self._savepoints)
 
+    @override
     def roll_back(self) -> Undo:
-        """Return what returns to the last savepoint, in the list object of then."""
         point = self._savepoints[-1]
         live, blob = point
         same = live is self.live and self._encode_or_none() == blob

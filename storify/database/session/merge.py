@@ -15,9 +15,9 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from storify.database.session.changes import OvertakenError, Pending, Side
-from storify.database.session.entries import LIST
-from storify.database.session.roots import Root, changes_kind, make_root
+from storify.database.session.changes import OvertakenError, Pending, Root, Side
+from storify.database.session.keys import LIST, contents
+from storify.database.session.list_root import ListRoot
 from storify.engine import (
     Change,
     News,
@@ -79,7 +79,7 @@ def _take(
     if (
         theirs is None
         or version is None
-        or changes_kind(root, theirs)
+        or _changes_kind(root, theirs)
         or not _is_there(root, theirs)
     ):
         snapshot = session.engine.open()
@@ -95,7 +95,7 @@ def _take(
         theirs = root.spell(list(theirs))
     # From here on nothing waits, so that no other thread's change is missed.
     pending = session.begin_flush(doing)
-    if entries is not None and changes_kind(root, theirs):
+    if entries is not None and _changes_kind(root, theirs):
         other = WholeSnapshot(version, entries)
         _take_other_kind(session, doing, other, pending, keep)
         return
@@ -115,6 +115,14 @@ def _take(
         session.version = version
 
     session.run_uncut(adopt)
+
+
+def _changes_kind(root: Root, changes: Iterable[Change]) -> bool:
+    """Whether *changes* make a list of a dict root or a dict of a list root."""
+    found = contents(changes)
+    if isinstance(root, ListRoot):
+        return LIST in found and found[LIST] is None
+    return found.get(LIST) is not None
 
 
 def _is_there(root: Root, theirs: Iterable[Change]) -> bool:
@@ -155,12 +163,7 @@ def _take_other_kind(
     if pending.changes and keep is None:
         _refuse(session, doing, [])
     if pending.changes and keep == "mine":
-        root = make_root(
-            session.data,
-            session.codec,
-            session.saving.cache_bytes,
-            over=root.durable(),
-        )
+        root = session.make(session.data, over=root.durable())
     session.take(root, snapshot.version)
 
 

@@ -1,4 +1,8 @@
-"""How databases are saved: what the owner of a folder chose, and its engines."""
+"""How databases are saved: what the owner of a folder chose, and its engines.
+
+With ``sync="interval"`` a commit may be lost by a power cut until it is synced; when
+that is due is known to `Syncing`.
+"""
 
 import os
 import time
@@ -9,6 +13,7 @@ from typing import Any, NamedTuple, Self, get_args
 from storify.codec import Codec
 from storify.engine import (
     Catalog,
+    Engine,
     FileCatalog,
     FileEngine,
     Keep,
@@ -18,7 +23,10 @@ from storify.engine import (
 from storify.engine.protocol import SYNC_INTERVAL_S, Clock, utc_now
 from storify.logger import LoggerLike
 
-__all__ = ["CACHE_BYTES", "Saving"]
+__all__ = ["CACHE_BYTES", "Saving", "Syncing"]
+
+#: When to ask again whether something is to be synced, if nothing ever is.
+_NEVER_S = 3600.0
 
 
 CACHE_BYTES = 32 << 20
@@ -136,3 +144,54 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
             sync=self.sync,
             journal=self.journal,
         )
+
+
+class Syncing:
+    """Keeps account of the oldest unsynced commit of one engine.
+
+    Args:
+        engine: What is synced.
+        saving: Whether and how late.
+    """
+
+    def __init__(self, engine: Engine, saving: Saving) -> None:
+        self._engine = engine
+        self._saving = saving
+        self._since_s: float | None = None
+
+    def sync(self) -> None:
+        """Make all commits durable.
+
+        Raises:
+            OSError: The next call tries again.
+        """
+        self._engine.sync()
+        self._since_s = None
+
+    def note_commit(self) -> None:
+        """Count a commit."""
+        if self._saving.sync == "interval" and self._since_s is None:
+            self._since_s = self._saving.clock()
+
+    def sync_what_is_due(self) -> None:
+        """Sync if a commit is due.
+
+        A database that no background thread cares for is synced here alone.
+
+        Raises:
+            OSError: The next call tries again.
+        """
+        if self._since_s is not None and self.due_in_s() <= 0:
+            self.sync()
+
+    def due_in_s(self) -> float:
+        """How long it is until `sync` is to be called, or asked for again."""
+        if self._saving.sync != "interval":
+            return _NEVER_S
+        if self._since_s is None:
+            return self._saving.sync_interval_s
+        return self._since_s + self._saving.sync_interval_s - self._saving.clock()
+
+    def put_off(self) -> None:
+        """Try again after another interval: it failed."""
+        self._since_s = self._saving.clock()

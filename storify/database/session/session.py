@@ -5,7 +5,7 @@ so a `Database` that is collected can still be flushed by its session.
 
 Change is found by truth, not by flags: a flush encodes what was handed out, set
 or deleted since and compares it with the bytes it was loaded from or last
-committed as (`roots`). Nested mutation at any depth is therefore always saved,
+committed as (`Root`). Nested mutation at any depth is therefore always saved,
 what nobody looked at costs nothing, and without changes nothing is written.
 
 Writers meet by compare-and-swap. A commit names the version it was made
@@ -21,20 +21,21 @@ Nothing here opens a file; the engine may be a folder, memory or a server.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from storify.codec import Codec, without_collector
+from storify.database.live.data import Data
 from storify.database.session import shutdown
-from storify.database.session.changes import Pending, Refused, Side
-from storify.database.session.constraints import Guards
+from storify.database.session.changes import Guards, Pending, Refused, Root, Side
+from storify.database.session.dict_root import DictRoot
+from storify.database.session.keys import LIST
+from storify.database.session.list_root import ListRoot
 from storify.database.session.merge import catch_up
-from storify.database.session.roots import Root, make_root, open_root
-from storify.database.session.saving import Saving
-from storify.database.session.syncing import Syncing
+from storify.database.session.saving import Saving, Syncing
 from storify.database.session.transaction import Transactional
 from storify.engine import (
     Commit,
@@ -42,6 +43,7 @@ from storify.engine import (
     Snapshot,
     StaleVersionError,
     Version,
+    WholeSnapshot,
     difference,
     entries_of,
 )
@@ -178,6 +180,17 @@ class Session(Transactional):
             )
             raise DatabaseLoadError(msg) from error
 
+    def make(
+        self, content: dict[Any, Any] | list[Any], over: Mapping[bytes, bytes]
+    ) -> Root:
+        """Make a root in place of one of the other kind; it is not durable yet.
+
+        Args:
+            content: What is in it.
+            over: The durable entries of the other one.
+        """
+        return make_root(content, self.codec, self.saving.cache_bytes, over)
+
     def replace(self, root: dict[Any, Any] | list[Any]) -> None:
         """Replace the whole live content; it is saved by the next flush."""
         content = dict(root) if isinstance(root, dict) else root
@@ -186,10 +199,7 @@ class Session(Transactional):
             if root is self.data:
                 return
             if not self.root.replace(content):
-                durable = self.root.durable()
-                cache_bytes = self.saving.cache_bytes
-                other = make_root(content, self.codec, cache_bytes, over=durable)
-                self.use(other)
+                self.use(self.make(content, over=self.root.durable()))
             self.data = self.root.live
 
         with self.lock:
@@ -534,3 +544,48 @@ class _OthersOut:
         traceback: TracebackType | None,
     ) -> None:
         self._lock.__exit__(kind, error, traceback)
+
+
+def make_root(
+    initial: dict[Any, Any] | list[Any],
+    codec: Codec,
+    cache_bytes: int,
+    over: Mapping[bytes, bytes] | None = None,
+) -> Root:
+    """Make a root that is not durable yet.
+
+    Args:
+        initial: Its content; a list is used as it is.
+        codec: Values to bytes and back.
+        cache_bytes: As of `open_root`, once it is durable.
+        over: The durable entries of a root of the other kind, to be replaced.
+    """
+    if isinstance(initial, list):
+        return ListRoot(initial, codec, over=over)
+    nothing = WholeSnapshot(Version(""), {}, kind="str")
+    live = Data.paged(codec, nothing, cache_bytes)
+    live.update(initial)
+    return DictRoot(live, codec, over)
+
+
+def open_root(snapshot: Snapshot, codec: Codec, cache_bytes: int) -> Root:
+    """Make a root of a durable state.
+
+    Args:
+        snapshot: The state.
+        codec: Values to bytes and back.
+        cache_bytes: How much of what nobody holds stays in memory, encoded, if it is
+            asked for single keys.
+
+    Raises:
+        ValueError: It cannot be read here.
+    """
+    if snapshot.kind:
+        return DictRoot(Data.paged(codec, snapshot, cache_bytes), codec)
+    entries = entries_of(snapshot)
+    if LIST in entries:
+        items = cast("list[Any]", codec.decode_root(entries[LIST]))
+        return ListRoot(items, codec, entries[LIST])
+    root = DictRoot(Data.opened(codec, entries), codec)
+    root.note_file(entries)
+    return root

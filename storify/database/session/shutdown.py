@@ -9,17 +9,36 @@ what cannot be is put aside, and said in a few lines:
 
     normal end, SystemExit, an exception, Ctrl-C     atexit
     a child of multiprocessing                       its finalizers: it skips atexit
-    SIGTERM, SIGHUP                                  `storify.database.session.signals`
+    SIGTERM, SIGHUP                                  a handler of ours
 
 Other threads may go on until the very end, as those that answer requests. So where
 nothing comes after the last save, a database is not given back: who changes it waits.
 
 A forked child does not save what its parent holds. What it changes of it is said once.
+
+**Signals.** SIGTERM and SIGHUP end Python without a word, where the program has no
+handler for them; and so does SIGINT where somebody took Python's own handler away. Then
+ours saves, and lets the signal end the process as it would have. A handler of the
+program, or of its server, is left alone. Some servers take the signal, end what they
+are doing, give it back to the default handler and raise it again: what they give it
+back to is ours then. Only the main thread can set a handler, and a database may be
+opened in another one. So ours is set when this module is imported, and does nothing
+more than the default one before somebody opens a database that wants it.
+
+**Forks.** A fork is one step: no handler of a signal runs before the child is set up.
+Python forgets, in a child, the signals that came before it began to run there. With the
+default handler such a signal ends the child at once; with one in Python, as ours is, it
+would be lost, and who has started a process and ends it waits for ever. One that comes
+a little later would run while the child takes what its parent holds for its own, or cut
+that short. So they wait from before a fork until the child has let go of all that is
+its parent's.
 """
 
 import atexit
 import os
+import signal
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterable
 from enum import Enum, auto
@@ -27,7 +46,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
-from storify.database.session.entries import contents
+from storify.database.session.keys import contents
 from storify.exceptions import DatabaseLockedError
 from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 
@@ -40,6 +59,7 @@ __all__ = [
     "finalize",
     "finish_orphans",
     "forget",
+    "heed_signals",
     "is_open",
     "open_sessions",
     "remember",
@@ -47,6 +67,7 @@ __all__ = [
     "save_at_exit",
     "save_before_signal",
 ]
+
 
 #: How long the end of a program waits for a lock that somebody else has.
 _PATIENCE_S: Final = 8.0
@@ -375,6 +396,76 @@ def _is_worth_a_flush(session: "Session") -> bool:
     return False
 
 
+# -- signals -------------------------------------------------------------------------
+
+_NAMES: Final = ("SIGTERM", "SIGHUP", "SIGINT")
+_NUMBERS: Final = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
+
+_signal: Final = signal.signal
+
+
+class _Wish:
+    """What the program wants.
+
+    Attributes:
+        saves: Whether somebody has opened a database that is to be saved.
+    """
+
+    saves = False
+
+
+def heed_signals(*, wanted: bool) -> None:
+    """Save all when a signal would end the process, or leave signals alone.
+
+    Args:
+        wanted: What one database wants. All are saved if one of them wants it.
+    """
+    _Wish.saves |= wanted
+    if threading.current_thread() is not threading.main_thread():
+        return
+    if _Wish.saves:
+        _take_over()
+    else:
+        _give_back()
+
+
+def _take_over() -> None:
+    """Put our handler in place of the default one, now and whenever it comes back."""
+    for number in _NUMBERS:
+        if signal.getsignal(number) is signal.SIG_DFL:
+            try:
+                _signal(number, _save_and_end)
+            except ValueError:  # in another interpreter of this process
+                return
+    signal.signal = _signal_or_save
+
+
+def _give_back() -> None:
+    signal.signal = _signal
+    for number in _NUMBERS:
+        if signal.getsignal(number) is _save_and_end:
+            _signal(number, signal.SIG_DFL)
+
+
+def _signal_or_save(signalnum: Any, handler: Any) -> Any:
+    """Set the handler of a signal; in place of the default one, the one that saves."""
+    ours = handler == signal.SIG_DFL and signalnum in _NUMBERS
+    before = _signal(signalnum, _save_and_end if ours else handler)
+    return signal.SIG_DFL if before is _save_and_end else before
+
+
+def _save_and_end(number: int, frame: FrameType | None) -> None:
+    del frame
+    try:
+        if _Wish.saves:
+            save_before_signal()
+    finally:
+        _signal(number, signal.SIG_DFL)
+        signal.raise_signal(number)
+        # Still here: the first process of a container, which its kernel spares.
+        _signal(number, _save_and_end)
+
+
 # -- children -------------------------------------------------------------------------
 
 
@@ -415,5 +506,38 @@ def _finish_forked(_: Callable[[], object]) -> None:
     _finish_as_a_child()
 
 
+class _Masks(threading.local):
+    """What each thread had blocked when it began to fork.
+
+    Attributes:
+        before: The signals; None if it does not fork.
+    """
+
+    before: set[int] | None = None
+
+
+_masks = _Masks()
+
+
+def _block() -> None:
+    # Known before it is done: a handler that is due may raise from each of these calls.
+    _masks.before = {int(each) for each in signal.pthread_sigmask(signal.SIG_BLOCK, ())}
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+
+
+def _unblock() -> None:
+    before, _masks.before = _masks.before, None
+    if before is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# -- what is arranged when this is imported ----------------------------------------------
+
+if threading.current_thread() is threading.main_thread():  # pragma: no branch
+    _take_over()
 if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
     os.register_at_fork(after_in_child=_begin_as_a_child)
+    # What is arranged last is done first before a fork, and last after it.
+    os.register_at_fork(
+        before=_block, after_in_parent=_unblock, after_in_child=_unblock
+    )

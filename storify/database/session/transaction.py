@@ -10,31 +10,126 @@ A block inside a block is a savepoint: begin and roll back, without the rest.
 A block that is cut off on its way out is never half of one: what commits does all of
 it where nothing cuts it in half, and a block that was left in any other way is rolled
 back by who comes next (`Transactional.finish_cut_off`).
+
+Other callers that write through the dict itself wait for the end. It is of another
+class meanwhile, whose methods look whose turn it is; so that writing costs nothing more
+outside of transactions.
 """
 
 import sys
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial
-from types import TracebackType
+from functools import partial, wraps
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from storify.database.live.data import Data
-from storify.database.session.gate import close_gate, open_gate
-from storify.database.session.roots import Root
-from storify.database.session.write_lock import WriteLock
+from storify.database.session.changes import Root
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
-from storify.threads import Job, checkpoint, in_saver, run_async
+from storify.threads import (
+    DeadlockError,
+    Job,
+    OtherTaskError,
+    TurnLock,
+    checkpoint,
+    in_saver,
+    run_async,
+)
 
 if TYPE_CHECKING:
     from storify.database.session.session import Session
+    from storify.threads import Turn
 
-__all__ = ["AsyncTransaction", "Transaction", "Transactional"]
+__all__ = [
+    "AsyncTransaction",
+    "Transaction",
+    "Transactional",
+    "WriteLock",
+]
+
 
 D = TypeVar("D")
 T = TypeVar("T")
+
+
+class WriteLock(TurnLock):
+    """The write lock of one database: held by all that saves or replaces its data.
+
+    Users take it as ``db.lock`` for changes of several records that belong together,
+    and a transaction takes it for its length. It belongs to a task, not to a thread.
+
+    Args:
+        name: Of the database, for messages.
+    """
+
+    __slots__ = ("_name",)
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self._name = name
+
+    def take(
+        self,
+        frame: FrameType | None = None,
+        guard: object = None,
+        timeout_s: float | None = None,
+    ) -> "Turn | None":
+        """Wait for a turn; see `TurnLock.take`.
+
+        Raises:
+            TransactionError: It would wait for itself.
+        """
+        try:
+            return super().take(frame, guard, timeout_s)
+        except OtherTaskError:
+            msg = (
+                f"cannot use database {self._name!r} now: another task of this thread "
+                f"is inside its lock or a transaction, where it awaits something; "
+                f"`async with db.atransaction()` waits for its turn"
+            )
+            raise TransactionError(msg) from None
+        except DeadlockError as error:
+            msg = f"cannot use database {self._name!r} now: {error}; try again"
+            raise TransactionError(msg) from None
+
+
+#: By the id of a dict that is guarded: waits its turn, and gives whether it waited.
+_waits: dict[int, Callable[[], bool]] = {}
+
+#: What changes a dict.
+_WRITERS = (
+    "__setitem__",
+    "__delitem__",
+    "__ior__",
+    "clear",
+    "pop",
+    "popitem",
+    "setdefault",
+    "update",
+)
+
+
+class _Guarded(Data):
+    """A `Data` in a transaction."""
+
+    __slots__ = ()
+
+
+def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(method)
+    def wait_and_write(self: Data, /, *args: Any, **keywords: Any) -> Any:
+        # Again after waiting: the next transaction may have begun.
+        while (wait := _waits.get(id(self))) is not None and wait():
+            pass
+        return method(self, *args, **keywords)
+
+    return wait_and_write
+
+
+for _name in _WRITERS:
+    setattr(_Guarded, _name, _guarded(getattr(Data, _name)))
 
 
 class _Block(NamedTuple):
@@ -184,28 +279,31 @@ class Transactional:
         self.root.begin()
         return depth
 
-    def close_gate(self) -> None:
+    def keep_writers_out(self) -> None:
         """Let other callers that write wait; the lock is held."""
-        self._guarded = self.data if isinstance(self.data, Data) else None
-        if self._guarded is not None:
-            close_gate(self._guarded, self.wait_for_transaction)
+        data = self._guarded = self.data if isinstance(self.data, Data) else None
+        if data is not None:
+            _waits[id(data)] = self.wait_for_transaction
+            data.__class__ = _Guarded
 
-    def open_gate(self) -> None:
+    def let_writers_in(self) -> None:
         """Let everybody write again."""
-        if self._guarded is not None:
-            open_gate(self._guarded)
+        data = self._guarded
+        if data is not None:
+            data.__class__ = Data
+            _waits.pop(id(data), None)
         self._guarded = None
 
     def close_for_good(self) -> None:
         """Let other callers that write wait for the end of the process."""
         self._is_ending = True
-        self.close_gate()
+        self.keep_writers_out()
 
     def reopen(self) -> None:
         """Let everybody write again, in a forked child: its end is another one."""
         if self._is_ending:
             self._is_ending = False
-            self.open_gate()
+            self.let_writers_in()
 
     def roll_back_to(self, depth: int) -> None:
         """Return the live data to the state at the entry of a block, and leave it.
@@ -227,7 +325,7 @@ class Transactional:
             except BaseException as error:  # noqa: BLE001 - it is raised below
                 interrupt = error
         if not depth:
-            self.open_gate()
+            self.let_writers_in()
         if interrupt is not None:
             raise interrupt
 
@@ -309,7 +407,7 @@ class Transaction(Generic[D]):
             self._engine_lock = session.locked()
             self._engine_lock.__enter__()
             session.flush()
-            session.close_gate()
+            session.keep_writers_out()
         session.begin_block(self)
 
     def __exit__(
@@ -358,7 +456,7 @@ class Transaction(Generic[D]):
     def _end(self) -> None:
         """Leave the outermost block, which is committed, where nothing cuts it in half."""
         self._session.end_block(0)
-        self._session.open_gate()
+        self._session.let_writers_in()
         self._unlock_engine()
 
     def _leave(self) -> None:
