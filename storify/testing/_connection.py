@@ -77,7 +77,8 @@ class Severed:
 
     def reopen(self, **options: Any) -> Storify:
         """Open what is there, as a new program would."""
-        return Storify(self.url, **{"save_interval": None, **options})
+        given: dict[str, Any] = {"save_interval": None, **options}
+        return Storify(self.url, **given)
 
 
 def connection_points(
