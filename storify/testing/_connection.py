@@ -77,8 +77,8 @@ class Severed:
 
     def reopen(self, **options: Any) -> Storify:
         """Open what is there, as a new program would."""
-        chosen: dict[str, Any] = {"save_interval": None, **options}
-        return Storify(self.url, **chosen)
+        given: dict[str, Any] = {"save_interval": None, **options}
+        return Storify(self.url, **given)
 
 
 def connection_points(

@@ -122,11 +122,12 @@ class DatabaseMachine(Stage[V], Generic[V]):
             be equal to themselves, as NaN is not.
         other_keys: Those of the second writer, *keys* unless given. None of them may
             be equal to one of *keys* and of another type, as True is to 1.
-        engine: Whether the database is in files or in memory.
+        engine: Whether the database is in files, in memory or on a PostgreSQL server.
+        url: Of that server; that of the fixture ``pg_sf`` unless given.
         second_writer: Whether another instance of the database changes it, too.
         at_random: Whether records are put, changed and deleted at random. If not,
             what is in the database comes from your rules alone.
-        place: The folder or ``memory://`` URL of the database.
+        place: The folder or URL of the database.
     """
 
     # -- changes ---------------------------------------------------------------
@@ -366,7 +367,8 @@ def database_machine(
     open: Callable[[str], Database[A, Any]] | None = ...,
     value: st.SearchStrategy[A] | None = ...,
     keys: st.SearchStrategy[Any] | None = ...,
-    engine: Literal["file", "memory"] = ...,
+    engine: Literal["file", "memory", "postgres"] = ...,
+    url: str | None = ...,
 ) -> type[DatabaseMachine[A]]: ...
 @overload
 def database_machine(
@@ -377,7 +379,8 @@ def database_machine(
     open: Callable[[str], Database[Any, Any]] | None = ...,
     value: st.SearchStrategy[A | B] | None = ...,
     keys: st.SearchStrategy[Any] | None = ...,
-    engine: Literal["file", "memory"] = ...,
+    engine: Literal["file", "memory", "postgres"] = ...,
+    url: str | None = ...,
 ) -> type[DatabaseMachine[A | B]]: ...
 @overload
 def database_machine(
@@ -385,14 +388,16 @@ def database_machine(
     open: Callable[[str], Database[Any, Any]] | None = ...,
     value: st.SearchStrategy[Any] | None = ...,
     keys: st.SearchStrategy[Any] | None = ...,
-    engine: Literal["file", "memory"] = ...,
+    engine: Literal["file", "memory", "postgres"] = ...,
+    url: str | None = ...,
 ) -> type[DatabaseMachine[Any]]: ...
 def database_machine(
     *classes: type[Model],
     open: Callable[[str], Database[Any, Any]] | None = None,  # noqa: A002 -- it reads well
     value: st.SearchStrategy[Any] | None = None,
     keys: st.SearchStrategy[Any] | None = None,
-    engine: Literal["file", "memory"] = "file",
+    engine: Literal["file", "memory", "postgres"] = "file",
+    url: str | None = None,
 ) -> type[DatabaseMachine[Any]]:
     """Make a state machine over a real database of some classes.
 
@@ -415,9 +420,18 @@ def database_machine(
             A `Storify` with *classes* is made unless given.
         value: What records are drawn from; `models` of *classes* unless given.
         keys: What keys are drawn from; see `DatabaseMachine`.
-        engine: Whether the database is in files or in memory.
+        engine: Whether the database is in files, in memory or on a PostgreSQL server,
+            in a schema of its own.
+        url: Of that server, which it means; that of the fixture ``pg_sf`` unless given.
+
+    Raises:
+        ValueError: *open* is given for a server: it would not know the schema.
     """
-    given: dict[str, Any] = {"classes": classes, "engine": engine}
+    engine = "postgres" if url is not None else engine
+    if open is not None and engine == "postgres":
+        msg = "open= is for folders: derive from DatabaseMachine, and override open_db"
+        raise ValueError(msg)
+    given: dict[str, Any] = {"classes": classes, "engine": engine, "url": url}
     if value is not None:
         given["values"] = value
     if keys is not None:

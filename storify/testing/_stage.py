@@ -114,7 +114,37 @@ class MemoryPlace:
         return True
 
 
-Place = FilePlace | MemoryPlace
+class ServerPlace:
+    """Databases on a PostgreSQL server, in a schema of their own.
+
+    Args:
+        url: Of the server; that of the fixture ``pg_sf`` unless given.
+    """
+
+    has_disk = False
+
+    def __init__(self, url: str | None) -> None:
+        # few machines need it
+        from . import _postgres  # noqa: PLC0415
+
+        self._postgres = _postgres
+        self.root = url or _postgres.shared_url()
+        self.schema = _postgres.fresh_schema()
+
+    def survive(self) -> None:
+        """Keep all: what was saved is on the server."""
+
+    def remove(self) -> None:
+        """Remove the schema."""
+        self._postgres.drop_schema(self.root, self.schema)
+
+    def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
+        """Do it: no disk call can be the last."""
+        act()
+        return True
+
+
+Place = FilePlace | MemoryPlace | ServerPlace
 
 
 # --- the stage ------------------------------------------------------------------------
@@ -246,7 +276,8 @@ class Stage(RuleBasedStateMachine, Generic[V]):
     values: ClassVar[st.SearchStrategy[Any]] = storable(max_leaves=8)
     keys: ClassVar[st.SearchStrategy[Any]] = _FEW_KEYS
     other_keys: ClassVar[st.SearchStrategy[Any] | None] = None
-    engine: ClassVar[Literal["file", "memory"]] = "file"
+    engine: ClassVar[Literal["file", "memory", "postgres"]] = "file"
+    url: ClassVar[str | None] = None
     second_writer: ClassVar[bool] = True
     at_random: ClassVar[bool] = True
 
@@ -267,16 +298,21 @@ class Stage(RuleBasedStateMachine, Generic[V]):
 
     def __init__(self) -> None:
         super().__init__()
-        self._place: Place = FilePlace() if self.engine == "file" else MemoryPlace()
+        self._place: Place = self._make_place()
         self._storifys: list[Storify] = []
         self._durable = Durable()
         self._checked: State | None = None
         self._opened: dict[Writer, Opened[V]] = {}
         self._open_all()
 
+    def _make_place(self) -> Place:
+        if self.engine == "postgres":
+            return ServerPlace(self.url)
+        return FilePlace() if self.engine == "file" else MemoryPlace()
+
     @property
     def place(self) -> str:
-        """The folder or ``memory://`` URL of the database."""
+        """The folder or URL of the database."""
         return self._place.root
 
     @property
@@ -295,7 +331,12 @@ class Stage(RuleBasedStateMachine, Generic[V]):
         sf = next(idle, None)
         if sf is None:
             sf = Storify(
-                self.place, save_interval=None, models=self.classes, keep=1000, log=_LOG
+                self.place,
+                save_interval=None,
+                models=self.classes,
+                keep=1000,
+                log=_LOG,
+                schema=getattr(self._place, "schema", None),
             )
             self._storifys.append(sf)
         db: Any = sf.get_db("db", model=cast("Any", tuple(self.classes) or None))

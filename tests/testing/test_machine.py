@@ -15,6 +15,7 @@ from storify import Backups, Database, Model, Storify, StorifyError
 from storify.database.live import ownership, slots
 from storify.engine import FileEngine
 from storify.testing import DatabaseMachine, database_machine, models
+from storify.testing._postgres import why_no_server
 
 #: Enough to find each of the planted faults, every time.
 SEARCH = settings(
@@ -71,6 +72,17 @@ SIMPLE = models(User, name=st.just("Ann"), address=st.none())
 
 TestUsersAndOrders = database_machine(User, Order).TestCase
 TestUsersInMemory = database_machine(User, engine="memory").TestCase
+
+
+@pytest.mark.skipif(why_no_server() is not None, reason=f"{why_no_server()}")
+class TestUsersOnAServer(database_machine(User, engine="postgres").TestCase):
+    """The same on PostgreSQL."""
+
+
+def test_a_machine_on_a_server_opens_its_schema_itself():
+    """Who opens it otherwise says so by a method."""
+    with pytest.raises(ValueError, match="open_db"):
+        database_machine(User, url="postgresql://host/db", open=open_strict)
 
 
 def open_strict(place: str) -> Database[User, str]:

@@ -306,15 +306,16 @@ class _Work:
     def _replace(self, cursor: "Cursor") -> None:
         sets, base = self._plan.sets, self._plan.base
         keys = sorted({*sets.gone, *sets.moved, *sets.set})
-        for some in _parts(keys, len):
-            self._run(cursor, _REPLACED, keys=list(map(index_key, some)))
+        if base.seq:  # there is something that could be replaced
+            for some in _parts(keys, len):
+                self._run(cursor, _REPLACED, keys=list(map(index_key, some)))
         if sets.clears and base.alive:
             self._run(cursor, _ALL_REPLACED, keys=list(map(index_key, keys)))
             self._run(cursor, _CLEARED)
         for some in _parts(sorted({*sets.gone, *sets.moved}), len):
             self._run(cursor, _DELETED, keys=list(map(index_key, some)))
         places = self._places()
-        if not base.alive and base.seq == 0 and len(places) > _MANY:
+        if not base.seq and len(places) > _MANY:
             self._copy(cursor, places)
             return
         # In the order of the keys, so that no two wait for each other.
@@ -353,7 +354,7 @@ class _Work:
             _STATE,
             stamp=plan.stamp,
             kind=plan.kind,
-            count=(plan.base.keys or 0) if plan.base.alive else 0,
+            count=plan.base.keys or 0 if plan.base.seq else len(plan.sets.set),
             size=plan.sets.size,
             anew=not plan.base.alive,
         )

@@ -36,14 +36,15 @@ left join lateral (
 ) c on true
 """
 
-# The index leads to the next entries; those that were changed since are left out, and
+# The index of places leads to the next entries (`seq + 0` keeps the server from taking
+# another one, and from reading all of them for each page); those that were changed since are left out, and
 # come from what was replaced.
 _PAGE = """
 select exists (select from @state where db = %(db)s and seq = %(seq)s
                and token = %(token)s), p.*
 from (values (1)) one left join lateral (
     (select pos, key, long, value from @entry e
-     where db = %(db)s and pos > %(pos)s and value is not null and seq <= %(seq)s
+     where db = %(db)s and pos > %(pos)s and value is not null and seq + 0 <= %(seq)s
      order by pos limit %(most)s)
     union all
     (select pos, key, long, value from @change c
