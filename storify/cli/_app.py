@@ -11,6 +11,7 @@ import typer
 
 from storify import Misfit, __version__
 from storify.cli._care import compact, salvage, verify
+from storify.cli._export import FORMATS, export, import_format
 from storify.cli._import import importing
 from storify.cli._look import find, get, ls, show, stats
 from storify.cli._schema import schema
@@ -307,11 +308,13 @@ for _look in (ls, show, get, find, log, diff, history, stats):
     app.command()(_look)
 app.command("set")(write_key)
 app.command("rm")(remove_keys)
-for _care in (restore, verify, salvage, compact):
+for _care in (restore, export, verify, salvage, compact):
     app.command()(_care)
 app.command()(check)
 app.command()(migrate)
 app.command()(copy)
 app.add_typer(postgres, name="postgres")
 app.add_typer(schema, name="schema")
+for _format in (*FORMATS, "sqlite"):
+    importing.command(_format)(import_format(_format))
 app.add_typer(importing, name="import")

@@ -381,7 +381,7 @@ def _open_file(
     )
 
 
-def open_folder(path: Path, classes: Classes) -> Storify:
+def open_folder(path: Path | str, classes: Classes) -> Storify:
     """Open a folder of databases, or make it; nothing is saved by itself."""
     return Storify(
         path,

@@ -44,6 +44,7 @@ from storify.explorer.values import (
 from storify.logger import LoggerLike
 from storify.models import Misfit, Ref, Unloaded
 from storify.models.options import class_of, is_model
+from storify.tables.lines import Classes, Pairs
 
 __all__ = [
     "About",
@@ -533,6 +534,21 @@ class Session:
         if reading.get(blob) is None:
             return None
         return ref.db, key_token(Row(ref.key, None, 0, blob))
+
+    def classes(self) -> Classes:
+        """What the classes say of records, for the formats of `storify.tables`."""
+        return Classes(self._sf._schema.registry, self.codec)
+
+    def pairs(self, name: str, *, where: str = "", state: str = NOW) -> Pairs:
+        """Return what begins to iterate over keys and records, as often as it is asked."""
+
+        def begin() -> Iterator[tuple[Any, Any]]:
+            return (
+                (row.key, row.value)
+                for row in self.rows(name, where=where, state=state)
+            )
+
+        return begin
 
     # -- time ------------------------------------------------------------------
 

@@ -356,8 +356,14 @@ class Reader:
         Raises:
             ModelLoadError: It stands for none; the error names the place.
         """
+        return self.read_as(tree, self._shape, path, keep_unknown=keep_unknown)
+
+    def read_as(
+        self, tree: Any, shape: Shape, path: str = "$", *, keep_unknown: bool = False
+    ) -> Any:
+        """Return the value of a shape that a tree stands for; as `read`."""
         try:
-            return self._read(tree, self._shape, path, keep_unknown)
+            return self._read(tree, shape, path, keep_unknown)
         except _Unfit as error:
             why = f"; {error.why}" if error.why else ""
             msg = f"{error.path}: expected {error.wanted}{why}"

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
     from storify.database._root import Root
+    from storify.tables.lines import Classes
 
 __all__ = ["Found", "Limit", "Map", "Of", "Offset", "Query", "Sorted", "Stage", "Where"]
 
@@ -509,6 +510,37 @@ class Query(Defaults, Generic[V_co, K]):
     def list(self) -> "list[V_co]":
         """Return them as a new list."""
         return list(self)
+
+    def to_arrow(self, *, lossy: bool = False) -> Any:
+        """Return the records as a `pyarrow.Table`, a column for each field.
+
+        ``polars.DataFrame(query)`` and ``duckdb.sql("… from query")`` need no call: a
+        query is a stream of Arrow itself. Types come from the data, and from the
+        annotations where there are none.
+
+        Args:
+            lossy: Go on where a column cannot hold a value, as an offset from UTC.
+
+        Raises:
+            ModuleNotFoundError: There is no pyarrow; it comes with ``storify[arrow]``.
+            TypeError: A column cannot hold a value; the error names the place.
+        """
+        from storify.tables.arrow import table  # noqa: PLC0415 -- few programs need it
+
+        return table(self.items, self._classes(), lossy=lossy)
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        """Return the records as a stream of Arrow, for polars, DuckDB and others."""
+        from storify.tables.arrow import batches  # noqa: PLC0415 -- few programs need it
+
+        found = batches(self.items, self._classes())
+        return found.__arrow_c_stream__(requested_schema)
+
+    def _classes(self) -> "Classes":
+        from storify.tables.lines import Classes  # noqa: PLC0415 -- few programs need it
+
+        schema = self._source._schema  # noqa: SLF001 - one stack
+        return Classes(schema.registry, schema.codec)
 
     def __bool__(self) -> NoReturn:
         """Refuse: a run may cost much, and `exists` says what is meant."""
