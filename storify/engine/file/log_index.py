@@ -43,8 +43,8 @@ from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from itertools import accumulate, chain, count, repeat
-from operator import itemgetter, lshift, or_
+from itertools import accumulate, chain
+from operator import itemgetter
 from typing import Final, NamedTuple
 
 from storify.engine.file import vfs
@@ -489,8 +489,8 @@ class Log:
     def _ordered(self) -> "array[int]":
         if self._order is None:
             hashes = chain.from_iterable(each.hashes for each in self._stretches)
-            numbered = map(or_, map(lshift, hashes, repeat(32)), count())
-            self._order = array("Q", sorted(numbered))
+            numbered = sorted(each << 32 | at for at, each in enumerate(hashes))
+            self._order = array("Q", numbered)
         return self._order
 
     def _row(self, number: int) -> _Row:

@@ -57,7 +57,7 @@ class Pool(Protocol):
         ...
 
     def putconn(self, conn: "Connection") -> None:
-        """Give it back."""
+        """Return a connection."""
         ...
 
     def check(self) -> None:

@@ -52,7 +52,7 @@ class Hold:
         return self._pid == os.getpid()
 
     def release(self) -> None:
-        """Give it back; not in a forked child, which has none."""
+        """Return the connection; not in a forked child, which has none."""
         connection, self._connection = self._connection, None
         if connection is None:
             return
