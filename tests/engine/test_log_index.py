@@ -28,7 +28,7 @@ from storify.codec import Codec
 from storify.engine import Commit, FileEngine, apply
 from storify.engine.file import log_index, vfs
 from storify.engine.file.log import bare_frames, head_frame
-from storify.engine.file.log_index import note_log, open_log
+from storify.engine.file.log_index import Reached, note_log, open_log
 from storify.engine.file.replay import read_journal
 
 CODEC = Codec()
@@ -115,11 +115,11 @@ def test_whatever_was_committed_a_dict_gives_the_same(
             harmed(path, harm, at, older)
         snapshot, engine, log = open_again(folder)
 
-        if not snapshot.kind:  # the last commit wrote the file anew, or none came
-            assert not path.exists()
-            return
         check(snapshot, whole)
         assert snapshot.version == version
+        if not snapshot.kind:  # what differences there are cannot be told any more
+            assert harm == "flipped" or not path.exists()
+            return
         loaded = snapshot.load()
         assert apply(CODEC.split(loaded.payload), loaded.changes) == whole
         assert snapshot.version == engine.load().version
@@ -162,6 +162,26 @@ def test_each_flipped_byte_changes_no_answer(tmp_path):
         snapshot.close()
 
 
+def test_a_damaged_head_ends_the_index(tmp_path):
+    """So does one that does not go on where the one before it ends."""
+    grow(tmp_path, 4)
+    path = index_of(tmp_path)
+    payload = path.read_bytes()
+    first = log_index._HEAD.size + 4
+    heads = log_index._ABOUT.size + log_index._SUMS.size + 4
+    (rows,) = log_index._CRC.unpack_from(payload, first + log_index._ABOUT.size - 4)
+    second = first + heads + rows * (4 + log_index._ROW.size)
+    for at in range(second, second + heads):
+        bad = bytearray(payload)
+        bad[at] ^= 1
+        path.write_bytes(bad)
+        assert stretches(tmp_path) == 1, at
+    path.write_bytes(payload[:first] + payload[second:])
+    assert stretches(tmp_path) == 0
+    path.write_bytes(payload[:second] + payload[first:])
+    assert stretches(tmp_path) == 1
+
+
 def rest(tmp_path, generation):
     """What is noted after one more commit, which finds the index harmed."""
     engine = make_engine(tmp_path)
@@ -181,6 +201,23 @@ def test_an_index_that_is_torn_is_written_anew_by_the_next_commit(tmp_path):
 
     path.unlink()
     assert rest(tmp_path, 6) == 5
+
+
+def test_an_index_that_others_touch_meanwhile_is_made_anew(tmp_path):
+    """By the commit after the one that sees it."""
+    log = Log()
+    engine = make_engine(tmp_path, log=log)
+    for generation in range(1, 4):
+        commit(engine, generation)
+    assert stretches(tmp_path) == 2
+    for generation, harm in ((4, "deleted"), (6, "garbage")):
+        harmed(index_of(tmp_path), harm, 3, b"")
+        version = engine.commit(step(engine._known.version, generation - 1, generation))
+        engine.commit(step(version, generation, generation + 1))
+        assert stretches(tmp_path) == generation
+
+    assert not log.warnings
+    assert found(make_engine(tmp_path)) == 7
 
 
 def with_head_of(payload, folder):
@@ -341,7 +378,8 @@ def test_a_journal_that_is_no_run_of_commits_is_judged_as_a_whole(tmp_path):
     opened.close()
     assert open_log(place, "00" * 32, CODEC) is None
 
-    for bad in (payload[:-3], payload + b"?", payload[:20]):
+    whole = len(read_journal(place.journal, place.mirror, digest).frames[-1].raw)
+    for bad in (payload[:-whole], payload[:-3], payload + b"?", payload[:20]):
         journal(tmp_path).write_bytes(bad)
         assert open_log(place, digest, CODEC) is None
     journal(tmp_path).unlink()
@@ -383,9 +421,10 @@ def test_the_index_of_a_long_journal_is_made_in_stretches(tmp_path, monkeypatch)
     monkeypatch.setattr(log_index, "STRETCH_BYTES", size // 2)
     index_of(tmp_path).unlink()
 
-    end = note_log(place, digest, CODEC, size)
+    reached = note_log(place, digest, CODEC, size, Reached())
 
     assert stretches(tmp_path) == 1
-    assert size // 2 <= end < size
+    assert size // 2 <= reached.end < size
+    assert reached.index_bytes == index_of(tmp_path).stat().st_size
     assert found(make_engine(tmp_path)) == 6
     assert main(tmp_path).exists()

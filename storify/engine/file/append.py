@@ -128,12 +128,10 @@ def append(
 def _note(held: Held, known: Known) -> None:
     """Note where the changes in a journal lie, if much was added and all is durable."""
     tail = known.tail
-    if tail.size < known.noted:  # it is another one
-        known.noted = 0
-    if tail.all_synced and tail.size - known.noted >= log_index.STRETCH_BYTES:
+    if tail.all_synced and tail.size - known.noted.end >= log_index.STRETCH_BYTES:
         with held.or_warn("note where the commits lie of"):
             known.noted = log_index.note_log(
-                held.place, known.digest, held.root_format, tail.size
+                *(held.place, known.digest, held.root_format, tail.size, known.noted)
             )
 
 

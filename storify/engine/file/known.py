@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from weakref import ref
 
 from storify.engine.file import vfs
+from storify.engine.file.log_index import Reached
 from storify.engine.file.manifest import Record
 from storify.engine.file.paths import Place
 from storify.engine.file.root import Next
@@ -80,7 +81,7 @@ class Known:
         signature: How the main file looked then.
         tail: Where its journal ends.
         ours: Whether a frame of the journal is our own.
-        noted: How far the index of the journal reaches, in bytes of the journal.
+        noted: How far the index of the journal reaches.
         shunned: Whether the journal must not be appended to: a sync of it failed.
         base: The base of commits that failed late.
         resting: What a read of a small file would find, after a commit of ours that
@@ -103,7 +104,7 @@ class Known:
         self.tail: Tail = Tail()
         self.ours: bool = False
         self.shunned: bool = False
-        self.noted: int = 0
+        self.noted: Reached = Reached()
         self.base: Version | None = None
         self.attempts: set[Version] = set()
         self.resting: Resting | None = None
@@ -120,7 +121,7 @@ class Known:
         """Note a state that is known to be on disk."""
         if digest != self.digest:
             self.ours = self.shunned = False
-            self.noted = 0
+            self.noted = Reached()
         self.version, self.digest = version, digest
         self.size_bytes = 0 if found is None else found.size
         self.signature = None if found is None else found.signature()

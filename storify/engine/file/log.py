@@ -39,6 +39,7 @@ from storify.engine.protocol import Change
 __all__ = [
     "DELETE",
     "OP",
+    "SET",
     "SPLICE",
     "Bare",
     "Entries",

@@ -4,7 +4,7 @@
 
     .log-index := head stretch stretch ...
     head       := magic[8] digest[32] dev[8] ino[8] crc[4]
-    stretch    := about[78] before[4] hashes-crc[4] rows-crc[4] crc[4] hash[4]... row...
+    stretch    := about[78] hashes-crc[4] rows-crc[4] crc[4] hash[4]... row...
     about      := start[8] end[8] last-frame[8] seq[8] frame-crc[4] order[8] clock[8]
                   flags[1] splices[1] kind[8] rows[4]
     row        := offset[4] place[4] size[4] crc[4] kind[1]
@@ -30,7 +30,7 @@ other fault of it:
 
 - torn, flipped: each part has a checksum, and a row that of the op that it leads to;
 - of another journal: each stretch names its last frame, which must stand there;
-- out of order: each names the checksum of the head before it;
+- out of order: each begins where the one before it ends;
 - ahead of the journal, after a power cut: a stretch is only written of frames that are
   durable.
 
@@ -54,6 +54,7 @@ from storify.engine.file.log import (
     DELETE,
     DURABLE,
     OP,
+    SET,
     SPLICE,
     Bare,
     Frame,
@@ -74,7 +75,7 @@ STRETCH_BYTES = 1 << 18
 _MAGIC: Final = b"logindx1"
 _HEAD: Final = struct.Struct(">8s32sQQ")
 _ABOUT: Final = struct.Struct(">QQQQIQqBB8sI")
-_SUMS: Final = struct.Struct(">III")
+_SUMS: Final = struct.Struct(">II")
 _CRC: Final = struct.Struct(">I")
 _ROW: Final = struct.Struct(">IIIIB")
 _HASH_BYTES: Final = 4
@@ -160,16 +161,17 @@ class Stretch(NamedTuple):
             raise DamagedError
         return rows
 
-    def packed(self, before: int) -> tuple[bytes, int]:
-        """Write it down, after a head of that checksum; with the checksum of its own."""
+    def packed(self) -> bytes:
+        """Write it down."""
         about = self.about
         hashes = array("I", self.hashes)
         hashes.byteswap()
         head = _ABOUT.pack(
             *about[:8], about.splices, about.kind.encode().ljust(8), about.rows
-        ) + _SUMS.pack(before, zlib.crc32(hashes), zlib.crc32(self.rows))
-        crc = zlib.crc32(head)
-        return b"".join((head, _CRC.pack(crc), hashes.tobytes(), self.rows)), crc
+        ) + _SUMS.pack(zlib.crc32(hashes), zlib.crc32(self.rows))
+        return b"".join(
+            (head, _CRC.pack(zlib.crc32(head)), hashes.tobytes(), self.rows)
+        )
 
 
 # Making
@@ -183,7 +185,7 @@ def _stretch(
     Raises:
         DamagedError: An op in a frame is none.
     """
-    ops: dict[bytes, list[int]] = {}
+    ops: dict[bytes, bytes] = {}
     values: dict[bytes, bytes] = {}
     last: Bare | None = None
     splices = False
@@ -199,32 +201,34 @@ def _stretch(
         kind = ""
     elif values:
         kind = root_format.keyed(values)
-    rows = sorted(
-        _CRC.pack(zlib.crc32(key))
-        + _ROW.pack(offset, found[0], size, crc, kind | found[1])
-        for key, found in ops.items()
-        for offset, size, crc, kind in zip(*[iter(found[2:])] * 4, strict=True)
-    )
-    hashes = array("I", b"".join([row[:_HASH_BYTES] for row in rows]))
-    hashes.byteswap()
+    hashes = map(_CRC.pack, map(zlib.crc32, ops))
+    found = map(b"".join, zip(hashes, ops.values(), strict=True))
+    rows = sorted(chain.from_iterable(map(_rows_of_key, found)) if splices else found)
+    ordered = array("I", b"".join([row[:_HASH_BYTES] for row in rows]))
+    ordered.byteswap()
     about = About(
         *(start, last.end, last.at, last.seq, last.crc, last.order, last.clock),
         *(last.flags, splices, kind, len(rows)),
     )
-    return Stretch(about, hashes, b"".join([row[_HASH_BYTES:] for row in rows]))
+    return Stretch(about, ordered, b"".join([row[_HASH_BYTES:] for row in rows]))
 
 
-def _add(frame: Bare, ops: dict[bytes, list[int]], values: dict[bytes, bytes]) -> bool:
+def _rows_of_key(found: bytes) -> Iterator[bytes]:
+    """Part the hash and the rows of one key."""
+    for at in range(_HASH_BYTES, len(found), _ROW.size):
+        yield found[:_HASH_BYTES] + found[at : at + _ROW.size]
+
+
+def _add(frame: Bare, ops: dict[bytes, bytes], values: dict[bytes, bytes]) -> bool:
     """Add the ops of a frame; whether there are differences among them.
 
     Args:
         frame: The frame.
-        ops: By key its place, `_MOVED` if it was deleted, and of each op that counts
-            where it is, its size, its checksum and its kind.
+        ops: The rows of each key.
         values: The values that are set.
     """
     body, offset, at = frame.body, frame.body_at, frame.ops_at
-    unpack, head, crc32 = OP.unpack_from, OP.size, zlib.crc32
+    unpack, pack, head, crc32 = OP.unpack_from, _ROW.pack, OP.size, zlib.crc32
     splices = False
     while at < len(body):
         if len(body) - at < head:
@@ -236,24 +240,27 @@ def _add(frame: Bare, ops: dict[bytes, list[int]], values: dict[bytes, bytes]) -
             raise DamagedError
         key = body[at + head : middle]
         place = offset + at
-        row = (place, end - at, crc32(body[at:end]), kind)
-        found = ops.get(key)
-        if kind == DELETE:
-            ops[key] = [place, _MOVED, *row]
-        elif found is None:
-            ops[key] = [place, 0, *row]
-        elif found[-1] == DELETE:
-            ops[key] = [place, found[1], *row]
-        elif kind == SPLICE:
-            found += row
-        else:
-            found[2:] = row
-        if kind == SPLICE:
-            splices = True
-        elif kind != DELETE:
+        row = pack(place, place, end - at, crc32(body[at:end]), kind)
+        if kind == SET:
             values[key] = body[middle:end]
+        ops[key] = row if kind == SET and key not in ops else _after(ops.get(key), row)
+        splices = splices or kind == SPLICE
         at = end
     return splices
+
+
+def _after(before: bytes | None, row: bytes) -> bytes:
+    """The rows of a key after one more op."""
+    place, first, size, crc, kind = _ROW.unpack(row)
+    if kind == DELETE:
+        return _ROW.pack(place, place, size, crc, DELETE | _MOVED)
+    if before is None:
+        return row
+    _, was_first, _, _, last = _ROW.unpack(before[-_ROW.size :])
+    if last & ~_MOVED != DELETE:
+        first = was_first
+    row = _ROW.pack(place, first, size, crc, kind | last & _MOVED)
+    return before + row if kind == SPLICE else row
 
 
 # Reading
@@ -265,19 +272,31 @@ def _head_of(digest: str, journal: vfs.OpenFile) -> bytes:
     return head + _CRC.pack(zlib.crc32(head))
 
 
+class Reached(NamedTuple):
+    """How far an index reaches.
+
+    Attributes:
+        index_bytes: Its size; 0 if that is not known.
+        end: Where its last stretch ends in the journal.
+        seq: The number of the last frame of that.
+    """
+
+    index_bytes: int = 0
+    end: int = 0
+    seq: int = 0
+
+
 class _Noted(NamedTuple):
     """What there is of an index.
 
     Attributes:
         stretches: Those that count, oldest first.
         end: Where the last one ends in the index.
-        crc: The checksum of its head.
         is_whole: Whether nothing else is in it.
     """
 
     stretches: list[Stretch]
     end: int
-    crc: int
     is_whole: bool
 
 
@@ -293,7 +312,6 @@ def _read(path: str, digest: str, journal: vfs.OpenFile, start: int) -> _Noted |
         file.close()
         return None
     found: list[Stretch] = []
-    before, seq = 0, 0
     head_bytes = _ABOUT.size + _SUMS.size + _CRC.size
     while at < size:
         payload = file.read(at, head_bytes)
@@ -302,13 +320,12 @@ def _read(path: str, digest: str, journal: vfs.OpenFile, start: int) -> _Noted |
         (crc,) = _CRC.unpack(payload[-_CRC.size :])
         about = _about(payload)
         rows = about.rows
-        follows, hashes_crc, rows_crc = _SUMS.unpack_from(payload, _ABOUT.size)
+        hashes_crc, rows_crc = _SUMS.unpack_from(payload, _ABOUT.size)
         if (
             crc != zlib.crc32(payload[: -_CRC.size])
-            or (follows, about.start) != (before, start)
+            or about.start != start
             or about.end > journal.found.size
             or name_at(journal, about.last) != (about.seq, about.crc)
-            or about.seq <= seq
         ):
             break
         packed = file.read(at + head_bytes, rows * _HASH_BYTES)
@@ -319,8 +336,8 @@ def _read(path: str, digest: str, journal: vfs.OpenFile, start: int) -> _Noted |
         hashes.byteswap()
         found.append(Stretch(about, hashes, b"", file, rows_at, rows_crc))
         at = rows_at + rows * _ROW.size
-        before, start, seq = crc, about.end, about.seq
-    return _Noted(found, at, before, at == size)
+        start = about.end
+    return _Noted(found, at, at == size)
 
 
 def _about(payload: bytes) -> About:
@@ -760,7 +777,9 @@ def _end_of(stretches: Sequence[Stretch], head_bytes: int) -> tuple[int, int]:
     return about.end, about.seq
 
 
-def note_log(place: Place, digest: str, root_format: Format, end: int) -> int:
+def note_log(
+    place: Place, digest: str, root_format: Format, end: int, reached: Reached
+) -> Reached:
     """Bring the index of a journal up to a frame; the lock is held.
 
     Args:
@@ -768,32 +787,46 @@ def note_log(place: Place, digest: str, root_format: Format, end: int) -> int:
         digest: The sha256 of the main file, in hex.
         root_format: How a root parts into entries.
         end: Where the frame ends; it and all before it are durable.
+        reached: What is known of the index.
 
     Returns:
-        Where in the journal the index ends.
+        How far it reaches now.
 
     Raises:
         OSError: The index may be anything.
     """
     with closing(vfs.OpenFile(place.journal)) as journal:
-        head_bytes = len(head_frame(digest))
-        noted = _read(place.log_index, digest, journal, head_bytes)
-        if noted is None or not noted.is_whole:
-            noted = _Noted([], 0, 0, is_whole=True)
-        at, seq = _end_of(noted.stretches, head_bytes)
-        before = noted.crc
-        parts = [] if noted.end else [_head_of(digest, journal)]
+        if not reached.index_bytes:
+            reached = _reached(place.log_index, digest, journal)
+        _, at, seq = reached
+        parts = [] if reached.index_bytes else [_head_of(digest, journal)]
         frames = bare_frames(journal, digest, at, end, seq)
         with suppress(DamagedError):  # what is wrong is said where it is read
             while end - at >= STRETCH_BYTES:
                 made = _stretch(frames, root_format, at, STRETCH_BYTES)
                 if made is None:
                     break
-                payload, before = made.packed(before)
-                parts.append(payload)
-                at = made.about.end
-        if not noted.end:
-            vfs.write_spare(place.log_index, *parts)
-        elif parts:
-            vfs.append_frame(place.log_index, b"".join(parts), noted.end, sync=False)
-        return end if end - at >= STRETCH_BYTES else at
+                parts.append(made.packed())
+                at, seq = made.about.end, made.about.seq
+    payload = b"".join(parts)
+    if not reached.index_bytes:
+        vfs.write_spare(place.log_index, payload)
+    elif payload:
+        found = None  # if another one wrote to it, it is read the next time
+        with suppress(FileNotFoundError):
+            size = reached.index_bytes
+            found = vfs.append_frame(place.log_index, payload, size, sync=False)
+        if found is None:
+            return Reached()
+    if end - at >= STRETCH_BYTES:
+        at = end  # what cannot be noted is not tried again
+    return Reached(reached.index_bytes + len(payload), at, seq)
+
+
+def _reached(path: str, digest: str, journal: vfs.OpenFile) -> Reached:
+    """How far the index of a journal reaches; a new one is to be written if not at all."""
+    start = len(head_frame(digest))
+    noted = _read(path, digest, journal, start)
+    if noted is None or not noted.is_whole:
+        return Reached(0, start)
+    return Reached(noted.end, *_end_of(noted.stretches, start))
