@@ -18,7 +18,7 @@ from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from secrets import token_hex
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 __all__ = [
@@ -189,25 +189,30 @@ class Server:
         }
         given = [text for item in options.items() for text in ("-c", "=".join(item))]
         log = self.folder / "log"
-        with log.open("ab") as out:
-            postgres: subprocess.Popen[bytes] = subprocess.Popen(  # noqa: S603 - programs of PostgreSQL
-                [str(self._programs / "postgres"), "-D", str(self.data), *given],
-                stdout=out,
-                stderr=out,
-                cwd="/",
-                start_new_session=True,
-                user=self._user,
-                group=self._group,
-                extra_groups=None if self._user is None else [],
-            )
-        self._postgres = postgres
         until = time.monotonic() + _START_S
-        while not self._answers():
-            if postgres.poll() is not None or time.monotonic() > until:
-                msg = f"the server does not start:\n{log.read_text()[-2000:]}"
-                raise RuntimeError(msg)
-            time.sleep(0.02)
+        with log.open("ab") as out:
+            self._postgres = postgres = self._spawn(given, out)
+            while not self._answers():
+                if time.monotonic() > until:
+                    msg = f"the server does not start:\n{log.read_text()[-2000:]}"
+                    raise RuntimeError(msg)
+                if postgres.poll() is not None:
+                    # A process of one that was killed may not be gone yet.
+                    self._postgres = postgres = self._spawn(given, out)
+                time.sleep(0.02)
         return self
+
+    def _spawn(self, given: list[str], out: BinaryIO) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen(  # noqa: S603 - programs of PostgreSQL
+            [str(self._programs / "postgres"), "-D", str(self.data), *given],
+            stdout=out,
+            stderr=out,
+            cwd="/",
+            start_new_session=True,
+            user=self._user,
+            group=self._group,
+            extra_groups=None if self._user is None else [],
+        )
 
     def _answers(self) -> bool:
         import psycopg  # noqa: PLC0415 - it is there with the extra alone
