@@ -70,6 +70,8 @@ if TYPE_CHECKING:
         field,
         migration,
     )
+    from storify.models.json_schema import json_schema
+    from storify.models.jsonable import from_json, to_json
 
 __all__ = [
     "Backups",
@@ -113,7 +115,10 @@ __all__ = [
     "asdict",
     "extras",
     "field",
+    "from_json",
+    "json_schema",
     "migration",
+    "to_json",
 ]
 
 __version__ = "0.1.0"
@@ -142,8 +147,11 @@ if not TYPE_CHECKING:
             "codec": "storify.codec",
             "extras": "storify.models",
             "field": "storify.models",
+            "from_json": "storify.models.jsonable",
+            "json_schema": "storify.models.json_schema",
             "logger": "storify.logger",
             "migration": "storify.models",
             "models": "storify.models",
+            "to_json": "storify.models.jsonable",
         },
     )

@@ -1063,6 +1063,22 @@ class Storify:
         )
         raise TypeError(msg)
 
+    def __rich_repr__(self) -> Iterator[Any]:
+        """Tell rich what ``repr`` tells."""
+        yield self.root
+        yield "open", sum(not db.defunct for db in self.databases)
+
+    def _repr_html_(self) -> str:
+        """Return the databases as a table, for notebooks."""
+        from storify.tables.html import names_table  # noqa: PLC0415 -- notebooks
+
+        opened = {db.name: len(db) for db in self.databases if not db.defunct}
+        return names_table(self._names(), opened, repr(self))
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return the names, for completion behind a bracket."""
+        return self._names()
+
     def __repr__(self) -> str:
         """Tell the folder and how many databases are open."""
         opened = sum(not db.defunct for db in self.databases)

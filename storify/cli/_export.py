@@ -122,7 +122,7 @@ def _export(
 
 @contextmanager
 def _new_file(out: Path) -> Generator[Path]:
-    """Give a file that takes the place of *out* when all is in it."""
+    """Make a file that takes the place of *out* when all is in it."""
     handle, name = tempfile.mkstemp(prefix=f".{out.name}.", dir=out.parent)
     os.close(handle)
     made = Path(name)

@@ -1,5 +1,6 @@
 """``storify schema``: the classes as data, kept in a file and compared with it."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Annotated, TypeAlias
 import typer
 
 from storify.cli._shared import FOUND, Failure, Models, counted, failures, load_classes
+from storify.models.json_schema import json_schema
 from storify.models.schema_changes import Change, compare
 from storify.models.schema_lock import SchemaLock, describe, dump, load
 
@@ -35,6 +37,31 @@ def show(*, models: Models = None) -> None:
     """
     with failures():
         typer.echo(dump(_describe(models)), nl=False)
+
+
+@schema.command("json")
+def as_json(
+    *,
+    models: Models = None,
+    name: Annotated[
+        str, typer.Option("--class", metavar="CLASS", help="Only this class.")
+    ] = "",
+) -> None:
+    """Print the classes as JSON Schema: what their JSON looks like.
+
+    Example: storify schema json --models shop.models --class User
+    """
+    with failures():
+        classes = [
+            c for c in load_classes(models or ()).models if name in {"", c.__name__}
+        ]
+        if not classes:
+            which = f"no class {name!r}" if name else "no model classes"
+            msg = f"{which}: give --models, the module that defines them"
+            raise Failure(msg)
+        found = {cls.__qualname__: json_schema(cls) for cls in classes}
+        document = found[classes[0].__qualname__] if name else found
+    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
 
 
 @schema.command()

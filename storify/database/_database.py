@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, MutableSequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
+from itertools import islice
 from pathlib import PurePath
 from types import TracebackType
 from typing import (
@@ -338,6 +339,27 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             what = "destroyed" if self.destroyed else "closed"
             return f"<Database {self.name!r} ({what})>"
         return f"<Database {self.name!r} ({len(self)} items, {self.path})>"
+
+    def __rich_repr__(self) -> Iterator[Any]:
+        """Tell rich what ``repr`` tells."""
+        yield self.name
+        if self.defunct:
+            yield "destroyed" if self.destroyed else "closed"
+        else:
+            yield "records", len(self)
+            yield "path", self.path
+
+    def _repr_html_(self) -> str:
+        """Return the first records as a table, for notebooks."""
+        from storify.tables.html import records_table, text  # noqa: PLC0415 -- notebooks
+
+        if self.defunct:
+            return text(repr(self))
+        return records_table(self.where().limit(21).items(), repr(self), len(self))
+
+    def _ipython_key_completions_(self) -> list[Any]:
+        """Return the first keys, for completion behind a bracket."""
+        return [] if self.defunct else list(islice(self.where().keys(), 1000))
 
     # -- saving ----------------------------------------------------------------
 

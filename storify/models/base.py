@@ -194,6 +194,20 @@ class Model:
         """Make an object from stored fields; a load calls it if it is overridden."""
         return cast("Self", _own_hooks(cls).revive(data))
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> Any:
+        """Tell pydantic, and FastAPI by it, how a model is read and written."""
+        from .pydantic_schema import core_schema_of  # noqa: PLC0415 -- pydantic asks
+
+        return core_schema_of(cls, source)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core_schema: Any, handler: Any) -> Any:
+        """Tell pydantic the JSON Schema, for the documentation of an interface."""
+        from .pydantic_schema import inlined  # noqa: PLC0415 -- pydantic asks
+
+        return inlined(cls)
+
     def evolve(self, **changes: Any) -> Self:
         """Return a copy with some fields changed; what is not named stays as it is.
 

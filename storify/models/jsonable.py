@@ -52,7 +52,9 @@ from .state import Unloaded, stored_fields
 __all__ = [
     "Reader",
     "from_json",
+    "goes_by_value",
     "jsonable",
+    "names_of",
     "reader_of",
     "to_json",
 ]
@@ -177,7 +179,7 @@ class _Out:
             return sorted(found, key=repr) if where else found
         if kind.__module__ == "ipaddress":
             return str(value)
-        names = _names_of(kind)
+        names = names_of(kind)
         if names is None:
             _no_form(path, value)
         there = {name: getattr(value, name) for name in names}
@@ -206,7 +208,7 @@ class _Out:
         return found
 
     def _member(self, value: enum.Enum) -> Any:
-        return value.value if _goes_by_value(type(value)) else value.name
+        return value.value if goes_by_value(type(value)) else value.name
 
     def _datetime(self, value: dt.datetime) -> str:
         text = value.isoformat()
@@ -222,7 +224,7 @@ def _not_finite(value: float) -> str:
 
 
 @cache
-def _goes_by_value(cls: type[enum.Enum]) -> bool:
+def goes_by_value(cls: type[enum.Enum]) -> bool:
     """Whether an enum is written by its values: where each is a text or number."""
     return issubclass(cls, enum.Flag) or all(
         type(member.value) in {int, str} for member in cls
@@ -238,7 +240,7 @@ def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
 
-def _names_of(cls: Any) -> list[str] | None:
+def names_of(cls: Any) -> list[str] | None:
     """Return the fields of a class that is a record; None of any other."""
     if hasattr(cls, "__attrs_attrs__"):
         return [each.name for each in cls.__attrs_attrs__]
@@ -542,7 +544,7 @@ class Reader:
         elif cls in {range, slice}:
             if kind is list and len(tree) == 3:  # noqa: PLR2004 - start, stop, step
                 return _called(cls, tree, shape, path)
-        elif _names_of(cls) is not None or hasattr(cls, "_fields"):
+        elif names_of(cls) is not None or hasattr(cls, "_fields"):
             return self._plain_class(tree, shape, cls, path, keep)
         elif issubclass(cls, (list, dict, set, frozenset, tuple, deque)):
             return _container(tree, shape, cls, path)
@@ -672,7 +674,7 @@ def _container(tree: Any, shape: Shape, cls: Any, path: str) -> Any:
 
 
 def _member_of(tree: Any, shape: Shape, cls: type[enum.Enum], path: str) -> enum.Enum:
-    if _goes_by_value(cls):
+    if goes_by_value(cls):
         for member in cls:
             if type(member.value) is type(tree) and member.value == tree:
                 return member

@@ -45,6 +45,11 @@ _len: Callable[[Any], int] = storage.__len__
 _FIRST: Final = 16
 _MOST: Final = 1024
 
+# A repr of more is for nobody; of so many it is that of a dict.
+_SHOWN: Final = 100
+_SHOWN_OF_MANY: Final = 20
+_LONG: Final = 200
+
 _Pairs = Iterator[tuple[Any, Any]]
 
 
@@ -211,7 +216,12 @@ class Data(Undoable):
 
     @recursive_repr("{...}")
     def __repr__(self) -> str:
-        return repr(self.copy())
+        count = len(self)
+        if count <= _SHOWN:
+            return repr(self.copy())
+        some = islice(self.walk(None), _SHOWN_OF_MANY)
+        shown = ", ".join(f"{_short(key)}: {_short(value)}" for key, value in some)
+        return f"{{{shown}, … and {count - _SHOWN_OF_MANY:,} more}}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, dict):
@@ -404,6 +414,11 @@ class Data(Undoable):
             pairs = list(storage.items(self))
 
 
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _LONG else f"{text[:_LONG]}…"
+
+
 def _plain(other: Any) -> dict[Any, Any]:
     plain: dict[Any, Any] = other.copy() if isinstance(other, Data) else other
     return plain
@@ -454,6 +469,15 @@ class _Ahead:
         self._rest = None  # it is behind already: undecoded again meanwhile
 
 
+def _listed(view: "_Items | _Values") -> str:
+    """Return the repr of a list of what is in a view; of many, the first."""
+    count = len(view)
+    if count <= _SHOWN:
+        return repr(list(view))
+    shown = ", ".join(map(_short, islice(view, _SHOWN_OF_MANY)))
+    return f"[{shown}, … and {count - _SHOWN_OF_MANY:,} more]"
+
+
 class _View:
     """What the views share: they look as those of a dict."""
 
@@ -490,7 +514,7 @@ class _Items(_View, ItemsView[Any, Any]):
         return value is not MISSING and (value is pair[1] or value == pair[1])
 
     def __repr__(self) -> str:
-        return f"dict_items({list(self)!r})"
+        return f"dict_items({_listed(self)})"
 
 
 class _Values(_View, ValuesView[Any]):
@@ -508,4 +532,4 @@ class _Values(_View, ValuesView[Any]):
         return any(each is value or each == value for each in self)
 
     def __repr__(self) -> str:
-        return f"dict_values({list(self)!r})"
+        return f"dict_values({_listed(self)})"

@@ -558,6 +558,12 @@ class Query(Defaults, Generic[V_co, K]):
         which = ".".join(steps) or "all"
         return f"<Query of database {self._source.name!r}: {which}>"
 
+    def _repr_html_(self) -> str:
+        """Return the first records as a table, for notebooks."""
+        from storify.tables.html import records_table  # noqa: PLC0415 -- notebooks
+
+        return records_table(self.limit(21).items(), repr(self), None)
+
     # -- a run -----------------------------------------------------------------
 
     def _rows(self, *, gives: bool = True) -> Iterator[Row]:

@@ -1,0 +1,207 @@
+"""Models as JSON and back, as JSON Schema, and as types of pydantic and FastAPI."""
+
+import datetime as dt
+import enum
+import json
+from typing import Annotated, Generic, Literal, TypeVar
+
+import attrs
+import jsonschema
+import pytest
+from fastapi import Body, FastAPI
+from fastapi.testclient import TestClient
+from hypothesis import given, settings
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from storify import (
+    Model,
+    ModelLoadError,
+    Ref,
+    UnstorableError,
+    asdict,
+    field,
+    from_json,
+    json_schema,
+    to_json,
+)
+from storify.testing import models, same
+
+T = TypeVar("T")
+
+
+class Kind(enum.Enum):
+    """By values."""
+
+    GUEST = "g"
+    OWNER = "o"
+
+
+class Address(Model):
+    """Where somebody lives."""
+
+    city: str
+
+
+class User(Model):
+    """Somebody."""
+
+    name: str = field(validator=attrs.validators.min_len(1))
+    age: int = 0
+    kind: Kind = Kind.GUEST
+    level: Literal["low", "high"] = "low"
+    born: dt.date | None = None
+    home: Address | None = None
+    tags: set[str] = set()
+    friends: list["Ref[User]"] = []
+    boss: "User | None" = None
+    token: str = field(default="", stored=False)
+    _password: str = "secret"  # noqa: S105 - that is the test
+
+
+class Box(Model, Generic[T]):
+    """Of anything."""
+
+    content: T
+
+
+ANN = User(
+    "Ann",
+    31,
+    Kind.OWNER,
+    born=dt.date(1995, 1, 2),
+    home=Address("Paris"),
+    tags={"b", "a"},
+    friends=[Ref("users", "u2")],
+    boss=User("Bea"),
+)
+
+
+def test_an_object_is_json_and_back():
+    """What begins with an underscore, or is not stored, is not in it."""
+    text = to_json(ANN)
+
+    assert from_json(User, text) == ANN
+    assert json.loads(text) == asdict(ANN, json=True)
+    assert "secret" not in text
+    assert "token" not in text
+    assert asdict(ANN, json=True)["born"] == "1995-01-02"
+    assert asdict(ANN, json=True)["tags"] == ["a", "b"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(models(Address) | models(Box[list[int]]))
+def test_any_object_of_a_typed_class_comes_back(obj):
+    """As it was."""
+    hint = type(obj) if type(obj) is not Box else Box[list[int]]
+
+    assert same(from_json(hint, to_json(obj)), obj)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("{}", r"\$\.name: expected str; it is missing"),
+        ('{"name": 1}', r"\$\.name: expected str; found a number"),
+        ('{"name": ""}', r"\$: expected what User takes; Length of 'name'"),
+        ('{"name": "x", "age": "1"}', r"\$\.age: expected int; found a text"),
+        ('{"name": "x", "age": true}', r"\$\.age: expected int; found a boolean"),
+        ('{"name": "x", "home": {"city": 1}}', r"\$\.home\.city: expected str"),
+        ('{"name": "x", "kind": "z"}', r"\$\.kind: expected Kind"),
+        ('{"name": "x", "level": "mid"}', r"\$\.level: expected Literal"),
+        ('{"name": "x", "born": "soon"}', r"\$\.born: expected date"),
+        ('{"name": "x", "_password": "p"}', r"\$\._password: expected nothing"),
+        ('{"name": "x", "admin": true}', r"\$\.admin: expected nothing"),
+        ('{"name": "x", "token": "t"}', r"\$\.token: expected nothing"),
+        ("[]", r"\$: expected User; found a list"),
+    ],
+)
+def test_what_does_not_fit_is_refused_by_its_place(text, message):
+    """A client sets no field that is not its to set."""
+    with pytest.raises(ModelLoadError, match=message):
+        from_json(User, text)
+
+
+def test_what_json_has_no_form_for_is_refused_by_its_place():
+    """And nothing is guessed."""
+    box = Box([object()])
+
+    with pytest.raises(UnstorableError, match=r"cannot write \$\.content\[0\] as JSON"):
+        to_json(box)
+
+
+def test_the_schema_says_what_is_taken():
+    """As a validator of JSON Schema reads it."""
+    schema = json_schema(User)
+    validate = jsonschema.Draft202012Validator(schema).is_valid
+
+    assert validate(json.loads(to_json(ANN)))
+    assert not validate({})
+    assert not validate({"name": 1})
+    assert not validate({"name": "x", "kind": "z"})
+    assert not validate({"name": "x", "_password": "p"})
+    assert schema["$defs"]["User"]["required"] == ["name"]
+    assert schema["$defs"]["User"]["description"] == "Somebody."
+
+
+def test_pydantic_takes_and_checks_a_model():
+    """In its own models, and parametrised."""
+
+    class Form(BaseModel):
+        user: User
+        boxes: list[Box[int]] = []
+
+    form = Form.model_validate_json(
+        '{"user": {"name": "Ann"}, "boxes": [{"content": 3}]}'
+    )
+
+    assert form.user == User("Ann")
+    assert form.boxes == [Box(3)]
+    assert json.loads(form.model_dump_json())["user"]["name"] == "Ann"
+    assert "secret" not in form.model_dump_json()
+    with pytest.raises(ValidationError, match=r"\$\.content: expected int"):
+        TypeAdapter(Box[int]).validate_python({"content": "x"})
+    assert Form(user=ANN).user is ANN
+
+
+def test_fastapi_takes_and_returns_models():
+    """A request that does not fit is 422, and a private field is never sent."""
+    app = FastAPI()
+    saved: list[User] = []
+
+    @app.post("/users")
+    def add(user: Annotated[User, Body()]) -> User:
+        saved.append(user)
+        user._password = "hidden"  # noqa: S105 - that is the test
+        return user
+
+    @app.get("/users")
+    def users() -> list[User]:
+        return saved
+
+    client = TestClient(app)
+    made = client.post("/users", json={"name": "Ann", "kind": "o"})
+    wrong = client.post("/users", json={"name": "Ann", "age": "old"})
+    private = client.post("/users", json={"name": "Ann", "_password": "p"})
+
+    assert made.status_code == 200
+    assert made.json() == asdict(saved[0], json=True)
+    assert wrong.status_code == private.status_code == 422
+    assert "$.age: expected int" in wrong.text
+    assert saved == [User("Ann", kind=Kind.OWNER)]
+    listed = client.get("/users").text
+    assert "password" not in listed
+    assert "hidden" not in listed
+    schema = client.get("/openapi.json").json()
+    body = schema["paths"]["/users"]["post"]["requestBody"]["content"]
+    assert body["application/json"]["schema"]["properties"]["age"] == {
+        "type": "integer"
+    }
+
+
+def test_annotated_fields_are_read_as_well():
+    """With what they annotate."""
+
+    class Mark(Model):
+        points: Annotated[int, "of ten"]
+
+    assert from_json(Mark, '{"points": 3}') == Mark(3)
