@@ -87,8 +87,8 @@ JOURNALED_FROM_BYTES = 1 << 20
 """Smaller files are written whole: that takes 1-5 ms, and then they are complete."""
 
 LONGEST_LOG_BYTES = 1 << 26
-"""A journal is folded at half the size of the file, or at this: to fold it, and to open
-it after a crash, it is read into memory."""
+"""A journal is folded at half the size of the file, or at this: what it takes to open it
+where its index does not count grows with it."""
 
 FOLDED_FROM_BYTES = 1 << 18
 """A shorter journal stays in idle moments: some 800 records of 300 bytes, which an opening

@@ -3,7 +3,7 @@
 ::
 
     main file   block block block ...        each read, checked by its checksum, parted
-    log         what was set and deleted     in memory
+    log         what was set and deleted     each read by its index, and checked
                   |
     new file    head, entries in order, new ones at the end
 
