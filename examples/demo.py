@@ -22,6 +22,14 @@ def run(title: str, script: str, *arguments: str) -> None:
     )
 
 
+def look(*arguments: str) -> None:
+    """Look at what is on disk with the command line, which needs none of the classes."""
+    print(f"\n    $ storify {' '.join(arguments)}", flush=True)
+    command = [sys.executable, "-m", "storify", *arguments]
+    # diff ends with 1 if something differs
+    subprocess.run(command, cwd=DATA.parent, check=False)  # noqa: S603 - our own command
+
+
 def main() -> None:
     """Run both examples, then look at what they left on disk."""
     shutil.rmtree(DATA, ignore_errors=True)
@@ -38,6 +46,11 @@ def main() -> None:
     for path in sorted(DATA.rglob("*")):
         if path.is_file():
             print(f"    {path.relative_to(DATA.parent)}  {path.stat().st_size:,} bytes")
+
+    print("\n6. The same, without a line of Python")
+    look("ls", DATA.name)
+    look("show", DATA.name, "packages", "--limit", "3", "--columns", "name,version")
+    look("diff", DATA.name, "daily_tasks")
 
 
 if __name__ == "__main__":

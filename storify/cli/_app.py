@@ -12,6 +12,7 @@ import typer
 from storify import Misfit, __version__
 from storify.cli._care import compact, salvage, verify
 from storify.cli._export import FORMATS, export, import_format
+from storify.cli._faces import explore, serve
 from storify.cli._import import importing
 from storify.cli._look import find, get, ls, show, stats
 from storify.cli._schema import schema
@@ -308,7 +309,7 @@ for _look in (ls, show, get, find, log, diff, history, stats):
     app.command()(_look)
 app.command("set")(write_key)
 app.command("rm")(remove_keys)
-for _care in (restore, export, verify, salvage, compact):
+for _care in (serve, explore, restore, export, verify, salvage, compact):
     app.command()(_care)
 app.command()(check)
 app.command()(migrate)

@@ -1,0 +1,426 @@
+"""The pages: databases, records, one record, states, what differs, misfits, sizes."""
+
+import csv
+import json
+import threading
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from io import StringIO
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from storify.exceptions import ConflictError, StorifyError
+from storify.explorer import (
+    MISSING,
+    NOW,
+    NotThereError,
+    Part,
+    Row,
+    Session,
+    cell,
+    column_value,
+    columns_of,
+    count_parts,
+    key_token,
+    kind_of,
+    literal,
+    one_line,
+    parts_of,
+    printable,
+    tree_of_row,
+)
+from storify.models import Ref
+from storify.models.hints import field_step
+from storify.models.options import class_of
+from storify.web.safety import Guard, Keys
+
+__all__ = ["application"]
+
+_PAGE: Final = 50
+_NAMES: Final = 200
+_PARTS: Final = 200
+_EXPORTED: Final = 10_000
+#: How long a page may search.
+_SECONDS: Final = 2.0
+_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
+_KILO: Final = 1024
+
+_Page = Callable[[Request], Response]
+
+
+def application(
+    session: Session, keys: Keys | None = None, hosts: tuple[str, ...] = ()
+) -> ASGIApp:
+    """Make the application that shows a session.
+
+    Args:
+        session: What is shown; it writes if the session may.
+        keys: The secrets of the door; new ones unless given.
+        hosts: Names that requests may be for, beside those of this machine.
+    """
+    pages = _Pages(session, keys or Keys())
+    routes = [
+        Route("/", pages.page(pages.databases)),
+        Route("/style.css", pages.style),
+        Route("/db/{name}", pages.page(pages.records)),
+        Route("/db/{name}/record", pages.page(pages.record)),
+        Route("/db/{name}/record", pages.page(pages.edit), methods=["POST"]),
+        Route("/db/{name}/log", pages.page(pages.log)),
+        Route("/db/{name}/restore", pages.page(pages.restore), methods=["POST"]),
+        Route("/db/{name}/diff", pages.page(pages.diff)),
+        Route("/db/{name}/history", pages.page(pages.history)),
+        Route("/db/{name}/misfits", pages.page(pages.misfits)),
+        Route("/db/{name}/sizes", pages.page(pages.sizes)),
+        Route("/db/{name}/export", pages.page(pages.export)),
+        Route("/drafts", pages.page(pages.drafts)),
+        Route("/drafts", pages.page(pages.save), methods=["POST"]),
+    ]
+    return Guard(Starlette(routes=routes), pages.keys, hosts)
+
+
+def _size(size_bytes: int | None) -> str:
+    if size_bytes is None:
+        return "-"
+    number = float(size_bytes)
+    for unit in _UNITS[:-1]:
+        if number < _KILO:
+            return f"{number:.1f} {unit}" if unit != "B" else f"{size_bytes} B"
+        number /= _KILO
+    return f"{number:.1f} {_UNITS[-1]}"
+
+
+def _when(moment: Any) -> str:
+    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S %Z}"
+
+
+def _number(text: str | None, least: int = 0, most: int = 1 << 40) -> int:
+    try:
+        return min(max(int(text or 0), least), most)
+    except ValueError:
+        return least
+
+
+def _sorting(column: str) -> str:
+    """Return the path that sorts by a column."""
+    return field_step(column).removeprefix(".")
+
+
+class _Pages:
+    """Makes pages; one at a time, as a session is not for several threads."""
+
+    def __init__(self, session: Session, keys: Keys) -> None:
+        self.session = session
+        self.keys = keys
+        self._lock = threading.Lock()
+        self._jinja = Environment(
+            loader=FileSystemLoader(Path(__file__).parent / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        shared: Any = self._jinja.globals
+        shared.update(
+            size=_size,
+            when=_when,
+            line=one_line,
+            cell=cell,
+            printable=printable,
+            kind=kind_of,
+            token=key_token,
+            column=column_value,
+            sorting=_sorting,
+            literal=literal,
+            missing=MISSING,
+            now=NOW,
+            url=self._url,
+            write=session.write,
+            place=session.where,
+        )
+        self._jinja.policies["urlize.rel"] = "noreferrer"
+
+    @staticmethod
+    def _url(request: Request, page: str, name: str | None = None, **query: Any) -> str:
+        """Return the address of a page, from the root of the application."""
+        root = str(request.scope.get("root_path", ""))
+        path = f"/db/{_quoted(name)}" if name is not None else ""
+        shown = {key: value for key, value in query.items() if value not in {"", None}}
+        tail = f"?{urlencode(shown, errors='surrogatepass')}" if shown else ""
+        return f"{root}{path}{'/' + page if page else ''}{tail}" or "/"
+
+    def page(self, make: _Page) -> Any:
+        """Make a page in a thread, and tell what went wrong as a page."""
+
+        async def answer(request: Request) -> Response:
+            if request.method == "POST":
+                form = await request.form()
+                request.state.form = {key: str(value) for key, value in form.items()}
+            return await run_in_threadpool(partial(self._made, make, request))
+
+        return answer
+
+    def _made(self, make: _Page, request: Request) -> Response:
+        with self._lock:
+            try:
+                if request.method == "POST":
+                    self._check_form(request)
+                return make(request)
+            except (NotThereError, FileNotFoundError) as error:
+                return self._error(request, error, HTTPStatus.NOT_FOUND)
+            except ConflictError as error:
+                return self._error(request, error, HTTPStatus.CONFLICT)
+            except (StorifyError, ValueError, OSError) as error:
+                return self._error(request, error, HTTPStatus.BAD_REQUEST)
+
+    def _check_form(self, request: Request) -> None:
+        if not self.session.write:
+            raise HTTPException(HTTPStatus.FORBIDDEN, "read-only: start with --write")
+        token = request.state.form.get("csrf", "")
+        if not self.keys.allows(token, request.url.path):
+            raise HTTPException(HTTPStatus.FORBIDDEN, "the form is of another page")
+
+    def _error(self, request: Request, error: Exception, status: int) -> Response:
+        return self._render(request, "error.html", status, error=printable(str(error)))
+
+    def _render(
+        self, request: Request, template: str, status: int = 200, **values: Any
+    ) -> Response:
+        made = self._jinja.get_template(template).render(
+            request=request,
+            csrf=self.keys.form_token,
+            count=len(self.session.drafts()),
+            **values,
+        )
+        # A lone surrogate in a value is no reason to fail.
+        return HTMLResponse(made.encode("utf-8", "backslashreplace"), status)
+
+    async def style(self, request: Request) -> Response:
+        """The style, the only file that is served; it is none of the request's choice."""
+        del request
+        css = Path(__file__).parent / "templates" / "style.css"
+        return Response(css.read_text(encoding="utf-8"), media_type="text/css")
+
+    # -- pages -----------------------------------------------------------------
+
+    def databases(self, request: Request) -> Response:
+        """All databases, so many on a page."""
+        offset = _number(request.query_params.get("offset"))
+        names = self.session.names()
+        listed = self.session.databases(offset, _NAMES)
+        more = offset + _NAMES if len(names) > offset + _NAMES else None
+        return self._render(
+            request, "databases.html", listed=listed, total=len(names), more=more
+        )
+
+    def records(self, request: Request) -> Response:
+        """A page of records, found and sorted by the address."""
+        name = request.path_params["name"]
+        query = request.query_params
+        where, sort = query.get("where", ""), query.get("sort", "")
+        state = query.get("at", NOW)
+        offset, start = _number(query.get("offset")), _number(query.get("start"))
+        page, unmet = self.session.page(
+            name,
+            offset=offset,
+            limit=_PAGE,
+            where=where,
+            sort=sort.removeprefix("-"),
+            reverse=sort.startswith("-"),
+            state=state,
+            seconds=_SECONDS,
+            start=start,
+        )
+        return self._render(
+            request,
+            "records.html",
+            name=name,
+            page=page,
+            columns=columns_of(page.rows),
+            unmet=[] if page.rows else unmet,
+            where=where,
+            sort=sort,
+            at=state,
+            start=start,
+            size_of_page=_PAGE,
+        )
+
+    def record(self, request: Request) -> Response:
+        """One record as a tree."""
+        name = request.path_params["name"]
+        state = request.query_params.get("at", NOW)
+        key = request.query_params.get("key", "")
+        row = self.session.row(name, key, state)
+        return self._render(
+            request,
+            "record.html",
+            name=name,
+            row=row,
+            key=key_token(row),
+            at=state,
+            tree=self._tree(Part("$", row.value)),
+        )
+
+    def _tree(self, part: Part, deep: int = 0) -> dict[str, Any]:
+        """Return what a template shows of a value: bounded in breadth and depth."""
+        value = part.value
+        link = self.session.follow(value) if class_of(value) is Ref else None
+        inner: list[dict[str, Any]] = []
+        count = None if class_of(value) is Ref else count_parts(value)
+        left = 0
+        if count and deep < 30:  # noqa: PLR2004 - a page is no deeper
+            for number, each in enumerate(parts_of(value)):
+                if number == _PARTS:
+                    left = count - number
+                    break
+                inner.append(self._tree(each, deep + 1))
+        return {
+            "step": printable(part.step[:200]),
+            "kind": kind_of(value),
+            "text": one_line(value, 10_000 if count is None else 200),
+            "count": count,
+            "inner": inner,
+            "left": left,
+            "link": link,
+            "deep": deep,
+        }
+
+    def log(self, request: Request) -> Response:
+        """The states on a line."""
+        name = request.path_params["name"]
+        states = self.session.states(name)
+        return self._render(request, "log.html", name=name, states=states)
+
+    def diff(self, request: Request) -> Response:
+        """What differs between two states."""
+        name = request.path_params["name"]
+        old = request.query_params.get("old", NOW)
+        new = request.query_params.get("new", NOW)
+        found = self.session.diff(name, old, new, most=200)
+        return self._render(
+            request, "diff.html", name=name, found=found, old=old, new=new
+        )
+
+    def history(self, request: Request) -> Response:
+        """What one key held."""
+        name = request.path_params["name"]
+        key = request.query_params.get("key", "")
+        moments = self.session.history(name, key)
+        return self._render(
+            request, "history.html", name=name, key=key, moments=moments
+        )
+
+    def misfits(self, request: Request) -> Response:
+        """Where records do not fit their classes, and damaged files."""
+        name = request.path_params["name"]
+        found = self.session.misfits(name)
+        problems = self.session.verify(name)
+        return self._render(
+            request,
+            "misfits.html",
+            name=name,
+            found=found[:500],
+            total=len(found),
+            problems=problems,
+        )
+
+    def sizes(self, request: Request) -> Response:
+        """Which classes and fields are large, and how the database grew."""
+        name = request.path_params["name"]
+        found = self.session.stats(name)
+        most = max((taken for _, _, taken in found.growth), default=1) or 1
+        return self._render(request, "sizes.html", name=name, found=found, most=most)
+
+    def export(self, request: Request) -> Response:
+        """What the records page shows, as a file: all of its pages, up to a number."""
+        name = request.path_params["name"]
+        query = request.query_params
+        rows: list[Row] = []
+        found = self.session.rows(
+            name, where=query.get("where", ""), state=query.get("at", NOW)
+        )
+        for row in found:
+            rows.append(row)
+            if len(rows) == _EXPORTED:
+                break
+        if query.get("to") == "csv":
+            kind, text = "text/csv", _as_csv(rows)
+        else:
+            lines = (json.dumps(tree_of_row(row), ensure_ascii=False) for row in rows)
+            kind, text = "application/jsonl", "".join(f"{line}\n" for line in lines)
+        ending = kind.rpartition("/")[2]
+        return Response(
+            text.encode("utf-8", "backslashreplace"),
+            media_type=f"{kind}; charset=utf-8",
+            headers={"content-disposition": f'attachment; filename="records.{ending}"'},
+        )
+
+    # -- writing ---------------------------------------------------------------
+
+    def edit(self, request: Request) -> Response:
+        """Stage an edit of one record."""
+        name, form = request.path_params["name"], request.state.form
+        key = form.get("key", "")
+        if form.get("do") == "delete":
+            self.session.stage_delete(name, key)
+        else:
+            path = form.get("path", "").removeprefix("$")
+            self.session.stage(name, key, form.get("value", ""), path)
+        return self._to(request, "drafts")
+
+    def _to(self, request: Request, page: str, name: str | None = None) -> Response:
+        return RedirectResponse(self._url(request, page, name), HTTPStatus.SEE_OTHER)
+
+    def drafts(self, request: Request) -> Response:
+        """What is staged, as a diff."""
+        return self._render(request, "drafts.html", drafts=self.session.drafts())
+
+    def save(self, request: Request) -> Response:
+        """Save all drafts, or drop them."""
+        if request.state.form.get("do") == "drop":
+            for draft in self.session.drafts():
+                self.session.drop(draft)
+        else:
+            self.session.apply()
+        return self._to(request, "drafts")
+
+    def restore(self, request: Request) -> Response:
+        """Make an older state the present one."""
+        name = request.path_params["name"]
+        self.session.restore(name, request.state.form.get("state", ""))
+        return self._to(request, "log", name)
+
+
+def _quoted(name: str) -> str:
+    return quote(name, safe="", errors="surrogatepass")
+
+
+def _as_csv(rows: list[Row]) -> str:
+    columns = columns_of(rows)
+    out = StringIO(newline="")
+    writer = csv.writer(out)
+    writer.writerow(["_key", *map(printable, columns)])
+    for row in rows:
+        values = [column_value(each, row) for each in ("_key", *columns)]
+        writer.writerow([_cell_of(value) for value in values])
+    return out.getvalue()
+
+
+def _cell_of(value: Any) -> str:
+    """Return a value for a spreadsheet; a text that it would run is marked as one."""
+    text = cell(value, 1 << 16)
+    return (
+        f"'{text}"
+        if isinstance(value, str) and text[:1] in {"=", "+", "-", "@"}
+        else text
+    )
