@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from faults import database
 from faults.database import (
+    alike,
     commit,
     flip,
     found,
@@ -22,12 +24,17 @@ from faults.database import (
     make_engine,
     paging,
     state,
+    step,
 )
 from faults.sampling import runs, sample
 from stand_ins import Log
 from storify.engine.file import (
+    append,
     checkpoint,
+    engine,
+    log_index,
     replay,
+    snapshot,
     vfs,
 )
 from storify.engine.file.manifest import read_record, write_record
@@ -113,6 +120,20 @@ def unsynced_commits(folder: Path, recorder: Recorder) -> None:
             recorder.log.append(("sync", 7))
     engine.close()
     recorder.log.append(("sync", 11))
+
+
+def synced_once(folder: Path, recorder: Recorder) -> None:
+    """Commit without syncs by one engine, with a sync before the last one."""
+    engine = make_engine(folder, sync="interval")
+    commit(engine, 2)
+    recorder.log.append(("ack", 2))
+    for generation in range(3, 7):
+        base = engine._known.version
+        engine.commit(step(base, generation - 1, generation))
+        recorder.log.append(("ack", generation))
+        if generation == 5:
+            engine.sync()
+            recorder.log.append(("sync", generation))
 
 
 @dataclass
@@ -293,6 +314,50 @@ def test_a_power_cut_keeps_a_journal_through_its_folds(tmp_path, work, paged):
         bad = violations(tmp_path, work, start)
 
         assert list(bad) == []
+
+
+def reopened_by_index(tmp_path, monkeypatch, work, *, interval=False) -> list[str]:
+    """Every broken promise; what the disk holds is asked for single keys, by the indexes."""
+    opened: list[str] = []
+    real = log_index.open_log
+
+    def counting(*arguments):
+        log = real(*arguments)
+        if log is not None and any(each.file for each in log._stretches):
+            opened.append("by the index of a log")
+        return log
+
+    monkeypatch.setattr(snapshot, "open_log", counting)
+    # What was patched is as it was before the sizes of other tests return.
+    with journaling(), paging(), alike(), monkeypatch.context() as patch:
+        if interval:
+            # Of more than one commit, so that there may be a hole before the last one;
+            # and without differences, which an opening would read.
+            patch.setattr(database, "BULK", 4000)
+            patch.setattr(engine, "JOURNALED_FROM_BYTES", 4000)
+            patch.setattr(append, "SPLICED_FROM_BYTES", 1 << 20)
+            patch.setattr(log_index, "STRETCH_BYTES", 800)
+            patch.setitem(globals(), "runs", lambda *_: 40)
+        start = 1 if interval else 3
+        found = violations(tmp_path, work, start, interval=interval, moments=EVERY)
+        bad = list(found)
+    assert len(opened) > 100
+    return bad
+
+
+@pytest.mark.parametrize("work", [two_commits, there_and_back, commit_and_close])
+def test_a_power_cut_keeps_what_the_index_of_a_log_gives(tmp_path, monkeypatch, work):
+    """It is never synced: each outcome has some of it, or none."""
+    assert reopened_by_index(tmp_path, monkeypatch, work) == []
+
+
+def test_a_power_cut_keeps_what_the_index_gives_of_synced_commits(
+    tmp_path, monkeypatch
+):
+    """It names none that may have a hole."""
+    bad = reopened_by_index(tmp_path, monkeypatch, synced_once, interval=True)
+
+    assert bad == []
 
 
 @pytest.mark.parametrize("journaled", [False, True], ids=["small", "journal"])
