@@ -1,8 +1,8 @@
 """A session looks at the databases of a server as at those of a folder."""
 
-import pg_servers as servers
 import pytest
 
+import pg_servers as servers
 from explorer.conftest import MODELS, User
 from storify import Storify
 from storify.explorer import Session
