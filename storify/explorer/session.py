@@ -187,7 +187,7 @@ class Session:
         self._names: list[str] | None = None
         if isinstance(where, Storify):
             self._sf: Storify = where
-            self.where: str = where.root
+            self.where: str = where._catalog.location
             return
         text = os.fspath(where)
         self.where = text
@@ -203,6 +203,9 @@ class Session:
             models=models,
             types=types,
         )
+        if "://" in text:
+            # As the catalog tells it: without the password.
+            self.where = self._sf._catalog.location
 
     def _folder_of(self, path: Path) -> str:
         if path.is_dir():

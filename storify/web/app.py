@@ -148,7 +148,9 @@ class _Pages:
             write=session.write,
             place=session.where,
         )
-        self._jinja.policies["urlize.rel"] = "noreferrer"
+        # Now, or the first page would wait for it.
+        for template in self._jinja.list_templates(extensions=("html",)):
+            self._jinja.get_template(template)
 
     @staticmethod
     def _url(request: Request, page: str, name: str | None = None, **query: Any) -> str:

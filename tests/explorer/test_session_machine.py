@@ -51,7 +51,10 @@ class SessionMachine(RuleBasedStateMachine):
         self.session.stage("d", f"'{key}'", str(value))
         self.session.apply()
         self.db.reload()
-        self.committed({**self.now, key: value})
+        is_text = isinstance(
+            self.now.get(key), str
+        )  # what stands there says what it is
+        self.committed({**self.now, key: str(value) if is_text else value})
 
     @rule(data=st.data())
     def restore(self, data: st.DataObject) -> None:
