@@ -607,8 +607,7 @@ class _Walk:
 
     def over(self, blocks: Iterable[list[Entry]]) -> Iterator[list[Entry]]:
         """Iterate over the entries, those of the main file in their places first."""
-        order, size = self._order, len(self._order)
-        name = itemgetter(0)
+        order, size, name = self._order, len(self._order), itemgetter(0)
         for block in blocks:
             found: list[Entry] = []
             hashes = map(zlib.crc32, map(name, block))
@@ -616,10 +615,25 @@ class _Walk:
                 at = bisect_left(order, wanted << 32)
                 if at == size or order[at] >> 32 != wanted:
                     found.append(entry)
-                else:
+                elif at + 1 < size and order[at + 1] >> 32 == wanted:
                     found += self._in_place(entry, at)
+                else:
+                    found += self._by_one_op(entry, order[at] & (_MOST - 1))
             yield found
         yield from self._last()
+
+    def _by_one_op(self, entry: Entry, number: int) -> Sequence[Entry]:
+        """As `_in_place`, if there is but one op of its hash."""
+        row = self._row(number)
+        kind, key, after = self._log.op(row)
+        if key != entry[0]:
+            return (entry,)
+        if row[-1] & _MOVED:
+            return ()
+        self._seen[number] = 1
+        if kind == SPLICE:
+            after = self._log.value(key, (row,), lambda _: entry[1]) or b""
+        return ((key, after),)
 
     def _in_place(self, entry: Entry, at: int) -> Iterator[Entry]:
         """What is in the place of an entry of the main file, if there is something."""
