@@ -7,7 +7,8 @@ import pytest
 
 from stand_ins import Log
 from storify import NetworkFilesystemError, Storify
-from storify.engine.file import catalog, mounts
+from storify.engine import catalogs
+from storify.engine.file import mounts
 from storify.engine.file.mounts import network_filesystem, require_local
 
 
@@ -77,7 +78,7 @@ def test_a_refused_folder_is_not_made(tmp_path, monkeypatch):
     """The error says what to do; who insists has it."""
     listed = mounted(tmp_path, (tmp_path / "net", "nfs4"))
     monkeypatch.setattr(
-        catalog,
+        catalogs,
         "require_local",
         lambda directory: mounts.require_local(directory, listed),
     )

@@ -17,12 +17,14 @@ outside of transactions.
 """
 
 import sys
+import threading
+import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from functools import partial, wraps
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from storify.database.live.data import Data
 from storify.database.session.changes import Root
@@ -41,6 +43,9 @@ from storify.threads import (
 if TYPE_CHECKING:
     from storify.database.session.session import Session
     from storify.threads import Turn
+
+#: How long a thread has to end one write of a value, at the end of the process.
+_IN_THE_MIDST_S: Final = 0.02
 
 __all__ = [
     "AsyncTransaction",
@@ -298,6 +303,8 @@ class Transactional:
         """Let other callers that write wait for the end of the process."""
         self._is_ending = True
         self.keep_writers_out()
+        if threading.active_count() > 1:
+            time.sleep(_IN_THE_MIDST_S)  # who writes just now comes to the end of it
 
     def reopen(self) -> None:
         """Let everybody write again, in a forked child: its end is another one."""

@@ -233,15 +233,16 @@ def replace(
         if made and backup is not None and _still_linked(held, backup):
             vfs.discard(held.folder.file(f"{backup}.mpack"))
         raise
-    if backup is not None:
-        with held.or_warn("keep the last change of"):
+    is_kept = False
+    with held.or_warn("keep the last change of"):
+        if backup is not None:
             _archive(held, now, backup, delta)
+        elif now.journal.frames:  # the main file is damaged, the one before it is kept
+            keep_as_past(held)
+        is_kept = True
     if written.digest == now.digest:
         held.forget_journal()
-    elif now.journal.frames:
-        if backup is None:  # the main file is damaged, but the one before it is kept
-            with held.or_warn("keep the commits of"):
-                keep_as_past(held)
+    elif now.journal.frames and is_kept:  # else who reads it next keeps it
         with held.or_warn("remove the journal of"):
             held.forget_journal()
     if last is None and written.new.make_index is not None:
