@@ -66,6 +66,7 @@ def stretches(folder):
 
 def check(snapshot, whole):
     """Ask a state everything."""
+    assert bool(snapshot) == bool(whole)
     keys = [*whole, *KEYS, CODEC.encode("no")]
     assert {k: v for k in keys if (v := snapshot.get(k)) is not None} == whole
     walked = [entry for some in snapshot.items() for entry in some]
@@ -125,6 +126,25 @@ def test_whatever_was_committed_a_dict_gives_the_same(
         assert snapshot.version == engine.load().version
         assert not log.warnings
         snapshot.close()
+
+
+def test_a_state_of_which_all_is_deleted_is_empty(tmp_path):
+    """Though the main file is not; and whether it is takes no counting, mostly."""
+    whole = CODEC.encode_items({"bulk": "x" * 4000, **dict.fromkeys("abc", 0)})
+    engine = FileEngine(tmp_path / "users.mpack", root_format=CODEC, log=Log())
+    version = engine.commit(Commit(None, list(whole.items())))
+    version = engine.commit(Commit(version, [(CODEC.encode("a"), None)]))
+    some, _, _ = open_again(tmp_path)
+    engine.commit(Commit(version, [(key, None) for key in whole]))
+    none, _, _ = open_again(tmp_path)
+
+    assert some
+    assert some._count is None
+    assert not none
+    assert none.kind == "str"
+    check(none, {})
+    some.close()
+    none.close()
 
 
 def harmed(path, harm, at, older):

@@ -439,7 +439,7 @@ class Slots(dict[Any, Any]):
 
     def _asked(self, pages: Snapshot, keys: Iterable[Any]) -> list[tuple[Any, Stored]]:
         """Return those of *keys* that a snapshot has, with what it gives for them."""
-        if not len(pages):
+        if not pages:
             return []
         kinds, encode_key = _KINDS[pages.kind], self._codec.encode_key
         asked = (
@@ -763,7 +763,7 @@ class Slots(dict[Any, Any]):
         self = cls(codec)
         self._pages = pages
         self.cache_bytes = self._room_bytes = cache_bytes
-        self._is_ordered = not len(pages)
+        self._is_ordered = not pages
         self._only_str = pages.kind == "str"
         return self
 

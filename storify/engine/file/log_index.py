@@ -408,6 +408,11 @@ class Log:
         if seq != self.last.seq:
             raise DamagedError
 
+    @property
+    def rows(self) -> int:
+        """How many rows there are: not fewer than keys that were set or deleted."""
+        return self._firsts[-1]
+
     def spliced(self) -> Iterator[bytes]:
         """Iterate over the keys of which there are differences.
 

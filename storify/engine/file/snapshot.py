@@ -219,6 +219,12 @@ class FileSnapshot:
             return len(self._entries)
         return self._count or 0
 
+    def __bool__(self) -> bool:
+        # Without counting, where more keys were there than can be gone.
+        is_counted = self._entries is not None or self._count is not None
+        files = self._files
+        return (not is_counted and len(files.index) > files.log.rows) or len(self) > 0
+
     def get(self, key: bytes) -> bytes | None:
         """Return the bytes of a value; None if there is no such key.
 
@@ -249,6 +255,7 @@ class FileSnapshot:
             except DamagedError:
                 pass  # what is recovered goes on where this stopped
             else:
+                self._count = done
                 return
         rest = islice(self._recovered().items(), done, None)
         while some := list(islice(rest, _MANY)):
