@@ -86,7 +86,8 @@ def append(
     Raises:
         OSError: Nothing was acknowledged; the journal is not to be used again.
     """
-    _note(held, known)
+    if not sync:
+        _note(held, known)  # what a sync has made durable since; below it is too early
     place, tail = held.place, known.tail
     moment = held.next_moment(tail.moment)
     frame = commit_frame(
