@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pg_servers as servers
@@ -766,6 +766,7 @@ def test_a_program_that_is_open_for_long_reads_on(open_sf, monkeypatch):
     ),
     keep=st.builds(Keep, st.integers(0, 3), st.integers(0, 2), st.integers(0, 1)),
 )
+@example(steps=[("set", "a", 0), ("backup", "a", 0), ("destroy", "a", 0)], keep=Keep(0))
 def test_what_is_kept_is_what_memory_keeps(steps, keep):
     """The same states, with the same content, whatever was swept between them."""
     servers.require()

@@ -244,8 +244,10 @@ class Transactional:
 
     def _is_inside(self) -> bool:
         """Whether the outermost block runs; it may have been left without a word."""
-        block = self.blocks[0].transaction()
-        return block is not None and not block.is_left
+        for outermost in self.blocks[:1]:  # another thread may be leaving it
+            block = outermost.transaction()
+            return block is not None and not block.is_left
+        return True
 
     def ready(self, doing: str) -> None:
         """Finish what was cut off, and refuse what would end a transaction.

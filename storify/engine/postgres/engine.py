@@ -364,7 +364,8 @@ class PostgresEngine:
             if not head.alive:
                 return None
             self._states = State.all_of(connection, self._tables, head)
-            gone = self._dropped(self._clock())
+            # Not the present one, of which nothing younger has the content.
+            gone = [seq for seq in self._dropped(self._clock()) if seq != head.seq]
             asked = {"db": head.id, "gone": gone}
             for statement in (
                 "update @database set copied = seq where id = %(db)s",
