@@ -1,5 +1,6 @@
 """A disk that lies on demand, mounted; the orders are those of `fuse_server`."""
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -44,5 +45,6 @@ def fuse_disk(folder: Path) -> Iterator[FuseDisk]:
         try:
             yield FuseDisk(root)
         finally:
+            gc.collect()  # what holds a file open keeps the server from its end
             unmount(root)
             program.end()
