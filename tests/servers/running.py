@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -181,16 +182,29 @@ class Visitors:
                 self._noted[key] = max(number, self._noted.get(key, 0))
                 self._news.notify_all()
 
-    def wait_for(
-        self, visits: int = 0, strangers: frozenset[str] = frozenset()
-    ) -> None:
-        """Wait until so many visits more were made, and by others than *strangers*."""
+    def wait_for(self, visits: int) -> None:
+        """Wait until so many visits more were made."""
+        assert self._come(visits, frozenset(), PATIENCE_S), self._server.output
+
+    def wait_for_others(self, visits: int, ask: Callable[[], object]) -> None:
+        """Ask for other workers, and wait until so many more were made by others.
+
+        What watches a file may have begun too late, and is asked once more.
+        """
+        known = frozenset(self.noted)
+        for _ in range(6):
+            ask()
+            if self._come(visits, known, PATIENCE_S / 6):
+                return
+        raise AssertionError(self._server.output)
+
+    def _come(self, visits: int, known: frozenset[str], patience_s: float) -> bool:
         with self._news:
             until = self.visits + visits
-            assert self._news.wait_for(
-                lambda: self.visits >= until and not strangers >= self._noted.keys(),
-                PATIENCE_S,
-            ), self._server.output
+            return self._news.wait_for(
+                lambda: self.visits >= until and not known >= self._noted.keys(),
+                patience_s,
+            )
 
     @property
     def noted(self) -> dict[str, int]:

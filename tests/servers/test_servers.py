@@ -96,8 +96,7 @@ def end(server: Running, visitors: Visitors, ending: str) -> None:
     """End the server in some way, and wait until all its processes have ended."""
     visitors.wait_for(20)
     if ending == "reload":
-        server.reload()
-        visitors.wait_for(5, strangers=frozenset(visitors.noted))
+        visitors.wait_for_others(5, server.reload)
     if ending == "SIGTERM":
         server.process.send_signal(signal.SIGTERM)
     else:
