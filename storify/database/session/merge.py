@@ -20,6 +20,7 @@ from storify.database.session.keys import LIST, contents
 from storify.database.session.list_root import ListRoot
 from storify.engine import (
     Change,
+    Engine,
     News,
     Snapshot,
     WholeSnapshot,
@@ -27,11 +28,12 @@ from storify.engine import (
     entries_of,
 )
 from storify.exceptions import ConflictError, CorruptionError
+from storify.threads import uncut
 
 if TYPE_CHECKING:
     from storify.database.session.session import Session
 
-__all__ = ["catch_up"]
+__all__ = ["catch_up", "read_present"]
 
 #: How often it begins anew because a value was set meanwhile.
 _RACES = 5
@@ -82,7 +84,7 @@ def _take(
         or _changes_kind(root, theirs)
         or not _is_there(root, theirs)
     ):
-        snapshot = session.engine.open()
+        snapshot = read_present(session.engine)
         if snapshot is None:
             _note_removal(session)
             return
@@ -123,6 +125,20 @@ def _changes_kind(root: Root, changes: Iterable[Change]) -> bool:
     if isinstance(root, ListRoot):
         return LIST in found and found[LIST] is None
     return found.get(LIST) is not None
+
+
+@uncut
+def read_present(engine: Engine) -> WholeSnapshot | None:
+    """Read the present state as a whole; None if there is none.
+
+    As one step, so that no child that is forked meanwhile has its files.
+    """
+    snapshot = engine.open()
+    if snapshot is None:
+        return None
+    whole = WholeSnapshot(snapshot.version, entries_of(snapshot))
+    snapshot.close()
+    return whole
 
 
 def _is_there(root: Root, theirs: Iterable[Change]) -> bool:

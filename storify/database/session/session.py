@@ -34,7 +34,7 @@ from storify.database.session.changes import Guards, Pending, Refused, Root, Sid
 from storify.database.session.dict_root import DictRoot
 from storify.database.session.keys import LIST
 from storify.database.session.list_root import ListRoot
-from storify.database.session.merge import catch_up
+from storify.database.session.merge import catch_up, read_present
 from storify.database.session.saving import Saving, Syncing
 from storify.database.session.transaction import Transactional
 from storify.engine import (
@@ -315,7 +315,7 @@ class Session(Transactional):
         It reads the durable state, for its order, and is done only where many
         keys moved or there are few.
         """
-        snapshot = self.engine.open()
+        snapshot = read_present(self.engine)
         if snapshot is not None and snapshot.version == self.version:
             old = self.root.spell_entries(entries_of(snapshot))
             pending.changes = difference(old, pending.entries())
@@ -410,7 +410,7 @@ class Session(Transactional):
 
     def durable(self) -> dict[bytes, bytes]:
         """The entries of the present durable state, read anew."""
-        return entries_of(self.engine.open())
+        return entries_of(read_present(self.engine))
 
     # -- the end ---------------------------------------------------------------
 

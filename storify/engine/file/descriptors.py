@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-__all__ = ["closed", "opened", "unforked"]
+__all__ = ["closed", "forget", "opened", "unforked"]
 
 T = TypeVar("T")
 
@@ -18,6 +18,9 @@ T = TypeVar("T")
 _PATIENCE_S: Final = 5.0
 
 _open: set[int] = set()
+
+#: Let forked children keep a descriptor, which reads alone; or it is closed. In C.
+forget: Final[Callable[[int], None]] = _open.discard
 
 
 class _Changing:

@@ -24,6 +24,7 @@ from weakref import WeakSet
 
 from storify.engine.file import vfs
 from storify.engine.file.access import Access
+from storify.engine.file.descriptors import forget
 from storify.engine.file.held import Held
 from storify.engine.file.history import root_with
 from storify.engine.file.index import LIST_KIND, DamagedError, Index
@@ -208,6 +209,8 @@ class FileSnapshot:
         self._entries: dict[bytes, bytes] | None = None
         self._count: int | None = None
         _open.add(self)
+        for fd in self.descriptors():
+            forget(fd)  # a forked child asks them as well
 
     def __len__(self) -> int:
         if self._entries is None and self._count is None:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from operator import call
 
-from storify.engine.file.descriptors import closed, opened, unforked
+from storify.engine.file.descriptors import closed, forget, opened, unforked
 
 __all__ = [
     "CAN_READ_PARTS",
@@ -209,7 +209,8 @@ def read_parts(path: str) -> Iterator[bytes]:
 class OpenFile:
     """A regular file that is read in parts; what takes its name is another one.
 
-    A forked child has it as well: reading at a place moves nothing that is shared.
+    A forked child has it as well if it is one that `forget` was told of: reading at a
+    place moves nothing that is shared.
 
     Attributes:
         found: How it looked when it was opened.
@@ -228,7 +229,7 @@ class OpenFile:
         self._fd = -1
         _require_regular(os.lstat(path), path)
         flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
-        self._fd = unforked(_open, path, flags)
+        self._fd = opened(_open, path, flags)
         now = _fstat(self._fd)
         self._inode = (now.st_dev, now.st_ino)
         self.found: Found = _require_regular(now, path)
@@ -270,9 +271,9 @@ class OpenFile:
         with contextlib.suppress(OSError):
             now = _fstat(fd)
             is_ours = (now.st_dev, now.st_ino) == self._inode
-        forget = partial(setattr, self, "_fd", -1)
+        gone = (partial(setattr, self, "_fd", -1), partial(forget, fd))
         # In one call of C, which no interrupt cuts in half.
-        steps = (forget, partial(_close, fd)) if is_ours else (forget,)
+        steps = (*gone, partial(_close, fd)) if is_ours else gone
         deque(map(call, steps), 0)
 
     def __del__(self) -> None:
