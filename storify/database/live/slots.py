@@ -521,7 +521,7 @@ class Slots(dict[Any, Any]):
         same = self._are(seen, seen.values())
         _in_c(map(call, chain.from_iterable(compress(groups, same))))()
 
-    def _replaceable(self, keys: Iterable[Any], flush: Flush) -> dict[Any, Stored]:
+    def _replaceable(self, keys: Sequence[Any], flush: Flush) -> dict[Any, Stored]:
         """Return what is in the slots of those keys that the snapshot gives as well.
 
         Args:
@@ -530,8 +530,8 @@ class Slots(dict[Any, Any]):
         """
         found: dict[Any, Stored] = {}
         values: dict[Any, Any] = {}
-        for key in keys:
-            slot, blob, base = self._known_of((key,))[0]
+        for key, known in zip(keys, self._known_of(keys), strict=True):
+            slot, blob, base = known
             if type(slot) is not Stored or blob in (None, MISSING):
                 continue
             if key not in flush.cells:
