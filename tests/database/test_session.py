@@ -10,7 +10,7 @@ from stand_ins import Log
 from storify import ConflictError, Model, Storify
 from storify.database.live.slots import Slots
 from storify.database.session import shutdown
-from storify.database.session.list_root import ListRoot
+from storify.database.session.root import _ListCodec
 from storify.database.session.session import Session
 from storify.engine import MemoryEngine, StaleVersionError
 from storify.threads import finish_all
@@ -205,7 +205,7 @@ def test_a_flush_inside_of_the_begin_of_another_one_is_not_undone_by_it(monkeypa
 
     for kind, name, handler in [
         (Slots, "live_values", handlers[0]),
-        (ListRoot, "_encode", handlers[1]),
+        (_ListCodec, "encode_items", handlers[1]),
     ]:
         monkeypatch.setattr(kind, name, interrupted(getattr(kind, name), handler))
     db["other"] = 1

@@ -15,7 +15,7 @@ from typing import Any
 
 from stand_ins import Log
 from storify.codec import Codec
-from storify.database.session import session
+from storify.database.live.data import Data
 from storify.engine import (
     Change,
     Commit,
@@ -183,9 +183,9 @@ def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
     With so much room in memory for what nobody holds, if it is given.
     """
     before = snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES
-    make = session.open_root
+    paged = Data.paged
     if cache_bytes is not None:
-        session.open_root = lambda state, codec, _: make(state, codec, cache_bytes)
+        Data.paged = lambda codec, pages, _: paged(codec, pages, cache_bytes)
     if on:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
         index.BLOCK_BYTES = BLOCK_BYTES
@@ -193,7 +193,8 @@ def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
         yield
     finally:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES = before
-        session.open_root = make
+        if cache_bytes is not None:
+            del Data.paged  # the one of its base is there again
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from faults.sampling import sample
 from stand_ins import Log
 from storify import Database, Model, Storify, StorifyError
 from storify import field as model_field
-from storify.database.session.dict_root import DictRoot
+from storify.database.session.root import Root
 from storify.database.session.session import Session
 from storify.engine import FileEngine
 from storify.exceptions import DatabaseLockedError
@@ -536,7 +536,7 @@ def plant_early_end(monkeypatch):
 
 def plant_frozen_base(monkeypatch):
     """Take changes for durable while they are encoded, as was done once."""
-    begin = DictRoot.begin_flush
+    begin = Root.begin_flush
 
     def begin_flush(root):
         pending = begin(root)
@@ -545,7 +545,7 @@ def plant_frozen_base(monkeypatch):
         pending.done = list
         return pending
 
-    monkeypatch.setattr(DictRoot, "begin_flush", begin_flush)
+    monkeypatch.setattr(Root, "begin_flush", begin_flush)
 
 
 @pytest.mark.parametrize(

@@ -210,7 +210,7 @@ FAULTS: Final = (
     # -- a database ----------------------------------------------------------------
     Fault(
         "a change that leaves the size of a value as it was is forgotten",
-        "database/session/dict_root.py",
+        "database/session/root.py",
         "if stored == blob:",
         "if stored is not None and len(stored) == len(blob):",
         UNTYPED,
@@ -224,7 +224,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a delete is lost",
-        "database/session/dict_root.py",
+        "database/session/root.py",
         "for key in (*root.over, *gone))",
         "for key in (*root.over, *gone) if key in blobs)",
         MACHINE,
@@ -279,14 +279,14 @@ FAULTS: Final = (
     ),
     Fault(
         "a reload keeps theirs instead of mine",
-        "database/session/dict_root.py",
+        "database/session/merge.py",
         'if side == "theirs"\n',
         'if side == "mine"\n',
         TWO,
     ),
     Fault(
         "the delete of another writer is not adopted",
-        "database/session/dict_root.py",
+        "database/session/merge.py",
         "            elif key_bytes not in mine:\n",
         "            elif value is None and key_bytes not in mine:\n"
         "                continue\n"

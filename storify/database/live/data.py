@@ -316,7 +316,7 @@ class Data(Undoable):
 
     def hand_out(self, key: Any, slot: Stored, value: Any) -> bool:
         """Make LIVE what `peek_all` gave for *slot*; False if that is another now."""
-        return self._make_live(self.own_key(key), slot, value)
+        return self.make_live(self.own_key(key), slot, value)
 
     def watch(self, changed: Changed) -> None:
         """Note in *changed* the keys whose values change, while it is held."""

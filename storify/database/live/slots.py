@@ -860,7 +860,7 @@ class Slots(dict[Any, Any]):
                 value = content[1]
             else:
                 value = self._decode(key, content or b"")
-            if self._make_live(self.own_key(key), slot, value):
+            if self.make_live(self.own_key(key), slot, value):
                 return value
 
     def _decode(self, key: Any, blob: bytes) -> Any:
@@ -901,7 +901,7 @@ class Slots(dict[Any, Any]):
             values, _ = self.live_values()
             self.doubt(values, values.values(), is_odd=False)
 
-    def _make_live(self, key: Any, slot: Any, value: Any) -> bool:
+    def make_live(self, key: Any, slot: Any, value: Any) -> bool:
         """Put a value into the slot of a key; False if the slot has changed.
 
         Args:
@@ -968,7 +968,7 @@ class Slots(dict[Any, Any]):
             ):
                 return
         for key, slot, value in zip(keys, slots, values, strict=True):
-            self._make_live(key, slot, value)
+            self.make_live(key, slot, value)
 
     # --- change -----------------------------------------------------------------
     def _set(self, key: Any, value: Any, expected: Any = _ANY) -> bool:

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from storify.database.live.data import Data, Stored
 from storify.database.live.slots import MISSING, storage
 from storify.database.query.scan import path_of
-from storify.database.session.changes import Refused
 from storify.database.session.keys import LIST
+from storify.database.session.root import Refused
 from storify.exceptions import DanglingRefError, UnstorableError
 from storify.models import Lead, Misfit, Records, Ref, Unloaded
 

@@ -25,16 +25,13 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from storify.codec import Codec, without_collector
-from storify.database.live.data import Data
 from storify.database.session import shutdown
-from storify.database.session.changes import Guards, Pending, Refused, Root, Side
-from storify.database.session.dict_root import DictRoot
-from storify.database.session.keys import LIST
-from storify.database.session.list_root import ListRoot
-from storify.database.session.merge import catch_up, read_present
+from storify.database.session.guards import Guards
+from storify.database.session.merge import Side, catch_up, read_present
+from storify.database.session.root import Pending, Refused, Root
 from storify.database.session.saving import Saving, Syncing
 from storify.database.session.transaction import Transactional
 from storify.engine import (
@@ -43,7 +40,6 @@ from storify.engine import (
     Snapshot,
     StaleVersionError,
     Version,
-    WholeSnapshot,
     difference,
     entries_of,
 )
@@ -110,7 +106,7 @@ class Session(Transactional):
         saving: Saving | None = None,
     ) -> None:
         saving = saving or Saving()
-        super().__init__(name, make_root(initial, codec, saving.cache_bytes))
+        super().__init__(name, Root.made(initial, codec, saving.cache_bytes))
         self.engine = engine
         self.log = log
         self.readonly = readonly
@@ -170,7 +166,7 @@ class Session(Transactional):
             DatabaseLoadError: It is undamaged, but cannot be read here.
         """
         try:
-            return open_root(snapshot, self.codec, self.saving.cache_bytes)
+            return Root.opened(snapshot, self.codec, self.saving.cache_bytes)
         except ValueError as error:
             # The bytes are those that were committed: an older state would be a
             # silent loss, and replacing the file a real one.
@@ -189,7 +185,7 @@ class Session(Transactional):
             content: What is in it.
             over: The durable entries of the other one.
         """
-        return make_root(content, self.codec, self.saving.cache_bytes, over)
+        return Root.made(content, self.codec, self.saving.cache_bytes, over)
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> None:
         """Replace the whole live content; it is saved by the next flush."""
@@ -544,48 +540,3 @@ class _OthersOut:
         traceback: TracebackType | None,
     ) -> None:
         self._lock.__exit__(kind, error, traceback)
-
-
-def make_root(
-    initial: dict[Any, Any] | list[Any],
-    codec: Codec,
-    cache_bytes: int,
-    over: Mapping[bytes, bytes] | None = None,
-) -> Root:
-    """Make a root that is not durable yet.
-
-    Args:
-        initial: Its content; a list is used as it is.
-        codec: Values to bytes and back.
-        cache_bytes: As of `open_root`, once it is durable.
-        over: The durable entries of a root of the other kind, to be replaced.
-    """
-    if isinstance(initial, list):
-        return ListRoot(initial, codec, over=over)
-    nothing = WholeSnapshot(Version(""), {}, kind="str")
-    live = Data.paged(codec, nothing, cache_bytes)
-    live.update(initial)
-    return DictRoot(live, codec, over)
-
-
-def open_root(snapshot: Snapshot, codec: Codec, cache_bytes: int) -> Root:
-    """Make a root of a durable state.
-
-    Args:
-        snapshot: The state.
-        codec: Values to bytes and back.
-        cache_bytes: How much of what nobody holds stays in memory, encoded, if it is
-            asked for single keys.
-
-    Raises:
-        ValueError: It cannot be read here.
-    """
-    if snapshot.kind:
-        return DictRoot(Data.paged(codec, snapshot, cache_bytes), codec)
-    entries = entries_of(snapshot)
-    if LIST in entries:
-        items = cast("list[Any]", codec.decode_root(entries[LIST]))
-        return ListRoot(items, codec, entries[LIST])
-    root = DictRoot(Data.opened(codec, entries), codec)
-    root.note_file(entries)
-    return root

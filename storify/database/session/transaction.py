@@ -27,7 +27,7 @@ from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from storify.database.live.data import Data
-from storify.database.session.changes import Root
+from storify.database.session.root import Root
 from storify.engine import StaleVersionError
 from storify.exceptions import ConflictError, TransactionError
 from storify.threads import (

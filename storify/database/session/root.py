@@ -1,0 +1,555 @@
+"""A root: live data over the bytes that they were last saved as.
+
+::
+
+    Root ──► compare: what was touched, with what is durable ──► Pending
+
+The live data of every root are the slots of a dict. A list root has one entry, as in
+the file: its key is None, whose bytes are ``b""``, and its value is the list that the
+user holds; so a list is loaded, compared, merged and rolled back as any value is.
+
+Who flushes, merges and rolls back is the session; here is what that does to a root.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from operator import itemgetter
+from typing import Any, Final, NamedTuple, cast
+
+from storify._typing import override
+from storify.codec import Codec, without_collector
+from storify.database.live.canonical import respell_all
+from storify.database.live.data import Data, Flush
+from storify.database.live.ownership import Parts, changed, parts_of_all
+from storify.database.live.savepoints import Undo
+from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
+from storify.engine import Change, Snapshot, Version, WholeSnapshot, apply, entries_of
+from storify.exceptions import UnstorableError
+
+__all__ = ["Pending", "Refused", "Root"]
+
+#: Why values cannot be stored, by their keys; of a list by their indexes.
+Refused = dict[Any, Exception]
+
+#: How often encoding starts anew because another thread changed a value meanwhile.
+_RACES: Final = 5
+#: A dict of so many keys is read whole to see whether keys moved to no effect,
+_SMALL: Final = 4096
+#: and so is one of which this part moved.
+_PART: Final = 16
+#: So many changes make no work for the collector.
+_FEW: Final = 64
+
+
+class _Mark(NamedTuple):
+    """What a root was at one moment.
+
+    Attributes:
+        flush: What of it may have differed from what is durable.
+        held: The parts of those values that somebody held.
+    """
+
+    flush: Flush
+    held: dict[Any, Parts]
+
+
+class _ListCodec(Codec):
+    """A codec as another one is, to whose keys the one of a list root belongs.
+
+    Args:
+        codec: The other one, with which it shares all that it knows.
+    """
+
+    def __init__(self, codec: Codec) -> None:
+        self.__dict__ = codec.__dict__
+
+    @override
+    def encode_key(self, key: object) -> bytes:
+        return LIST if key is None else super().encode_key(key)
+
+    @override
+    def encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
+        return {LIST: self.encode(data[None])}
+
+    @override
+    def decode_keys(self, blobs: Any) -> list[Any]:
+        return [None for _ in blobs]
+
+
+class Root:
+    """Live data over the bytes that they were last saved as.
+
+    Args:
+        slots: The live values: of a dict root the dict that the user holds.
+        codec: Values to bytes and back.
+        over: The durable entries of a root of the other kind that this one replaces.
+        is_list: Whether the root is a list.
+
+    Attributes:
+        slots: As given.
+        codec: Values to bytes and back.
+        over: As given; empty once it is replaced.
+        is_list: As given.
+        spelling: How the file spells its keys.
+    """
+
+    def __init__(
+        self,
+        slots: Data,
+        codec: Codec,
+        over: Mapping[bytes, bytes] | None = None,
+        *,
+        is_list: bool = False,
+    ) -> None:
+        self.slots: Data = slots
+        self.codec: Codec = codec
+        self.over: dict[bytes, bytes] = dict(over or {})
+        self.is_list: bool = is_list
+        self.spelling: Spelling = Spelling(codec)
+
+    @classmethod
+    def made(
+        cls,
+        initial: dict[Any, Any] | list[Any],
+        codec: Codec,
+        cache_bytes: int,
+        over: Mapping[bytes, bytes] | None = None,
+    ) -> "Root":
+        """Make a root that is not durable yet.
+
+        Args:
+            initial: Its content; a list is used as it is.
+            codec: Values to bytes and back.
+            cache_bytes: As of `opened`, once it is durable.
+            over: The durable entries of a root of the other kind, to be replaced.
+        """
+        if isinstance(initial, list):
+            codec = _ListCodec(codec)
+            return cls(Data(codec, {None: initial}), codec, over, is_list=True)
+        nothing = WholeSnapshot(Version(""), {}, kind="str")
+        slots = Data.paged(codec, nothing, cache_bytes)
+        slots.update(initial)
+        return cls(slots, codec, over)
+
+    @classmethod
+    def opened(cls, snapshot: Snapshot, codec: Codec, cache_bytes: int) -> "Root":
+        """Make a root of a durable state.
+
+        Args:
+            snapshot: The state.
+            codec: Values to bytes and back.
+            cache_bytes: How much of what nobody holds stays in memory, encoded, if it
+                is asked for single keys.
+
+        Raises:
+            ValueError: It cannot be read here.
+        """
+        if snapshot.kind:
+            return cls(Data.paged(codec, snapshot, cache_bytes), codec)
+        entries = entries_of(snapshot)
+        is_list = LIST in entries
+        codec = _ListCodec(codec) if is_list else codec
+        root = cls(Data.opened(codec, entries), codec, is_list=is_list)
+        root.note_file(entries)
+        if is_list:
+            slot, items = root.slots.page_in(None), root.content_of(None, entries[LIST])
+            root.slots.make_live(None, slot, items)
+        return root
+
+    @property
+    def live(self) -> Any:
+        """What the user holds."""
+        return self.slots[None] if self.is_list else self.slots
+
+    def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
+        """Take other content of the same kind; False for the other kind."""
+        if isinstance(root, list) is not self.is_list:
+            return False
+        if self.is_list:
+            self.slots[None] = root
+        elif root is not self.slots:
+            content = dict(cast("dict[Any, Any]", root))
+            self.slots.clear()
+            self.slots.update(content)
+        return True
+
+    # -- saving ----------------------------------------------------------------
+
+    def begin_flush(self) -> "Pending":
+        """Return what is to be saved, to be ended with ``done`` if it was.
+
+        Raises:
+            UnstorableError: A value that could not be read back equal.
+            RuntimeError: Another thread kept changing the data.
+        """
+        if not self.over and self.slots.is_clean():
+            return _Nothing(self)
+        # Not to walk through what is made for very many records again and again.
+        return without_collector(self._begin_flush)
+
+    def _begin_flush(self) -> "Pending":
+        flush = self.slots.begin_flush()
+        try:
+            return _compare(self, flush)
+        except BaseException:
+            self.slots.abandon(flush)
+            raise
+
+    def begin_look(self) -> "tuple[Pending, Refused]":
+        """Return the same without what cannot be stored, and that: only to look at it.
+
+        Raises:
+            RuntimeError: Another thread kept changing the data.
+        """
+        try:
+            return self.begin_flush(), {}
+        except (UnstorableError, RuntimeError):
+            return without_collector(self._begin_look)
+
+    def _begin_look(self) -> "tuple[Pending, Refused]":
+        flush = self.slots.begin_flush()
+        try:
+            refused = self._refused(flush.touched)
+            return _compare(self, flush), refused
+        except BaseException:
+            self.slots.abandon(flush)
+            raise
+
+    def _refused(self, values: dict[Any, Any]) -> Refused:
+        """Take what cannot be stored out of *values*; of a list out of a copy of it."""
+        items: dict[Any, Any] = values
+        if self.is_list:
+            items = dict(enumerate(cast("list[Any]", values[None])))
+        refused: Refused = {}
+        for key, value in list(items.items()):
+            try:
+                if self.is_list:
+                    self.codec.encode(value, f"$[{key}]")
+                else:
+                    encode_quietly(partial(self.codec.encode_items, {key: value}))
+            except (UnstorableError, RuntimeError) as error:
+                refused[key] = error
+                del items[key]
+        if self.is_list:
+            values[None] = list(items.values())
+        return refused
+
+    def moved_much(self, pending: "Pending") -> bool:
+        """Whether it is worth while to look which keys moved at all."""
+        moved, size = pending.moved, len(self.slots)
+        return bool(moved) and (size <= _SMALL or moved * _PART >= size)
+
+    def durable(self) -> dict[bytes, bytes]:
+        """The durable entries, in an order that they may have."""
+        if self.over:
+            return dict(self.over)
+        stored = dict(self.slots.stored_items())
+        return dict(zip(encode_keys(self.codec, stored), stored.values(), strict=True))
+
+    def entries(self, changes: list[Change]) -> dict[bytes, bytes]:
+        """The whole root that a commit of *changes* leaves."""
+        return apply(self.durable(), changes)
+
+    def committed(self, changes: list[Change]) -> None:
+        """The changes are in the file; there is nothing else to replace any more."""
+        self.over = {}
+        self.spelling.committed(changes)
+
+    def page_in(self, keys: Iterable[bytes]) -> None:
+        """Have some keys in memory, given as bytes; see `Slots.page_in`."""
+        if not self.slots.is_filled():
+            for key in decode_keys(self.codec, keys):
+                self.slots.page_in(key)
+
+    def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
+        """Have all keys in memory; see `Slots.fill`."""
+        self.slots.fill(later)
+
+    def is_crowded(self) -> bool:
+        """Whether there is more in memory than there is room for."""
+        return self.slots.is_crowded()
+
+    def make_do(self) -> None:
+        """Have more room: nothing can be let go of for now."""
+        self.slots.make_do()
+
+    def renew(self, pages: Snapshot) -> None:
+        """Let go of what the present state can give again; see `Slots.page_out`."""
+        self.slots.renew(pages)
+        self.slots.page_out()
+
+    def let_go(self) -> None:
+        """Let go of what it takes from the system; no key can be read any more."""
+        self.slots.let_go()
+
+    def forget(self) -> None:
+        """Nothing is durable any more: all is to be saved again."""
+        self.slots.fill()
+        self.over = {}
+        for key, _ in list(self.slots.items()):  # live, so that it can be saved again
+            self.slots.rebase(key, None)
+        for key, _ in list(self.slots.stored_items()):
+            self.slots.rebase(key, None)
+
+    # -- how the file spells its keys ------------------------------------------
+
+    def for_file(self, changes: list[Change]) -> list[Change]:
+        """Return changes with the keys that are in the file spelled as there."""
+        return self.spelling.for_file(changes)
+
+    def note_file(self, entries: Iterable[bytes]) -> None:
+        """Look how the file spells all its keys."""
+        self.spelling.note_all(entries)
+
+    def spell(self, changes: list[Change]) -> list[Change]:
+        """Return changes by another writer with keys spelled as we do."""
+        return self.spelling.spell(changes)
+
+    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return a root by another writer with keys spelled as we do."""
+        return self.spelling.spell_entries(entries)
+
+    # -- other writers ---------------------------------------------------------
+
+    def content_of(self, key: Any, blob: bytes) -> Any:
+        """Decode what is to be brought into a value; see `Slots.content_of`.
+
+        Raises:
+            ValueError: A list root cannot be read here: there is no next access to it.
+        """
+        if self.is_list:
+            return self.codec.decode_root(blob)
+        return self.slots.content_of(key, blob)
+
+    def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
+        """Bring the keys into the order of the durable state, but some of them last."""
+        slots = self.slots
+        slots.fill()
+        keys = map(slots.own_key, decode_keys(self.codec, entries))
+        slots.reorder([*(key for key in keys if key not in last), *last])
+
+    # -- the end, transactions -------------------------------------------------
+
+    def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
+        """Return the whole root without what cannot be encoded."""
+        pending, refused = self.begin_look()
+        changes = pending.changes
+        for key, error in refused.items():
+            report(error)
+            if not self.is_list and self.slots.durable(key) is not None:
+                changes.append((self.codec.encode_key(key), None))
+        pending.drop()
+        return self.entries(changes)
+
+    def mark(self) -> object:
+        """Return what `changed_since` compares with; it runs no code of the user's."""
+        flush = self.slots.mark()
+        held = {key: flush.touched[key] for key in flush.held}
+        return _Mark(flush, parts_of_all(held))
+
+    def changed_since(self, mark: object) -> set[Any]:
+        """Return the keys whose values may have been changed, set or deleted since."""
+        flush, held = cast("_Mark", mark)
+        return {*self.slots.touched_since(flush), *changed(flush.touched, held)}
+
+    def begin(self) -> None:
+        """Make a savepoint."""
+        self.slots.begin(None if self.slots.is_clean() else self._encode)
+
+    def _encode(self, items: dict[Any, Any]) -> dict[Any, bytes]:
+        blobs = encode_quietly(lambda: self.codec.encode_items(items))
+        return dict(zip(items, blobs.values(), strict=True))
+
+    def depth(self) -> int:
+        """Count the savepoints."""
+        return self.slots.depth()
+
+    def release(self) -> None:
+        """Forget the last savepoint."""
+        self.slots.commit()
+
+    def roll_back(self) -> Undo:
+        """Return what returns to the last savepoint; it runs no code of the user's."""
+        return self.slots.rollback()
+
+
+# -- what is to be saved --------------------------------------------------------------
+
+
+class Pending:
+    """The changes of a root at one moment; ended by at most one of `done` and `drop`.
+
+    What was touched stands as placeholders in its slots. One that is ended by neither,
+    as its program was interrupted, leaves no trace: all is to be saved still.
+
+    Attributes:
+        changes: For the engine, in order.
+        contents: Key bytes to what they hold, for keys that hold something else
+            than the durable state; a key that only moved is not among them.
+        keys: The keys for the bytes of `changes`; None for a list root.
+        deleted: The durable keys that were deleted, and perhaps set again.
+        moved: How many of them were set again.
+        is_empty: Whether nothing was touched at all.
+    """
+
+    is_empty = False
+
+    def __init__(
+        self,
+        root: Root,
+        flush: Flush,
+        durable: dict[Any, bytes],
+        changes: list[Change],
+        contents: Mapping[bytes, bytes | None],
+        keys: dict[bytes, Any],
+    ) -> None:
+        self.changes = changes
+        self.contents = contents
+        self.keys = keys
+        self.deleted: set[Any] = set()
+        self.moved = 0
+        self._root = root
+        self._flush = flush
+        self._durable = durable
+
+    def stored(self, key: bytes) -> bytes | None:
+        """The durable value under the bytes of a key that is to change."""
+        return self._root.slots.durable(self.keys[self._root.spelling.own_key(key)])
+
+    def entries(self) -> dict[bytes, bytes]:
+        """The whole root, in order."""
+        return self._root.entries(self.changes)
+
+    def is_newest(self) -> bool:
+        """Whether none was made since, as in the handler of a signal."""
+        return self._flush.is_newest()
+
+    def done(self) -> None:
+        """The changes were committed: they are the durable state now."""
+        end = partial(self._root.slots.end_flush, self._flush, self._durable)
+        if len(self._durable) < _FEW:
+            end()
+        else:
+            without_collector(end)
+        self._root.committed(self.changes)
+
+    def drop(self) -> None:
+        """Nothing is committed: all is pending still."""
+        self._root.slots.abandon(self._flush)
+
+
+class _Nothing(Pending):
+    """Nothing to save, which no other one can change and nothing is to be done for."""
+
+    is_empty = True
+
+    def __init__(self, root: Root) -> None:
+        super().__init__(root, Flush(root.slots), {}, [], {}, {})
+
+    @override
+    def is_newest(self) -> bool:
+        return True
+
+    @override
+    def done(self) -> None:
+        """Nothing was touched."""
+
+    @override
+    def drop(self) -> None:
+        """Nothing was touched."""
+
+
+def _compare(root: Root, flush: Flush) -> Pending:
+    """Encode what was touched and compare it with what is durable.
+
+    Raises:
+        UnstorableError: A value that could not be read back equal.
+        RuntimeError: Another thread kept changing the data.
+    """
+    touched = flush.touched
+    flush.form = root.codec.form
+    blobs = encode_quietly(partial(root.codec.encode_items, touched))
+    if flush.gone:
+        return _compare_all(root, flush, blobs)
+    for base in flush.bases.values():
+        if base.blob is not None:
+            return _compare_all(root, flush, blobs)
+    return _compare_new(root, flush, blobs)
+
+
+def _compare_new(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
+    """All of it is new: no look at each, there may be very many."""
+    changes: list[Change] = list(blobs.items())
+    keys: dict[bytes, Any] = dict(zip(blobs, flush.touched, strict=True))
+    durable = dict(zip(flush.touched, blobs.values(), strict=True))
+    if root.over:
+        changes[:0] = [(key, None) for key in root.over]
+        keys.update(dict.fromkeys(root.over))
+    return Pending(root, flush, durable, changes, blobs, keys)
+
+
+def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
+    touched = flush.touched
+    gone: dict[bytes, Any] = {}
+    if flush.deletions:
+        gone = encode_keys(root.codec, {base.key: base for base in flush.deletions})
+    set_again = touched.keys() & gone.values()
+    changes: list[Change] = []
+    held: dict[bytes, bytes | None] = {}
+    if root.over or gone:
+        changes += ((key, None) for key in (*root.over, *gone))
+        held = {key: None for key in gone if key not in blobs}
+    keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
+    durable: dict[Any, bytes] = {}
+    other = _other_values(root.codec, flush, blobs)
+    for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
+        if key_bytes not in other and key not in set_again:
+            continue
+        changes.append((key_bytes, blob))
+        keys[key_bytes] = key
+        durable[key] = blob
+        # 1 and True are one key for a dict, but two for the file.
+        if key_bytes in other or key_bytes not in gone:
+            held[key_bytes] = blob
+    pending = Pending(root, flush, durable, changes, held, keys)
+    pending.deleted = set(gone.values())
+    pending.moved = len(set_again)
+    return pending
+
+
+def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[bytes]:
+    """Return the keys whose values are not the durable ones."""
+    base = flush.base
+    other: set[bytes] = set()
+    unsure: list[tuple[bytes, bytes, bytes]] = []
+    for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True):
+        stored = base(key)
+        if stored == blob:
+            continue
+        if stored is None or flush.is_canonical(key):
+            other.add(key_bytes)
+        else:
+            unsure.append((key_bytes, blob, stored))
+    if not unsure:
+        return other
+    respelled = respell_all(codec, list(map(itemgetter(2), unsure)))
+    for key_bytes, blob, stored in unsure:
+        if respelled[stored] != blob:
+            other.add(key_bytes)
+    return other
+
+
+def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Encode what other threads may be changing.
+
+    Raises:
+        UnstorableError: A value that could not be read back equal.
+        RuntimeError: Another thread kept changing the data.
+    """
+    for attempt in range(_RACES):
+        try:
+            return encode()
+        except RuntimeError:
+            if attempt == _RACES - 1:
+                raise
+    raise AssertionError  # pragma: no cover - the loop returns or raises
