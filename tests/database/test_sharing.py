@@ -397,6 +397,31 @@ def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
     assert mine.data == [1]
 
 
+@pytest.mark.parametrize("side", ["mine", "theirs"])
+@pytest.mark.parametrize(("mine", "theirs"), [([7], {"a": 1}), ({"q": 7}, [1])])
+def test_a_conflict_over_the_kind_of_a_root_is_settled_either_way(side, mine, theirs):
+    """What took the place of a dict, or of a list, stays; or it goes with the change."""
+    one, two = (Storify("memory://kinds", save_interval=None) for _ in range(2))
+    db = one.get_db("d", root=theirs)
+    db.flush()
+    other = two.get_db("d", root=type(theirs)())
+    db.data = mine
+    if isinstance(theirs, dict):
+        other["b"] = 2
+    else:
+        other.append(2)
+    other.flush()
+
+    with pytest.raises(ConflictError, match="whole"):
+        db.flush()
+    db.reload(keep=side)
+    db.flush()
+
+    assert db.data == (mine if side == "mine" else other.data)
+    other.reload()
+    assert other.data == db.data
+
+
 def test_two_that_make_the_same_database_merge(root):
     """Neither found a file when it opened; both contents are kept."""
     mine, theirs = Storify(root).get_db("d"), Storify(root).get_db("d")
