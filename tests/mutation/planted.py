@@ -273,8 +273,8 @@ FAULTS: Final = (
     Fault(
         "a conflict is ignored",
         "database/session/merge.py",
-        "if both is not None and keep is None:",
-        'if both is not None and keep == "none":',
+        "if both and keep is None:",
+        'if both and keep == "none":',
         TWO,
     ),
     Fault(
