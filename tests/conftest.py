@@ -11,9 +11,14 @@ from hypothesis import HealthCheck, settings
 
 from faults.sampling import DEPTH
 
-# A shell lets what it runs in the background ignore interrupts: tests strike with them.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
+for _name, _usual in [
+    ("SIGINT", signal.default_int_handler),
+    ("SIGHUP", signal.SIG_DFL),
+]:
+    _number = getattr(signal, _name, None)  # Windows has no SIGHUP
+    if _number is not None and signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 # The machines are shared and noisy: a slow example is no failure.
 noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
