@@ -9,7 +9,7 @@ import pytest
 from msgpack import ExtType, Timestamp
 
 from records import Record, Registry, Unloaded
-from storify.codec import Codec, DecodeError, KeptKey
+from storify.codec import Codec, DecodeError, KeptKey, Unbuilt, unbuilt
 
 
 class Color(enum.Enum):
@@ -369,3 +369,40 @@ def test_keys_that_are_one_for_python_are_refused(keys):
 def test_of_a_key_that_stands_twice_the_last_value_holds():
     """As in every reader of MessagePack."""
     assert Codec().decode_root(b"\x82\xa1a\x01\xa1a\x02") == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "member", "content"),
+    [
+        (Color.RED, f"{__name__}.Color", "RED", "RED"),
+        (Perm.R, f"{__name__}.Perm", "1", 1),
+        (Size(3), f"{__name__}.Size", "", {"width": 3, "height": 5}),
+        (ExtType(99, b"x"), "extension 99", "", b"x"),
+        (Timestamp(-(2**40), 5), "timestamp", "", f"{-(2**40)}.000000005"),
+    ],
+)
+def test_what_cannot_be_built_here_is_told_by_name(codec, value, name, member, content):
+    """A program without the class shows what the value is of."""
+    found = unbuilt(Codec().decode(codec.encode(value)))
+
+    assert found is not None
+    assert (found.name.split(".")[-1], found.member) == (name.split(".")[-1], member)
+    assert found.content == content
+
+
+def test_a_key_that_cannot_be_built_here_is_told_by_name(codec):
+    """It is a key of a class, or else one that no program of Python could write."""
+    (of_class,) = Codec().decode(codec.encode({Size(3): 1}))
+    (a_list,) = Codec().decode(b"\x81\x91\x01\x01")
+
+    assert unbuilt(of_class).name.endswith("Size")
+    assert unbuilt(a_list) == Unbuilt("key", "", [1])
+
+
+def test_a_marker_without_a_form_that_is_known_is_told_by_its_code():
+    """Neither a list nor an extension value with payload is taken for one."""
+    marker = [ExtType(77, b""), 1, 2]
+
+    assert unbuilt(marker) == Unbuilt("extension 77", "", [1, 2])
+    assert unbuilt([ExtType(77, b"x"), 1]) is None
+    assert unbuilt([1, 2]) is None
