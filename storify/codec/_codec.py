@@ -282,13 +282,20 @@ class Codec:
         known = self._encoders, self._wraps, self._lowers, self._keynames
         return (*map(len, known), len(self._learned))
 
-    def encode(self, value: object, path: str = "$") -> bytes:
+    #: The types of which nothing is taken for anything else, but a dict for a record.
+    PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict})
+
+    def encode(
+        self, value: object, path: str = "$", *, is_plain: bool = False
+    ) -> bytes:
         """Encode one value.
 
         Args:
             value: What to store; equal values give equal bytes.
             path: Where it stands, for the error. ``$`` says that it is a whole
                 root, which may be one level deeper than a value in a root.
+            is_plain: Whether it is known that all in it is of the types in `PLAIN`, and
+                not too deep.
 
         Raises:
             UnstorableError: A part would not come back equal; it carries the path.
@@ -311,7 +318,7 @@ class Codec:
                 self._give_back(writer, len(blob))
                 return blob  # no part of it is anything else
             if writer.looks_plain(blob) or not writer.doubt(
-                (value,), (blob,), room, self._holds_only
+                (value,), (blob,), room, self._holds_only, is_plain=is_plain
             ):
                 self._give_back(writer, len(blob))
                 return blob
@@ -341,8 +348,14 @@ class Codec:
             return plain.encode(plain.decode(blob))
         return blob
 
-    def encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    def encode_items(
+        self, data: Mapping[Any, Any], *, is_plain: bool = False
+    ) -> dict[bytes, bytes]:
         """Encode a root as ``{key bytes: value bytes}``, in order.
+
+        Args:
+            data: The root.
+            is_plain: What is known of its values: see `encode`.
 
         Raises:
             UnstorableError: A key or value would not come back equal.
@@ -351,58 +364,66 @@ class Codec:
         if len(data) == 1:
             for key, value in data.items():  # half the work of a batch of one
                 path = f"${key_step(key)}"
-                return {self.encode(key, path): self.encode(value, path)}
+                blob = self.encode(value, path, is_plain=is_plain)
+                return {self.encode(key, path): blob}
         if len(data) <= _BATCH:
-            return self._encode_items(data)
-        return without_collector(lambda: self._encode_items(data))
+            return self._encode_items(data, is_plain=is_plain)
+        return without_collector(lambda: self._encode_items(data, is_plain=is_plain))
 
-    def _encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
+    def _encode_items(
+        self, data: Mapping[Any, Any], *, is_plain: bool
+    ) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
         pairs = iter(data.items())
         count = 0
         while batch := list(islice(pairs, _BATCH)):
             count += len(batch)
-            entries.update(self._encode_batch(batch))
+            keys, values = zip(*batch, strict=True)
+            pairs_of = self._encode_batch(keys, values, is_plain=is_plain)
+            entries.update(zip(*pairs_of, strict=True))
         if len(entries) != count:
             msg = "cannot store $: two keys are the same NaN; use another key"
             raise UnstorableError(msg)
         return entries
 
     def _encode_batch(
-        self, batch: list[tuple[Any, Any]]
-    ) -> Iterable[tuple[bytes, bytes]]:
-        """Encode pairs: by the short way where the value is lowered at once.
+        self, keys: Sequence[Any], values: Sequence[Any], *, is_plain: bool
+    ) -> tuple[Sequence[bytes], Sequence[bytes]]:
+        """Encode keys and values: by the short way where a value is lowered at once.
 
         What that gives, and a key of text, needs no check.
         """
-        count = len(batch)
-        keys: list[bytes | None] = [None] * count
-        blobs: list[bytes | None] = [None] * count
+        heads: list[bytes | None] = [None] * len(keys)
+        blobs: list[bytes | None] = [None] * len(keys)
         if self._lowers:
             lower_of, singles = self._lowers.get, self._types.singles
             writer = self._take_writer()
-            pack, pack_lowered = writer.pack, writer.pack_lowered
+            pack = writer.pack_lowered
             # The usual way says what it is.
             with suppress(TypeError, ValueError, RecursionError):
                 made = [
                     None
                     if (lower := lower_of(value.__class__)) is None
                     or (tree := lower(value, singles)) is None
-                    else pack_lowered(tree)
-                    for _, value in batch
+                    else pack(tree)
+                    for value in values
                 ]
-                keys = [pack(key) if type(key) is str else None for key, _ in batch]
+                if {str}.issuperset(map(type, keys)):
+                    heads = list(map(pack, keys))
+                else:
+                    heads = [pack(key) if type(key) is str else None for key in keys]
                 if not writer.was_asked:  # as for an integer beyond 64 bits
                     blobs = made
                     self._give_back(writer, sum(map(len, filter(None, blobs))))
-        if not (all(blobs) and all(keys)):
-            rest = [i for i in range(count) if blobs[i] is None or keys[i] is None]
-            done = self._encode_all(list(chain.from_iterable(batch[i] for i in rest)))
-            for i, key, blob in zip(rest, done[::2], done[1::2], strict=True):
-                keys[i], blobs[i] = key, blob
-        return cast("Iterable[tuple[bytes, bytes]]", zip(keys, blobs, strict=True))
+        if not (all(blobs) and all(heads)):
+            rest = [i for i in range(len(keys)) if not (blobs[i] and heads[i])]
+            parts = chain.from_iterable((keys[i], values[i]) for i in rest)
+            done = self._encode_all(list(parts), is_plain=is_plain)
+            for i, head, blob in zip(rest, done[::2], done[1::2], strict=True):
+                heads[i], blobs[i] = head, blob
+        return cast("tuple[list[bytes], list[bytes]]", (heads, blobs))
 
-    def _encode_all(self, parts: list[Any]) -> list[bytes]:
+    def _encode_all(self, parts: list[Any], *, is_plain: bool) -> list[bytes]:
         """Encode key, value, key, value, ...; what is doubtful one by one."""
         room = MAX_DEPTH - 1
         writer = self._take_writer()
@@ -410,7 +431,9 @@ class Codec:
         failure: Exception | None = None
         try:
             blobs.extend(map(writer.pack, parts))
-            doubtful = writer.doubt(parts, blobs, room, self._holds_only)
+            doubtful = writer.doubt(
+                parts, blobs, room, self._holds_only, is_plain=is_plain
+            )
         except Exception as error:
             if isinstance(error, RuntimeError) and type(error) is not RecursionError:
                 raise  # a value changed meanwhile

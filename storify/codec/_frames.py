@@ -8,6 +8,7 @@ of decoding, and needs no memory, whatever a header claims.
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate, chain, count, repeat, starmap
+from operator import itemgetter
 from typing import Any, Final
 
 from msgpack import Unpacker, packb, unpackb
@@ -262,7 +263,7 @@ _INTEGERS: Final = (
 
 def kind_of_keys(keys: Collection[bytes]) -> str:
     """Return ``str`` or ``int`` if all keys are of it and in the least bytes, else ""."""
-    firsts = {key[0] for key in keys}
+    firsts = set(map(itemgetter(0), keys))
     for name, (short, long) in (("str", _TEXTS), ("int", _INTEGERS)):
         if firsts and firsts <= short | long:
             doubtful = (key for key in keys if key[0] in long)

@@ -280,11 +280,14 @@ class Writer:
         blobs: Sequence[bytes],
         room: int,
         holds_only: Callable[[bytes, int], bool],
+        *,
+        is_plain: bool,
     ) -> Iterable[int]:
         """Return the indices of the *blobs* that may not read back as their *values*.
 
         *room* is how deep each may be. *holds_only* tells whether so many records begin in
-        some bytes, and nothing else that looks like one.
+        some bytes, and nothing else that looks like one. *is_plain* tells that there is
+        no buffer in them, and nothing too deep.
 
         Raises:
             RuntimeError: Another thread changed a list meanwhile; try again.
@@ -297,6 +300,8 @@ class Writer:
         if may_hold and not holds_only(joined, self._records):
             return range(len(blobs))
         doubtful: list[int] = []
+        if is_plain:
+            return doubtful
         # Written out: a generator would cost more than the search.
         if _BIN_8 in joined or _BIN_16 in joined or _BIN_32 in joined:
             doubtful = [

@@ -349,8 +349,9 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         """
         root = self._dict("update")
         entries = dict[Any, Any](*other, **named)
-        for key, value in entries.items():
-            self._admit(key, value)
+        if self._is_guarded():
+            for key, value in entries.items():
+                self._admit(key, value)
         # Something is made for each, which lives as long as the entry.
         without_collector(partial(root.update, entries))
 

@@ -268,6 +268,10 @@ class Root(Defaults, Generic[V, K]):
             self._check_type(at, value, root)
             yield value
 
+    def _is_guarded(self) -> bool:
+        """Whether `_admit` may refuse anything."""
+        return self._use.strict or bool(self._session.guards.held)
+
     def _admit(self, key: object, value: object) -> None:
         """Raise if *value* must not be put under *key*."""
         if self._use.strict:

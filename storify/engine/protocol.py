@@ -29,7 +29,7 @@ from collections.abc import (
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, NamedTuple, NewType, Protocol
+from typing import Literal, NamedTuple, NewType, Protocol, cast
 
 from storify.engine.retention import Keep
 
@@ -100,6 +100,15 @@ def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes,
 
     A root without keys and one with keys exclude each other: the later one holds.
     """
+    if not entries:
+        whole = dict(changes := list(changes))
+        if (
+            len(whole) == len(changes)
+            and b"" not in whole
+            and None not in whole.values()
+        ):
+            entries.update(cast("dict[bytes, bytes]", whole))
+            return entries
     for key, value in changes:
         if value is None:
             entries.pop(key, None)

@@ -64,6 +64,7 @@ __all__ = [
     "Kinds",
     "Parts",
     "changed",
+    "held_at_sight",
     "held_elsewhere",
     "parts_of_all",
 ]
@@ -76,6 +77,8 @@ RELIABLE: Final = (
 
 # How many values are looked at together; if one of them is held, one by one.
 _BATCH: Final = 64
+# And where only each itself is: what the nearest memory has room for.
+_MANY: Final = 1024
 
 # What a type is. The first is false, so that `compress` leaves it out.
 _LEAF: Final = 0
@@ -100,6 +103,9 @@ _CONTAINERS: Final = frozenset(
     }
 )
 _IMMUTABLE: Final = (tuple, frozenset)
+_MAY_BE_CONSTANT: Final = frozenset({*_IMMUTABLE, Ref})
+#: Of these there are no weak references.
+_NEVER_WEAK: Final = frozenset({dict, list, tuple, bytearray, slice})
 
 # Flags of a type object: made by a class statement, as far as one can see, and
 # one whose references the collector can follow.
@@ -116,13 +122,22 @@ _known: dict[int, tuple[weakref.ref[type], tuple[type, ...], int]] = {}
 
 
 class Kinds(dict[type, int]):
-    """What types are, for one call: a lasting table would keep classes."""
+    """What types are, for one call: a lasting table would keep classes.
+
+    Attributes:
+        unknown: Those that this module does not know.
+        inline: Those whose objects hold their attributes themselves.
+        seen: Those of all that was looked at.
+        depth: In how many others something lay at most.
+    """
 
     def __init__(self) -> None:
         super().__init__(dict.fromkeys(_LEAVES, _LEAF))
         self.update(dict.fromkeys(_CONTAINERS, _CONTAINER))
         self.unknown: set[type] = set()
         self.inline: set[type] = set()
+        self.seen: set[type] = set()
+        self.depth: int = 0
 
     def __missing__(self, kind: type) -> int:
         known = _known.get(id(kind))
@@ -188,35 +203,61 @@ def _count_of_owned() -> int:
 _OWNED: Final = _count_of_owned()
 
 
-def held_elsewhere(values: Sequence[object], owners: int = 1) -> set[int]:
+def held_elsewhere(
+    values: Sequence[object], owners: int = 1, kinds: Kinds | None = None
+) -> set[int]:
     """Return the positions of the values that somebody else can change.
 
     Args:
         values: What was handed out.
         owners: How many references to each of them the caller knows of, the one in
             *values* included.
+        kinds: Told what is in the values, if none of them is held.
     """
     if not RELIABLE:
         return set(range(len(values)))
-    kinds = Kinds()
+    kinds = Kinds() if kinds is None else kinds
+    kinds.seen.update(map(type, values))
     found = list(map(kinds.__getitem__, map(type, values)))
     counts = _count(values)
     weak = list(map(weakref.getweakrefcount, values))
     expected = _OWNED - 2 + owners
+    some_constant = not _MAY_BE_CONSTANT.isdisjoint(map(type, values))
     held: set[int] = set()
     rest: list[int] = []
     for at, kind in enumerate(found):
         if kind == _LEAF:
             continue
-        if kind != UNKNOWN and counts[at] == expected and not weak[at]:
+        if counts[at] == expected and kind != UNKNOWN and not weak[at]:
             rest.append(at)
-        elif kind != _CONTAINER or not _is_constant(values[at], kinds):
+        elif not some_constant or not _is_constant(values[at], kinds):
             held.add(at)
     for start in range(0, len(rest), _BATCH):
         batch = rest[start : start + _BATCH]
         if not _is_free_below([values[at] for at in batch], kinds):
             held.update(at for at in batch if not _is_free_below([values[at]], kinds))
     return held
+
+
+def held_at_sight(values: Sequence[object], owners: int) -> list[bool]:
+    """Tell of each value whether there are more references to it than *owners*.
+
+    Of what is in it nothing is said, nor of what nobody can change.
+    """
+    if not RELIABLE:
+        return [False] * len(values)
+    kinds, found = Kinds(), list[bool]()
+    for start in range(0, len(values), _MANY):
+        some = values[start : start + _MANY]  # one more reference to each
+        types = list(map(type, some))
+        mutable = {
+            kind
+            for kind in set(types) - _MAY_BE_CONSTANT
+            if kinds[kind] not in (_LEAF, UNKNOWN)
+        }
+        pairs = zip(types, _count(some), strict=True)
+        found += [n >= _OWNED + owners and kind in mutable for kind, n in pairs]
+    return found
 
 
 def _is_constant(value: object, kinds: Kinds) -> bool:
@@ -231,11 +272,14 @@ def _is_constant(value: object, kinds: Kinds) -> bool:
 
 def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
     """Tell whether nothing below these objects, of which all are free, is held."""
+    depth = 0
     while _own_their_dicts(level, kinds):
-        level = _containers_in(level, kinds)
+        level, types = _containers_in(level, kinds)
+        depth += 1
+        kinds.depth = max(kinds.depth, depth)
         if not level:
             return True
-        if kinds.unknown and not kinds.unknown.isdisjoint(map(type, level)):
+        if not kinds.unknown.isdisjoint(types):
             return False
         counts = _count(level)
         if counts.count(_OWNED) != len(counts) and not all(
@@ -243,14 +287,20 @@ def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
             for each, count in zip(level, counts, strict=True)
         ):
             return False
-        if any(map(weakref.getweakrefcount, level)):
+        if not types <= _NEVER_WEAK and any(map(weakref.getweakrefcount, level)):
             return False
     return False
 
 
-def _containers_in(level: list[Any], kinds: Kinds) -> list[Any]:
+def _containers_in(level: list[Any], kinds: Kinds) -> tuple[list[Any], set[type]]:
+    """Return what these objects hold that can hold others, and of what types it is."""
     inner = get_referents(*level)
-    return list(compress(inner, map(kinds.__getitem__, map(type, inner))))
+    types = set(map(type, inner))
+    kinds.seen |= types
+    holders = {kind for kind in types if kinds[kind] != _LEAF}
+    if holders != types:
+        inner = list(compress(inner, map(holders.__contains__, map(type, inner))))
+    return inner, holders
 
 
 def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:

@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from itertools import chain, compress, islice, repeat, starmap
+from itertools import chain, compress, filterfalse, islice, repeat, starmap
 from operator import attrgetter, call, contains, eq, is_, is_not, not_
 from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
@@ -41,7 +41,11 @@ from typing import Any, Final, Literal, NamedTuple, Self, cast
 from storify.codec import Codec, without_collector
 from storify.database.live.canonical import same_value
 from storify.database.live.observers import Watchers
-from storify.database.live.ownership import held_elsewhere
+from storify.database.live.ownership import (
+    Kinds,
+    held_at_sight,
+    held_elsewhere,
+)
 from storify.engine import Snapshot, entries_of
 from storify.exceptions import DatabaseLoadError
 
@@ -102,6 +106,9 @@ _UNLIKE: Final[dict[str, set[type]]] = {
 _FEW: Final = 16
 _MANY: Final = 1024
 
+#: What is in fewer containers than this is not too deep for the file.
+_PLAIN_DEPTH: Final = 100
+
 #: What is known of a key that is not in memory.
 _NOTHING: Final = (MISSING, MISSING, MISSING)
 
@@ -153,6 +160,14 @@ def key_in(keys: Mapping[Any, Any], key: Any) -> Any:
     )
 
 
+def _value_in(slot: Any) -> Any:
+    """Return the decoded value that a slot holds or stands for; MISSING if none is."""
+    if type(slot) is not Stored:
+        return slot
+    content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
+    return content[1] if isinstance(content, tuple) else MISSING
+
+
 class Base:
     """What is durable under one key.
 
@@ -170,6 +185,10 @@ class Base:
         self.form: object = None
 
 
+_KEY: Final[Callable[[Base], Any]] = attrgetter("key")
+_BLOB: Final[Callable[[Base], Blob]] = attrgetter("blob")
+
+
 class Flush:
     """What one flush works on: all that may differ from what is durable.
 
@@ -180,10 +199,13 @@ class Flush:
             is in `touched` as well was set again since: it moves to the end, so it
             is to be deleted and set in one commit, whatever its bytes are.
         bases: The bases of what is touched.
-        cells: What stands in the slots in place of the values.
+        cells: What stands in the slots in place of the values; not of those that are
+            seen to be held, whose slots stay as they are.
         deletions: The bases of the keys in `gone`, with the marks of their deletions.
-        held: The keys whose values somebody else can change.
+        held: The keys in `cells` whose values somebody else can change.
         form: The `Codec.form` in which the values are encoded.
+        is_new: Whether nothing in it is durable.
+        is_plain: Whether all values are free and of the plainest types: `Codec.PLAIN`.
     """
 
     __slots__ = (
@@ -194,6 +216,8 @@ class Flush:
         "form",
         "gone",
         "held",
+        "is_new",
+        "is_plain",
         "touched",
     )
 
@@ -206,6 +230,8 @@ class Flush:
         self.cells: dict[Any, Stored] = {}
         self.held: frozenset[Any] = frozenset()
         self.form: object = None
+        self.is_new: bool = False
+        self.is_plain: bool = False
 
     def is_newest(self) -> bool:
         """Whether no other flush has begun since, as in the handler of a signal."""
@@ -221,8 +247,24 @@ class Flush:
 
     def look(self) -> None:
         """Find out which values somebody else can change."""
-        keys, values = list(self.touched), list(self.touched.values())
-        self.held = frozenset(keys[at] for at in held_elsewhere(values, _OWNERS))
+        keys = list(self.cells)
+        values = list(map(self.touched.__getitem__, keys))
+        kinds = Kinds()
+        kinds.seen.update(map(type, keys))
+        found = held_elsewhere(values, _OWNERS, kinds)
+        self.held = frozenset(keys[at] for at in found)
+        are_free = not found and len(values) == len(self.touched)
+        self.is_plain = (
+            are_free and kinds.seen <= Codec.PLAIN and kinds.depth < _PLAIN_DEPTH
+        )
+
+    def is_undisturbed(self) -> bool:
+        """Whether nobody has accessed, set or deleted a value that was free."""
+        return self._slots.holds(self.cells)
+
+    def is_held(self, key: Any) -> bool:
+        """Whether somebody else can change a value in `touched`."""
+        return key in self.held or key not in self.cells
 
     def empty(self) -> None:
         """Let go of the values: a reference to one would count as somebody's."""
@@ -385,6 +427,10 @@ class Slots(dict[Any, Any]):
         now: Iterator[Any] = map(_get, repeat(self), keys, repeat(MISSING))
         return map(is_, now, slots)
 
+    def holds(self, cells: Mapping[Any, Stored]) -> bool:
+        """Whether the slots of keys hold these still."""
+        return all(self._are(cells, cells.values()))
+
     def _slots_of(self, keys: Iterable[Any]) -> list[Any]:
         """Return what the slots of keys hold, MISSING for one that is not there."""
         return list(map(_get, repeat(self), keys, repeat(MISSING)))
@@ -422,7 +468,7 @@ class Slots(dict[Any, Any]):
 
     def _page_in_all(self, keys: Sequence[Any]) -> list[Any]:
         """Return what lies in the slots of keys, at one time; see `page_in`."""
-        while (pages := self._pages) is not None:
+        while pages := self._pages:
             known = self._known_of(keys)
             found = self._asked(
                 pages,
@@ -1009,7 +1055,10 @@ class Slots(dict[Any, Any]):
             self._only_str = self._only_str and {str}.issuperset(map(type, entries))
         while True:
             slots = self._page_in_all(list(entries))
-            bases = list(map(self._base_of, entries, slots))
+            if not self._bases and {Missing}.issuperset(map(type, slots)):
+                bases = list(map(Base, entries, repeat(None)))  # all of it is new
+            else:
+                bases = list(map(self._base_of, entries, slots))
             if self._points:
                 point = self._points[-1]
                 for key, slot, base in zip(entries, slots, bases, strict=True):
@@ -1091,8 +1140,16 @@ class Slots(dict[Any, Any]):
 
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
         """Return what is LIVE by the keys that the dict stores, and its bases."""
+        if self._only_str and len(self._live) == len(self._bases) == storage.__len__(
+            self
+        ):
+            # All that is here, as after a bulk load: as it was at one moment.
+            values, found = map(dict[Any, Any], map(storage.items, (self, self._bases)))
+            counts = set(map(len, (self._live, values, found)))
+            if len(counts) == 1 and Stored not in set(map(type, values.values())):
+                return values, found
         bases = list(self._live)
-        keys = [base.key for base in bases]
+        keys = list(map(_KEY, bases))
         slots = self._slots_of(keys)
         same = list(map(self._bases.get, keys)) == bases
         if same and {Stored, Missing}.isdisjoint(map(type, slots)):
@@ -1101,12 +1158,9 @@ class Slots(dict[Any, Any]):
             return values, dict(zip(keys, bases, strict=True))
         values, found = dict[Any, Any](), dict[Any, Base]()
         for key, base, slot in zip(keys, bases, slots, strict=True):
-            value = slot
-            if type(slot) is Stored:
-                content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
-                if not isinstance(content, tuple) or content[0] is not base:
-                    continue  # it was replaced from the file
-                value = content[1]
+            if type(slot) is Stored and self._base_of(key, slot) is not base:
+                continue  # it was replaced from the file
+            value = _value_in(slot)
             if value is not MISSING and self._bases.get(key) is base:
                 values[key], found[key] = value, base
         return values, found
@@ -1137,25 +1191,29 @@ class Slots(dict[Any, Any]):
             flush.gone.update(
                 (base.key, cast("bytes", base.blob)) for base in deletions
             )
-        values, flush.bases = self.live_values()
-        flush.touched = self._in_order(values, flush.bases, deletions)
-        pairs = ((flush.bases[key], value) for key, value in flush.touched.items())
-        flush.cells = dict(zip(flush.touched, map(Stored, pairs), strict=True))
+        values, bases = self.live_values()
+        flush.bases = bases
+        new = self._new(bases, deletions)
+        flush.is_new = len(new) == len(bases) and not deletions
+        flush.touched = values = self._in_order(values, new)
+        # What is held stays LIVE, so it need not be noted when that is accessed.
+        free: Iterable[Any] = values
+        if len(values) > _FEW:
+            held = held_at_sight(list(values.values()), _OWNERS)
+            free = compress(values, map(not_, held))
+        flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        for key in [key for key in flush.cells if key not in self]:
-            del flush.touched[key], flush.cells[key]
+        for key in list(filterfalse(partial(_has, self), values)):
+            del values[key]
+            flush.cells.pop(key, None)
         return flush
 
     def _put_cells(self, cells: dict[Any, Stored], values: dict[Any, Any]) -> None:
         """Put placeholders into the slots, each if its value is still there."""
         slots = self._slots_of(cells)
         for at, (key, slot) in enumerate(zip(cells, slots, strict=True)):
-            value = slot
-            if type(slot) is Stored:  # of a flush before, or it was replaced
-                content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
-                value = content[1] if isinstance(content, tuple) else MISSING
-            if value is not values[key]:
+            if _value_in(slot) is not values[key]:
                 slots[at] = _ANY  # it was set meanwhile, and stays as it is
         same = self._are(cells, slots)
         if self._only_str:
@@ -1169,23 +1227,29 @@ class Slots(dict[Any, Any]):
         same = map(is_, map(self._gone.get, deletions), deletions.values())
         _in_c(map(self._gone.pop, compress(deletions, same), repeat(None)))()
 
-    def _in_order(
-        self,
-        values: dict[Any, Any],
-        bases: dict[Any, Base],
-        deletions: Mapping[Base, object],
-    ) -> dict[Any, Any]:
+    @staticmethod
+    def _new(
+        bases: dict[Any, Base], deletions: Mapping[Base, object]
+    ) -> dict[Any, None]:
+        """Return the keys that go last in the file: new ones, and those set again."""
+        are_new = map(is_, map(_BLOB, bases.values()), repeat(None))
+        new: dict[Any, None] = dict.fromkeys(compress(bases, are_new))
+        new.update(
+            (base.key, None) for base in deletions if bases.get(base.key) is base
+        )
+        return new
+
+    def _in_order(self, values: dict[Any, Any], new: Collection[Any]) -> dict[Any, Any]:
         """Return values with those that go last in the file at the end, in dict order."""
-        new = {
-            key: None
-            for key, base in bases.items()
-            if base.blob is None or base in deletions
-        }
         if len(new) < 2:  # noqa: PLR2004 - there is an order
             return values
         # They stand last in the dict as a rule, and in this order.
-        count, found = len(new), list[Any]()
         backwards: Callable[[Any], Iterator[Any]] = storage.__reversed__
+        if len(new) == len(values) and all(
+            map(is_, reversed(values), chain(backwards(self), repeat(MISSING)))
+        ):
+            return values
+        count, found = len(new), list[Any]()
         while len(found) < len(new) and count // 2 < len(self):
             last = list(islice(backwards(self), count))
             found = [key for key in last if key in new]
@@ -1224,11 +1288,18 @@ class Slots(dict[Any, Any]):
         return without_collector(self.begin_flush)
 
     def touched_since(self, mark: Flush) -> set[Any]:
-        """Return the keys that were read, set or deleted since."""
+        """Return the keys that were read, set or deleted since.
+
+        Not those that were held then and were only read.
+        """
+        keys = list(map(_KEY, list(self._live)))
         read = (
-            base.key
-            for base in list(self._live)
-            if _get(self, base.key, MISSING) is not mark.cells.get(base.key, _ANY)
+            key
+            for key, slot in zip(keys, self._slots_of(keys), strict=True)
+            if slot is not mark.cells.get(key, _ANY)
+            and (
+                key in mark.cells or _value_in(slot) is not mark.touched.get(key, _ANY)
+            )
         )
         deleted = (
             base.key

@@ -37,8 +37,10 @@ _RACES: Final = 5
 _SMALL: Final = 4096
 #: and so is one of which this part moved.
 _PART: Final = 16
-#: So many changes make no work for the collector.
+#: So many changes make no work for the collector,
 _FEW: Final = 64
+#: and so many keys do.
+_MANY: Final = 1024
 
 
 class _Mark(NamedTuple):
@@ -234,6 +236,10 @@ class Root:
             values[None] = list(items.values())
         return refused
 
+    def is_much(self) -> bool:
+        """Whether there are very many keys that a flush looks at."""
+        return self.slots.touched_count() >= _MANY
+
     def moved_much(self, pending: "Pending") -> bool:
         """Whether it is worth while to look which keys moved at all."""
         moved, size = pending.moved, len(self.slots)
@@ -344,7 +350,7 @@ class Root:
     def mark(self) -> object:
         """Return what `changed_since` compares with; it runs no code of the user's."""
         flush = self.slots.mark()
-        held = {key: flush.touched[key] for key in flush.held}
+        held = {k: value for k, value in flush.touched.items() if flush.is_held(k)}
         return _Mark(flush, parts_of_all(held))
 
     def changed_since(self, mark: object) -> set[Any]:
@@ -469,12 +475,7 @@ def _compare(root: Root, flush: Flush) -> Pending:
     touched = flush.touched
     flush.form = root.codec.form
     blobs = encode_quietly(partial(root.codec.encode_items, touched))
-    if flush.gone:
-        return _compare_all(root, flush, blobs)
-    for base in flush.bases.values():
-        if base.blob is not None:
-            return _compare_all(root, flush, blobs)
-    return _compare_new(root, flush, blobs)
+    return (_compare_new if flush.is_new else _compare_all)(root, flush, blobs)
 
 
 def _compare_new(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:

@@ -242,6 +242,11 @@ class Session(Transactional):
         Raises:
             ConflictError, …: As `flush`.
         """
+        flush = partial(self._flush, compact=compact)
+        # What is made for very many records is gone before anybody walks through it.
+        return without_collector(flush) if self.root.is_much() else flush()
+
+    def _flush(self, *, compact: bool) -> bool:
         others_out: AbstractContextManager[None] | None = None
         try:
             for _ in range(_MERGES):

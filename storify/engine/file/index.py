@@ -34,7 +34,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import accumulate, chain
-from operator import itemgetter
+from operator import add
 from typing import Final, NamedTuple
 
 from storify.engine.file import vfs
@@ -155,23 +155,25 @@ class IndexBuilder:
 
     def add(self, parts: Sequence[tuple[bytes, bytes]]) -> None:
         """Add the entries that come next: keys and values, the keys of items empty."""
-        keys, values = map(itemgetter(0), parts), list(map(itemgetter(1), parts))
+        if not parts:
+            return
+        keys, values = zip(*parts, strict=True)
         hashes = list(map(zlib.crc32, keys))
-        sizes = list(map(len, map(b"".join, parts)))
+        sizes = list(map(add, map(len, keys), map(len, values)))
         self._crcs.extend(map(zlib.crc32, values, hashes))
-        first = len(self._sizes)
-        numbers = range(first, first + len(parts))
+        numbers = range(len(self._sizes), len(self._sizes) + len(parts))
         self._hashes.extend(numbers if self._is_list else hashes)
         self._sizes.extend(sizes)
-        first = size = 0
-        for at, each in enumerate(sizes, 1):
-            size += each
-            if size >= BLOCK_BYTES or at == len(sizes):
-                crc = self._crcs[at - len(sizes) - 1]  # of one entry it is the same
-                if at - first > 1:
-                    crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:at])))
-                self._blocks.append(_BLOCK.pack(size, at - first, crc))
-                first, size = at, 0
+        ends = list(accumulate(sizes))
+        first = start = 0
+        while first < len(sizes):
+            last = min(bisect_left(ends, start + BLOCK_BYTES) + 1, len(sizes))
+            crc = self._crcs[first - len(sizes)]  # of one entry it is the same
+            if last - first > 1:
+                crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:last])))
+            end = ends[last - 1]
+            self._blocks.append(_BLOCK.pack(end - start, last - first, crc))
+            first, start = last, end
 
     def build(self, found: vfs.Found, digest: str, kind: str) -> bytes | None:
         """Return the index; None if the file is too large for one.
