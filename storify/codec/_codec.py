@@ -5,7 +5,7 @@ import itertools
 import re
 import sys
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from itertools import accumulate, chain, islice
