@@ -66,6 +66,10 @@ _PAIRS_PER_RECORD: Final = 50
 _LONG: Final = frozenset({bytes, str})
 #: How such values begin: a bin, or a str that is not short.
 _LONG_HEADS: Final = frozenset({0xC4, 0xC5, 0xC6, 0xD9, 0xDA, 0xDB})
+_BIN_32: Final = b"\xc6"
+#: From this size on a bin has a length of four bytes, and less than this.
+_LONG_BYTES: Final = 1 << 16
+_TOO_LONG_BYTES: Final = 1 << 32
 _MAP_OF_1: Final = 0x81
 _MAP_16: Final = 0xDE
 _MAP_32: Final = 0xDF
@@ -196,7 +200,9 @@ class Codec:
             An empty text if a key that is equal may have other bytes, or if something
             in a value must be known before another one is decoded (`learn`).
         """
-        if any(map(re.compile(re.escape(_ESCAPED_MARKER)).search, entries.values())):
+        search = re.compile(re.escape(_ESCAPED_MARKER)).search
+        # In a long text, or bytes, it would mean nothing.
+        if any(v[0] not in _LONG_HEADS and search(v) for v in entries.values()):
             return ""
         return _frames.kind_of_keys(entries.keys())
 
@@ -301,6 +307,9 @@ class Codec:
             UnstorableError: A part would not come back equal; it carries the path.
             RuntimeError: Another thread changed the value meanwhile; try again.
         """
+        if type(value) is bytes and _LONG_BYTES <= len(value) < _TOO_LONG_BYTES:
+            # As the packer does it, who copies more often.
+            return b"".join((_BIN_32, len(value).to_bytes(4, "big"), value))
         room = MAX_DEPTH if path == "$" else MAX_DEPTH - 1
         writer = self._take_writer()
         failure: Exception | None = None
@@ -332,6 +341,11 @@ class Codec:
         if failure is not None and not isinstance(failure, _NOT_FAST):
             raise failure  # of the handler of a signal: it comes once
         return blob
+
+    @staticmethod
+    def is_long_bin(blob: bytes) -> bool:
+        """Whether a value is long bytes, spelled as `encode` does it."""
+        return blob[:1] == _BIN_32 and int.from_bytes(blob[1:5], "big") >= _LONG_BYTES
 
     def encode_key(self, key: object) -> bytes:
         """Encode a key of the root, as `encode_items` does."""

@@ -5,6 +5,8 @@ old field name). Only our own spelling can be compared, so its bytes are read an
 encoded once more.
 """
 
+from contextlib import suppress
+
 from storify.codec import Codec
 from storify.exceptions import UnstorableError
 
@@ -22,20 +24,20 @@ def same_value(codec: Codec, stored: bytes | None, value: bytes | None) -> bool:
     return stored is not None and value is not None and _respell(codec, stored) == value
 
 
-def respell_all(codec: Codec, stored: list[bytes]) -> dict[bytes, bytes | None]:
+def respell_all(codec: Codec, stored: list[bytes]) -> list[bytes | None]:
     """Return values as we would write them; None for one that cannot be read."""
-    if len(stored) <= _FEW:
-        return {blob: _respell(codec, blob) for blob in stored}
-    try:
-        values = codec.decode_all(stored)
-        blobs = codec.encode_items(dict(enumerate(values)))
-    except (ValueError, UnstorableError):
-        return {blob: _respell(codec, blob) for blob in stored}
-    return dict(zip(stored, blobs.values(), strict=True))
+    if len(stored) > _FEW:
+        with suppress(ValueError, UnstorableError):
+            values = codec.decode_all(stored)
+            blobs = codec.encode_items(dict(enumerate(values)))
+            return list(blobs.values())
+    return [_respell(codec, blob) for blob in stored]
 
 
 def _respell(codec: Codec, stored: bytes) -> bytes | None:
     """Return a value as we would write it; None if it cannot be read or written."""
+    if codec.is_long_bin(stored):
+        return stored
     try:
         return codec.encode(codec.decode(stored))
     except (ValueError, UnstorableError):

@@ -70,8 +70,10 @@ class _ListCodec(Codec):
         return LIST if key is None else super().encode_key(key)
 
     @override
-    def encode_items(self, data: Mapping[Any, Any]) -> dict[bytes, bytes]:
-        return {LIST: self.encode(data[None])}
+    def encode_items(
+        self, data: Mapping[Any, Any], *, is_plain: bool = False
+    ) -> dict[bytes, bytes]:
+        return {LIST: self.encode(data[None], is_plain=is_plain)}
 
     @override
     def decode_keys(self, blobs: Any) -> list[Any]:
@@ -474,7 +476,10 @@ def _compare(root: Root, flush: Flush) -> Pending:
     """
     touched = flush.touched
     flush.form = root.codec.form
-    blobs = encode_quietly(partial(root.codec.encode_items, touched))
+    encode = partial(root.codec.encode_items, touched)
+    blobs = encode_quietly(partial(encode, is_plain=flush.is_plain))
+    if flush.is_plain and not flush.is_undisturbed():
+        blobs = encode_quietly(encode)  # who got it meanwhile may have changed it
     return (_compare_new if flush.is_new else _compare_all)(root, flush, blobs)
 
 
@@ -534,8 +539,8 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
     if not unsure:
         return other
     respelled = respell_all(codec, list(map(itemgetter(2), unsure)))
-    for key_bytes, blob, stored in unsure:
-        if respelled[stored] != blob:
+    for (key_bytes, blob, _), ours in zip(unsure, respelled, strict=True):
+        if ours != blob:
             other.add(key_bytes)
     return other
 

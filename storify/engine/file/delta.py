@@ -23,6 +23,9 @@ _COUNT_BYTES = 4
 _SIZES = struct.Struct(">QQI")
 _EDIT = struct.Struct(">QII")
 _WORTH_IT = 2
+#: So many places tell whether it is worth while to look at all.
+_SAMPLES = 32
+_SAMPLE_BYTES = 64
 
 
 class Edit(NamedTuple):
@@ -115,6 +118,8 @@ class Splice(NamedTuple):
 
 def splice(old: bytes, new: bytes) -> Splice | None:
     """Return the difference; None if it is not worth it."""
+    if _differs_all_over(old, new):
+        return None
     most = min(len(old), len(new))
     prefix = _same_until(old, new, 0, most)
     if len(old) == len(new):
@@ -129,6 +134,15 @@ def splice(old: bytes, new: bytes) -> Splice | None:
     if not fits or size * _WORTH_IT >= len(new):
         return None
     return Splice(len(old), len(new), zlib.crc32(old), edits)
+
+
+def _differs_all_over(old: bytes, new: bytes) -> bool:
+    """Whether it does at all places that are looked at, of two values of one size."""
+    step = max(len(new) // _SAMPLES, 1)
+    places = range(step // 2, len(new), step)
+    return len(old) == len(new) and all(
+        old[at : at + _SAMPLE_BYTES] != new[at : at + _SAMPLE_BYTES] for at in places
+    )
 
 
 def _stretches(old: bytes, new: bytes, start: int, most: int) -> Iterator[Edit]:

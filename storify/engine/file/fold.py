@@ -9,29 +9,41 @@
 
 Only for a file that looks as it did when we knew it, whose index counts. Its sha256 is
 looked at as well when the last block was read, and before the new file gets its name:
-so what has rotted is never written anew with a good checksum. Whatever is wrong, the
-files are read as a whole, judged and recovered.
+so what has rotted is never written anew with a good checksum. A block of which a commit
+replaces everything, as a large value, is not read; then the checksums of the others
+stand for themselves. Whatever is wrong, the files are read as a whole, judged and
+recovered.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from itertools import chain
-from typing import Self
+from typing import Final, Self
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.index import DamagedError, Index, IndexBuilder
+from storify.engine.file.index import (
+    Block,
+    DamagedError,
+    Index,
+    IndexBuilder,
+    Row,
+)
 from storify.engine.file.known import Known
 from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.replay import Harm, read_journal
-from storify.engine.file.root import Next, in_parts
-from storify.engine.file.snapshot import Files, version_of_log
+from storify.engine.file.root import Next, in_parts, in_pieces
+from storify.engine.file.snapshot import Files, Spared, version_of_log
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change
 
 __all__ = ["Unread"]
+
+#: The places of so many keys are looked up; for more, all is read to count them.
+_FEW: Final = 64
 
 
 class Unread:
@@ -74,7 +86,7 @@ class Unread:
             and current.fits(main.found)
             and main.found.signature() == known.signature
         ):
-            index = Index.open(place.index, known.digest, main.found)
+            index = Index.open(place.index, known.digest, main.found, is_ours=True)
         if index is not None:
             log = open_log(place, known.digest, held.root_format)
         if index is None or log is None:
@@ -111,38 +123,55 @@ class Unread:
         ):
             return None
         start = blocks[0].offset if blocks else files.main.found.size
-        count = sum(1 for _ in self._entries(changes, _nothing))
+        spared: Spared = {}
+        if files.log.rows or len(changes) > _FEW:
+            count = sum(1 for _ in self._entries(changes, _nothing, spared))
+        else:
+            places = {key: files.place(key) for key in dict(changes)}
+            spared = _spared(blocks, places)
+            count = len(files.index) + _growth(changes, places)
         builder = IndexBuilder(is_list=False)
 
         def build(found: vfs.Found, digest: str) -> bytes | None:
             return builder.build(found, digest, kind)
 
-        return Next(self._parts(start, count, changes, builder), changes, build)
+        parts = self._parts(start, count, changes, builder, spared)
+        return Next(parts, changes, build)
 
     def _parts(
-        self, start: int, count: int, changes: Sequence[Change], builder: IndexBuilder
+        self,
+        start: int,
+        count: int,
+        changes: Sequence[Change],
+        builder: IndexBuilder,
+        spared: Spared,
     ) -> Iterator[bytes]:
         yield self._format.head(count)
         seen = sha256(self._files.main.read(0, start))
-        for part in in_parts(self._entries(changes, seen.update)):
+        entries = self._entries(changes, _nothing if spared else seen.update, spared)
+        for part in in_parts(entries):
             builder.add(part)
-            yield b"".join(chain.from_iterable(part))
-        if seen.hexdigest() != self.now.digest:
+            yield from in_pieces(part)
+        if not spared and seen.hexdigest() != self.now.digest:
             raise DamagedError
 
     def _entries(
-        self, changes: Sequence[Change], note: Callable[[bytes], object]
+        self,
+        changes: Sequence[Change],
+        note: Callable[[bytes], object],
+        spared: Spared,
     ) -> Iterator[tuple[bytes, bytes]]:
         """Iterate over the entries after the journal and *changes*.
 
         Args:
             changes: What comes on top.
-            note: Told each block of the main file.
+            note: Told each block of the main file that is read.
+            spared: Those that are not.
         """
         deleted = {key for key, value in changes if value is None}
         last = last_set(changes)
         try:
-            for key, value in chain.from_iterable(self._files.items(note)):
+            for key, value in chain.from_iterable(self._files.items(note, spared)):
                 if key not in deleted:
                     yield key, last.pop(key, value)
         except OSError as err:
@@ -160,6 +189,25 @@ def last_set(changes: Sequence[Change]) -> dict[bytes, bytes]:
         else:
             found[key] = value
     return found
+
+
+def _spared(blocks: Sequence[Block], places: Mapping[bytes, Row | None]) -> Spared:
+    """Return the blocks of which every entry has its place among *places*."""
+    keys = {row.offset: key for key, row in places.items() if row is not None}
+    offsets = sorted(keys)
+    found: Spared = {}
+    for block in blocks if keys else ():
+        first = bisect_left(offsets, block.offset)
+        last = bisect_left(offsets, block.offset + block.size)
+        if last - first == block.entries:
+            found[block.offset] = [(keys[at], b"") for at in offsets[first:last]]
+    return found
+
+
+def _growth(changes: Sequence[Change], places: Mapping[bytes, Row | None]) -> int:
+    """Return how many keys more there are after *changes*."""
+    after = {key: value is not None for key, value in changes}
+    return sum(is_set - (places[key] is not None) for key, is_set in after.items())
 
 
 def _nothing(_: bytes) -> None:

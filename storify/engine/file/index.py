@@ -266,13 +266,16 @@ class Index:
         self._head = head
 
     @classmethod
-    def open(cls, path: str, digest: str, main: vfs.Found) -> "Index | None":
+    def open(
+        cls, path: str, digest: str, main: vfs.Found, *, is_ours: bool = False
+    ) -> "Index | None":
         """Open the index of a main file; None if there is none that counts.
 
         Args:
             path: The index.
             digest: What the main file must hold.
             main: How it looks.
+            is_ours: Whether we know that it looks as when we wrote or read it.
         """
         try:
             file = vfs.OpenFile(path)
@@ -284,7 +287,7 @@ class Index:
             head is None
             or head.digest != digest
             or head.stamp != tuple(value % (1 << 64) for value in _stamp(main))
-            or young < RACY_NS
+            or (young < RACY_NS and not is_ours)
         ):
             file.close()
             return None

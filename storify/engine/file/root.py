@@ -20,6 +20,7 @@ __all__ = [
     "Next",
     "after",
     "in_parts",
+    "in_pieces",
     "index_of",
     "next_root",
     "root_after",
@@ -109,7 +110,15 @@ def _written(
     yield head
     for part in parts:
         builder.add(part)
+        yield from in_pieces(part)
+
+
+def in_pieces(part: list[Entry]) -> Iterator[bytes]:
+    """Return what stands in the file for some entries; a large value is not copied."""
+    if len(part) > 1 or len(part[0][1]) < PART_BYTES:
         yield b"".join(chain.from_iterable(part))
+    else:
+        yield from part[0]
 
 
 def in_parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:

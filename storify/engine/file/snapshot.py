@@ -14,11 +14,12 @@ loaded as a whole, which recovers it.
 """
 
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from itertools import islice
+from types import MappingProxyType
 from typing import Final
 from weakref import WeakSet
 
@@ -27,7 +28,7 @@ from storify.engine.file.access import Access
 from storify.engine.file.descriptors import forget
 from storify.engine.file.held import Held
 from storify.engine.file.history import root_with
-from storify.engine.file.index import LIST_KIND, DamagedError, Index
+from storify.engine.file.index import LIST_KIND, DamagedError, Index, Row
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log_index import Log, open_log
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
@@ -50,6 +51,7 @@ __all__ = [
     "DamagedError",
     "FileSnapshot",
     "Files",
+    "Spared",
     "descriptors_held",
     "index_anew",
     "is_indexed",
@@ -66,6 +68,10 @@ _MANY: Final = 256
 
 #: So many files are held open at most; others are read whole.
 _MOST: Final = 100
+
+
+Spared = Mapping[int, list[tuple[bytes, bytes]]]
+"""Blocks of a main file by where they begin, and what is given in their place."""
 
 
 def _nothing(_: bytes) -> None:
@@ -143,26 +149,46 @@ class Files:
                 return entry[len(key) :]
         return None
 
+    def place(self, key: bytes) -> Row | None:
+        """Where the entry of a key lies in the main file; its value is not looked at.
+
+        Raises:
+            DamagedError: It cannot be told by the index.
+        """
+        rows = self.index.find(key)
+        if rows is None:
+            raise DamagedError
+        for row in rows:
+            if self.main.read(row.offset, len(key)) == key:
+                return row
+        return None
+
     def items(
-        self, note: Callable[[bytes], object] = _nothing
+        self,
+        note: Callable[[bytes], object] = _nothing,
+        spared: Spared = MappingProxyType({}),
     ) -> Iterator[list[tuple[bytes, bytes]]]:
         """Iterate over keys and values in order, a block of the main file at a time.
 
         Args:
             note: Told each block as it stands in the main file.
+            spared: What is given for blocks that need not be read.
 
         Raises:
             DamagedError: A file is damaged.
         """
-        return self.log.over(self._blocks(note), self.in_main)
+        return self.log.over(self._blocks(note, spared), self.in_main)
 
     def _blocks(
-        self, note: Callable[[bytes], object]
+        self, note: Callable[[bytes], object], spared: Spared
     ) -> Iterator[list[tuple[bytes, bytes]]]:
         blocks = self.index.blocks()
         if blocks is None:
             raise DamagedError
         for block in blocks:
+            if block.offset in spared:
+                yield spared[block.offset]
+                continue
             entries = self.main.read(block.offset, block.size)
             if zlib.crc32(entries) != block.crc:
                 raise DamagedError
@@ -360,7 +386,9 @@ def _over(
     current = _acknowledged(place, main.found)
     if current is None:
         return None
-    index = Index.open(place.index, current.sha256, main.found)
+    seen = current.sha256, main.found.signature()
+    is_ours = (known.digest, known.signature) == seen
+    index = Index.open(place.index, current.sha256, main.found, is_ours=is_ours)
     if index is None:
         return None
     log = open_log(place, current.sha256, access.root_format)
