@@ -19,6 +19,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
+from storify.threads import OurThread
+
 __all__ = ["Autosaver", "Saves", "autosaver"]
 
 #: The thread sleeps at least so long, whatever it is told.
@@ -58,9 +60,7 @@ class Autosaver:
         here = id(target)
         self._watched[here] = weakref.ref(target, partial(self._watched.pop, here))
         self._bell.put(None)  # it may be due before what the thread waits for
-        thread = threading.Thread(
-            target=self._run, name="storify-autosave", daemon=True
-        )
+        thread = OurThread(target=self._run, name="storify-autosave", daemon=True)
         try:
             if self._thread.setdefault(0, thread) is thread:
                 thread.start()

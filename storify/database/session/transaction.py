@@ -17,7 +17,6 @@ outside of transactions.
 """
 
 import sys
-import threading
 import time
 import weakref
 from collections.abc import Callable
@@ -37,6 +36,7 @@ from storify.threads import (
     TurnLock,
     checkpoint,
     in_saver,
+    others_run,
     run_async,
 )
 
@@ -305,7 +305,7 @@ class Transactional:
         """Let other callers that write wait for the end of the process."""
         self._is_ending = True
         self.keep_writers_out()
-        if threading.active_count() > 1:
+        if others_run():
             time.sleep(_IN_THE_MIDST_S)  # who writes just now comes to the end of it
 
     def reopen(self) -> None:
