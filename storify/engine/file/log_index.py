@@ -58,6 +58,7 @@ from storify.engine.file.log import (
     SPLICE,
     Bare,
     Frame,
+    Source,
     bare_frames,
     head_frame,
     moment_at,
@@ -85,6 +86,10 @@ _MOST: Final = 1 << 32
 _ANY: Final = "any"
 #: After so many look-ups all hashes are put into one order.
 _FEW: Final = 64
+#: By so many bits it is told which keys of the main file have no row.
+_LAST_BITS: Final = (1 << 20) - 1
+#: A shorter journal is read at once to go through all keys.
+_AT_ONCE_BYTES: Final = 1 << 24
 #: So many entries are given at once of those that come last.
 _MANY: Final = 256
 
@@ -349,6 +354,23 @@ def _about(payload: bytes) -> About:
     return About(*place, order, clock, flags, bool(splices), name, rows)
 
 
+def _op_in(source: Source, row: _Row) -> tuple[int, bytes, bytes]:
+    """Read the kind, the key and the value of an op."""
+    offset, _, size, crc, kind = row
+    try:
+        op = source.read(offset, size)
+    except OSError as err:
+        vfs.raise_if_passing(err)
+        raise DamagedError from err
+    if len(op) != size or size < OP.size or zlib.crc32(op) != crc:
+        raise DamagedError
+    named, key_size, _ = OP.unpack_from(op)
+    if named != kind & ~_MOVED:
+        raise DamagedError
+    middle = OP.size + key_size
+    return named, op[OP.size : middle], op[middle:]
+
+
 class Log:
     """What was committed on top of a main file, asked for single keys.
 
@@ -468,21 +490,7 @@ class Log:
 
     def _op(self, row: _Row) -> tuple[int, bytes, bytes]:
         """Read the kind, the key and the value of an op."""
-        offset, _, size, crc, kind = row
-        if self._file is None:  # pragma: no cover - there is no row without one
-            raise DamagedError
-        try:
-            op = self._file.read(offset, size)
-        except OSError as err:
-            vfs.raise_if_passing(err)
-            raise DamagedError from err
-        if len(op) != size or size < OP.size or zlib.crc32(op) != crc:
-            raise DamagedError
-        named, key_size, _ = OP.unpack_from(op)
-        if named != kind & ~_MOVED:
-            raise DamagedError
-        middle = OP.size + key_size
-        return named, op[OP.size : middle], op[middle:]
+        return _op_in(self.source(), row)
 
     def _rows_of(self, wanted: int) -> Iterator[_Row]:
         """Iterate over the rows of a hash, newest first."""
@@ -555,9 +563,11 @@ class Log:
         """Return the rows of all stretches, checked."""
         return [each.all_rows() for each in self._stretches]
 
-    def op(self, row: _Row) -> tuple[int, bytes, bytes]:
-        """Read the kind, the key and the value of an op."""
-        return self._op(row)
+    def source(self) -> vfs.OpenFile:
+        """Return the journal."""
+        if self._file is None:  # pragma: no cover - there is no row without one
+            raise DamagedError
+        return self._file
 
     def value(
         self,
@@ -580,6 +590,16 @@ class Log:
                 file.close()
 
 
+def _in_memory(journal: vfs.OpenFile) -> Source:
+    """Read a journal at once if it is not long: its ops are wanted in another order."""
+    if journal.found.size > _AT_ONCE_BYTES:
+        return journal
+    try:
+        return vfs.Whole(journal.read(0, journal.found.size), journal.found)
+    except OSError:
+        return journal  # what is wrong is said where it is met
+
+
 class _Walk:
     """All rows of a log, in memory.
 
@@ -599,6 +619,11 @@ class _Walk:
         self._order = order
         self._below = below
         self._rows = b"".join(log.tables())
+        self._source = _in_memory(log.source())
+        #: Of which hashes there may be rows, by their last bits.
+        self._may_be = bytearray(_LAST_BITS + 1)
+        for each in order:
+            self._may_be[each >> 32 & _LAST_BITS] = 1
         #: Which rows are of keys that are in their places in the main file.
         self._seen = bytearray(len(order))
 
@@ -613,10 +638,14 @@ class _Walk:
     def over(self, blocks: Iterable[list[Entry]]) -> Iterator[list[Entry]]:
         """Iterate over the entries, those of the main file in their places first."""
         order, size, name = self._order, len(self._order), itemgetter(0)
+        may_be = self._may_be
         for block in blocks:
             found: list[Entry] = []
             hashes = map(zlib.crc32, map(name, block))
             for entry, wanted in zip(block, hashes, strict=True):
+                if not may_be[wanted & _LAST_BITS]:
+                    found.append(entry)
+                    continue
                 at = bisect_left(order, wanted << 32)
                 if at == size or order[at] >> 32 != wanted:
                     found.append(entry)
@@ -630,7 +659,7 @@ class _Walk:
     def _by_one_op(self, entry: Entry, number: int) -> Sequence[Entry]:
         """As `_in_place`, if there is but one op of its hash."""
         row = self._row(number)
-        kind, key, after = self._log.op(row)
+        kind, key, after = _op_in(self._source, row)
         if key != entry[0]:
             return (entry,)
         if row[-1] & _MOVED:
@@ -648,7 +677,7 @@ class _Walk:
         newest = DELETE, b"", b""
         while at < len(self._order) and self._order[at] >> 32 == wanted:
             number = self._order[at] & (_MOST - 1)
-            op = self._log.op(self._row(number))
+            op = _op_in(self._source, self._row(number))
             if op[1] == key:
                 newest = op
                 numbers.append(number)
@@ -686,7 +715,7 @@ class _Walk:
         """Part the numbers of the rows of one hash by their keys."""
         found: dict[bytes, list[int]] = {}
         for number in group:
-            _, key, _ = self._log.op(self._row(number))
+            _, key, _ = _op_in(self._source, self._row(number))
             found.setdefault(key, []).append(number)
         return found
 
@@ -711,7 +740,7 @@ class _Walk:
 
     def _entry(self, number: int) -> Entry:
         """The entry of a key by its newest op."""
-        kind, key, value = self._log.op(self._row(number))
+        kind, key, value = _op_in(self._source, self._row(number))
         if kind == SPLICE:
             after = self._log.get(key, self._below)
             if after is None:

@@ -25,6 +25,7 @@ __all__ = [
     "Found",
     "NotRegularFileError",
     "OpenFile",
+    "Whole",
     "append_bytes",
     "append_frame",
     "cut",
@@ -283,8 +284,8 @@ class OpenFile:
             self.close()
 
 
-class _Whole:
-    """A file that was read at once, where none can be read in parts."""
+class Whole:
+    """A file that was read at once."""
 
     def __init__(self, payload: bytes, found: Found) -> None:
         self._payload = payload
@@ -295,13 +296,13 @@ class _Whole:
         return self._payload[start : start + size]
 
 
-def source(path: str) -> OpenFile | _Whole:
+def source(path: str) -> OpenFile | Whole:
     """Return what reads a regular file in parts.
 
     Raises:
         As `OpenFile`.
     """
-    return OpenFile(path) if CAN_READ_PARTS else _Whole(*read_bytes(path))
+    return OpenFile(path) if CAN_READ_PARTS else Whole(*read_bytes(path))
 
 
 def _sync(fd: int) -> None:
