@@ -3,12 +3,19 @@
 Storify calls ``info``, ``debug``, ``warning``, ``error`` and ``traceback`` with
 a single message and nothing else (guide section 8). A ``logging.Logger`` has no
 ``traceback``; `adapt` adds it, so a standard logger works as ``log=``.
+
+`logging` and `traceback` take 3 ms of a start, and most programs are told nothing. So
+they are loaded by who needs them; and at the end of a program they need not be there.
 """
 
-import logging
+import contextlib
 import sys
-import traceback
-from typing import Protocol, TextIO, runtime_checkable
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Final, Protocol, TextIO, runtime_checkable
+
+if TYPE_CHECKING:
+    import logging
+    from traceback import TracebackException
 
 __all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "formatted", "report"]
 
@@ -37,13 +44,11 @@ class LoggerLike(BasicLogger, Protocol):
         """Record a failure together with the exception being handled."""
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    """Writes to stderr as long as the root logger has no handler to do it."""
-
-    def emit(self, record: logging.LogRecord) -> None:
-        logger = logging.getLogger(record.name)
-        if not (logger.propagate and logging.getLogger().handlers):
-            super().emit(record)
+_DEBUG: Final = 10
+_INFO: Final = 20
+_WARNING: Final = 30
+_ERROR: Final = 40
+_NAMES: Final = {_DEBUG: "DEBUG", _INFO: "INFO", _WARNING: "WARNING", _ERROR: "ERROR"}
 
 
 class Logger:
@@ -52,40 +57,76 @@ class Logger:
     It writes ``LEVEL: message`` to stderr. A handler is added once a process,
     and only if neither the ``"storify"`` logger nor the root logger has one
     already; it is silent when the root logger gets one later. So a program that
-    configures logging, before or after, sees each line once.
+    configures logging, before or after, sees each line once. Where nothing has
+    loaded `logging`, the same lines are written without it.
 
     Args:
         level: The level to set, such as ``logging.INFO``.
     """
 
-    def __init__(self, level: int = logging.INFO) -> None:
-        self.logger: logging.Logger = logging.getLogger("storify")
-        if not self.logger.hasHandlers():
-            handler = _Handler()
+    def __init__(self, level: int = _INFO) -> None:
+        self._level = level
+        if "logging" in sys.modules:
+            self.logger.setLevel(level)
+
+    @cached_property
+    def logger(self) -> "logging.Logger":
+        """The standard logger."""
+        import logging  # noqa: PLC0415 -- it takes 3 ms
+
+        found = logging.getLogger("storify")
+        if not found.hasHandlers():
+            handler = _handler_class()()
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
-            self.logger.addHandler(handler)
-        self.logger.setLevel(level)
+            found.addHandler(handler)
+        if found.level == logging.NOTSET:
+            found.setLevel(self._level)
+        return found
 
     def debug(self, msg: str) -> None:
         """Log at ``DEBUG``."""
-        self.logger.debug(msg)
+        self._say(_DEBUG, msg)
 
     def info(self, msg: str) -> None:
         """Log at ``INFO``."""
-        self.logger.info(msg)
+        self._say(_INFO, msg)
 
     def warning(self, msg: str) -> None:
         """Log at ``WARNING``."""
-        self.logger.warning(msg)
+        self._say(_WARNING, msg)
 
     def error(self, msg: str) -> None:
         """Log at ``ERROR``."""
-        self.logger.error(msg)
+        self._say(_ERROR, msg)
 
     def traceback(self, msg: str) -> None:
         """Log at ``ERROR`` with the exception being handled, if there is one."""
         # The caller is inside an ``except``; outside one the line stands alone.
-        self.logger.error(msg, exc_info=sys.exception())
+        self._say(_ERROR, msg, sys.exception())
+
+    def _say(self, level: int, msg: str, error: BaseException | None = None) -> None:
+        if "logging" in sys.modules:
+            self.logger.log(level, msg, exc_info=error)
+        elif level >= self._level:
+            more = "" if error is None else f"{formatted(error)}\n"
+            # There may be no stderr, or one that is closed: `logging` goes on, too.
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                sys.stderr.write(f"{_NAMES[level]}: {msg}\n{more}")
+                sys.stderr.flush()
+
+
+@cache
+def _handler_class() -> "type[logging.Handler]":
+    """Make what writes to stderr as long as the root logger has no handler to do it."""
+    import logging  # noqa: PLC0415 -- it takes 3 ms
+
+    class Handler(logging.StreamHandler[TextIO]):
+        def emit(self, record: logging.LogRecord) -> None:
+            logger = logging.getLogger(record.name)
+            if not (logger.propagate and logging.getLogger().handlers):
+                super().emit(record)
+
+    return Handler
 
 
 class _WithTraceback:
@@ -103,9 +144,11 @@ class _WithTraceback:
         self.error = log.error
 
     def traceback(self, msg: str) -> None:
-        if isinstance(self._log, logging.Logger):
-            self._log.error(msg, exc_info=sys.exception())
-            return
+        if (module := sys.modules.get("logging")) is not None:
+            standard: type[logging.Logger] = module.Logger
+            if isinstance(self._log, standard):
+                self._log.error(msg, exc_info=sys.exception())
+                return
         cause = sys.exception()
         self._log.error(f"{msg}: {cause!r}" if cause is not None else msg)
 
@@ -119,7 +162,7 @@ def adapt(log: BasicLogger | None, *, verbose: bool = False) -> LoggerLike:
         verbose: The default logger's level: ``DEBUG`` instead of ``INFO``.
     """
     if log is None:
-        return Logger(logging.DEBUG if verbose else logging.INFO)
+        return Logger(_DEBUG if verbose else _INFO)
     if isinstance(log, LoggerLike):
         return log
     return _WithTraceback(log)
@@ -138,8 +181,12 @@ def formatted(error: BaseException) -> str:
     To find what to mark Python runs its parser. On 3.11 that disturbs another thread
     in the middle of parsing, and errors are reported by threads of ours.
     """
+    try:
+        import traceback  # noqa: PLC0415 -- it takes 1 ms
+    except ImportError:  # the program ends, and its files are gone
+        return repr(error)
     whole = traceback.TracebackException.from_exception(error)
-    parts: list[traceback.TracebackException | None] = [whole]
+    parts: list[TracebackException | None] = [whole]
     while parts:
         part = parts.pop()
         if part is not None:

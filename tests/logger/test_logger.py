@@ -2,6 +2,7 @@
 
 import ast
 import logging
+import subprocess
 import sys
 
 import pytest
@@ -140,3 +141,45 @@ def test_a_formatted_error_has_its_causes_and_no_marks(monkeypatch):
     assert "return numbers[0] / numbers[1] + numbers[0]" in text
     assert "ValueError: inner" in text
     assert "^" not in text
+
+
+UNLOADED = """
+import subprocess
+import sys
+from storify import Logger
+log = Logger(int(sys.argv[1]))
+log.debug("a detail")
+log.info("a line")
+try:
+    raise ValueError("loud")
+except ValueError:
+    log.traceback("failed")
+print("logging" in sys.modules)
+import logging
+log.error("another")
+log.logger.setLevel(50)
+log.error("not said")
+"""
+
+
+def run_unloaded(level):
+    """Run it; return what it wrote to both streams."""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", UNLOADED, str(level)],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    return done.stdout, done.stderr
+
+
+def test_where_nothing_uses_logging_the_same_lines_are_written_without_it():
+    """With the level that was asked for, and an exception in full."""
+    loaded, said = run_unloaded(logging.INFO)
+    first, second, *traceback, _, last = said.splitlines()
+
+    assert loaded == "False\n"
+    assert (first, second) == ("INFO: a line", "ERROR: failed")
+    assert traceback[0] == "Traceback (most recent call last):"
+    assert last == "ERROR: another"
+    assert run_unloaded(logging.DEBUG)[1].startswith("DEBUG: a detail\n")
