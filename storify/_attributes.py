@@ -1,10 +1,23 @@
 """What an object holds in its attributes: computed ones, slots, what is no field."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterable
 from typing import Any, cast
 
-__all__ = ["beside", "computed_by", "slots_of"]
+__all__ = ["beside", "computed_by", "if_loaded", "slots_of"]
+
+
+class _Nothing:
+    """What stands for classes and marks of modules that nobody has loaded."""
+
+
+def if_loaded(module: str, name: str) -> Any:
+    """Return what a module has, or what nothing is: who has such a value has loaded it.
+
+    So what a program does not use takes no time when it starts.
+    """
+    return getattr(sys.modules.get(module), name, _Nothing)
 
 
 def computed_by(cls: type[Any]) -> frozenset[str]:

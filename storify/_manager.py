@@ -13,7 +13,6 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import compress
 from operator import call, is_
-from pathlib import PurePath
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
@@ -26,7 +25,7 @@ from storify.database._schema import Schema, Use
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.shutdown import heed_signals, is_open
 from storify.engine import Catalog, Engine, Keep, Sync, check_name
-from storify.engine.names import check_new_name, collation_key, is_name
+from storify.engine.names import check_new_name, collation_key, is_name, name_in
 from storify.engine.protocol import SYNC_INTERVAL_S
 from storify.exceptions import (
     DatabaseLoadError,
@@ -548,7 +547,7 @@ class Storify:
         """
         self._schema.registry.register(*self.models)
         engine = self._saving.file(path, self._schema.codec, self.log)
-        name = PurePath(engine.location).stem
+        name = name_in(engine.location)
         use = Use(strict=self._strict)
         return Database._over(
             name, engine, self._schema, self.models, None, use, self._saving

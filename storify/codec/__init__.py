@@ -47,6 +47,7 @@ after a program that lacks the class has saved it again.
 This package is the only one that imports msgpack.
 """
 
+from ._builtin import is_late_scalar
 from ._codec import Codec, without_collector
 from ._format import DecodeError
 from ._frames import MAX_DEPTH
@@ -61,6 +62,7 @@ __all__ = [
     "DecodeError",
     "KeptKey",
     "Unbuilt",
+    "is_late_scalar",
     "unbuilt",
     "without_collector",
 ]

@@ -11,25 +11,25 @@ decoders are strict: they take only what the encoder would write again. Those of
 containers get the array with its items decoded already.
 """
 
-import ipaddress
 import struct
-import sys
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
-from decimal import Decimal
-from fractions import Fraction
 from functools import cache, lru_cache
-from pathlib import PosixPath, PurePath, PurePosixPath, PureWindowsPath, WindowsPath
 from types import EllipsisType
-from typing import Any, Final, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from msgpack import ExtType, Timestamp
 
+from storify._attributes import if_loaded
 from storify.exceptions import UnstorableError
 
 from ._format import MARKERS, Ext, ext
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+    from fractions import Fraction
+    from uuid import UUID
 
 __all__ = [
     "CONTAINER_DECODERS",
@@ -41,6 +41,8 @@ __all__ = [
     "encode_defaultdict",
     "encode_int",
     "encode_text",
+    "is_late_scalar",
+    "late_encoder",
     "read_timestamp",
     "sort_plainly",
     "timestamp_to_datetime",
@@ -66,8 +68,7 @@ def _encode_zone(zone: tzinfo) -> bytes:
     if zone is UTC:
         return b"u"
     kind = type(zone)
-    # Who has such a zone has loaded the module, and most programs have none.
-    named: Any = getattr(sys.modules.get("zoneinfo"), "ZoneInfo", None)
+    named = if_loaded("zoneinfo", "ZoneInfo")
     is_named = kind is named
     if is_named:
         key: str = cast("Any", zone).key
@@ -252,7 +253,9 @@ def _decode_int(data: bytes) -> int:
     return value
 
 
-def _decode_decimal(data: bytes) -> Decimal:
+def _decode_decimal(data: bytes) -> "Decimal":
+    from decimal import Decimal  # noqa: PLC0415 -- it takes 1 ms
+
     text = data.decode("ascii")
     value = Decimal(text)
     _check(str(value) == text)
@@ -267,7 +270,7 @@ _FRACTION_BITS: Final = 1 << 16
 _FRACTION_BYTES: Final = 2 * _FRACTION_BITS // 4 + 16
 
 
-def _encode_fraction(value: Fraction) -> ExtType:
+def _encode_fraction(value: "Fraction") -> ExtType:
     bits = max(value.numerator.bit_length(), value.denominator.bit_length())
     if bits > _FRACTION_BITS:
         msg = f"a Fraction of {bits} bits; at most {_FRACTION_BITS} are stored"
@@ -277,13 +280,21 @@ def _encode_fraction(value: Fraction) -> ExtType:
     return ext(Ext.FRACTION, text.encode())
 
 
-def _decode_fraction(data: bytes) -> Fraction:
+def _decode_fraction(data: bytes) -> "Fraction":
+    from fractions import Fraction  # noqa: PLC0415 -- it takes 1 ms
+
     _check(len(data) <= _FRACTION_BYTES)
     numerator, denominator = data.decode("ascii").split("/")
     base = 16 if denominator.startswith("0x") else 10
     value = Fraction(int(numerator, base), int(denominator, base))
     _check(_encode_fraction(value).data == data)
     return value
+
+
+def _decode_uuid(data: bytes) -> "UUID":
+    from uuid import UUID  # noqa: PLC0415 -- it takes 1 ms
+
+    return UUID(bytes=data)
 
 
 # --- text, bytes and names -----------------------------------------------------
@@ -302,59 +313,55 @@ def _decode_ellipsis(data: bytes) -> EllipsisType:
     return ...
 
 
-_PATHS: Final[dict[type[PurePath], bytes]] = {
-    PurePosixPath: b"p",
-    PureWindowsPath: b"w",
-    PosixPath: b"P",
-    WindowsPath: b"W",
+_PATHS: Final = {
+    "PurePosixPath": b"p",
+    "PureWindowsPath": b"w",
+    "PosixPath": b"P",
+    "WindowsPath": b"W",
 }
-_PATH_KINDS: Final = {tag: kind for kind, tag in _PATHS.items()}
+_PATH_NAMES: Final = {tag: name for name, tag in _PATHS.items()}
 
 
-def _encode_path(value: PurePath) -> ExtType:
-    kind, text = type(value), str(value)
+def _encode_path(value: Any) -> ExtType:
+    name, text = type(value).__name__, str(value)
     # "./c:x" is a relative file, but its text names a drive on some versions.
-    if isinstance(value, PureWindowsPath) and PureWindowsPath(text) != value:
-        msg = f"a {kind.__name__} whose text is another path"
+    windows = if_loaded("pathlib", "PureWindowsPath")
+    if isinstance(value, windows) and windows(text) != value:
+        msg = f"a {name} whose text is another path"
         raise UnstorableError(msg)
-    return ext(Ext.PATH, _PATHS[kind] + text.encode("utf-8", _SURROGATES))
+    return ext(Ext.PATH, _PATHS[name] + text.encode("utf-8", _SURROGATES))
 
 
-def _decode_path(data: bytes) -> PurePath:
+def _decode_path(data: bytes) -> object:
+    import pathlib  # noqa: PLC0415 -- it takes 3 ms
+
     text = data[1:].decode("utf-8", _SURROGATES)
-    value = _PATH_KINDS[data[:1]](text)
+    value = getattr(pathlib, _PATH_NAMES[data[:1]])(text)
     _check(str(value) == text)
     return value
 
 
-_Address = (
-    ipaddress.IPv4Address
-    | ipaddress.IPv6Address
-    | ipaddress.IPv4Network
-    | ipaddress.IPv6Network
-    | ipaddress.IPv4Interface
-    | ipaddress.IPv6Interface
-)
-_ADDRESSES: Final[dict[type[_Address], bytes]] = {
-    ipaddress.IPv4Address: b"4",
-    ipaddress.IPv6Address: b"6",
-    ipaddress.IPv4Network: b"n",
-    ipaddress.IPv6Network: b"N",
-    ipaddress.IPv4Interface: b"i",
-    ipaddress.IPv6Interface: b"I",
+_ADDRESSES: Final = {
+    "IPv4Address": b"4",
+    "IPv6Address": b"6",
+    "IPv4Network": b"n",
+    "IPv6Network": b"N",
+    "IPv4Interface": b"i",
+    "IPv6Interface": b"I",
 }
-_ADDRESS_KINDS: Final = {tag: kind for kind, tag in _ADDRESSES.items()}
+_ADDRESS_NAMES: Final = {tag: name for name, tag in _ADDRESSES.items()}
 
 
-def _encode_address(value: _Address) -> ExtType:
-    return ext(
-        Ext.IP, _ADDRESSES[type(value)] + str(value).encode("utf-8", _SURROGATES)
-    )
+def _encode_address(value: object) -> ExtType:
+    tag = _ADDRESSES[type(value).__name__]
+    return ext(Ext.IP, tag + str(value).encode("utf-8", _SURROGATES))
 
 
-def _decode_address(data: bytes) -> _Address:
+def _decode_address(data: bytes) -> object:
+    import ipaddress  # noqa: PLC0415 -- it takes 1 ms
+
     text = data[1:].decode("utf-8", _SURROGATES)
-    value = _ADDRESS_KINDS[data[:1]](text)
+    value = getattr(ipaddress, _ADDRESS_NAMES[data[:1]])(text)
     _check(str(value) == text)
     return value
 
@@ -365,14 +372,30 @@ SCALAR_ENCODERS: Final[dict[type, Callable[[Any], ExtType | Timestamp]]] = {
     time: _encode_time,
     timedelta: _encode_timedelta,
     int: encode_int,
-    Decimal: lambda value: ext(Ext.DECIMAL, str(value).encode()),
-    Fraction: _encode_fraction,
     complex: lambda value: ext(Ext.COMPLEX, struct.pack(">dd", value.real, value.imag)),
-    UUID: lambda value: ext(Ext.UUID, value.bytes),
     EllipsisType: lambda _: ext(Ext.ELLIPSIS, b"."),
-    **dict.fromkeys(_PATHS, _encode_path),
-    **dict.fromkeys(_ADDRESSES, _encode_address),
 }
+
+#: By names: most programs never load these modules, and who has a value has.
+_LATE: Final[dict[str, tuple[str, Callable[[Any], ExtType]]]] = {
+    "Decimal": ("decimal", lambda value: ext(Ext.DECIMAL, str(value).encode())),
+    "Fraction": ("fractions", _encode_fraction),
+    "UUID": ("uuid", lambda value: ext(Ext.UUID, value.bytes)),
+    **dict.fromkeys(_PATHS, ("pathlib", _encode_path)),
+    **dict.fromkeys(_ADDRESSES, ("ipaddress", _encode_address)),
+}
+
+
+def late_encoder(kind: type) -> Callable[[Any], ExtType] | None:
+    """Return the encoder of a class that is not in `SCALAR_ENCODERS`, if there is one."""
+    module, encoder = _LATE.get(kind.__name__, ("", None))
+    return encoder if if_loaded(module, kind.__name__) is kind else None
+
+
+def is_late_scalar(kind: type) -> bool:
+    """Whether a class is one of those; its values are never changed."""
+    return late_encoder(kind) is not None
+
 
 SCALAR_DECODERS: Final[dict[int, Callable[[bytes], object]]] = {
     Ext.DATETIME: _decode_datetime,
@@ -382,7 +405,7 @@ SCALAR_DECODERS: Final[dict[int, Callable[[bytes], object]]] = {
     Ext.TIMEDELTA: _decode_timedelta,
     Ext.INT: _decode_int,
     Ext.DECIMAL: _decode_decimal,
-    Ext.UUID: lambda data: UUID(bytes=data),
+    Ext.UUID: _decode_uuid,
     Ext.COMPLEX: lambda data: complex(*struct.unpack(">dd", data)),
     Ext.FRACTION: _decode_fraction,
     Ext.BYTEARRAY: bytearray,

@@ -164,7 +164,7 @@ class Codec:
         self._learned: set[str] = set()
         self._types = TypeTable(judge)
         encoders = self._encoders = self._types.encoders
-        self._careful = CarefulEncoder(encoders, unstructure, self._is_tag)
+        self._careful = CarefulEncoder(self._types.find, unstructure, self._is_tag)
         for kind, code in SETS.items():
             encoders[kind] = self._set_encoder(code)
         encoders[KeptKey] = KeptKey.lowered
@@ -467,7 +467,9 @@ class Codec:
         try:
             return self._writers.pop()
         except IndexError:
-            return Writer(self._encoders, self._wraps, self._unstructure)
+            return Writer(
+                self._encoders, self._types.find, self._wraps, self._unstructure
+            )
 
     def _give_back(self, writer: Writer, size: int) -> None:
         """Keep *writer* for the next call; one that failed is never given back."""

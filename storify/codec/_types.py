@@ -8,7 +8,6 @@ Neither ``__init__`` nor ``__new__`` of a registered class runs: what is stored 
 state, and running a constructor on it a second time could change or refuse it.
 """
 
-import dataclasses
 import enum
 import itertools
 import sys
@@ -17,12 +16,11 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from functools import partial
-from pathlib import PurePath
 from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from msgpack import ExtType, Timestamp
 
-from storify._attributes import beside
+from storify._attributes import beside, if_loaded
 from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
 
 from ._builtin import (
@@ -33,6 +31,7 @@ from ._builtin import (
     SCALAR_ENCODERS,
     decode_defaultdict,
     encode_defaultdict,
+    late_encoder,
 )
 from ._format import MARKERS, Ext, ext, new_tuple
 from ._reader import KeptKey
@@ -42,9 +41,8 @@ __all__ = ["CustomType", "TypeTable", "describe"]
 T = TypeVar("T")
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
 class CustomType(Generic[T]):
-    """How values of one class are written and read.
+    """How values of one class are written and read; never changed.
 
     Attributes:
         cls: The class; its subclasses are not included.
@@ -54,14 +52,35 @@ class CustomType(Generic[T]):
         key: The tag in files, by default the class's ``__name__``.
     """
 
-    cls: type[T]
-    encode: Callable[[T], Any]
-    decode: Callable[[Any], T]
-    key: str = ""
+    __slots__ = ("cls", "decode", "encode", "key")
 
-    def __post_init__(self) -> None:
-        if not self.key:
-            object.__setattr__(self, "key", self.cls.__name__)
+    # By hand: a dataclass takes 1 ms of each start.
+    def __init__(
+        self,
+        cls: type[T],
+        encode: Callable[[T], Any],
+        decode: Callable[[Any], T],
+        key: str = "",
+    ) -> None:
+        self.cls: Final = cls
+        self.encode: Final = encode
+        self.decode: Final = decode
+        self.key: Final[str] = key or cls.__name__
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, CustomType):
+            return NotImplemented
+        return self._parts() == other._parts()
+
+    def __hash__(self) -> int:
+        return hash(self._parts())
+
+    def __repr__(self) -> str:
+        parts = map("{}={!r}".format, ("cls", "encode", "decode", "key"), self._parts())
+        return f"CustomType({', '.join(parts)})"
+
+    def _parts(self) -> tuple[object, ...]:
+        return self.cls, self.encode, self.decode, self.key
 
 
 def full_name(cls: type) -> str:
@@ -107,6 +126,8 @@ def describe(cls: type, key: str) -> CustomType[Any]:
         attributes = cls.__dict__["__attrs_attrs__"]
         return _record(cls, key, [attribute.name for attribute in attributes], {})
     if "__dataclass_fields__" in cls.__dict__:
+        import dataclasses  # noqa: PLC0415 -- who made the class has loaded it
+
         record: Any = cls
         fields = dataclasses.fields(record)
         makers: dict[str, Callable[[], Any]] = {}
@@ -116,9 +137,12 @@ def describe(cls: type, key: str) -> CustomType[Any]:
             elif field.default_factory is not dataclasses.MISSING:
                 makers[field.name] = field.default_factory
         return _record(cls, key, [field.name for field in fields], makers)
+    if issubclass(cls, path := if_loaded("pathlib", "PurePath")):
+        # A path is made by its class alone; there is no state to go around it.
+        return _subclass(cls, key, path, str, _call, stored=str)
     for base, (copy, build) in _BASES.items():
         if issubclass(cls, base):
-            return _subclass(cls, key, base, copy, build)
+            return _subclass(cls, key, base, copy, build, stored=base)
     msg = (
         f"cannot register {full_name(cls)}: it is no enum, namedtuple, dataclass or"
         " subclass of a builtin; use CustomType(cls, encode, decode)"
@@ -172,7 +196,10 @@ _object: Any = object
 
 def _is_plain(cls: type) -> bool:
     """Tell whether ``object.__new__`` can make *cls*."""
-    return not any(issubclass(cls, base) for base in (*_BASES, type, BaseException))
+    return not any(
+        issubclass(cls, base)
+        for base in (*_BASES, if_loaded("pathlib", "PurePath"), type, BaseException)
+    )
 
 
 def _subclass(
@@ -181,10 +208,11 @@ def _subclass(
     base: type,
     copy: Callable[[Any], Any],
     build: Callable[[type, Any], Any],
+    *,
+    stored: Any,
 ) -> CustomType[Any]:
     """Store a subclass as a value of its base, and rebuild it past its own code."""
     slots = [name for k in cls.__mro__ for name in _slots(k, base)]
-    stored: Any = str if base is PurePath else base
     try:
         is_rebuilt = type(build(cls, stored())) is cls
     except Exception:  # noqa: BLE001 - classes made in C refuse the way around them
@@ -215,7 +243,7 @@ def _subclass(
 
 
 def _slots(cls: type, base: type) -> Iterable[str]:
-    if issubclass(base, cls) or issubclass(cls, PurePath):
+    if issubclass(base, cls) or issubclass(cls, if_loaded("pathlib", "PurePath")):
         return ()  # a path's slots are caches of its text
     slots = cls.__dict__.get("__slots__", ())
     return (slots,) if isinstance(slots, str) else tuple(slots)
@@ -288,8 +316,6 @@ _BASES: Final[dict[type, tuple[Callable[[Any], Any], Callable[..., Any]]]] = {
     complex: (complex.__complex__, _make(complex)),
     bytes: (lambda v: bytes.__getitem__(v, _ALL), _make(bytes)),
     bytearray: (bytearray, _fill(bytearray, bytearray.extend)),
-    # A path is made by its class alone; there is no state to go around it.
-    PurePath: (str, _call),
 }
 
 
@@ -348,9 +374,9 @@ class TypeTable:
         custom = type_ if isinstance(type_, CustomType) else None
         cls: Any = type_ if custom is None else custom.cls
         key = cls.__name__ if custom is None else custom.key
-        if custom is None and (cls in _NATIVE or cls in self.encoders):
+        if custom is None and (cls in _NATIVE or self.find(cls)):
             return  # it is stored already, perhaps by hooks of the user's
-        if cls in _NATIVE or (cls in self.encoders and cls not in self.keys):
+        if cls in _NATIVE or (self.find(cls) and cls not in self.keys):
             msg = f"cannot register {full_name(cls)}: it is stored exactly already"
             raise ModelError(msg)
         described: CustomType[Any] | None = None
@@ -382,6 +408,13 @@ class TypeTable:
             self._add_custom(described)
         self.keys[cls] = key
         self._classes[key] = cls
+
+    def find(self, kind: type) -> Encoder | None:
+        """Return the encoder of a class, if it is known by now."""
+        encoder = self.encoders.get(kind)
+        if encoder is None and (encoder := late_encoder(kind)) is not None:
+            self.singles[kind] = self.encoders[kind] = encoder
+        return encoder
 
     def decode_ext(self, code: int, data: bytes) -> object:
         """Read an extension value: the ``ext_hook``.

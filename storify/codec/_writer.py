@@ -228,6 +228,7 @@ class Writer:
     def __init__(
         self,
         encoders: Mapping[type, Encoder],
+        find: Callable[[type], Encoder | None],
         wraps: Mapping[type, Unstructure],
         unstructure: Unstructure,
     ) -> None:
@@ -243,7 +244,13 @@ class Writer:
             if encoder is not None:
                 self.was_asked = True
                 return encoder(value)
-            wrapper = wrap_of(kind, unstructure)(value)
+            wrap = wrap_of(kind)
+            if wrap is None:
+                if (encoder := find(kind)) is not None:
+                    self.was_asked = True
+                    return encoder(value)
+                wrap = unstructure
+            wrapper = wrap(value)
             if wrapper is None:
                 msg = "unknown type"  # the careful encoder says it with the path
                 raise UnstorableError(msg)
@@ -406,11 +413,11 @@ class CarefulEncoder:
 
     def __init__(
         self,
-        encoders: dict[type, Callable[[Any], Any]],
+        find: Callable[[type], Encoder | None],
         unstructure: Callable[[object], dict[str, Any] | None],
         is_tag: Callable[[object], bool],
     ) -> None:
-        self._encoders = encoders
+        self._find = find
         self._unstructure = unstructure
         self._is_tag = is_tag
 
@@ -490,7 +497,7 @@ class CarefulEncoder:
         if isinstance(value, dict):
             return True
         kind = type(value)
-        if kind is list or kind in _PACKED or kind in self._encoders:
+        if kind is list or kind in _PACKED or self._find(kind):
             return False
         return self._unstructure(value) is not None
 
@@ -506,7 +513,7 @@ class CarefulEncoder:
         self, value: Any, path: Path | str, pack: Callable[[object], bytes]
     ) -> bytes | _Frame:
         kind = _type_of(value)
-        encoder = self._encoders.get(kind)
+        encoder = self._find(kind)
         if encoder is None:
             return self._open_record(value, path)
         made = _ask(encoder, value, path)

@@ -16,7 +16,6 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from pathlib import PurePath
 from types import TracebackType
 from typing import (
     TYPE_CHECKING,
@@ -41,6 +40,7 @@ from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Sync, entries_of
+from storify.engine.names import name_in
 from storify.exceptions import (
     ConflictError,
     DatabaseClosedError,
@@ -121,7 +121,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         engine: Engine
         if path is not None:
             engine = saving.file(path, schema.codec, logger, readonly=readonly)
-            name = name or PurePath(engine.location).stem
+            name = name or name_in(engine.location)
         elif name is not None and root is not None:
             folder = saving.folder(root, schema.codec, logger)
             engine = folder.engine(name, readonly=readonly)

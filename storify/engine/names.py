@@ -4,12 +4,13 @@ A name becomes a file name, so it must not leave the folder, hide, or mean
 another file on another system. Names come back in Unicode normal form C.
 """
 
+import os
 import unicodedata
 from collections.abc import Iterable
 
 from storify.exceptions import DatabaseNameError
 
-__all__ = ["check_name", "check_new_name", "collation_key", "is_name"]
+__all__ = ["check_name", "check_new_name", "collation_key", "is_name", "name_in"]
 
 MAX_NAME_BYTES = 200
 # Windows opens a device under these names, with any suffix.
@@ -30,6 +31,11 @@ UNSAFE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 #: What to do about a name that is a path, as 0.0.11 took it.
 _IS_PATH = " (a file by its path is opened by get_db_by_path)"
+
+
+def name_in(path: str) -> str:
+    """Return the name that a database has which is opened by its path."""
+    return os.path.splitext(os.path.basename(path))[0]
 
 
 def _bad_character(name: str) -> str | None:

@@ -5,7 +5,6 @@ disk, old names, whether it is stored at all) rides in its metadata.
 """
 
 import copy
-import dataclasses
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 from keyword import iskeyword
@@ -13,6 +12,7 @@ from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
 
+from storify._attributes import if_loaded
 from storify.exceptions import ModelError
 
 __all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]
@@ -264,7 +264,7 @@ def _prepare(
 ) -> "attrs.Attribute[Any]":
     changes: dict[str, Any] = {"kw_only": True} if kw_only else {}
     options = options_of(attribute)
-    if isinstance(attribute.default, dataclasses.Field):
+    if isinstance(attribute.default, if_loaded("dataclasses", "Field")):
         msg = (
             f"{cls.__qualname__}.{attribute.name}: dataclasses.field() is for "
             "dataclasses; use storify.field(factory=...)"

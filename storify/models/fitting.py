@@ -7,7 +7,6 @@ is generated for one of these. It may be false although all is right, as for wha
 too deep, and then a walk tells; it is never true for what is wrong.
 """
 
-import dataclasses
 import enum
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -441,7 +440,9 @@ def _names_of(cls: Any) -> dict[str, Any]:
     if tuple in cls.__mro__:
         names: Any = getattr(cls, "_fields", ())
         return dict.fromkeys(names, Any) if class_of(names) is tuple else {}
-    if "__attrs_attrs__" not in vars(cls) and dataclasses.is_dataclass(cls):
+    if "__attrs_attrs__" not in vars(cls) and hasattr(cls, "__dataclass_fields__"):
+        import dataclasses  # noqa: PLC0415 -- who made the class has loaded it
+
         return {field.name: field.type for field in dataclasses.fields(cls)}
     attributes: Any = getattr(cls, "__attrs_attrs__", ())
     return {each.name: Any if each.type is None else each.type for each in attributes}

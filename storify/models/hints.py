@@ -6,7 +6,6 @@ registered and not when the first value is saved.
 """
 
 import collections
-import dataclasses
 import datetime as dt
 import enum
 import os
@@ -31,6 +30,7 @@ from typing import (
 
 import attrs
 
+from storify._attributes import if_loaded
 from storify.exceptions import DuplicateKeynameError, ModelError, StorifyError
 
 from .options import (
@@ -490,7 +490,7 @@ class Parser:
             return self.parse(hint.__supertype__, owner)
         if isinstance(hint, _special_forms("TypeAliasType")):
             return self._alias(hint, hint, owner)
-        if isinstance(hint, dataclasses.InitVar):
+        if isinstance(hint, if_loaded("dataclasses", "InitVar")):
             msg = "InitVar is for dataclasses; use field(stored=False)"
             raise Unsupported(msg)
         return self._special(hint, owner)
@@ -711,7 +711,7 @@ def refuse_unstorable(cls: type[Any]) -> None:
         issubclass(cls, (enum.Enum, tuple, list, dict, set, frozenset))
         or issubclass(cls, tuple(SCALARS - {types.NoneType, bool, range, slice}))
         or issubclass(cls, tuple(loaded(MORE_SCALARS)))
-        or dataclasses.is_dataclass(cls)
+        or hasattr(cls, "__dataclass_fields__")
         or attrs.has(cls)
     ):
         return

@@ -1,7 +1,6 @@
 """The options of a model class, checked when the class is made."""
 
 import builtins
-import dataclasses
 import enum
 import inspect
 import re
@@ -27,7 +26,7 @@ from typing import (
 
 import attrs
 
-from storify._attributes import slots_of
+from storify._attributes import if_loaded, slots_of
 from storify.exceptions import ModelError
 
 from .evolution import VERSION_KEY, Migration, migrations_in
@@ -259,7 +258,7 @@ def settle_annotations(cls: type) -> frozenset[str]:
     behind: list[str] | None = None
     for name, hint in hints.items():
         meant, inner = _form_of(hint, scope)
-        if meant is dataclasses.KW_ONLY:
+        if meant is if_loaded("dataclasses", "KW_ONLY"):
             if behind is not None:
                 msg = f"{cls.__qualname__}.{name}: KW_ONLY stands there twice"
                 raise ModelError(msg)
@@ -444,7 +443,7 @@ def _enclosing_types(cls: type) -> dict[str, Any]:
 def _is_type_like(value: object) -> bool:
     return (
         value is ClassVar
-        or value is dataclasses.KW_ONLY
+        or value is if_loaded("dataclasses", "KW_ONLY")
         or isinstance(
             value,
             (type, types.ModuleType, types.UnionType, TypeVar, NewType, ForwardRef),

@@ -100,6 +100,23 @@ assert set(sys.modules) == before, set(sys.modules) - before
     assert within(loaded(program), {"cattrs", "storify.models.cattrs_hooks"}) == set()
 
 
+def test_what_few_values_need_is_loaded_by_the_program_that_has_them(tmp_path):
+    """Classes of the standard library that can be stored, and the log."""
+    program = f"""
+from storify import Model, Storify
+class User(Model):
+    name: str
+with Storify({str(tmp_path)!r}) as sf:
+    sf.get_db("users", model=User)["ann"] = User("Ann")
+"""
+    few = {
+        *("dataclasses", "decimal", "fractions", "ipaddress", "logging", "numbers"),
+        *("pathlib", "string", "textwrap", "traceback", "urllib", "uuid"),
+    }
+
+    assert within(loaded(program) - loaded("pass"), few) == set()
+
+
 @pytest.mark.parametrize(
     "package", [storify, storify.database, storify.engine], ids=lambda p: p.__name__
 )

@@ -25,36 +25,20 @@ import sys
 import weakref
 from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import is_dataclass
 from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
 from enum import Enum
-from fractions import Fraction
 from functools import partial
 from gc import get_referents
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv4Network,
-    IPv6Address,
-    IPv6Interface,
-    IPv6Network,
-)
 from itertools import compress
 from operator import is_
-from pathlib import (
-    PosixPath,
-    PurePosixPath,
-    PureWindowsPath,
-    WindowsPath,
-)
 from sys import getrefcount
 from types import EllipsisType, GetSetDescriptorType, NoneType
 from typing import Any, Final, cast
-from uuid import UUID
 
 import attrs
 
+from storify._attributes import if_loaded
+from storify.codec import is_late_scalar
 from storify.database._resolver import StorifyHome
 from storify.models import Expected, Model, Ref
 
@@ -88,10 +72,7 @@ UNKNOWN: Final = 3
 
 _LEAVES: Final = (
     *(str, int, float, bool, complex, bytes, NoneType, EllipsisType, range),
-    *(datetime, date, time, timedelta, timezone, Decimal, Fraction, UUID),
-    *(PosixPath, WindowsPath, PurePosixPath, PureWindowsPath),
-    *(IPv4Address, IPv4Interface, IPv4Network),
-    *(IPv6Address, IPv6Interface, IPv6Network),
+    *(datetime, date, time, timedelta, timezone),
     # which references share, and none stores
     StorifyHome,
     Expected,
@@ -158,16 +139,16 @@ class Kinds(dict[type, int]):
 
 
 def _kind_of(kind: type) -> int:
+    record = cast("Any", kind)
     if issubclass(kind, type):
         return _LEAF  # an object refers to its class, which is not part of it
     if issubclass(kind, Enum):
         return _LEAF  # stored by name
-    if kind is getattr(sys.modules.get("zoneinfo"), "ZoneInfo", None):
+    if is_late_scalar(record) or kind is if_loaded("zoneinfo", "ZoneInfo"):
         return _LEAF  # not loaded for its own sake
-    record = cast("Any", kind)
     is_record = (
         issubclass(kind, Model)
-        or is_dataclass(record)
+        or hasattr(record, "__dataclass_fields__")
         or attrs.has(record)
         or (issubclass(kind, tuple) and hasattr(record, "_fields"))
     )
