@@ -42,11 +42,11 @@ def test_a_flush_starts_anew_when_a_dict_changes_meanwhile(log, monkeypatch):
     encode = session.codec.encode_items
     races = iter([True, True, False])
 
-    def disturbed(data):
+    def disturbed(data, **hints):
         if next(races):
             msg = "dictionary changed size during iteration"
             raise RuntimeError(msg)
-        return encode(data)
+        return encode(data, **hints)
 
     monkeypatch.setattr(session.codec, "encode_items", disturbed)
 
@@ -61,7 +61,7 @@ def test_a_flush_gives_up_when_the_data_never_rest(log, monkeypatch):
     session = session_over(engine, log)
     session.data["a"] = 1
 
-    def disturbed(_data):
+    def disturbed(_data, **_hints):
         msg = "dictionary changed size during iteration"
         raise RuntimeError(msg)
 
@@ -193,8 +193,8 @@ def test_a_flush_inside_of_the_begin_of_another_one_is_not_undone_by_it(monkeypa
     handlers = [lambda: db.update(h=2), lambda: items.append(2)]
 
     def interrupted(method, handler):
-        def look(self, *args):
-            found = method(self, *args)
+        def look(self, *args, **hints):
+            found = method(self, *args, **hints)
             if handler in handlers:
                 handlers.remove(handler)
                 handler()

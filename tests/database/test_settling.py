@@ -444,18 +444,18 @@ def test_what_is_held_at_any_depth_and_changed_later_is_saved():
     assert {type(slot) for slot in dict.values(data)} == {Stored}
 
 
-def never_held(values, owners=1):
+def never_held(values, owners=1, _kinds=None):
     """Nothing is held: what anybody would think who forgets references."""
     return set()
 
 
-def only_the_top(values, owners=1):
+def only_the_top(values, owners=1, _kinds=None):
     """Only references to the value itself count."""
     expected = ownership._OWNED - 2 + owners
     return {at for at, n in enumerate(map(sys.getrefcount, values)) if n != expected}
 
 
-def only_two_levels(values, owners=1):
+def only_two_levels(values, owners=1, _kinds=None):
     """And to what is directly inside."""
     found = only_the_top(values, owners)
     for at, value in enumerate(values):

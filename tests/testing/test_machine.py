@@ -190,13 +190,13 @@ def lose_nested_changes(patch: pytest.MonkeyPatch) -> None:
 
 def forget_who_holds_what(patch: pytest.MonkeyPatch) -> None:
     """Take it that nobody has kept what was saved, nor anything in it."""
-    patch.setattr(slots, "held_elsewhere", lambda _values, _owners: set[int]())
+    patch.setattr(slots, "held_elsewhere", lambda _values, _owners, _kinds: set[int]())
 
 
 def forget_who_holds_a_part(patch: pytest.MonkeyPatch) -> None:
     """Take it that nobody has kept a part of what was saved, without the whole."""
 
-    def of_the_whole(values: list[object], owners: int) -> set[int]:
+    def of_the_whole(values: list[object], owners: int, _kinds: object) -> set[int]:
         free = ownership._OWNED - 2 + owners
         return {at for at, n in enumerate(map(getrefcount, values)) if n != free}
 

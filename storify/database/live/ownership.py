@@ -209,7 +209,7 @@ def held_elsewhere(
     for at, kind in enumerate(found):
         if kind == _LEAF:
             continue
-        if counts[at] == expected and kind != UNKNOWN and not weak[at]:
+        if kind != UNKNOWN and counts[at] == expected and not weak[at]:
             rest.append(at)
         elif not some_constant or not _is_constant(values[at], kinds):
             held.add(at)

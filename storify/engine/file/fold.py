@@ -195,7 +195,7 @@ def _spared(blocks: Sequence[Block], places: Mapping[bytes, Row | None]) -> Spar
     """Return the blocks of which every entry has its place among *places*."""
     keys = {row.offset: key for key, row in places.items() if row is not None}
     offsets = sorted(keys)
-    found: Spared = {}
+    found: dict[int, list[tuple[bytes, bytes]]] = {}
     for block in blocks if keys else ():
         first = bisect_left(offsets, block.offset)
         last = bisect_left(offsets, block.offset + block.size)
