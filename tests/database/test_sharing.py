@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from shared_parts import Bag, sharing
 from storify import ConflictError, Model, Ref, Storify
 from storify.database.live.refresh import refresh
+from storify.database.live.slots import Slots
 from storify.testing import same
 
 
@@ -331,6 +332,27 @@ def test_a_nan_key_survives_a_merge(root, key):
         ("'a'", 1),
     ]
     assert mine.data[key] == 5
+
+
+def test_what_is_held_takes_what_others_committed_at_the_first_try(pair, monkeypatch):
+    """Who holds it may change it at any time: that is nothing to wait for."""
+    mine, theirs = pair
+    mine.update({f"k{n}": {"n": n} for n in range(30)}, a={"n": 1})
+    mine.flush()
+    held, *_ = all_held = [mine["a"], *mine.values()]
+    theirs.reload()
+    theirs["a"]["n"] = 2
+    theirs.flush()
+    begun = []
+    begin = Slots.begin_flush
+    monkeypatch.setattr(
+        Slots, "begin_flush", lambda slots: begun.append(0) or begin(slots)
+    )
+
+    mine.reload()
+
+    assert held is all_held[0] == {"n": 2}
+    assert len(begun) == 1
 
 
 def test_another_order_of_keys_is_adopted(pair, root):

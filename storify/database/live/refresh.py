@@ -226,8 +226,13 @@ class Adopting(Slots):
 
     def was_handed_out(self, keys: Iterable[Any]) -> bool:
         """Whether a value was handed out or set since the last flush began."""
-        slots = [_get(self, key, MISSING) for key in keys]
-        return not {Stored, Missing}.issuperset(map(type, slots))
+        flush = self._flush
+        held = {} if flush is None else flush.touched  # without placeholders
+        slots = [(key, _get(self, key, MISSING)) for key in keys]
+        return any(
+            type(slot) not in (Stored, Missing) and slot is not held.get(key, MISSING)
+            for key, slot in slots
+        )
 
     def content_of(self, key: Any, blob: bytes) -> Any:
         """Decode what is to be brought into a value; MISSING if it cannot be.

@@ -1144,7 +1144,8 @@ class Slots(dict[Any, Any]):
             self
         ):
             # All that is here, as after a bulk load: as it was at one moment.
-            values, found = map(dict[Any, Any], map(storage.items, (self, self._bases)))
+            both: Iterator[Any] = map(storage.items, (self, self._bases))
+            values, found = map(dict[Any, Any], both)
             counts = set(map(len, (self._live, values, found)))
             if len(counts) == 1 and Stored not in set(map(type, values.values())):
                 return values, found
