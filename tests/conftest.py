@@ -9,6 +9,9 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from faults.sampling import DEPTH
+from places import PLACES, open_place
+from storify import Storify
+from storify._fixtures import MakeStorify
 
 # The machines are shared and noisy: a slow example is no failure.
 noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -24,6 +27,36 @@ def root(tmp_path: Path) -> Iterator[Path]:
     """The folder for databases, that of ``sf``; it does not exist before."""
     yield tmp_path / "data"
     gc.collect()  # databases of this test are flushed before the next one starts
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """What a Storify is opened with: a folder, memory, or a server, each in turn.
+
+    A test with the marker ``files`` runs in a folder alone, and says why.
+    """
+    with open_place(getattr(request, "param", "files"), tmp_path / "data") as place:
+        yield place
+
+
+@pytest.fixture
+def sf(place: str, make_storify: MakeStorify) -> Storify:
+    """A Storify in that place."""
+    return make_storify(place)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what has a place in each of them."""
+    marker = metafunc.definition.get_closest_marker("files")
+    if marker is not None:
+        (_reason,) = marker.args
+        return
+    if "place" not in metafunc.fixturenames:
+        return
+    if "root" in metafunc.fixturenames:
+        msg = f"{metafunc.definition.nodeid} looks into a folder: mark it files(why)"
+        raise pytest.UsageError(msg)
+    metafunc.parametrize("place", PLACES, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from places import version
 from shared_parts import Bag, sharing
 from storify import ConflictError, Model, Ref, Storify
 from storify.database.live.refresh import refresh
@@ -35,13 +36,13 @@ class Point(Model, frozen=True):
 
 
 @pytest.fixture
-def pair(root):
+def pair(place):
     """Two databases over one file, as two programs have them."""
-    one = Storify(root, save_interval=None, models=[User, Point])
+    one = Storify(place, save_interval=None, models=[User, Point])
     db = one.get_db("d")
     db.update(a=[1], b={"x": 1}, c=3)
     db.flush()
-    two = Storify(root, save_interval=None, models=[User, Point])
+    two = Storify(place, save_interval=None, models=[User, Point])
     return db, two.get_db("d")
 
 
@@ -76,17 +77,17 @@ def test_what_they_deleted_and_i_keep_goes_behind_what_is_new(pair, others):
     assert list(mine) == list(theirs) == ["b", "c", *others, "m", "a"]
 
 
-def test_a_flush_without_changes_adopts_and_does_not_write(pair, root):
+def test_a_flush_without_changes_adopts_and_does_not_write(pair, place):
     """A stale instance never overwrites what is newer."""
     mine, theirs = pair
     theirs["c"] = 4
     theirs.flush()
-    before = (root / "d.mpack").stat()
+    before = version(place)
 
     mine.flush()
 
     assert mine["c"] == 4
-    assert (root / "d.mpack").stat().st_mtime_ns == before.st_mtime_ns
+    assert version(place) == before
 
 
 def test_a_conflict_names_the_key_and_loses_nothing(pair):
@@ -292,9 +293,9 @@ def test_a_restored_part_in_two_places_is_two_parts(pair):
     assert db["a"] == [{"n": 1}, {"again": {}}]
 
 
-def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(root):
+def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(place):
     """The items of a list are its parts."""
-    one, two = (Storify(root, save_interval=None) for _ in range(2))
+    one, two = (Storify(place, save_interval=None) for _ in range(2))
     part = {"n": 1}
     mine = one.get_db("d", root=[])
     mine.data += [part, part]
@@ -312,12 +313,12 @@ def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(root):
 @pytest.mark.parametrize(
     "key", [float("nan"), (float("nan"), 1)], ids=["alone", "deep"]
 )
-def test_a_nan_key_survives_a_merge(root, key):
+def test_a_nan_key_survives_a_merge(place, key):
     """A dict finds it only by identity, so it is merged by its bytes."""
-    mine = Storify(root, save_interval=None).get_db("d")
+    mine = Storify(place, save_interval=None).get_db("d")
     mine.update({"a": 1, key: 2, "b": 3})
     mine.flush()
-    theirs = Storify(root, save_interval=None).get_db("d")
+    theirs = Storify(place, save_interval=None).get_db("d")
     theirs.data[next(each for each in theirs if each not in ("a", "b"))] = 5
     del theirs["a"]
     theirs["a"] = 1
@@ -333,22 +334,22 @@ def test_a_nan_key_survives_a_merge(root, key):
     assert mine.data[key] == 5
 
 
-def test_another_order_of_keys_is_adopted(pair, root):
+def test_another_order_of_keys_is_adopted(pair, place):
     """Without changes here, nothing is written to restore the old order."""
     mine, theirs = pair
     theirs["a"] = theirs.pop("a")
     theirs.flush()
-    before = (root / "d.mpack").stat().st_mtime_ns
+    before = version(place)
 
     mine.flush()
 
     assert list(mine) == ["b", "c", "a"]
-    assert (root / "d.mpack").stat().st_mtime_ns == before
+    assert version(place) == before
 
 
-def test_list_roots_merge_if_one_side_changed(root):
+def test_list_roots_merge_if_one_side_changed(place):
     """A list has no keys: the side that changed wins, in place."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(place), Storify(place)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -362,9 +363,9 @@ def test_list_roots_merge_if_one_side_changed(root):
     assert mine.data is held
 
 
-def test_list_roots_conflict_as_a_whole(root):
+def test_list_roots_conflict_as_a_whole(place):
     """Both sides changed: the error says so, without keys."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(place), Storify(place)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -379,9 +380,9 @@ def test_list_roots_conflict_as_a_whole(root):
     mine.load()
 
 
-def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
+def test_a_root_that_changed_its_kind_conflicts_with_a_change(place):
     """A dict here and a list there cannot be merged."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(place), Storify(place)
     mine = one.get_db("d")
     mine["a"] = 1
     mine.flush()
@@ -397,9 +398,9 @@ def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
     assert mine.data == [1]
 
 
-def test_two_that_make_the_same_database_merge(root):
+def test_two_that_make_the_same_database_merge(place):
     """Neither found a file when it opened; both contents are kept."""
-    mine, theirs = Storify(root).get_db("d"), Storify(root).get_db("d")
+    mine, theirs = Storify(place).get_db("d"), Storify(place).get_db("d")
     theirs["t"] = 1
     theirs.flush()
     mine["m"] = 2
@@ -409,7 +410,7 @@ def test_two_that_make_the_same_database_merge(root):
     assert mine.data == {"m": 2, "t": 1}
 
 
-def test_a_database_removed_by_another_is_written_anew(pair, root):
+def test_a_database_removed_by_another_is_written_anew(pair, place):
     """Flushing with changes loses nothing of what is in memory."""
     mine, theirs = pair
     theirs.destroy()
@@ -417,15 +418,15 @@ def test_a_database_removed_by_another_is_written_anew(pair, root):
 
     mine.flush()
 
-    assert Storify(root).get_db("d").data == {"a": [1], "b": {"x": 1}, "c": 3, "m": 1}
+    assert Storify(place).get_db("d").data == {"a": [1], "b": {"x": 1}, "c": 3, "m": 1}
 
 
-def test_many_writers_lose_nothing(root):
+def test_many_writers_lose_nothing(place):
     """Eight instances in threads write keys of their own."""
     errors = []
 
     def write(number):
-        db = Storify(root, save_interval=None).get_db("d")
+        db = Storify(place, save_interval=None).get_db("d")
         try:
             for step in range(10):
                 db[f"{number}-{step}"] = step
@@ -440,7 +441,7 @@ def test_many_writers_lose_nothing(root):
         thread.join()
 
     assert errors == []
-    assert len(Storify(root).get_db("d")) == 80
+    assert len(Storify(place).get_db("d")) == 80
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import threading
 import msgpack
 import pytest
 
+from places import stored
 from stand_ins import Clock, Log
 from storify import Storify, UnstorableError
 from storify._autosave import Autosaver
@@ -27,52 +28,52 @@ def clock():
     return Clock()
 
 
-def test_autosave_flushes_what_is_due(root, clock):
+def test_autosave_flushes_what_is_due(place, clock):
     """It says when it wants to be called again."""
-    sf = Storify(root, save_interval=10, clock=clock)
+    sf = Storify(place, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db["a"] = 1
 
     clock.now_s += 4
     early_s = sf.autosave()
-    existed = (root / "d.mpack").exists()
+    existed = stored(place) is not None
     clock.now_s += 6
     late_s = sf.autosave()
 
     assert (early_s, existed, late_s) == (6, False, 10)
-    assert saved(root) == {"a": 1}
+    assert stored(place) == {"a": 1}
 
 
-def test_autosave_can_be_turned_off(root, clock):
+def test_autosave_can_be_turned_off(place, clock):
     """Tick does nothing then, unless forced."""
-    sf = Storify(root, save_interval=None, clock=clock)
+    sf = Storify(place, save_interval=None, clock=clock)
     sf.get_db("d")["a"] = 1
 
     clock.now_s += 1_000_000
     sf.tick()
     sf.autosave()
 
-    assert not (root / "d.mpack").exists()
+    assert stored(place) is None
     sf.tick(force=True)
-    assert saved(root) == {"a": 1}
+    assert stored(place) == {"a": 1}
 
 
-def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(root, clock):
+def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(place, clock):
     """As release 0.0.11 did."""
-    sf = Storify(root, save_interval=0, clock=clock)
+    sf = Storify(place, save_interval=0, clock=clock)
     for value in (1, 2):
         sf.get_db("d")["a"] = value
         assert sf.autosave() > 60
-        assert not (root / "d.mpack").exists() or saved(root) == {"a": value - 1}
+        assert stored(place) is None or stored(place) == {"a": value - 1}
 
         sf.tick()
 
-        assert saved(root) == {"a": value}
+        assert stored(place) == {"a": value}
 
 
-def test_without_the_background_only_ticks_save(root, clock):
+def test_without_the_background_only_ticks_save(place, clock):
     """A program that is between two steps is never saved halfway."""
-    sf = Storify(root, save_interval=10, clock=clock, background=False)
+    sf = Storify(place, save_interval=10, clock=clock, background=False)
     db = sf.get_db("d")
     db.update({"from": 0, "to": 0})
     db.flush()
@@ -80,18 +81,18 @@ def test_without_the_background_only_ticks_save(root, clock):
     for step in range(3):
         clock.now_s += 11
         db["from"] -= 1
-        halfway = saved(root)
+        halfway = stored(place)
         db["to"] += 1
         sf.tick()
 
         assert halfway == {"from": -step, "to": step}
-        assert saved(root) == {"from": -step - 1, "to": step + 1}
+        assert stored(place) == {"from": -step - 1, "to": step + 1}
     clock.now_s += 9
     db["to"] += 1
     sf.tick()
-    assert saved(root)["to"] == 3
+    assert stored(place)["to"] == 3
     sf.close()
-    assert saved(root)["to"] == 4
+    assert stored(place)["to"] == 4
 
 
 def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
@@ -119,10 +120,10 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     assert saved(root) == {"a": 1}
 
 
-def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
+def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(place, clock):
     """It is logged once, however often it happens."""
     log = Log()
-    sf = Storify(root, save_interval=10, clock=clock, log=log)
+    sf = Storify(place, save_interval=10, clock=clock, log=log)
     db = sf.get_db("d")
     db["a"] = object()
 
@@ -139,9 +140,9 @@ def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
     assert db.last_error is None
 
 
-def test_autosave_waits_for_a_change_of_several_records(root, clock):
+def test_autosave_waits_for_a_change_of_several_records(place, clock):
     """While another thread holds the lock nothing is saved."""
-    sf = Storify(root, save_interval=10, clock=clock)
+    sf = Storify(place, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db.flush()
     clock.now_s += 11
@@ -151,18 +152,18 @@ def test_autosave_waits_for_a_change_of_several_records(root, clock):
         db["from"] = -1
         saver.start()
         saver.join()
-        half = saved(root)
+        half = stored(place)
         db["to"] = 1
     sf.autosave()
 
     assert half == {}
-    assert saved(root) == {"from": -1, "to": 1}
+    assert stored(place) == {"from": -1, "to": 1}
 
 
-def test_a_read_only_database_is_not_saved(root, clock):
+def test_a_read_only_database_is_not_saved(place, clock):
     """It is no error either."""
-    Storify(root).get_db("d").close()
-    sf = Storify(root, save_interval=10, clock=clock)
+    Storify(place).get_db("d").close()
+    sf = Storify(place, save_interval=10, clock=clock)
     db = sf.get_db("d", readonly=True)
     clock.now_s += 11
 
@@ -237,7 +238,7 @@ def test_a_target_that_raises_does_not_end_saving():
     assert saver._thread[0].is_alive()
 
 
-def test_the_thread_ends_when_nothing_is_left_to_watch(root):
+def test_the_thread_ends_when_nothing_is_left_to_watch(place):
     """Watching keeps nothing alive; a new target starts a new thread."""
     steps = threading.Semaphore(0)
     waiting = threading.Event()
@@ -247,7 +248,7 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
         steps.acquire()
 
     saver = Autosaver(wait)
-    sf = Storify(root, save_interval=None)
+    sf = Storify(place, save_interval=None)
     saver.watch(sf)
     assert waiting.wait(timeout=30)
     thread = saver._thread[0]
@@ -261,27 +262,27 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
     assert not saver._thread
 
 
-def test_a_database_that_nobody_holds_is_flushed(root):
+def test_a_database_that_nobody_holds_is_flushed(place):
     """Dropping the last reference loses nothing."""
-    sf = Storify(root, save_interval=None)
+    sf = Storify(place, save_interval=None)
     sf.get_db("d")["a"] = 1
 
     del sf
     gc.collect()
     finish_all()
 
-    assert saved(root) == {"a": 1}
+    assert stored(place) == {"a": 1}
 
 
-def test_a_database_keeps_working_without_its_storify(root):
+def test_a_database_keeps_working_without_its_storify(place):
     """It holds the settings that it needs."""
-    db = Storify(root, save_interval=None).get_db("d")
+    db = Storify(place, save_interval=None).get_db("d")
     gc.collect()
 
     db["a"] = 1
     db.flush()
 
-    assert saved(root) == {"a": 1}
+    assert stored(place) == {"a": 1}
 
 
 def run(code, root, expect=0):
