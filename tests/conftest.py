@@ -30,7 +30,7 @@ def root(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.fixture
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """What a Storify is opened with: a folder, memory, or a server, each in turn.
 
     A test with the marker ``files`` runs in a folder alone, and says why.
@@ -40,9 +40,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def sf(place: str, make_storify: MakeStorify) -> Storify:
+def sf(anywhere: str, make_storify: MakeStorify) -> Storify:
     """A Storify in that place."""
-    return make_storify(place)
+    return make_storify(anywhere)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -51,12 +51,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if marker is not None:
         (_reason,) = marker.args
         return
-    if "place" not in metafunc.fixturenames:
+    if "anywhere" not in metafunc.fixturenames:
         return
     if "root" in metafunc.fixturenames:
         msg = f"{metafunc.definition.nodeid} looks into a folder: mark it files(why)"
         raise pytest.UsageError(msg)
-    metafunc.parametrize("place", PLACES, indirect=True)
+    metafunc.parametrize("anywhere", PLACES, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -99,7 +99,7 @@ def test_data_is_a_real_dict_of_live_objects(sf):
     assert (db["a"], db["b"]) == ([1, 2], 3)
 
 
-def test_data_can_be_replaced(sf, place):
+def test_data_can_be_replaced(sf, anywhere):
     """Assigning ``db.data`` replaces the whole content, also by a list."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -108,7 +108,7 @@ def test_data_can_be_replaced(sf, place):
     db.data = [1, 2]
     db.flush()
 
-    assert Storify(place).get_db("d").data == [1, 2]
+    assert Storify(anywhere).get_db("d").data == [1, 2]
 
 
 def test_data_must_be_a_dict_or_a_list(sf):
@@ -148,13 +148,13 @@ def test_repr_tells_no_values(sf):
 @pytest.mark.parametrize(
     "key", [1, b"k", (1, "a"), None, 2.5, True, frozenset({1}), -(2**70)]
 )
-def test_any_hashable_storable_key_works(sf, place, key):
+def test_any_hashable_storable_key_works(sf, anywhere, key):
     """Keys come back equal and of the same type."""
     db = sf.get_db("d")
     db[key] = "v"
     sf.close()
 
-    [again] = Storify(place).get_db("d")
+    [again] = Storify(anywhere).get_db("d")
 
     assert again == key
     assert type(again) is type(key)
@@ -163,7 +163,7 @@ def test_any_hashable_storable_key_works(sf, place, key):
 # -- saving --------------------------------------------------------------------
 
 
-def test_nested_changes_at_any_depth_are_saved(sf, place):
+def test_nested_changes_at_any_depth_are_saved(sf, anywhere):
     """Nobody has to tell the database that an inner object changed."""
     db = sf.get_db("d")
     db["a"] = {"b": [{"c": deque([User("Ann")])}]}
@@ -172,7 +172,7 @@ def test_nested_changes_at_any_depth_are_saved(sf, place):
     db["a"]["b"][0]["c"][0].name = "Bea"
     db.flush()
 
-    again = Storify(place, models=[User]).get_db("d")
+    again = Storify(anywhere, models=[User]).get_db("d")
     assert again["a"]["b"][0]["c"][0] == User("Bea")
 
 
@@ -204,20 +204,20 @@ def test_a_changed_list_root_is_dirty(sf):
     assert db.dirty() == {None}
 
 
-def test_flush_without_changes_writes_nothing(sf, place):
+def test_flush_without_changes_writes_nothing(sf, anywhere):
     """Neither the file nor the backups are touched."""
     db = sf.get_db("d")
     db["a"] = {1, 2, 3}
     db.flush()
-    before = version(place)
+    before = version(anywhere)
 
     db.flush()
 
-    assert version(place) == before
+    assert version(anywhere) == before
     assert db.backups.list == []
 
 
-def test_the_order_of_keys_is_saved(sf, place):
+def test_the_order_of_keys_is_saved(sf, anywhere):
     """Deleting a key and setting it anew moves it to the end, on disk too."""
     db = sf.get_db("d")
     db.update(a=1, b=2, c=3)
@@ -226,10 +226,10 @@ def test_the_order_of_keys_is_saved(sf, place):
     db["a"] = db.pop("a")
     db.flush()
 
-    assert list(Storify(place).get_db("d")) == ["b", "c", "a"]
+    assert list(Storify(anywhere).get_db("d")) == ["b", "c", "a"]
 
 
-def test_what_cannot_be_stored_is_refused_with_its_path(sf, place):
+def test_what_cannot_be_stored_is_refused_with_its_path(sf, anywhere):
     """The file keeps what it had, memory too; the flush after a mend works."""
     db = sf.get_db("d")
     db["ok"] = 1
@@ -241,11 +241,11 @@ def test_what_cannot_be_stored_is_refused_with_its_path(sf, place):
 
     assert caught.value.path == "$['a']['t']"
     assert "'d'" in str(caught.value)
-    assert stored(place) == {"ok": 1}
+    assert stored(anywhere) == {"ok": 1}
     assert type(db["a"]["t"]) is object
     del db["a"]["t"]
     db.flush()
-    assert stored(place) == {"ok": 1, "a": {}}
+    assert stored(anywhere) == {"ok": 1, "a": {}}
 
 
 def test_a_cycle_is_refused(sf):
@@ -281,10 +281,10 @@ def test_foreign_spelling_of_equal_values_is_not_a_change(sf, root):
 # -- typed databases -----------------------------------------------------------
 
 
-def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, place):
+def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, anywhere):
     """In a typed database; the others stay readable, the record is kept."""
     users = {"u1": {"__User__": {"age": 3}}, "u2": {"__User__": {"name": "B"}}}
-    store(place, "users", users)
+    store(anywhere, "users", users)
     db = sf.get_db("users", model=User)
 
     with pytest.raises(ModelLoadError, match=r"\$\['u1'\]\.name") as caught:
@@ -297,15 +297,15 @@ def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, place):
         list(db.values())
     db["u2"].age = 7
     db.flush()
-    assert stored(place, "users") == {
+    assert stored(anywhere, "users") == {
         "u1": {"__User__": {"age": 3}},
         "u2": {"__User__": {"name": "B", "age": 7}},
     }
 
 
-def test_an_untyped_database_gives_the_record_as_a_dict(sf, place):
+def test_an_untyped_database_gives_the_record_as_a_dict(sf, anywhere):
     """An unknown class is no error there, and is saved again as it was."""
-    store(place, "d", {"a": {"__Gone__": {"x": 1}}})
+    store(anywhere, "d", {"a": {"__Gone__": {"x": 1}}})
     db = sf.get_db("d")
 
     record = db["a"]
@@ -313,27 +313,27 @@ def test_an_untyped_database_gives_the_record_as_a_dict(sf, place):
     db.flush()
 
     assert record == {"__Gone__": {"x": 1}}
-    assert stored(place) == {
+    assert stored(anywhere) == {
         "a": {"__Gone__": {"x": 1}},
         "b": 1,
     }
 
 
-def test_a_typed_database_raises_for_an_unknown_class(sf, place):
+def test_a_typed_database_raises_for_an_unknown_class(sf, anywhere):
     """The message names the class that is missing."""
-    store(place, "d", {"a": {"__Gone__": {"x": 1}}})
+    store(anywhere, "d", {"a": {"__Gone__": {"x": 1}}})
 
     with pytest.raises(ModelLoadError, match="__Gone__"):
         sf.get_db("d", model=User)["a"]
 
 
-def test_a_subclass_is_stored_in_a_typed_database(sf, place):
+def test_a_subclass_is_stored_in_a_typed_database(sf, anywhere):
     """It comes back as itself although only its base was named."""
     db = sf.get_db("users", model=User)
     db["a"] = Admin("Ann", 1, ["all"])
     sf.close()
 
-    again = Storify(place).get_db("users", model=User)
+    again = Storify(anywhere).get_db("users", model=User)
 
     assert again["a"] == Admin("Ann", 1, ["all"])
     assert type(again["a"]) is Admin
@@ -385,11 +385,11 @@ def test_a_strict_database_checks_its_keys(sf):
 # -- read-only -----------------------------------------------------------------
 
 
-def test_a_read_only_database_refuses_changes(sf, place):
+def test_a_read_only_database_refuses_changes(sf, anywhere):
     """Setting raises at once, nested changes at flush; nothing is written."""
     sf.get_db("d")["a"] = [1]
     sf.close()
-    before = stored(place)
+    before = stored(anywhere)
     db = sf.get_db("d", readonly=True)
 
     with pytest.raises(DatabaseReadOnlyError, match="readonly=True"):
@@ -400,7 +400,7 @@ def test_a_read_only_database_refuses_changes(sf, place):
         db.flush()
 
     assert db.readonly
-    assert stored(place) == before
+    assert stored(anywhere) == before
     db.close(discard=True)
 
 
@@ -460,7 +460,7 @@ def test_closing_and_flushing_a_closed_database_do_nothing(sf):
     assert db.defunct
 
 
-def test_close_can_discard_changes(sf, place):
+def test_close_can_discard_changes(sf, anywhere):
     """``discard=True`` leaves the file as it is."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -469,7 +469,7 @@ def test_close_can_discard_changes(sf, place):
 
     db.close(discard=True)
 
-    assert Storify(place).get_db("d")["a"] == 1
+    assert Storify(anywhere).get_db("d")["a"] == 1
 
 
 def test_a_failing_close_leaves_the_database_open(sf):
@@ -484,9 +484,9 @@ def test_a_failing_close_leaves_the_database_open(sf):
     del db["a"]
 
 
-def test_the_with_block_closes(place):
+def test_the_with_block_closes(anywhere):
     """Leaving the block saves, also when it is left by an exception."""
-    sf = Storify(place)
+    sf = Storify(anywhere)
     db = sf.get_db("d")
 
     def use():
@@ -539,7 +539,7 @@ def test_after_destroy_the_name_is_free(sf):
 # -- loading from elsewhere ----------------------------------------------------
 
 
-def test_load_takes_a_backup(sf, place):
+def test_load_takes_a_backup(sf, anywhere):
     """The content of another file becomes ours at the next flush."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -552,7 +552,7 @@ def test_load_takes_a_backup(sf, place):
     db.flush()
 
     assert value == 1
-    assert Storify(place).get_db("d")["a"] == 1
+    assert Storify(anywhere).get_db("d")["a"] == 1
 
 
 def test_load_of_no_file_is_an_error(sf, tmp_path):

@@ -252,14 +252,14 @@ def test_without_a_journal_each_flush_leaves_one_whole_file(root):
     db.close()
 
 
-def test_what_another_instance_appended_is_adopted(place):
+def test_what_another_instance_appended_is_adopted(anywhere):
     """From the journal, in place."""
-    sf = Storify(place, save_interval=None, models=[User])
+    sf = Storify(anywhere, save_interval=None, models=[User])
     db = sf.get_db("d", model=User)
     db.update(large())
     db.flush()
     held = db["user-7"]
-    with Storify(place, save_interval=None, models=[User]) as other:
+    with Storify(anywhere, save_interval=None, models=[User]) as other:
         there = other.get_db("d", model=User)
         there["user-7"].age = -1
         there["new"] = User("new")

@@ -296,9 +296,9 @@ def test_a_merge_sees_a_key_in_another_spelling(root):
     assert Storify(root).get_db("d").data == {"a": 4, "b": 3}
 
 
-def test_changes_of_many_threads_are_saved(place):
+def test_changes_of_many_threads_are_saved(anywhere):
     """Writers in threads and a flushing thread lose nothing."""
-    db = Storify(place, save_interval=None).get_db("d")
+    db = Storify(anywhere, save_interval=None).get_db("d")
     stop = threading.Event()
 
     def flush():
@@ -323,7 +323,7 @@ def test_changes_of_many_threads_are_saved(place):
     flusher.join()
     db.flush()
 
-    assert len(Storify(place).get_db("d")) == 800
+    assert len(Storify(anywhere).get_db("d")) == 800
     gc.collect()
 
 

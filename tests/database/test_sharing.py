@@ -36,13 +36,13 @@ class Point(Model, frozen=True):
 
 
 @pytest.fixture
-def pair(place):
+def pair(anywhere):
     """Two databases over one file, as two programs have them."""
-    one = Storify(place, save_interval=None, models=[User, Point])
+    one = Storify(anywhere, save_interval=None, models=[User, Point])
     db = one.get_db("d")
     db.update(a=[1], b={"x": 1}, c=3)
     db.flush()
-    two = Storify(place, save_interval=None, models=[User, Point])
+    two = Storify(anywhere, save_interval=None, models=[User, Point])
     return db, two.get_db("d")
 
 
@@ -77,17 +77,17 @@ def test_what_they_deleted_and_i_keep_goes_behind_what_is_new(pair, others):
     assert list(mine) == list(theirs) == ["b", "c", *others, "m", "a"]
 
 
-def test_a_flush_without_changes_adopts_and_does_not_write(pair, place):
+def test_a_flush_without_changes_adopts_and_does_not_write(pair, anywhere):
     """A stale instance never overwrites what is newer."""
     mine, theirs = pair
     theirs["c"] = 4
     theirs.flush()
-    before = version(place)
+    before = version(anywhere)
 
     mine.flush()
 
     assert mine["c"] == 4
-    assert version(place) == before
+    assert version(anywhere) == before
 
 
 def test_a_conflict_names_the_key_and_loses_nothing(pair):
@@ -293,9 +293,9 @@ def test_a_restored_part_in_two_places_is_two_parts(pair):
     assert db["a"] == [{"n": 1}, {"again": {}}]
 
 
-def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(place):
+def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(anywhere):
     """The items of a list are its parts."""
-    one, two = (Storify(place, save_interval=None) for _ in range(2))
+    one, two = (Storify(anywhere, save_interval=None) for _ in range(2))
     part = {"n": 1}
     mine = one.get_db("d", root=[])
     mine.data += [part, part]
@@ -313,12 +313,12 @@ def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(place):
 @pytest.mark.parametrize(
     "key", [float("nan"), (float("nan"), 1)], ids=["alone", "deep"]
 )
-def test_a_nan_key_survives_a_merge(place, key):
+def test_a_nan_key_survives_a_merge(anywhere, key):
     """A dict finds it only by identity, so it is merged by its bytes."""
-    mine = Storify(place, save_interval=None).get_db("d")
+    mine = Storify(anywhere, save_interval=None).get_db("d")
     mine.update({"a": 1, key: 2, "b": 3})
     mine.flush()
-    theirs = Storify(place, save_interval=None).get_db("d")
+    theirs = Storify(anywhere, save_interval=None).get_db("d")
     theirs.data[next(each for each in theirs if each not in ("a", "b"))] = 5
     del theirs["a"]
     theirs["a"] = 1
@@ -334,22 +334,22 @@ def test_a_nan_key_survives_a_merge(place, key):
     assert mine.data[key] == 5
 
 
-def test_another_order_of_keys_is_adopted(pair, place):
+def test_another_order_of_keys_is_adopted(pair, anywhere):
     """Without changes here, nothing is written to restore the old order."""
     mine, theirs = pair
     theirs["a"] = theirs.pop("a")
     theirs.flush()
-    before = version(place)
+    before = version(anywhere)
 
     mine.flush()
 
     assert list(mine) == ["b", "c", "a"]
-    assert version(place) == before
+    assert version(anywhere) == before
 
 
-def test_list_roots_merge_if_one_side_changed(place):
+def test_list_roots_merge_if_one_side_changed(anywhere):
     """A list has no keys: the side that changed wins, in place."""
-    one, two = Storify(place), Storify(place)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -363,9 +363,9 @@ def test_list_roots_merge_if_one_side_changed(place):
     assert mine.data is held
 
 
-def test_list_roots_conflict_as_a_whole(place):
+def test_list_roots_conflict_as_a_whole(anywhere):
     """Both sides changed: the error says so, without keys."""
-    one, two = Storify(place), Storify(place)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -380,9 +380,9 @@ def test_list_roots_conflict_as_a_whole(place):
     mine.load()
 
 
-def test_a_root_that_changed_its_kind_conflicts_with_a_change(place):
+def test_a_root_that_changed_its_kind_conflicts_with_a_change(anywhere):
     """A dict here and a list there cannot be merged."""
-    one, two = Storify(place), Storify(place)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("d")
     mine["a"] = 1
     mine.flush()
@@ -398,9 +398,9 @@ def test_a_root_that_changed_its_kind_conflicts_with_a_change(place):
     assert mine.data == [1]
 
 
-def test_two_that_make_the_same_database_merge(place):
+def test_two_that_make_the_same_database_merge(anywhere):
     """Neither found a file when it opened; both contents are kept."""
-    mine, theirs = Storify(place).get_db("d"), Storify(place).get_db("d")
+    mine, theirs = Storify(anywhere).get_db("d"), Storify(anywhere).get_db("d")
     theirs["t"] = 1
     theirs.flush()
     mine["m"] = 2
@@ -410,7 +410,7 @@ def test_two_that_make_the_same_database_merge(place):
     assert mine.data == {"m": 2, "t": 1}
 
 
-def test_a_database_removed_by_another_is_written_anew(pair, place):
+def test_a_database_removed_by_another_is_written_anew(pair, anywhere):
     """Flushing with changes loses nothing of what is in memory."""
     mine, theirs = pair
     theirs.destroy()
@@ -418,15 +418,20 @@ def test_a_database_removed_by_another_is_written_anew(pair, place):
 
     mine.flush()
 
-    assert Storify(place).get_db("d").data == {"a": [1], "b": {"x": 1}, "c": 3, "m": 1}
+    assert Storify(anywhere).get_db("d").data == {
+        "a": [1],
+        "b": {"x": 1},
+        "c": 3,
+        "m": 1,
+    }
 
 
-def test_many_writers_lose_nothing(place):
+def test_many_writers_lose_nothing(anywhere):
     """Eight instances in threads write keys of their own."""
     errors = []
 
     def write(number):
-        db = Storify(place, save_interval=None).get_db("d")
+        db = Storify(anywhere, save_interval=None).get_db("d")
         try:
             for step in range(10):
                 db[f"{number}-{step}"] = step
@@ -441,7 +446,7 @@ def test_many_writers_lose_nothing(place):
         thread.join()
 
     assert errors == []
-    assert len(Storify(place).get_db("d")) == 80
+    assert len(Storify(anywhere).get_db("d")) == 80
 
 
 @pytest.mark.parametrize(

@@ -105,9 +105,9 @@ def test_storify_takes_root_and_save_interval(tmp_path):
     assert sf.save_interval == 300
 
 
-def test_storify_takes_models_and_verbose(place):
+def test_storify_takes_models_and_verbose(anywhere):
     """Models are a list of classes; verbose is accepted beside them."""
-    sf = Storify(root=place, models=[User, Product], verbose=True)
+    sf = Storify(root=anywhere, models=[User, Product], verbose=True)
 
     assert sf.models == [User, Product]
 
@@ -145,12 +145,12 @@ def test_a_new_database_takes_an_initial_root(sf):
     assert initial == {"items": [], "categories": {}}
 
 
-def test_an_existing_database_keeps_its_content_over_an_initial_root(sf, place):
+def test_an_existing_database_keeps_its_content_over_an_initial_root(sf, anywhere):
     """The root argument counts only for a database that does not exist."""
     sf.get_db("products")["a"] = 1
     sf.close()
 
-    db = Storify(place).get_db("products", root={"b": 2})
+    db = Storify(anywhere).get_db("products", root={"b": 2})
 
     assert db.data == {"a": 1}
 
@@ -196,7 +196,7 @@ def test_a_missing_key_is_a_key_error(sf):
         del db["nobody"]
 
 
-def test_a_list_root_has_append_remove_and_pop(sf, place):
+def test_a_list_root_has_append_remove_and_pop(sf, anywhere):
     """They work on a database whose root is a list, and are saved."""
     db = sf.get_db("log", root=[])
 
@@ -207,49 +207,49 @@ def test_a_list_root_has_append_remove_and_pop(sf, place):
     assert db.pop() == "c"
     db.flush()
 
-    assert Storify(place).get_db("log").data == [{"b": 1}]
+    assert Storify(anywhere).get_db("log").data == [{"b": 1}]
 
 
 # -- 5.2: saving ---------------------------------------------------------------
 
 
-def test_tick_flushes_what_is_due(place):
+def test_tick_flushes_what_is_due(anywhere):
     """Tick flushes a database whose last flush is longer ago than the interval."""
     clock = Clock()
-    sf = Storify(place, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("users")
     db.flush()
     db["a"] = 1
 
     clock.now_s += 9
     sf.tick()
-    early = stored(place, "users")
+    early = stored(anywhere, "users")
     clock.now_s += 2
     sf.tick()
 
     assert early == {}
-    assert stored(place, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
 
 
-def test_tick_can_be_forced(place):
+def test_tick_can_be_forced(anywhere):
     """``tick(force=True)`` flushes whatever the clock says."""
-    sf = Storify(place, save_interval=1000)
+    sf = Storify(anywhere, save_interval=1000)
     sf.get_db("users")["a"] = 1
 
     sf.tick(force=True)
 
-    assert stored(place, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
 
 
-def test_flush_saves_one_database(sf, place):
+def test_flush_saves_one_database(sf, anywhere):
     """``db.flush()`` saves that database and no other."""
     users, orders = sf.get_db("users"), sf.get_db("orders")
     users["a"] = orders["b"] = 1
 
     users.flush()
 
-    assert stored(place, "users") == {"a": 1}
-    assert stored(place, "orders") is None
+    assert stored(anywhere, "users") == {"a": 1}
+    assert stored(anywhere, "orders") is None
 
 
 @pytest.mark.files("backups are files there")
@@ -268,34 +268,34 @@ def test_flush_makes_a_backup_of_what_it_replaces(sf):
     ) == {"a": 1}
 
 
-def test_storify_flush_saves_all_databases(sf, place):
+def test_storify_flush_saves_all_databases(sf, anywhere):
     """``sf.flush()`` saves every open database."""
     sf.get_db("users")["a"] = 1
     sf.get_db("orders")["b"] = 2
 
     sf.flush()
 
-    assert stored(place, "users") == {"a": 1}
-    assert stored(place, "orders") == {"b": 2}
+    assert stored(anywhere, "users") == {"a": 1}
+    assert stored(anywhere, "orders") == {"b": 2}
 
 
 # -- 5.3: loading --------------------------------------------------------------
 
 
-def test_data_are_loaded_when_the_database_is_made(sf, place):
+def test_data_are_loaded_when_the_database_is_made(sf, anywhere):
     """A new object for an existing file holds the file's content."""
     sf.get_db("users")["a"] = [1, 2]
     sf.flush()
 
-    assert Storify(place).get_db("users").data == {"a": [1, 2]}
+    assert Storify(anywhere).get_db("users").data == {"a": [1, 2]}
 
 
-def test_a_database_made_by_itself_is_loaded_too(sf, place):
+def test_a_database_made_by_itself_is_loaded_too(sf, anywhere):
     """Its name and root lead to it."""
     sf.get_db("users")["a"] = [1, 2]
     sf.flush()
 
-    assert Database(name="users", root=place).data == {"a": [1, 2]}
+    assert Database(name="users", root=anywhere).data == {"a": [1, 2]}
 
 
 def test_load_goes_back_to_what_was_saved(sf):
@@ -329,7 +329,7 @@ def test_load_restores_from_a_backup_if_the_file_is_damaged(sf, root):
 # -- 5.4, 5.5: the life of a database ------------------------------------------
 
 
-def test_close_saves_and_makes_the_object_unusable(sf, place):
+def test_close_saves_and_makes_the_object_unusable(sf, anywhere):
     """The file remains, the object is defunct."""
     db = sf.get_db("users")
     db["a"] = 1
@@ -337,7 +337,7 @@ def test_close_saves_and_makes_the_object_unusable(sf, place):
     db.close()
 
     assert db.defunct
-    assert stored(place, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
     with pytest.raises(ValueError, match="users"):
         db["a"]
 
@@ -372,7 +372,7 @@ def test_db_exists_tells_of_the_file(sf):
     assert sf.db_exists("users") is True
 
 
-def test_rename_db_renames_the_file(sf, place):
+def test_rename_db_renames_the_file(sf, anywhere):
     """The content is found under the new name only."""
     sf.get_db("old_users_db")["a"] = 1
     sf.close()
@@ -381,10 +381,10 @@ def test_rename_db_renames_the_file(sf, place):
 
     assert not sf.db_exists("old_users_db")
     assert sf.get_db("archived_users_db").data == {"a": 1}
-    assert stored(place, "old_users_db") is None
+    assert stored(anywhere, "old_users_db") is None
 
 
-def test_remove_db_removes_the_file(sf, place):
+def test_remove_db_removes_the_file(sf, anywhere):
     """Both spellings delete the file."""
     for name in ("one", "two"):
         sf.get_db(name).close()
@@ -392,7 +392,7 @@ def test_remove_db_removes_the_file(sf, place):
     sf.remove_db("one")
     del sf["two"]
 
-    assert [stored(place, name) for name in ("one", "two")] == [None, None]
+    assert [stored(anywhere, name) for name in ("one", "two")] == [None, None]
 
 
 def test_the_safe_way_to_remove_a_database(sf):
@@ -410,15 +410,15 @@ def test_the_safe_way_to_remove_a_database(sf):
 # -- 6: models -----------------------------------------------------------------
 
 
-def test_models_are_stored_and_come_back_as_objects(place):
+def test_models_are_stored_and_come_back_as_objects(anywhere):
     """In another session the values are objects of their classes again."""
-    sf = Storify(root=place, models=[User, Product])
+    sf = Storify(root=anywhere, models=[User, Product])
     db = sf.get_db("my_data")
     db["alice_profile"] = User(user_id="u001", name="Alice", email="alice@example.com")
     db["potion_item"] = Product(product_id="p001", name="Potion", price=10.99)
     db.flush()
 
-    again = Storify(root=place, models=[User, Product]).get_db("my_data")
+    again = Storify(root=anywhere, models=[User, Product]).get_db("my_data")
 
     alice, potion = again["alice_profile"], again["potion_item"]
     assert type(alice) is User
@@ -428,12 +428,12 @@ def test_models_are_stored_and_come_back_as_objects(place):
     assert (potion.product_id, potion.name, potion.price) == ("p001", "Potion", 10.99)
 
 
-def test_a_model_is_stored_under_its_keyname(sf, place):
+def test_a_model_is_stored_under_its_keyname(sf, anywhere):
     """The record is ``{"__User__": {public attributes}}``, in order."""
     sf.get_db("my_data")["a"] = User("u001", "Alice", "a@x")
     sf.flush()
 
-    assert stored(place, "my_data") == {
+    assert stored(anywhere, "my_data") == {
         "a": {"__User__": {"user_id": "u001", "name": "Alice", "email": "a@x"}}
     }
 
@@ -453,7 +453,7 @@ def test_underscored_attributes_are_not_stored(root):
     assert b"hidden" not in (root / "my_data.mpack").read_bytes()
 
 
-def test_keyname_is_the_class_name_and_can_be_overridden(place):
+def test_keyname_is_the_class_name_and_can_be_overridden(anywhere):
     """``_keyname`` gives ``__User__`` by default; an override is used on disk."""
 
     class Custom(Model):
@@ -464,16 +464,16 @@ def test_keyname_is_the_class_name_and_can_be_overridden(place):
         def _keyname(cls):
             return "v1_user_model"
 
-    sf = Storify(place, models=[Custom])
+    sf = Storify(anywhere, models=[Custom])
     sf.get_db("db")["c"] = Custom(5)
     sf.flush()
 
     assert User._keyname() == "__User__"
-    assert stored(place, "db") == {"c": {"v1_user_model": {"a": 5}}}
-    assert Storify(place, models=[Custom]).get_db("db")["c"].a == 5
+    assert stored(anywhere, "db") == {"c": {"v1_user_model": {"a": 5}}}
+    assert Storify(anywhere, models=[Custom]).get_db("db")["c"].a == 5
 
 
-def test_to_dict_and_from_dict_can_be_overridden(place):
+def test_to_dict_and_from_dict_can_be_overridden(anywhere):
     """The overrides decide what is stored and how it comes back."""
 
     class Temperature(Model):
@@ -487,17 +487,17 @@ def test_to_dict_and_from_dict_can_be_overridden(place):
             self.celsius = data["kelvin"] - 273.0
             return self
 
-    sf = Storify(place, models=[Temperature])
+    sf = Storify(anywhere, models=[Temperature])
     sf.get_db("db")["t"] = Temperature(20.0)
     sf.flush()
 
-    assert stored(place, "db") == {"t": {"__Temperature__": {"kelvin": 293.0}}}
-    again = Storify(place, models=[Temperature]).get_db("db")["t"]
+    assert stored(anywhere, "db") == {"t": {"__Temperature__": {"kelvin": 293.0}}}
+    again = Storify(anywhere, models=[Temperature]).get_db("db")["t"]
     assert type(again) is Temperature
     assert again.celsius == 20.0
 
 
-def test_deserialize_recreates_the_object(place):
+def test_deserialize_recreates_the_object(anywhere):
     """``_deserialize`` is called with the stored fields and gives the object."""
     calls = []
 
@@ -510,8 +510,8 @@ def test_deserialize_recreates_the_object(place):
             calls.append(dict(data))
             return super()._deserialize(data)
 
-    Storify(place, models=[Traced]).get_db("db")["t"] = Traced(3)
-    again = Storify(place, models=[Traced]).get_db("db")["t"]
+    Storify(anywhere, models=[Traced]).get_db("db")["t"] = Traced(3)
+    again = Storify(anywhere, models=[Traced]).get_db("db")["t"]
 
     assert calls == [{"a": 3}]
     assert type(again) is Traced
@@ -632,18 +632,18 @@ def test_a_standard_logger_works_as_it_is(root, caplog):
     assert any(record.name == "MyApplication" for record in caplog.records)
 
 
-def test_without_a_logger_a_default_one_is_made(place):
+def test_without_a_logger_a_default_one_is_made(anywhere):
     """It logs at INFO, with verbose at DEBUG."""
-    quiet = Storify(place)
+    quiet = Storify(anywhere)
     level = logging.getLogger("storify").level
-    Storify(place, verbose=True)
+    Storify(anywhere, verbose=True)
 
     assert isinstance(quiet.log, Logger)
     assert level == logging.INFO
     assert logging.getLogger("storify").level == logging.DEBUG
 
 
-def test_storifys_logger_class_is_a_compatible_logger(place, caplog):
+def test_storifys_logger_class_is_a_compatible_logger(anywhere, caplog):
     """``Logger`` has the five methods; traceback adds the exception."""
     log = Logger(logging.DEBUG)
     try:
@@ -653,7 +653,7 @@ def test_storifys_logger_class_is_a_compatible_logger(place, caplog):
     for method in (log.debug, log.info, log.warning, log.error):
         method("a line")
 
-    assert Storify(place, log=log).log is log
+    assert Storify(anywhere, log=log).log is log
     assert "boom" in caplog.text
     assert caplog.text.count("a line") == 4
 

@@ -28,52 +28,52 @@ def clock():
     return Clock()
 
 
-def test_autosave_flushes_what_is_due(place, clock):
+def test_autosave_flushes_what_is_due(anywhere, clock):
     """It says when it wants to be called again."""
-    sf = Storify(place, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db["a"] = 1
 
     clock.now_s += 4
     early_s = sf.autosave()
-    existed = stored(place) is not None
+    existed = stored(anywhere) is not None
     clock.now_s += 6
     late_s = sf.autosave()
 
     assert (early_s, existed, late_s) == (6, False, 10)
-    assert stored(place) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_autosave_can_be_turned_off(place, clock):
+def test_autosave_can_be_turned_off(anywhere, clock):
     """Tick does nothing then, unless forced."""
-    sf = Storify(place, save_interval=None, clock=clock)
+    sf = Storify(anywhere, save_interval=None, clock=clock)
     sf.get_db("d")["a"] = 1
 
     clock.now_s += 1_000_000
     sf.tick()
     sf.autosave()
 
-    assert stored(place) is None
+    assert stored(anywhere) is None
     sf.tick(force=True)
-    assert stored(place) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(place, clock):
+def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(anywhere, clock):
     """As release 0.0.11 did."""
-    sf = Storify(place, save_interval=0, clock=clock)
+    sf = Storify(anywhere, save_interval=0, clock=clock)
     for value in (1, 2):
         sf.get_db("d")["a"] = value
         assert sf.autosave() > 60
-        assert stored(place) is None or stored(place) == {"a": value - 1}
+        assert stored(anywhere) is None or stored(anywhere) == {"a": value - 1}
 
         sf.tick()
 
-        assert stored(place) == {"a": value}
+        assert stored(anywhere) == {"a": value}
 
 
-def test_without_the_background_only_ticks_save(place, clock):
+def test_without_the_background_only_ticks_save(anywhere, clock):
     """A program that is between two steps is never saved halfway."""
-    sf = Storify(place, save_interval=10, clock=clock, background=False)
+    sf = Storify(anywhere, save_interval=10, clock=clock, background=False)
     db = sf.get_db("d")
     db.update({"from": 0, "to": 0})
     db.flush()
@@ -81,18 +81,18 @@ def test_without_the_background_only_ticks_save(place, clock):
     for step in range(3):
         clock.now_s += 11
         db["from"] -= 1
-        halfway = stored(place)
+        halfway = stored(anywhere)
         db["to"] += 1
         sf.tick()
 
         assert halfway == {"from": -step, "to": step}
-        assert stored(place) == {"from": -step - 1, "to": step + 1}
+        assert stored(anywhere) == {"from": -step - 1, "to": step + 1}
     clock.now_s += 9
     db["to"] += 1
     sf.tick()
-    assert stored(place)["to"] == 3
+    assert stored(anywhere)["to"] == 3
     sf.close()
-    assert stored(place)["to"] == 4
+    assert stored(anywhere)["to"] == 4
 
 
 def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
@@ -120,10 +120,10 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     assert saved(root) == {"a": 1}
 
 
-def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(place, clock):
+def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(anywhere, clock):
     """It is logged once, however often it happens."""
     log = Log()
-    sf = Storify(place, save_interval=10, clock=clock, log=log)
+    sf = Storify(anywhere, save_interval=10, clock=clock, log=log)
     db = sf.get_db("d")
     db["a"] = object()
 
@@ -140,9 +140,9 @@ def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(place, clock):
     assert db.last_error is None
 
 
-def test_autosave_waits_for_a_change_of_several_records(place, clock):
+def test_autosave_waits_for_a_change_of_several_records(anywhere, clock):
     """While another thread holds the lock nothing is saved."""
-    sf = Storify(place, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db.flush()
     clock.now_s += 11
@@ -152,18 +152,18 @@ def test_autosave_waits_for_a_change_of_several_records(place, clock):
         db["from"] = -1
         saver.start()
         saver.join()
-        half = stored(place)
+        half = stored(anywhere)
         db["to"] = 1
     sf.autosave()
 
     assert half == {}
-    assert stored(place) == {"from": -1, "to": 1}
+    assert stored(anywhere) == {"from": -1, "to": 1}
 
 
-def test_a_read_only_database_is_not_saved(place, clock):
+def test_a_read_only_database_is_not_saved(anywhere, clock):
     """It is no error either."""
-    Storify(place).get_db("d").close()
-    sf = Storify(place, save_interval=10, clock=clock)
+    Storify(anywhere).get_db("d").close()
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d", readonly=True)
     clock.now_s += 11
 
@@ -238,7 +238,7 @@ def test_a_target_that_raises_does_not_end_saving():
     assert saver._thread[0].is_alive()
 
 
-def test_the_thread_ends_when_nothing_is_left_to_watch(place):
+def test_the_thread_ends_when_nothing_is_left_to_watch(anywhere):
     """Watching keeps nothing alive; a new target starts a new thread."""
     steps = threading.Semaphore(0)
     waiting = threading.Event()
@@ -248,7 +248,7 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(place):
         steps.acquire()
 
     saver = Autosaver(wait)
-    sf = Storify(place, save_interval=None)
+    sf = Storify(anywhere, save_interval=None)
     saver.watch(sf)
     assert waiting.wait(timeout=30)
     thread = saver._thread[0]
@@ -262,27 +262,27 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(place):
     assert not saver._thread
 
 
-def test_a_database_that_nobody_holds_is_flushed(place):
+def test_a_database_that_nobody_holds_is_flushed(anywhere):
     """Dropping the last reference loses nothing."""
-    sf = Storify(place, save_interval=None)
+    sf = Storify(anywhere, save_interval=None)
     sf.get_db("d")["a"] = 1
 
     del sf
     gc.collect()
     finish_all()
 
-    assert stored(place) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_a_database_keeps_working_without_its_storify(place):
+def test_a_database_keeps_working_without_its_storify(anywhere):
     """It holds the settings that it needs."""
-    db = Storify(place, save_interval=None).get_db("d")
+    db = Storify(anywhere, save_interval=None).get_db("d")
     gc.collect()
 
     db["a"] = 1
     db.flush()
 
-    assert stored(place) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
 def run(code, root, expect=0):

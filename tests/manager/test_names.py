@@ -32,17 +32,17 @@ def test_a_name_is_found_in_each_normal_form(root, on_disk, asked):
         assert dict(sf["x"]) == {"a": 1, "b": 2}
 
 
-def test_a_name_that_is_not_saved_yet_is_one_in_each_form(place):
+def test_a_name_that_is_not_saved_yet_is_one_in_each_form(anywhere):
     """Both spellings give one object."""
-    with Storify(place, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         assert sf[NFD] is sf[NFC]
         assert NFD in sf
         assert NFC in sf
 
 
-def test_twins_by_case_are_refused_also_before_one_is_saved(place):
+def test_twins_by_case_are_refused_also_before_one_is_saved(anywhere):
     """Some file systems would take them for one."""
-    with Storify(place, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         sf["Users"]["a"] = 1
 
         with pytest.raises(DatabaseNameError, match="'Users'"):
@@ -134,9 +134,9 @@ def test_what_cannot_be_opened_is_a_misfit_and_the_others_are_checked(root):
     ]
 
 
-def test_a_database_may_be_renamed_by_case_alone(place):
+def test_a_database_may_be_renamed_by_case_alone(anywhere):
     """Its backups move with it."""
-    with Storify(place, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         for value in (1, 2):
             sf["users"]["a"] = value
             sf.flush()

@@ -184,20 +184,20 @@ def test_a_failed_sync_is_logged_kept_and_tried_again(sf, clock, log):
     [{"sync": "always"}, {"sync_interval": 0}, {"keep": -1}, {"sync_interval": -1}],
     ids=repr,
 )
-def test_what_cannot_be_is_refused(place, arguments):
+def test_what_cannot_be_is_refused(anywhere, arguments):
     """At the start, not at the first flush."""
     with pytest.raises(ValueError, match="must"):
-        Storify(place, **arguments)
+        Storify(anywhere, **arguments)
 
 
-def test_what_was_flushed_is_in_the_file(place):
+def test_what_was_flushed_is_in_the_file(anywhere):
     """The end of the process costs nothing, whatever the interval."""
-    sf = Storify(place, save_interval=None, sync="interval", sync_interval=3600)
+    sf = Storify(anywhere, save_interval=None, sync="interval", sync_interval=3600)
     db = sf.get_db("d")
     db["a"] = 1
     db.flush()
 
-    found = stored(place)
+    found = stored(anywhere)
 
     assert found == {"a": 1}
     sf.close()
