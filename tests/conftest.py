@@ -13,6 +13,9 @@ from places import PLACES, open_place
 from storify import Storify
 from storify._fixtures import MakeStorify
 
+#: The suites of what holds in each place.
+EVERYWHERE = {"database", "guide", "importers", "manager"}
+
 # The machines are shared and noisy: a slow example is no failure.
 noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("quick", noisy, max_examples=15)
@@ -33,7 +36,8 @@ def root(tmp_path: Path) -> Iterator[Path]:
 def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """What a Storify is opened with: a folder, memory, or a server, each in turn.
 
-    A test with the marker ``files`` runs in a folder alone, and says why.
+    A test with the marker ``files`` runs in a folder alone, one that is ``lasting``
+    not in memory; each says why.
     """
     with open_place(getattr(request, "param", "files"), tmp_path / "data") as place:
         yield place
@@ -46,17 +50,18 @@ def sf(anywhere: str, make_storify: MakeStorify) -> Storify:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run what has a place in each of them."""
-    marker = metafunc.definition.get_closest_marker("files")
+    """Run what may be anywhere in each kind of place."""
+    test = metafunc.definition
+    marker = test.get_closest_marker("files")
     if marker is not None:
-        (_reason,) = marker.args
-        return
-    if "anywhere" not in metafunc.fixturenames:
-        return
-    if "root" in metafunc.fixturenames:
-        msg = f"{metafunc.definition.nodeid} looks into a folder: mark it files(why)"
+        (_why,) = marker.args
+    elif "root" in metafunc.fixturenames and test.path.parent.name in EVERYWHERE:
+        msg = f"{test.nodeid} asks for a folder: let it be `anywhere`, or mark it files(why)"
         raise pytest.UsageError(msg)
-    metafunc.parametrize("anywhere", PLACES, indirect=True)
+    elif "anywhere" in metafunc.fixturenames:
+        lasts = test.get_closest_marker("lasting") is not None
+        kinds = [kind for kind in PLACES if not (lasts and kind == "memory")]
+        metafunc.parametrize("anywhere", kinds, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -251,6 +251,7 @@ class Snapshot(Protocol):
 
         Raises:
             CorruptionError: They are damaged and in no backup.
+            StaleStateError: The state is not kept any more.
             OSError: They cannot be read now.
         """
         ...
@@ -260,6 +261,7 @@ class Snapshot(Protocol):
 
         Raises:
             CorruptionError: The state is damaged and cannot be rebuilt as it was.
+            StaleStateError: It is not kept any more.
             OSError: It cannot be read now.
         """
         ...

@@ -359,15 +359,15 @@ def test_whatever_puts_an_item_checks_it(change, place):
 
 
 @pytest.mark.parametrize(
-    ("root", "place"),
+    ("content", "place"),
     [({"a": [1], "b": ["x"]}, "$['b'][0]"), ([[1], ["x"]], "$[1][0]")],
     ids=["dict", "list"],
 )
-def test_the_content_of_a_new_strict_database_is_checked(root, place):
+def test_the_content_of_a_new_strict_database_is_checked(content, place):
     """It is not made."""
     with Storify("memory://") as sf:
         with pytest.raises(CheckError) as caught:
-            sf.get_db("d", root, model=list[int], strict=True)
+            sf.get_db("d", content, model=list[int], strict=True)
 
         assert caught.value.path == place
         assert list(sf) == []

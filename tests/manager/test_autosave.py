@@ -7,7 +7,6 @@ import sys
 import textwrap
 import threading
 
-import msgpack
 import pytest
 
 from places import stored
@@ -15,11 +14,6 @@ from stand_ins import Clock, Log
 from storify import Storify, UnstorableError
 from storify._autosave import Autosaver
 from storify.threads import finish_all
-
-
-def saved(root, name="d"):
-    """Read a database file the plain way."""
-    return msgpack.unpackb((root / f"{name}.mpack").read_bytes())
 
 
 @pytest.fixture
@@ -95,7 +89,8 @@ def test_without_the_background_only_ticks_save(anywhere, clock):
     assert stored(anywhere)["to"] == 4
 
 
-def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_without_the_background_there_is_no_thread_and_the_end_saves(anywhere):
     """Nobody watches it: what is unsaved is saved when the program ends."""
     program = textwrap.dedent(
         """
@@ -109,7 +104,7 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     )
 
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", program, str(root)],
+        [sys.executable, "-c", program, anywhere],
         check=True,
         capture_output=True,
         text=True,
@@ -117,7 +112,7 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     )
 
     assert (done.stdout, done.stderr) == ("False\n", "")
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
 def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(anywhere, clock):
@@ -285,11 +280,19 @@ def test_a_database_keeps_working_without_its_storify(anywhere):
     assert stored(anywhere) == {"a": 1}
 
 
-def run(code, root, expect=0):
+def put_aside(place):
+    """The id of what could not be saved, and its content."""
+    with Storify(place, save_interval=None) as sf:
+        backups = sf["d"].backups
+        [aside] = [each for each in backups.list if each.endswith(".unsaved")]
+        return aside, sf["d"].unpack(backups.get_path_of_backup(aside))
+
+
+def run(code, place, expect=0):
     """Run *code* in a new interpreter, with the folder as ``root``."""
     program = "import sys; root = sys.argv[1]\n" + textwrap.dedent(code)
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", program, str(root)],
+        [sys.executable, "-c", program, place],
         check=False,
         capture_output=True,
         text=True,
@@ -299,7 +302,8 @@ def run(code, root, expect=0):
     return done
 
 
-def test_what_is_unsaved_at_exit_is_saved(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_what_is_unsaved_at_exit_is_saved(anywhere):
     """A program that just ends loses nothing, with or without autosave."""
     run(
         """
@@ -309,14 +313,15 @@ def test_what_is_unsaved_at_exit_is_saved(root):
         other = Database(name="e", root=root)
         other["b"] = 2
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": 1}
-    assert saved(root, "e") == {"b": 2}
+    assert stored(anywhere) == {"a": 1}
+    assert stored(anywhere, "e") == {"b": 2}
 
 
-def test_the_end_by_an_exception_saves_too(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_the_end_by_an_exception_saves_too(anywhere):
     """The traceback is the program's own."""
     done = run(
         """
@@ -325,15 +330,16 @@ def test_the_end_by_an_exception_saves_too(root):
         db["a"] = 1
         raise SystemExit(3)
         """,
-        root,
+        anywhere,
         expect=3,
     )
 
     assert done.stderr == ""
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_what_cannot_be_saved_at_exit_is_put_aside(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_what_cannot_be_saved_at_exit_is_put_aside(anywhere):
     """The log names the lost key and the file with the rest."""
     done = run(
         """
@@ -344,17 +350,18 @@ def test_what_cannot_be_saved_at_exit_is_put_aside(root):
         db["bad"] = object()
         db["new"] = 2
         """,
-        root,
+        anywhere,
     )
 
-    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
-    assert msgpack.unpackb(aside.read_bytes()) == {"good": 1, "new": 2}
+    aside, content = put_aside(anywhere)
+    assert content == {"good": 1, "new": 2}
     assert "$['bad']" in done.stderr
-    assert aside.name in done.stderr
-    assert saved(root) == {"good": 1}
+    assert aside in done.stderr
+    assert stored(anywhere) == {"good": 1}
 
 
-def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(anywhere):
     """Its storable items are kept."""
     run(
         """
@@ -362,15 +369,15 @@ def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
         db = Storify(root).get_db("d", root=[])
         db.data.extend([1, object(), 2])
         """,
-        root,
+        anywhere,
     )
 
-    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
-    assert msgpack.unpackb(aside.read_bytes()) == [1, 2]
+    assert put_aside(anywhere)[1] == [1, 2]
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_leaves_saving_to_its_parent(root):
+def test_a_forked_child_leaves_saving_to_its_parent(anywhere):
     """The child's exit writes nothing; its explicit flush does."""
     run(
         """
@@ -386,14 +393,15 @@ def test_a_forked_child_leaves_saving_to_its_parent(root):
         os.waitpid(child, 0)
         db["parent"] = 1
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": 1, "parent": 1}
+    assert stored(anywhere) == {"a": 1, "parent": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
+def test_a_forked_child_can_flush_while_the_parent_was_saving(anywhere):
     """A lock that a thread of the parent held at the fork is free in the child."""
     run(
         """
@@ -420,14 +428,15 @@ def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
         done.set()
         saver.join()
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"child": 1}
+    assert stored(anywhere) == {"child": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_is_not_in_its_parents_transaction(root):
+def test_a_forked_child_is_not_in_its_parents_transaction(anywhere):
     """What another thread had not committed is undone in the child, which can write."""
     run(
         """
@@ -461,14 +470,15 @@ def test_a_forked_child_is_not_in_its_parents_transaction(root):
         assert os.waitpid(child, 0)[1] == 0
         db.flush()
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": [1, 2], "half": 1, "child": 1}
+    assert stored(anywhere) == {"a": [1, 2], "half": 1, "child": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_sigterm_that_ends_at_once_saves_nothing(root):
+def test_sigterm_that_ends_at_once_saves_nothing(anywhere):
     """With ``handle_signals=False``; what was flushed is in the file."""
     run(
         """
@@ -480,15 +490,16 @@ def test_sigterm_that_ends_at_once_saves_nothing(root):
         db["b"] = 2
         os.kill(os.getpid(), signal.SIGTERM)
         """,
-        root,
+        anywhere,
         expect=-15,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_sigterm_turned_into_an_exit_saves_all(root):
+def test_sigterm_turned_into_an_exit_saves_all(anywhere):
     """``signal.signal(SIGTERM, lambda *_: sys.exit(143))`` is all it takes."""
     run(
         """
@@ -501,13 +512,14 @@ def test_sigterm_turned_into_an_exit_saves_all(root):
             db["b"] = 2
             os.kill(os.getpid(), signal.SIGTERM)
         """,
-        root,
+        anywhere,
         expect=143,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
+@pytest.mark.files("the folder is deleted")
 def test_a_deleted_folder_is_not_made_again_at_exit(root):
     """Who removes the data of a program that still runs wants them gone."""
     run(

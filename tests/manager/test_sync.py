@@ -203,6 +203,7 @@ def test_what_was_flushed_is_in_the_file(anywhere):
     sf.close()
 
 
+@pytest.mark.files("commits of files alone are synced later")
 def test_a_database_alone_may_have_an_interval_too(root):
     """It is synced at the latest when it is closed."""
     db = Database(name="d", root=root, sync="interval", keep=2, journal=False)
