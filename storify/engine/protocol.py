@@ -419,6 +419,9 @@ class Engine(Protocol):
     keep: Keep
     """Which older states are kept. The newest good one is never pruned."""
 
+    streams: bool
+    """Whether no state is in memory whole here, so that a large one comes in parts."""
+
     @property
     def location(self) -> str:
         """The path or URL, for messages."""
@@ -446,6 +449,16 @@ class Engine(Protocol):
             CorruptionError: The state is damaged and no backup can replace it.
                 Nothing was changed.
             DatabaseLockedError: Another writer held the lock for too long.
+            OSError: The state could not be read.
+        """
+        ...
+
+    def committed_at(self) -> datetime | None:
+        """When the state was committed that was opened or committed last.
+
+        None if that is not known, as of a file that another program has written.
+
+        Raises:
             OSError: The state could not be read.
         """
         ...
