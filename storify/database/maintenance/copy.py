@@ -164,7 +164,7 @@ def _part_of(entries: Iterator[tuple[bytes, bytes]]) -> list[Change]:
 
 
 def _difference(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    """Give changes that make *new* of *old*, its order included.
+    """Iterate over changes that make *new* of *old*, its order included.
 
     Both are read once, side by side. What stays in its place is the same in both, in
     one order; whatever else *old* has is deleted, and what *new* has goes last.
