@@ -562,6 +562,40 @@ def test_the_end_without_a_server_puts_unsaved_records_in_a_file(own_server, tmp
     assert FORMAT.decode_root(file.read_bytes())["b"] == 2
 
 
+def test_the_end_of_one_that_others_left_behind_keeps_what_it_changed(place):
+    """Over a state that is not kept any more, and not all of it can be stored."""
+    url, schema = place
+    program = f"""
+from datetime import timedelta
+from storify import Storify
+from storify.engine.postgres import past
+
+past.GRACE = timedelta(seconds=-1)
+one, two = (Storify({url!r}, schema={schema!r}, save_interval=None) for _ in "12")
+db = one["d"]
+db.update({{f"k{{number}}": 0 for number in range(90)}})
+db.flush()
+mine = two["d"]
+mine["k1"] = mine["new"] = "mine"
+mine["bad"] = object()
+for number in range(130):
+    db["k1"] = db["k2"] = number
+    db.flush()
+"""
+    done = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "set or changed are in" in done.stderr
+    sf = Storify(url, schema=schema, save_interval=None)
+    (aside,) = [each for each in sf["d"].backups.list if each.endswith(".unsaved")]
+    path = sf["d"].backups.get_path_of_backup(aside)
+    assert path in done.stderr
+    assert "$['bad']" in done.stderr
+    assert sf["d"].unpack(path) == {"k1": "mine", "new": "mine"}
+    sf.close()
+
+
 def test_a_block_that_is_dropped_gives_the_lock_back(catalog):
     """The server, too, lets others in."""
     one, other = (

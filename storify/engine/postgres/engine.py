@@ -125,7 +125,7 @@ class PostgresEngine:
     @property
     def backup_location(self) -> str:
         """Backups have no place of their own here."""
-        return f"{self._location}/backups"
+        return self._location
 
     # -- reading -----------------------------------------------------------------------
 
