@@ -1,7 +1,7 @@
 """A to-do list with a hand-written model: what section 10 of the guide does.
 
-``python examples/todo.py FOLDER`` makes the list, changes it, saves it, opens
-it again as a restarted program would, and changes it once more.
+``python examples/todo.py WHERE``, in a folder or on the server of a URL, makes the list,
+changes it, saves it, opens it again as a restarted program would, and changes it once more.
 """
 
 import sys
@@ -38,14 +38,14 @@ def show(title: str, db: Database[Any, Any]) -> None:
         print(f"    {key}: {value}")
 
 
-def open_tasks(folder: Path) -> Database[Any, Any]:
+def open_tasks(root: str | Path) -> Database[Any, Any]:
     """Open the list; records of `Task` come back as objects."""
-    return Storify(root=folder, models=[Task], save_interval=10).get_db("daily_tasks")
+    return Storify(root=root, models=[Task], save_interval=10).get_db("daily_tasks")
 
 
-def main(folder: Path) -> None:
+def main(root: str | Path) -> None:
     """Make the list, restart, change it."""
-    tasks = open_tasks(folder)
+    tasks = open_tasks(root)
     tasks["t1"] = Task("t1", "Buy groceries")
     tasks["t2"] = Task("t2", "Read the README", completed=True)
     tasks["settings"] = {"colour": "green", "shown": [1, 2, 3]}  # plain data too
@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
     tasks.flush()
     print(f"  saved to {Path(tasks.path).name}")
 
-    again = open_tasks(folder)  # what a restarted program does
+    again = open_tasks(root)  # what a restarted program does
     again["t1"].completed = True
     again.flush()
     show("after a restart and one more change", again)
@@ -63,4 +63,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(sys.argv[1])

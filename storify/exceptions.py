@@ -6,6 +6,7 @@
     ├── DatabaseLoadError            no usable copy of the data could be read
     │   └── CorruptionError            …because the bytes on disk are damaged
     ├── ConflictError                somebody else changed the same key
+    ├── StaleStateError              also RuntimeError: what is read is not kept any more
     ├── DatabaseClosedError          also ValueError
     ├── DatabaseNameError            also ValueError
     ├── DatabaseLockedError          also TimeoutError: somebody else has the lock
@@ -53,6 +54,7 @@ __all__ = [
     "NetworkFilesystemError",
     "NewerVersionError",
     "QueryError",
+    "StaleStateError",
     "StorifyError",
     "TransactionError",
     "UnstorableError",
@@ -116,6 +118,14 @@ class ConflictError(StorifyError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class StaleStateError(StorifyError, RuntimeError):
+    """The state that a database reads is not kept any more, and others changed it since.
+
+    On a server alone, after a quarter of an hour without `Database.reload`, a flush or
+    a transaction. Each of them goes on with the present state; nothing is lost.
+    """
 
 
 class DatabaseClosedError(StorifyError, ValueError):

@@ -10,6 +10,12 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from faults.sampling import DEPTH
+from places import PLACES, open_place
+from storify import Storify
+from storify._fixtures import MakeStorify
+
+#: The suites of what holds in each place.
+EVERYWHERE = {"database", "guide", "importers", "manager"}
 
 # A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
 for _name, _usual in [
@@ -34,6 +40,38 @@ def root(tmp_path: Path) -> Iterator[Path]:
     """The folder for databases, that of ``sf``; it does not exist before."""
     yield tmp_path / "data"
     gc.collect()  # databases of this test are flushed before the next one starts
+
+
+@pytest.fixture
+def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """What a Storify is opened with: a folder, memory, or a server, each in turn.
+
+    A test with the marker ``files`` runs in a folder alone, one that is ``lasting``
+    not in memory; each says why.
+    """
+    with open_place(getattr(request, "param", "files"), tmp_path / "data") as place:
+        yield place
+
+
+@pytest.fixture
+def sf(anywhere: str, make_storify: MakeStorify) -> Storify:
+    """A Storify in that place."""
+    return make_storify(anywhere)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what may be anywhere in each kind of place."""
+    test = metafunc.definition
+    marker = test.get_closest_marker("files")
+    if marker is not None:
+        (_why,) = marker.args
+    elif "root" in metafunc.fixturenames and test.path.parent.name in EVERYWHERE:
+        msg = f"{test.nodeid} asks for a folder: let it be `anywhere`, or mark it files(why)"
+        raise pytest.UsageError(msg)
+    elif "anywhere" in metafunc.fixturenames:
+        lasts = test.get_closest_marker("lasting") is not None
+        kinds = [kind for kind in PLACES if not (lasts and kind == "memory")]
+        metafunc.parametrize("anywhere", kinds, indirect=True)
 
 
 @pytest.fixture(autouse=True)

@@ -48,6 +48,7 @@ def test_every_error_is_a_storify_error(error):
         (exceptions.DatabaseLockedError, TimeoutError),
         (exceptions.DatabaseReadOnlyError, PermissionError),
         (exceptions.DatabaseOpenError, RuntimeError),
+        (exceptions.StaleStateError, RuntimeError),
         (exceptions.NetworkFilesystemError, OSError),
         (exceptions.UnstorableError, TypeError),
         (exceptions.CheckError, TypeError),

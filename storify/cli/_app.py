@@ -23,6 +23,7 @@ from storify.cli._shared import (
     Models,
     Named,
     Paths,
+    Schema,
     complain,
     counted,
     failures,
@@ -58,6 +59,7 @@ def check(
             help="The type of the values of a database, as users=User.",
         ),
     ] = None,
+    schema: Schema = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON document.")
     ] = False,
@@ -77,7 +79,9 @@ def check(
     with failures():
         classes = load_classes(models or ())
         hints = parse_values(values or (), classes.names)
-        named = find_databases(paths, classes, values=hints, readonly=True)
+        named = find_databases(
+            paths, classes, values=hints, schema=schema, readonly=True
+        )
         found = _check_all(named)
     if as_json:
         typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
@@ -160,6 +164,7 @@ def migrate(
     paths: Paths,
     *,
     models: Models = None,
+    schema: Schema = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Only count; write nothing.")
     ] = False,
@@ -179,7 +184,7 @@ def migrate(
         if not classes.models:
             msg = "no model classes: give --models, the module that defines them"
             raise Failure(msg)
-        named = find_databases(paths, classes, readonly=dry_run)
+        named = find_databases(paths, classes, schema=schema, readonly=dry_run)
         done = [_migrate(each, dry_run=dry_run) for each in named]
     if not all(done):
         raise typer.Exit(FAILED)
@@ -211,10 +216,6 @@ def _migrate(named: Named, *, dry_run: bool) -> bool:
 
 Place: TypeAlias = Annotated[
     str, typer.Argument(metavar="PLACE", help="A folder, or the URL of a server.")
-]
-Schema: TypeAlias = Annotated[
-    str | None,
-    typer.Option("--schema", help="The schema on the server; storify if not given."),
 ]
 
 

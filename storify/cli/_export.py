@@ -20,7 +20,7 @@ from storify.cli._shared import (
     counted,
     failures,
     load_classes,
-    open_folder,
+    open_place,
     progress,
 )
 from storify.explorer import NOW, Session
@@ -210,7 +210,7 @@ def import_format(kind: str) -> Callable[..., None]:
                 raise FileNotFoundError(2, "no such file", str(source))
             with ExitStack() as stack:
                 where = "memory://" if dry_run else folder
-                sf = stack.enter_context(open_folder(where, classes))
+                sf = stack.enter_context(open_place(where, classes=classes))
                 schema = sf._schema  # noqa: SLF001 - two halves of one command
                 known = Classes(schema.registry, schema.codec)
                 pairs = (

@@ -16,7 +16,7 @@ from storify.cli._shared import (
     counted,
     failures,
     load_classes,
-    open_folder,
+    open_place,
     progress,
 )
 from storify.importers import (
@@ -34,7 +34,10 @@ Source: TypeAlias = Annotated[
     Path, typer.Argument(metavar="SOURCE", help="What to import; it is not changed.")
 ]
 Folder: TypeAlias = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="The folder of databases to fill.")
+    str,
+    typer.Argument(
+        metavar="FOLDER", help="The folder to fill, or the URL of a server."
+    ),
 ]
 Name: TypeAlias = Annotated[
     str | None,
@@ -79,7 +82,7 @@ def shelve(
         classes = load_classes(models or ())
         decode = _unpickler(source, unpickle=unpickle)
         name = name or source.name.partition(".")[0]
-        with open_folder(folder, classes) as sf, progress(name) as tell:
+        with open_place(folder, classes=classes) as sf, progress(name) as tell:
             count = import_shelve(
                 source,
                 sf.get_db(name),
@@ -114,7 +117,7 @@ def sqlitedict(
         classes = load_classes(models or ())
         decode = json.loads if from_json else _unpickler(source, unpickle=unpickle)
         name = name or (source.stem if table == "unnamed" else table)
-        with open_folder(folder, classes) as sf, progress(name) as tell:
+        with open_place(folder, classes=classes) as sf, progress(name) as tell:
             count = import_sqlitedict(
                 source,
                 sf.get_db(name),
@@ -134,7 +137,7 @@ def tinydb(source: Source, folder: Folder, *, overwrite: Overwrite = False) -> N
     """
     with failures():
         classes = load_classes(())
-        with open_folder(folder, classes) as sf, progress(source.name) as tell:
+        with open_place(folder, classes=classes) as sf, progress(source.name) as tell:
             counts = import_tinydb(source, sf, overwrite=overwrite, progress=tell)
     for name, count in counts.items():
         _tell(name, count)
@@ -165,7 +168,7 @@ def storify_folder(
     with failures():
         classes = load_classes(models or ())
         names = dict(map(_parted, rename or ()))
-        with open_folder(folder, classes) as sf, progress(source.name) as tell:
+        with open_place(folder, classes=classes) as sf, progress(source.name) as tell:
             counts, left = copy_folder(
                 source, sf, names=names, overwrite=overwrite, progress=tell
             )

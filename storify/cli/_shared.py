@@ -35,13 +35,13 @@ __all__ = [
     "Models",
     "Named",
     "Paths",
+    "Schema",
     "Stderr",
     "complain",
     "counted",
     "failures",
     "find_databases",
     "load_classes",
-    "open_folder",
     "open_place",
     "parse_values",
     "progress",
@@ -258,6 +258,10 @@ Paths: TypeAlias = Annotated[
         help="Folders of databases, single .mpack files, or URLs of servers.",
     ),
 ]
+Schema: TypeAlias = Annotated[
+    str | None,
+    typer.Option("--schema", help="The schema on the server; storify if not given."),
+]
 Models: TypeAlias = Annotated[
     list[str] | None,
     typer.Option(
@@ -287,9 +291,17 @@ def find_databases(
     classes: Classes,
     *,
     values: Mapping[str, Any] | None = None,
+    schema: str | None = None,
     readonly: bool,
 ) -> list[Named]:
-    """Find the databases of several paths; *values* are the types of their values.
+    """Find the databases of several paths.
+
+    Args:
+        paths: Folders, files, and URLs of servers.
+        classes: What is registered.
+        values: The types of their values, by the names of the databases.
+        schema: Where the tables are on a server.
+        readonly: Whether they are opened for reading.
 
     Raises:
         Failure: A path is neither a folder nor a file; *values* are for a database
@@ -301,7 +313,7 @@ def find_databases(
     names: set[str] = set()
     for text in listed:
         if "://" in text:
-            sf = _open_url(text, classes)
+            sf = open_place(text, schema, classes)
             within = f"{sf.root}#"
             opened = _on_server(sf, readonly=readonly)
         else:
@@ -319,16 +331,6 @@ def find_databases(
     return found
 
 
-def _open_url(url: str, classes: Classes) -> Storify:
-    return Storify(
-        url,
-        save_interval=None,
-        log=Stderr(),
-        models=classes.models,
-        types=classes.types,
-    )
-
-
 def _on_server(
     sf: Storify, *, readonly: bool
 ) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
@@ -342,7 +344,7 @@ def _in_path(
 ) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
     """Return the names of the databases at *path*, and what opens each."""
     if path.is_dir():
-        sf = open_folder(path, classes)
+        sf = open_place(path, classes=classes)
         for name in sf._names():  # noqa: SLF001 - what has no name is found below
             yield name, partial(_get_db, sf, name, readonly=readonly)
         # Also those of older releases, whose names are not portable.
@@ -354,7 +356,7 @@ def _in_path(
         msg = f"there is no file or folder {str(path)!r}"
         raise Failure(msg)
     # By its folder, where what its references refer to stands beside it.
-    sf = open_folder(path.parent, classes)
+    sf = open_place(path.parent, classes=classes)
     if path.suffix == ".mpack" and path.stem in sf:
         yield path.stem, partial(_get_db, sf, path.stem, readonly=readonly)
     else:
@@ -381,25 +383,22 @@ def _open_file(
     )
 
 
-def open_folder(path: Path | str, classes: Classes) -> Storify:
-    """Open a folder of databases, or make it; nothing is saved by itself."""
-    return Storify(
-        path,
-        save_interval=None,
-        log=Stderr(),
-        models=classes.models,
-        types=classes.types,
-    )
-
-
-def open_place(root: str, schema: str | None = None) -> Storify:
-    """Open a folder or the URL of a server; nothing is saved by itself.
+def open_place(
+    root: Path | str, schema: str | None = None, classes: Classes | None = None
+) -> Storify:
+    """Open a folder, or the URL of a server; nothing is saved by itself.
 
     Raises:
         Failure: The driver of a server is not installed.
     """
-    given = schema if "://" in root else None
     try:
-        return Storify(root, save_interval=None, log=Stderr(), schema=given)
+        return Storify(
+            root,
+            save_interval=None,
+            log=Stderr(),
+            models=classes.models if classes else (),
+            types=classes.types if classes else (),
+            schema=schema if "://" in str(root) else None,
+        )
     except ModuleNotFoundError as error:
         raise Failure(error) from error

@@ -39,7 +39,7 @@ from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
-from storify.engine import Engine, Keep, Sync, entries_of
+from storify.engine import Engine, Keep, Snapshot, Sync, entries_of
 from storify.engine.names import name_in
 from storify.exceptions import (
     ConflictError,
@@ -123,8 +123,10 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             engine = saving.file(path, schema.codec, logger, readonly=readonly)
             name = name or name_in(engine.location)
         elif name is not None and root is not None:
-            folder = saving.folder(root, schema.codec, logger)
-            engine = folder.engine(name, readonly=readonly)
+            catalog = saving.open_catalog(
+                root, schema.codec, logger, allow_network_filesystem=True
+            )
+            engine = catalog.engine(name, readonly=readonly)
         else:
             msg = "no database given: pass path=, or name= and root="
             raise ValueError(msg)
@@ -618,7 +620,8 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         """Read a database file and give its root; this database stays as it is.
 
         Args:
-            path: The file, such as a backup.
+            path: The file, such as a backup; or the URL of a backup of this database,
+                as `Backups.get_path_of_backup` gives it in memory and on a server.
             raw: Has no effect; strings that are no UTF-8 are bytes anyway. A
                 parameter of release 0.0.11.
 
@@ -628,8 +631,15 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             FileNotFoundError: There is no such file.
         """
         del raw
+        snapshot = self._snapshot_at(os.fspath(path))
         codec = self._schema.codec
-        engine = self._saving.file(path, codec, self.log, readonly=True)
+        return codec.decode_root(codec.join(entries_of(snapshot)))
+
+    def _snapshot_at(self, path: str) -> Snapshot:
+        if "://" in path:
+            own = self._session.engine
+            return own.state(path[len(own.location) + 1 :])
+        engine = self._saving.file(path, self._schema.codec, self.log, readonly=True)
         try:
             snapshot = engine.open()
         except DatabaseLoadError as error:
@@ -644,7 +654,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         if snapshot is None:
             msg = f"cannot read {engine.location} for database {self.name!r}: no file"
             raise FileNotFoundError(msg)
-        return codec.decode_root(codec.join(entries_of(snapshot)))
+        return snapshot
 
     def encode_type(self, data: Any) -> Any:
         """Return a model as the dict it is stored as, anything else as it is."""
@@ -796,7 +806,7 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
     Args:
         name: The name; with *root*, the file is ``<root>/<name>.mpack``.
         path: The file itself, instead of *name* and *root*.
-        root: The folder of the file.
+        root: The folder of the file; or a URL, as of `Storify`.
         log: A logger with the guide's methods, or a ``logging.Logger``.
         rootdata: The initial content of a database that does not exist yet,
             copied; an empty dict unless given.

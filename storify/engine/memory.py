@@ -183,6 +183,7 @@ class MemoryEngine:
         location: str | None = None,
     ) -> None:
         self.keep: Keep = Keep.of(keep)
+        self.streams: bool = False
         self.readonly = readonly
         self._location = f"{SCHEME}{name}" if location is None else location
         self._format = root_format
@@ -221,6 +222,11 @@ class MemoryEngine:
             if store.entries is None or store.version is None:
                 return None
             return WholeSnapshot(store.version, dict(store.entries))
+
+    def committed_at(self) -> datetime | None:
+        """When the present state was committed."""
+        with self._held() as store:
+            return None if store.entries is None else store.steps[-1].moment.clock
 
     @uncut
     def commit(self, commit: Commit) -> Version:

@@ -260,6 +260,7 @@ class Snapshot(Protocol):
 
         Raises:
             CorruptionError: They are damaged and in no backup.
+            StaleStateError: The state is not kept any more.
             OSError: They cannot be read now.
         """
         ...
@@ -269,6 +270,7 @@ class Snapshot(Protocol):
 
         Raises:
             CorruptionError: The state is damaged and cannot be rebuilt as it was.
+            StaleStateError: It is not kept any more.
             OSError: It cannot be read now.
         """
         ...
@@ -426,6 +428,9 @@ class Engine(Protocol):
     keep: Keep
     """Which older states are kept. The newest good one is never pruned."""
 
+    streams: bool
+    """Whether no state is in memory whole here, so that a large one comes in parts."""
+
     @property
     def location(self) -> str:
         """The path or URL, for messages."""
@@ -453,6 +458,16 @@ class Engine(Protocol):
             CorruptionError: The state is damaged and no backup can replace it.
                 Nothing was changed.
             DatabaseLockedError: Another writer held the lock for too long.
+            OSError: The state could not be read.
+        """
+        ...
+
+    def committed_at(self) -> datetime | None:
+        """When the state was committed that was opened or committed last.
+
+        None if that is not known, as of a file that another program has written.
+
+        Raises:
             OSError: The state could not be read.
         """
         ...

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 import pg_servers as servers
-from storify import Storify
+from storify import Storify, Unloaded
 from storify.cli._app import app
 
 RUN = CliRunner()
@@ -69,6 +69,40 @@ def test_urls_stand_in_the_place_of_paths():
     assert "s3cret" not in done.output
     with Storify(url, save_interval=None) as sf:
         del sf["cli"]
+
+
+def test_a_schema_on_the_server_is_checked_and_migrated(tmp_path, monkeypatch):
+    """It holds what one folder holds; the others are left alone."""
+    url, schema = servers.url(), servers.fresh_schema()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "boats.py").write_text(
+        "from storify import Model\n\nclass Boat(Model):\n    name: str\n    oars: int = 2\n"
+    )
+    with Storify(url, schema=schema, save_interval=None) as sf:
+        sf["boats"].update(a=Unloaded({"__Boat__": {"name": "a"}}))
+    given = [url, "--models", "boats", "--schema", schema]
+
+    done = [RUN.invoke(app, [verb, *given]) for verb in ("migrate", "check")]
+
+    assert [each.exit_code for each in done] == [0, 0]
+    assert "1 record rewritten" in done[0].stdout
+    assert "1 record" in done[1].stdout
+
+
+def test_another_store_is_imported_into_a_server(tmp_path, monkeypatch):
+    """No folder is made that has the password in its name."""
+    monkeypatch.chdir(tmp_path)
+    url = servers.url().replace("postgres@", "postgres:s3cret@")
+    (tmp_path / "db.json").write_text('{"boats": {"1": {"name": "a"}}}')
+
+    done = RUN.invoke(app, ["import", "tinydb", "db.json", url])
+
+    assert (done.exit_code, done.stdout) == (0, "boats: 1 record imported\n")
+    assert [each.name for each in tmp_path.iterdir()] == ["db.json"]
+    with Storify(url, save_interval=None) as sf:
+        assert list(sf["boats"].values()) == [{"name": "a"}]
+        del sf["boats"]
 
 
 def test_a_missing_driver_is_one_line(folder, monkeypatch):

@@ -15,9 +15,9 @@ class User(Model):
 
 
 @pytest.fixture
-def sf():
+def sf(anywhere):
     """A folder in memory."""
-    with Storify("memory://", save_interval=None, models=[User]) as sf:
+    with Storify(anywhere, save_interval=None, models=[User]) as sf:
         yield sf
         for db in sf.databases:
             db.close(discard=True)

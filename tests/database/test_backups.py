@@ -278,6 +278,7 @@ def test_backups_can_be_verified_and_erased(db):
     assert db["d"] == 4
 
 
+@pytest.mark.files("a journal is a file")
 def test_a_commit_in_a_journal_is_restored_but_not_loaded(root):
     """Its path is the journal's; the error says what to do."""
     db = Storify(root, save_interval=None).get_db("d")
@@ -301,6 +302,7 @@ def test_a_commit_in_a_journal_is_restored_but_not_loaded(root):
     db.close()
 
 
+@pytest.mark.files("a journal is a file")
 def test_another_file_that_is_no_database_is_not_called_a_journal(root):
     """The error names the file."""
     db = Storify(root, save_interval=None).get_db("d")

@@ -6,6 +6,7 @@ from collections import deque
 import msgpack
 import pytest
 
+from places import store, stored, version
 from storify import (
     CheckError,
     Database,
@@ -98,7 +99,7 @@ def test_data_is_a_real_dict_of_live_objects(sf):
     assert (db["a"], db["b"]) == ([1, 2], 3)
 
 
-def test_data_can_be_replaced(sf, root):
+def test_data_can_be_replaced(sf, anywhere):
     """Assigning ``db.data`` replaces the whole content, also by a list."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -107,7 +108,7 @@ def test_data_can_be_replaced(sf, root):
     db.data = [1, 2]
     db.flush()
 
-    assert Storify(root).get_db("d").data == [1, 2]
+    assert Storify(anywhere).get_db("d").data == [1, 2]
 
 
 def test_data_must_be_a_dict_or_a_list(sf):
@@ -147,13 +148,13 @@ def test_repr_tells_no_values(sf):
 @pytest.mark.parametrize(
     "key", [1, b"k", (1, "a"), None, 2.5, True, frozenset({1}), -(2**70)]
 )
-def test_any_hashable_storable_key_works(sf, root, key):
+def test_any_hashable_storable_key_works(sf, anywhere, key):
     """Keys come back equal and of the same type."""
     db = sf.get_db("d")
     db[key] = "v"
     sf.close()
 
-    [again] = Storify(root).get_db("d")
+    [again] = Storify(anywhere).get_db("d")
 
     assert again == key
     assert type(again) is type(key)
@@ -162,7 +163,7 @@ def test_any_hashable_storable_key_works(sf, root, key):
 # -- saving --------------------------------------------------------------------
 
 
-def test_nested_changes_at_any_depth_are_saved(sf, root):
+def test_nested_changes_at_any_depth_are_saved(sf, anywhere):
     """Nobody has to tell the database that an inner object changed."""
     db = sf.get_db("d")
     db["a"] = {"b": [{"c": deque([User("Ann")])}]}
@@ -171,7 +172,7 @@ def test_nested_changes_at_any_depth_are_saved(sf, root):
     db["a"]["b"][0]["c"][0].name = "Bea"
     db.flush()
 
-    again = Storify(root, models=[User]).get_db("d")
+    again = Storify(anywhere, models=[User]).get_db("d")
     assert again["a"]["b"][0]["c"][0] == User("Bea")
 
 
@@ -203,19 +204,20 @@ def test_a_changed_list_root_is_dirty(sf):
     assert db.dirty() == {None}
 
 
-def test_flush_without_changes_writes_nothing(sf, root):
+def test_flush_without_changes_writes_nothing(sf, anywhere):
     """Neither the file nor the backups are touched."""
     db = sf.get_db("d")
     db["a"] = {1, 2, 3}
     db.flush()
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    before = version(anywhere)
 
     db.flush()
 
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+    assert version(anywhere) == before
+    assert db.backups.list == []
 
 
-def test_the_order_of_keys_is_saved(sf, root):
+def test_the_order_of_keys_is_saved(sf, anywhere):
     """Deleting a key and setting it anew moves it to the end, on disk too."""
     db = sf.get_db("d")
     db.update(a=1, b=2, c=3)
@@ -224,10 +226,10 @@ def test_the_order_of_keys_is_saved(sf, root):
     db["a"] = db.pop("a")
     db.flush()
 
-    assert list(Storify(root).get_db("d")) == ["b", "c", "a"]
+    assert list(Storify(anywhere).get_db("d")) == ["b", "c", "a"]
 
 
-def test_what_cannot_be_stored_is_refused_with_its_path(sf, root):
+def test_what_cannot_be_stored_is_refused_with_its_path(sf, anywhere):
     """The file keeps what it had, memory too; the flush after a mend works."""
     db = sf.get_db("d")
     db["ok"] = 1
@@ -239,11 +241,11 @@ def test_what_cannot_be_stored_is_refused_with_its_path(sf, root):
 
     assert caught.value.path == "$['a']['t']"
     assert "'d'" in str(caught.value)
-    assert msgpack.unpackb((root / "d.mpack").read_bytes()) == {"ok": 1}
+    assert stored(anywhere) == {"ok": 1}
     assert type(db["a"]["t"]) is object
     del db["a"]["t"]
     db.flush()
-    assert msgpack.unpackb((root / "d.mpack").read_bytes()) == {"ok": 1, "a": {}}
+    assert stored(anywhere) == {"ok": 1, "a": {}}
 
 
 def test_a_cycle_is_refused(sf):
@@ -259,6 +261,7 @@ def test_a_cycle_is_refused(sf):
     del db["a"]
 
 
+@pytest.mark.files("it is the spelling in the file")
 def test_foreign_spelling_of_equal_values_is_not_a_change(sf, root):
     """A file written with longer encodings than ours is not rewritten."""
     blob = b"\xde\x00\x02" + b"\xd9\x01a" + b"\xd3" + (5).to_bytes(8, "big") + b"\xa1b"
@@ -278,13 +281,10 @@ def test_foreign_spelling_of_equal_values_is_not_a_change(sf, root):
 # -- typed databases -----------------------------------------------------------
 
 
-def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, root):
+def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, anywhere):
     """In a typed database; the others stay readable, the record is kept."""
-    (root / "users.mpack").write_bytes(
-        msgpack.packb(
-            {"u1": {"__User__": {"age": 3}}, "u2": {"__User__": {"name": "B"}}}
-        )
-    )
+    users = {"u1": {"__User__": {"age": 3}}, "u2": {"__User__": {"name": "B"}}}
+    store(anywhere, "users", users)
     db = sf.get_db("users", model=User)
 
     with pytest.raises(ModelLoadError, match=r"\$\['u1'\]\.name") as caught:
@@ -297,15 +297,15 @@ def test_a_record_that_does_not_fit_is_raised_when_it_is_read(sf, root):
         list(db.values())
     db["u2"].age = 7
     db.flush()
-    assert msgpack.unpackb((root / "users.mpack").read_bytes()) == {
+    assert stored(anywhere, "users") == {
         "u1": {"__User__": {"age": 3}},
         "u2": {"__User__": {"name": "B", "age": 7}},
     }
 
 
-def test_an_untyped_database_gives_the_record_as_a_dict(sf, root):
+def test_an_untyped_database_gives_the_record_as_a_dict(sf, anywhere):
     """An unknown class is no error there, and is saved again as it was."""
-    (root / "d.mpack").write_bytes(msgpack.packb({"a": {"__Gone__": {"x": 1}}}))
+    store(anywhere, "d", {"a": {"__Gone__": {"x": 1}}})
     db = sf.get_db("d")
 
     record = db["a"]
@@ -313,27 +313,27 @@ def test_an_untyped_database_gives_the_record_as_a_dict(sf, root):
     db.flush()
 
     assert record == {"__Gone__": {"x": 1}}
-    assert msgpack.unpackb((root / "d.mpack").read_bytes()) == {
+    assert stored(anywhere) == {
         "a": {"__Gone__": {"x": 1}},
         "b": 1,
     }
 
 
-def test_a_typed_database_raises_for_an_unknown_class(sf, root):
+def test_a_typed_database_raises_for_an_unknown_class(sf, anywhere):
     """The message names the class that is missing."""
-    (root / "d.mpack").write_bytes(msgpack.packb({"a": {"__Gone__": {"x": 1}}}))
+    store(anywhere, "d", {"a": {"__Gone__": {"x": 1}}})
 
     with pytest.raises(ModelLoadError, match="__Gone__"):
         sf.get_db("d", model=User)["a"]
 
 
-def test_a_subclass_is_stored_in_a_typed_database(sf, root):
+def test_a_subclass_is_stored_in_a_typed_database(sf, anywhere):
     """It comes back as itself although only its base was named."""
     db = sf.get_db("users", model=User)
     db["a"] = Admin("Ann", 1, ["all"])
     sf.close()
 
-    again = Storify(root).get_db("users", model=User)
+    again = Storify(anywhere).get_db("users", model=User)
 
     assert again["a"] == Admin("Ann", 1, ["all"])
     assert type(again["a"]) is Admin
@@ -385,11 +385,11 @@ def test_a_strict_database_checks_its_keys(sf):
 # -- read-only -----------------------------------------------------------------
 
 
-def test_a_read_only_database_refuses_changes(sf, root):
+def test_a_read_only_database_refuses_changes(sf, anywhere):
     """Setting raises at once, nested changes at flush; nothing is written."""
     sf.get_db("d")["a"] = [1]
     sf.close()
-    before = (root / "d.mpack").read_bytes()
+    before = stored(anywhere)
     db = sf.get_db("d", readonly=True)
 
     with pytest.raises(DatabaseReadOnlyError, match="readonly=True"):
@@ -400,7 +400,7 @@ def test_a_read_only_database_refuses_changes(sf, root):
         db.flush()
 
     assert db.readonly
-    assert (root / "d.mpack").read_bytes() == before
+    assert stored(anywhere) == before
     db.close(discard=True)
 
 
@@ -460,7 +460,7 @@ def test_closing_and_flushing_a_closed_database_do_nothing(sf):
     assert db.defunct
 
 
-def test_close_can_discard_changes(sf, root):
+def test_close_can_discard_changes(sf, anywhere):
     """``discard=True`` leaves the file as it is."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -469,7 +469,7 @@ def test_close_can_discard_changes(sf, root):
 
     db.close(discard=True)
 
-    assert Storify(root).get_db("d")["a"] == 1
+    assert Storify(anywhere).get_db("d")["a"] == 1
 
 
 def test_a_failing_close_leaves_the_database_open(sf):
@@ -484,9 +484,9 @@ def test_a_failing_close_leaves_the_database_open(sf):
     del db["a"]
 
 
-def test_the_with_block_closes(root):
+def test_the_with_block_closes(anywhere):
     """Leaving the block saves, also when it is left by an exception."""
-    sf = Storify(root)
+    sf = Storify(anywhere)
     db = sf.get_db("d")
 
     def use():
@@ -513,6 +513,7 @@ def test_destroy_twice_does_nothing(sf):
         len(db)
 
 
+@pytest.mark.files("no byte of them is left on the disk")
 def test_destroy_can_erase_the_backups(sf, root):
     """With ``backups=True`` no state is left on disk."""
     db = sf.get_db("d")
@@ -538,7 +539,7 @@ def test_after_destroy_the_name_is_free(sf):
 # -- loading from elsewhere ----------------------------------------------------
 
 
-def test_load_takes_a_backup(sf, root):
+def test_load_takes_a_backup(sf, anywhere):
     """The content of another file becomes ours at the next flush."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -551,7 +552,7 @@ def test_load_takes_a_backup(sf, root):
     db.flush()
 
     assert value == 1
-    assert Storify(root).get_db("d")["a"] == 1
+    assert Storify(anywhere).get_db("d")["a"] == 1
 
 
 def test_load_of_no_file_is_an_error(sf, tmp_path):
@@ -571,6 +572,18 @@ def test_a_database_needs_a_place():
         Database()
     with pytest.raises(ValueError, match="path="):
         Database(name="d")
+
+
+@pytest.mark.parametrize("url", ["memory://x/d", "postgresql://ann:s3cret@host/db"])
+def test_a_url_is_no_path_of_a_file(sf, tmp_path, monkeypatch, url):
+    """No folder of that name is made, nor is its password told."""
+    monkeypatch.chdir(tmp_path)
+    for use in (lambda: Database(path=url), lambda: sf.get_db_by_path(url)):
+        with pytest.raises(ValueError, match="no path of a file") as caught:
+            use()
+
+    assert "s3cret" not in str(caught.value)
+    assert not [each for each in tmp_path.iterdir() if ":" in each.name]
 
 
 def test_rootdata_is_copied(tmp_path):
@@ -597,7 +610,7 @@ def test_backups_of_a_new_database_are_none(sf):
     assert repr(backups) == "<Backups of 'd' (0 kept)>"
 
 
-def test_backup_makes_one_now(sf, root):
+def test_backup_makes_one_now(sf):
     """The durable state is kept; unflushed changes are not in it."""
     db = sf.get_db("d")
     db["a"] = 1
@@ -608,11 +621,10 @@ def test_backup_makes_one_now(sf, root):
 
     assert db.backups.list == [made]
     assert db.backups.latest == db.backups.last == made
-    assert msgpack.unpackb(
-        (root / ".backups" / "d" / f"{made}.mpack").read_bytes()
-    ) == {"a": 1}
+    assert db.unpack(db.backups.get_path_of_backup(made)) == {"a": 1}
 
 
+@pytest.mark.files("their paths are those of files")
 def test_backups_know_their_database(sf, root):
     """The attributes of release 0.0.11 are there."""
     db = sf.get_db("d")
@@ -643,6 +655,7 @@ def test_an_object_in_a_database_can_be_copied(sf):
 # -- the other public methods of release 0.0.11 --------------------------------
 
 
+@pytest.mark.files("their paths are those of files")
 def test_unpack_reads_a_file_and_changes_nothing(sf, root):
     """The objects in it are made; the database keeps its content."""
     db = sf.get_db("d", model=User)
@@ -654,6 +667,7 @@ def test_unpack_reads_a_file_and_changes_nothing(sf, root):
     assert list(db) == ["a", "b"]
 
 
+@pytest.mark.files("their paths are those of files")
 def test_unpack_of_no_file_is_an_error(sf, root):
     """The message names the file."""
     with pytest.raises(FileNotFoundError, match="nothing"):

@@ -9,6 +9,8 @@ import pytest
 from stand_ins import Log
 from storify import ConflictError, Model, Storify
 
+pytestmark = pytest.mark.files("somebody edits the file")
+
 #: Large enough to have a journal.
 BULK = {f"k{number}": "x" * 2000 for number in range(1000)}
 

@@ -18,6 +18,9 @@ CODEC = Codec()
 FDS = Path("/proc/self/fd")
 
 
+pytestmark = pytest.mark.lasting("what is in memory is read whole")
+
+
 class User(Model):
     """A record."""
 
@@ -37,17 +40,17 @@ def _paging():
         yield
 
 
-def make(root, content, **options):
+def make(place, content, **options):
     """Save a database and close it."""
     options = {"save_interval": None, "models": [User], **options}
-    with Storify(root, **options) as sf:
+    with Storify(place, **options) as sf:
         sf.get_db("d", root=content)
 
 
-def open_db(root, **options) -> Database:
+def open_db(place, **options) -> Database:
     """Open it as a new program would."""
     options = {"save_interval": None, "models": [User], **options}
-    return Storify(root, **options).get_db("d")
+    return Storify(place, **options).get_db("d")
 
 
 def is_filled(db) -> bool:
@@ -60,10 +63,10 @@ def is_filled(db) -> bool:
 USERS = {name: User(name, age) for age, name in enumerate(["ann", "bob", "cid", "dan"])}
 
 
-def test_single_records_are_read_changed_and_saved_without_the_others(root):
+def test_single_records_are_read_changed_and_saved_without_the_others(anywhere):
     """Each operation on a key, and the number of keys."""
-    make(root, USERS)
-    db = open_db(root)
+    make(anywhere, USERS)
+    db = open_db(anywhere)
 
     assert db["bob"] == User("bob", 1)
     assert db["bob"] is db["bob"] is db.get("bob")
@@ -86,7 +89,7 @@ def test_single_records_are_read_changed_and_saved_without_the_others(root):
     assert not is_filled(db)
     db.close()
 
-    again = open_db(root)
+    again = open_db(anywhere)
     assert list(again.items()) == [
         ("bob", User("bob", 50)),
         ("dan", User("dan", 3)),
@@ -94,10 +97,10 @@ def test_single_records_are_read_changed_and_saved_without_the_others(root):
     ]
 
 
-def test_the_dict_that_a_user_gets_is_whole(root):
+def test_the_dict_that_a_user_gets_is_whole(anywhere):
     """And is the same ever after, with the objects that were handed out before."""
-    make(root, USERS)
-    db = open_db(root)
+    make(anywhere, USERS)
+    db = open_db(anywhere)
     bob = db["bob"]
     db["new"] = User("new")
 
@@ -116,10 +119,10 @@ def test_the_dict_that_a_user_gets_is_whole(root):
     [list, dict, lambda db: [*db.values()], lambda db: db | {}, lambda db: db.copy()],
     ids=["list", "dict", "values", "or", "copy"],
 )
-def test_what_needs_all_records_streams_them(root, look):
+def test_what_needs_all_records_streams_them(anywhere, look):
     """In the order of the file."""
-    make(root, USERS)
-    db = open_db(root)
+    make(anywhere, USERS)
+    db = open_db(anywhere)
     db["cid"]
 
     assert list(look(db)) == list(look(USERS) if look in (list, dict) else look(db))
@@ -268,10 +271,11 @@ def in_memory(db):
     return list(dict.__iter__(db._session.root.live))
 
 
-def test_what_nobody_holds_makes_room_for_what_is_read(root):
+@pytest.mark.files("a page from a server has more than this database")
+def test_what_nobody_holds_makes_room_for_what_is_read(anywhere):
     """Values that are held or changed stay, and so do their changes."""
-    make(root, {f"k{n}": User(f"k{n}", n) for n in range(100)})
-    db = open_db(root, cache_bytes=0)
+    make(anywhere, {f"k{n}": User(f"k{n}", n) for n in range(100)})
+    db = open_db(anywhere, cache_bytes=0)
     held = db["k1"]
     db["k2"].age = 200
 
@@ -284,14 +288,14 @@ def test_what_nobody_holds_makes_room_for_what_is_read(root):
     assert len(db) == 100
     assert db.dirty() == {"k1", "k2"}
     db.close()
-    again = open_db(root)
+    again = open_db(anywhere)
     assert (again["k1"].age, again["k2"].age, again["k3"].age) == (100, 200, 3)
 
 
-def test_what_was_saved_makes_room_as_well(root):
+def test_what_was_saved_makes_room_as_well(anywhere):
     """The file gives it from then on, and whoever holds a record has the same one."""
-    make(root, {f"k{n}": User(f"k{n}", n) for n in range(100)})
-    db = open_db(root, cache_bytes=0)
+    make(anywhere, {f"k{n}": User(f"k{n}", n) for n in range(100)})
+    db = open_db(anywhere, cache_bytes=0)
     first = db["k0"]
     with journaling():
         for key, user in db.items():
@@ -311,13 +315,13 @@ def test_what_was_saved_makes_room_as_well(root):
         n + 1000 for n in range(100) if n != 5
     ] + [0]
     db.close()
-    assert list(open_db(root))[-1] == "new"
+    assert list(open_db(anywhere))[-1] == "new"
 
 
-def test_a_key_that_comes_while_all_are_walked_through_is_an_error(root):
+def test_a_key_that_comes_while_all_are_walked_through_is_an_error(anywhere):
     """As of a dict; one that was known is none."""
-    make(root, USERS)
-    db = open_db(root, cache_bytes=0)
+    make(anywhere, USERS)
+    db = open_db(anywhere, cache_bytes=0)
 
     def add():
         for key in db:
@@ -330,12 +334,13 @@ def test_a_key_that_comes_while_all_are_walked_through_is_an_error(root):
 
 
 @pytest.mark.parametrize("cache_bytes", [-1, None, 0.5])
-def test_the_room_is_a_number_of_bytes(root, cache_bytes):
+def test_the_room_is_a_number_of_bytes(anywhere, cache_bytes):
     """Anything else is said at once."""
     with pytest.raises(ValueError, match="cache_bytes must be a number of bytes"):
-        Storify(root, cache_bytes=cache_bytes)
+        Storify(anywhere, cache_bytes=cache_bytes)
 
 
+@pytest.mark.files("it looks at the files")
 def test_a_key_of_another_type_is_found_by_equality(root):
     """As in a dict: a member of an enum equals a text, True equals 1."""
     make(root, USERS)
@@ -355,17 +360,17 @@ def test_a_key_of_another_type_is_found_by_equality(root):
     assert type(next(iter(db))) is int
 
 
-def test_keys_of_more_than_one_type_are_read_at_once(root):
+def test_keys_of_more_than_one_type_are_read_at_once(anywhere):
     """There is no other way to find them all by equality."""
-    make(root, {"a": 1, 2: 3})
+    make(anywhere, {"a": 1, 2: 3})
 
-    assert is_filled(open_db(root))
+    assert is_filled(open_db(anywhere))
 
 
-def test_another_writers_commits_are_brought_in(root):
+def test_another_writers_commits_are_brought_in(anywhere):
     """With what was changed here, and with what was never looked at."""
-    make(root, USERS)
-    db, other = open_db(root), open_db(root)
+    make(anywhere, USERS)
+    db, other = open_db(anywhere), open_db(anywhere)
     db["ann"].age = 70
     other["bob"].age = 71
     del other["cid"]
@@ -385,10 +390,10 @@ def test_another_writers_commits_are_brought_in(root):
     }
 
 
-def test_a_transaction_reads_no_more_than_it_asks_for(root):
+def test_a_transaction_reads_no_more_than_it_asks_for(anywhere):
     """Unless it deletes: then it may have to return to the order of all keys."""
-    make(root, USERS)
-    db, other = open_db(root), open_db(root)
+    make(anywhere, USERS)
+    db, other = open_db(anywhere), open_db(anywhere)
     other["eve"] = User("eve")
     other.flush()
 
@@ -401,10 +406,10 @@ def test_a_transaction_reads_no_more_than_it_asks_for(root):
     assert db["ann"].age == 70
 
 
-def test_a_transaction_is_undone(root):
+def test_a_transaction_is_undone(anywhere):
     """Whatever was read before it and in it."""
-    make(root, USERS)
-    db = open_db(root)
+    make(anywhere, USERS)
+    db = open_db(anywhere)
     bob = db["bob"]
 
     def fail():
@@ -421,6 +426,7 @@ def test_a_transaction_is_undone(root):
     assert db["bob"] is bob
 
 
+@pytest.mark.files("it looks at the files")
 def test_a_file_that_is_written_over_while_it_is_open_is_taken_by_a_reload(root):
     """What was not read is as the other program wrote it; what is unsaved stays."""
     make(root, USERS)
@@ -448,6 +454,7 @@ def test_a_file_that_is_written_over_while_it_is_open_is_taken_by_a_reload(root)
     }
 
 
+@pytest.mark.files("it counts the descriptors of files")
 @pytest.mark.skipif(not FDS.is_dir(), reason="counts descriptors")
 def test_descriptors_are_let_go_of(root):
     """By closing, by reading all keys, and by forgetting the database."""
@@ -532,6 +539,7 @@ def test_two_threads_that_read_all_keys_fill_it_once():
     assert len(data) == 1
 
 
+@pytest.mark.files("it looks at the files")
 def test_only_so_many_files_are_held_open(root, monkeypatch):
     """Others are read whole: the descriptors of a process are its program's."""
     monkeypatch.setattr("storify.engine.file.snapshot._MOST", 3)

@@ -66,10 +66,9 @@ def is_adult(user):
 
 
 @pytest.fixture
-def sf():
-    """A Storify in memory."""
-    with Storify("memory://", save_interval=None, models=[User, Admin, Order]) as sf:
-        yield sf
+def storify_options():
+    """The classes that the program knows."""
+    return {"models": [User, Admin, Order]}
 
 
 @pytest.fixture
@@ -452,6 +451,9 @@ def test_a_run_that_stops_early_decodes_a_few(sf):
             decoded.append(len(blobs))
             return codec.decode_all(blobs)
 
+        def __getattr__(self, name):
+            return getattr(codec, name)
+
     db._session.data._codec = Counting()
 
     assert db.where().first() == [0]
@@ -648,6 +650,7 @@ def test_an_error_about_what_was_set_meanwhile_names_the_record(db):
     assert caught.value.__notes__ == ["the record is $['bob']"]
 
 
+@pytest.mark.files("it damages a record in memory, which a small file alone is all in")
 def test_a_record_that_cannot_be_decoded_is_an_error_when_it_is_reached(sf):
     """Those before it and behind it are given."""
     db = sf.get_db("damaged")

@@ -201,6 +201,7 @@ def large(count=8000):
     return {f"user-{number}": User("x" * 200, number) for number in range(count)}
 
 
+@pytest.mark.files("it looks at the files")
 def test_a_large_database_is_saved_beside_its_file(root):
     """A change costs what it changes; compact, and an idle moment, leave one file."""
     sf = Storify(root, save_interval=None, models=[User])
@@ -236,6 +237,7 @@ def test_a_large_database_is_saved_beside_its_file(root):
     assert folded == -3
 
 
+@pytest.mark.files("it looks at the files")
 def test_without_a_journal_each_flush_leaves_one_whole_file(root):
     """For other programs that read it meanwhile."""
     sf = Storify(root, save_interval=None, models=[User], journal=False)
@@ -252,14 +254,14 @@ def test_without_a_journal_each_flush_leaves_one_whole_file(root):
     db.close()
 
 
-def test_what_another_instance_appended_is_adopted(root):
+def test_what_another_instance_appended_is_adopted(anywhere):
     """From the journal, in place."""
-    sf = Storify(root, save_interval=None, models=[User])
+    sf = Storify(anywhere, save_interval=None, models=[User])
     db = sf.get_db("d", model=User)
     db.update(large())
     db.flush()
     held = db["user-7"]
-    with Storify(root, save_interval=None, models=[User]) as other:
+    with Storify(anywhere, save_interval=None, models=[User]) as other:
         there = other.get_db("d", model=User)
         there["user-7"].age = -1
         there["new"] = User("new")
@@ -276,6 +278,7 @@ def test_what_another_instance_appended_is_adopted(root):
     db.close()
 
 
+@pytest.mark.files("it looks at the files")
 def test_a_main_file_that_rots_while_it_is_open_is_written_from_memory(root):
     """Also without any backup; what was never decoded is there as well."""
     log = Log()

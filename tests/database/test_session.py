@@ -280,6 +280,7 @@ def test_an_empty_database_that_was_never_saved_is_not_made_at_the_end(log):
     assert engine.open() is None
 
 
+@pytest.mark.files("it is the spelling in the file")
 def test_a_merge_sees_a_key_in_another_spelling(root):
     """A foreign writer's longer key is the same key: no second entry."""
     (root / "d.mpack").parent.mkdir()
@@ -296,9 +297,9 @@ def test_a_merge_sees_a_key_in_another_spelling(root):
     assert Storify(root).get_db("d").data == {"a": 4, "b": 3}
 
 
-def test_changes_of_many_threads_are_saved(root):
+def test_changes_of_many_threads_are_saved(anywhere):
     """Writers in threads and a flushing thread lose nothing."""
-    db = Storify(root, save_interval=None).get_db("d")
+    db = Storify(anywhere, save_interval=None).get_db("d")
     stop = threading.Event()
 
     def flush():
@@ -323,10 +324,11 @@ def test_changes_of_many_threads_are_saved(root):
     flusher.join()
     db.flush()
 
-    assert len(Storify(root).get_db("d")) == 800
+    assert len(Storify(anywhere).get_db("d")) == 800
     gc.collect()
 
 
+@pytest.mark.files("it is the spelling in the file")
 def test_a_key_that_python_cannot_hash_is_dirty_and_deleted_like_others(root):
     """A list as a key, from another language, is kept and can be named."""
     root.mkdir()
@@ -358,6 +360,7 @@ def odd(entries):
     return blob
 
 
+@pytest.mark.files("it is the spelling in the file")
 @pytest.mark.parametrize("news", [False, True], ids=["opened", "adopted"])
 def test_keys_in_another_spelling_are_changed_where_they_stand(root, news):
     """They are never there twice, whatever is done with them."""

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from places import version
 from shared_parts import Bag, sharing
 from storify import ConflictError, Model, Ref, Storify
 from storify.database.live.refresh import refresh
@@ -36,13 +37,13 @@ class Point(Model, frozen=True):
 
 
 @pytest.fixture
-def pair(root):
+def pair(anywhere):
     """Two databases over one file, as two programs have them."""
-    one = Storify(root, save_interval=None, models=[User, Point])
+    one = Storify(anywhere, save_interval=None, models=[User, Point])
     db = one.get_db("d")
     db.update(a=[1], b={"x": 1}, c=3)
     db.flush()
-    two = Storify(root, save_interval=None, models=[User, Point])
+    two = Storify(anywhere, save_interval=None, models=[User, Point])
     return db, two.get_db("d")
 
 
@@ -77,17 +78,17 @@ def test_what_they_deleted_and_i_keep_goes_behind_what_is_new(pair, others):
     assert list(mine) == list(theirs) == ["b", "c", *others, "m", "a"]
 
 
-def test_a_flush_without_changes_adopts_and_does_not_write(pair, root):
+def test_a_flush_without_changes_adopts_and_does_not_write(pair, anywhere):
     """A stale instance never overwrites what is newer."""
     mine, theirs = pair
     theirs["c"] = 4
     theirs.flush()
-    before = (root / "d.mpack").stat()
+    before = version(anywhere)
 
     mine.flush()
 
     assert mine["c"] == 4
-    assert (root / "d.mpack").stat().st_mtime_ns == before.st_mtime_ns
+    assert version(anywhere) == before
 
 
 def test_a_conflict_names_the_key_and_loses_nothing(pair):
@@ -293,9 +294,9 @@ def test_a_restored_part_in_two_places_is_two_parts(pair):
     assert db["a"] == [{"n": 1}, {"again": {}}]
 
 
-def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(root):
+def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(anywhere):
     """The items of a list are its parts."""
-    one, two = (Storify(root, save_interval=None) for _ in range(2))
+    one, two = (Storify(anywhere, save_interval=None) for _ in range(2))
     part = {"n": 1}
     mine = one.get_db("d", root=[])
     mine.data += [part, part]
@@ -313,12 +314,12 @@ def test_a_part_in_two_places_of_a_list_root_takes_what_each_holds(root):
 @pytest.mark.parametrize(
     "key", [float("nan"), (float("nan"), 1)], ids=["alone", "deep"]
 )
-def test_a_nan_key_survives_a_merge(root, key):
+def test_a_nan_key_survives_a_merge(anywhere, key):
     """A dict finds it only by identity, so it is merged by its bytes."""
-    mine = Storify(root, save_interval=None).get_db("d")
+    mine = Storify(anywhere, save_interval=None).get_db("d")
     mine.update({"a": 1, key: 2, "b": 3})
     mine.flush()
-    theirs = Storify(root, save_interval=None).get_db("d")
+    theirs = Storify(anywhere, save_interval=None).get_db("d")
     theirs.data[next(each for each in theirs if each not in ("a", "b"))] = 5
     del theirs["a"]
     theirs["a"] = 1
@@ -355,22 +356,22 @@ def test_what_is_held_takes_what_others_committed_at_the_first_try(pair, monkeyp
     assert len(begun) == 1
 
 
-def test_another_order_of_keys_is_adopted(pair, root):
+def test_another_order_of_keys_is_adopted(pair, anywhere):
     """Without changes here, nothing is written to restore the old order."""
     mine, theirs = pair
     theirs["a"] = theirs.pop("a")
     theirs.flush()
-    before = (root / "d.mpack").stat().st_mtime_ns
+    before = version(anywhere)
 
     mine.flush()
 
     assert list(mine) == ["b", "c", "a"]
-    assert (root / "d.mpack").stat().st_mtime_ns == before
+    assert version(anywhere) == before
 
 
-def test_list_roots_merge_if_one_side_changed(root):
+def test_list_roots_merge_if_one_side_changed(anywhere):
     """A list has no keys: the side that changed wins, in place."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -384,9 +385,9 @@ def test_list_roots_merge_if_one_side_changed(root):
     assert mine.data is held
 
 
-def test_list_roots_conflict_as_a_whole(root):
+def test_list_roots_conflict_as_a_whole(anywhere):
     """Both sides changed: the error says so, without keys."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("log", root=[1])
     mine.flush()
     theirs = two.get_db("log")
@@ -401,9 +402,9 @@ def test_list_roots_conflict_as_a_whole(root):
     mine.load()
 
 
-def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
+def test_a_root_that_changed_its_kind_conflicts_with_a_change(anywhere):
     """A dict here and a list there cannot be merged."""
-    one, two = Storify(root), Storify(root)
+    one, two = Storify(anywhere), Storify(anywhere)
     mine = one.get_db("d")
     mine["a"] = 1
     mine.flush()
@@ -421,9 +422,11 @@ def test_a_root_that_changed_its_kind_conflicts_with_a_change(root):
 
 @pytest.mark.parametrize("side", ["mine", "theirs"])
 @pytest.mark.parametrize(("mine", "theirs"), [([7], {"a": 1}), ({"q": 7}, [1])])
-def test_a_conflict_over_the_kind_of_a_root_is_settled_either_way(side, mine, theirs):
+def test_a_conflict_over_the_kind_of_a_root_is_settled_either_way(
+    side, mine, theirs, anywhere
+):
     """What took the place of a dict, or of a list, stays; or it goes with the change."""
-    one, two = (Storify("memory://kinds", save_interval=None) for _ in range(2))
+    one, two = (Storify(anywhere, save_interval=None) for _ in range(2))
     db = one.get_db("d", root=theirs)
     db.flush()
     other = two.get_db("d", root=type(theirs)())
@@ -444,9 +447,9 @@ def test_a_conflict_over_the_kind_of_a_root_is_settled_either_way(side, mine, th
     assert other.data == db.data
 
 
-def test_two_that_make_the_same_database_merge(root):
+def test_two_that_make_the_same_database_merge(anywhere):
     """Neither found a file when it opened; both contents are kept."""
-    mine, theirs = Storify(root).get_db("d"), Storify(root).get_db("d")
+    mine, theirs = Storify(anywhere).get_db("d"), Storify(anywhere).get_db("d")
     theirs["t"] = 1
     theirs.flush()
     mine["m"] = 2
@@ -456,7 +459,7 @@ def test_two_that_make_the_same_database_merge(root):
     assert mine.data == {"m": 2, "t": 1}
 
 
-def test_a_database_removed_by_another_is_written_anew(pair, root):
+def test_a_database_removed_by_another_is_written_anew(pair, anywhere):
     """Flushing with changes loses nothing of what is in memory."""
     mine, theirs = pair
     theirs.destroy()
@@ -464,15 +467,20 @@ def test_a_database_removed_by_another_is_written_anew(pair, root):
 
     mine.flush()
 
-    assert Storify(root).get_db("d").data == {"a": [1], "b": {"x": 1}, "c": 3, "m": 1}
+    assert Storify(anywhere).get_db("d").data == {
+        "a": [1],
+        "b": {"x": 1},
+        "c": 3,
+        "m": 1,
+    }
 
 
-def test_many_writers_lose_nothing(root):
+def test_many_writers_lose_nothing(anywhere):
     """Eight instances in threads write keys of their own."""
     errors = []
 
     def write(number):
-        db = Storify(root, save_interval=None).get_db("d")
+        db = Storify(anywhere, save_interval=None).get_db("d")
         try:
             for step in range(10):
                 db[f"{number}-{step}"] = step
@@ -487,7 +495,7 @@ def test_many_writers_lose_nothing(root):
         thread.join()
 
     assert errors == []
-    assert len(Storify(root).get_db("d")) == 80
+    assert len(Storify(anywhere).get_db("d")) == 80
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from storify import Model, Storify
+from storify import Model
 
 
 class User(Model):
@@ -26,10 +26,9 @@ class Order(Model):
 
 
 @pytest.fixture
-def sf():
-    """A folder in memory."""
-    with Storify("memory://", save_interval=None, models=[User, Admin, Order]) as sf:
-        yield sf
+def storify_options():
+    """The classes that the program knows."""
+    return {"models": [User, Admin, Order]}
 
 
 def test_an_older_state_is_opened_by_its_id_as_by_its_time(sf):

@@ -422,11 +422,11 @@ def test_a_savepoint_keeps_the_order(pair):
     assert inside == list(db) == list(durable(db)) == ["a", "b", "c"]
 
 
-def test_an_inner_rollback_keeps_the_order_of_the_keys(root):
+def test_an_inner_rollback_keeps_the_order_of_the_keys(anywhere):
     """Also where the dict stores an equal key object, and a key of another type came."""
-    with Storify(root, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         sf["d"].update(a=None)
-    with Storify(root, save_interval=None) as sf, sf["d"].transaction() as db:
+    with Storify(anywhere, save_interval=None) as sf, sf["d"].transaction() as db:
         assert db["a"] is None
         db["b"] = 1
 

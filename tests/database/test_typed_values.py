@@ -233,13 +233,13 @@ BAD_KEYS: list[tuple[Any, Any, Any, str]] = [
 
 
 @pytest.mark.parametrize(("model", "values"), GOOD, ids=str)
-def test_a_value_of_its_declared_type_is_stored(model, values, root):
+def test_a_value_of_its_declared_type_is_stored(model, values, anywhere):
     """A strict database takes it, and a new program that names the type reads it."""
-    with Storify(root, models=[IntBox, Square], types=[Point]) as sf:
+    with Storify(anywhere, models=[IntBox, Square], types=[Point]) as sf:
         db = sf.get_db("d", model=model, strict=True)
         db.update(enumerate(values))
 
-    with Storify(root, models=[IntBox, Square], types=[Point]) as sf:
+    with Storify(anywhere, models=[IntBox, Square], types=[Point]) as sf:
         again = sf.get_db("d", model=model, strict=True)
         assert list(again.values()) == values
         assert list(map(type, again.values())) == list(map(type, values))
@@ -359,15 +359,15 @@ def test_whatever_puts_an_item_checks_it(change, place):
 
 
 @pytest.mark.parametrize(
-    ("root", "place"),
+    ("content", "place"),
     [({"a": [1], "b": ["x"]}, "$['b'][0]"), ([[1], ["x"]], "$[1][0]")],
     ids=["dict", "list"],
 )
-def test_the_content_of_a_new_strict_database_is_checked(root, place):
+def test_the_content_of_a_new_strict_database_is_checked(content, place):
     """It is not made."""
     with Storify("memory://") as sf:
         with pytest.raises(CheckError) as caught:
-            sf.get_db("d", root, model=list[int], strict=True)
+            sf.get_db("d", content, model=list[int], strict=True)
 
         assert caught.value.path == place
         assert list(sf) == []
@@ -502,13 +502,13 @@ MISFITTING: dict[str, tuple[Any, str]] = {
 
 
 @pytest.fixture(params=[False, True], ids=["", "strict"])
-def next_release(request, tmp_path):
+def next_release(request, anywhere):
     """Give a typed database of the next release over records of before."""
     values = {key: value for key, (value, _) in MISFITTING.items()}
-    with Storify(tmp_path, models=[Player, Box], types=[Level, Place]) as sf:
+    with Storify(anywhere, models=[Player, Box], types=[Level, Place]) as sf:
         sf["d"].update(values, fine=Player("f"), open=Player("g", more=[Level.HIGH]))
     new = release()
-    with Storify(tmp_path, strict=request.param) as sf:
+    with Storify(anywhere, strict=request.param) as sf:
         yield sf.get_db("d", model=new), new
 
 
@@ -560,13 +560,13 @@ def test_what_is_repaired_in_place_is_read_again(next_release):
     assert db.where(lambda player: player.name == "a").count() == 4
 
 
-def test_items_of_a_typed_list_are_of_its_type_or_an_error(tmp_path):
+def test_items_of_a_typed_list_are_of_its_type_or_an_error(anywhere):
     """As those of a dict."""
-    with Storify(tmp_path, models=[Player], types=[Level]) as sf:
+    with Storify(anywhere, models=[Player], types=[Level]) as sf:
         db = sf.get_db("l", root=[Player("a", level=Level.HIGH), 3, Player("b")])
         db.flush()
     new = release()
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         db = sf.get_db("l", model=new, key=int)
         with pytest.raises(ModelLoadError) as caught:
             db[0]
@@ -708,14 +708,14 @@ READS: dict[str, Callable[[Any, Any], object]] = {
 
 @pytest.mark.parametrize("name", MISFITTING_INSIDE)
 @pytest.mark.parametrize("read", READS)
-def test_what_is_inside_is_of_its_type_or_an_error(tmp_path, name, read):
+def test_what_is_inside_is_of_its_type_or_an_error(anywhere, name, read):
     """In plain data, generic models and plain classes, wherever they stand."""
     hint, good, bad, place = MISFITTING_INSIDE[name]
     known: Any = {"models": [User, Box, IntBox, Pair, Trip], "types": [Spot, Way, Fee]}
-    with Storify(tmp_path, **known) as sf:
+    with Storify(anywhere, **known) as sf:
         sf["d"].update(good=good, bad=bad)
 
-    with Storify(tmp_path, **known) as sf:
+    with Storify(anywhere, **known) as sf:
         db = sf.get_db("d", model=hint)
         with pytest.raises(ModelLoadError, match=r"db\.raw\('bad'\)") as caught:
             READS[read](db, "bad")
@@ -727,14 +727,14 @@ def test_what_is_inside_is_of_its_type_or_an_error(tmp_path, name, read):
 
 
 @pytest.mark.parametrize("name", MISFITTING_INSIDE)
-def test_items_of_a_typed_list_are_of_its_type_inside_too(tmp_path, name):
+def test_items_of_a_typed_list_are_of_its_type_inside_too(anywhere, name):
     """As the values of a dict."""
     hint, good, bad, place = MISFITTING_INSIDE[name]
     known: Any = {"models": [User, Box, IntBox, Pair, Trip], "types": [Spot, Way, Fee]}
-    with Storify(tmp_path, **known) as sf:
+    with Storify(anywhere, **known) as sf:
         sf.get_db("l", root=[good, bad]).flush()
 
-    with Storify(tmp_path, **known) as sf:
+    with Storify(anywhere, **known) as sf:
         db = sf.get_db("l", model=hint, key=int)
         with pytest.raises(ModelLoadError) as caught:
             list(db)
@@ -743,12 +743,12 @@ def test_items_of_a_typed_list_are_of_its_type_inside_too(tmp_path, name):
         assert db.raw(1) == bad
 
 
-def test_what_was_read_before_a_database_was_typed_is_judged_too(tmp_path):
+def test_what_was_read_before_a_database_was_typed_is_judged_too(anywhere):
     """What is in memory then was loaded without a look."""
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         sf["d"].update(a=[1], b=["x"])
 
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         held = list(sf["d"].values())
         db = sf.get_db("d", model=list[int])
         with pytest.raises(ModelLoadError, match="expected int, found str"):
@@ -756,12 +756,12 @@ def test_what_was_read_before_a_database_was_typed_is_judged_too(tmp_path):
         assert db["a"] is held[0]
 
 
-def test_what_is_repaired_inside_is_read_again(tmp_path):
+def test_what_is_repaired_inside_is_read_again(anywhere):
     """In the list that `raw` gives."""
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         sf["d"]["k"] = [1, "2"]
 
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         db = sf.get_db("d", model=list[int])
         with pytest.raises(ModelLoadError):
             db["k"]
@@ -769,25 +769,25 @@ def test_what_is_repaired_inside_is_read_again(tmp_path):
         assert db["k"] == [1, 2]
 
 
-def test_what_the_hooks_of_the_user_make_is_not_judged_by_annotations(tmp_path):
+def test_what_the_hooks_of_the_user_make_is_not_judged_by_annotations(anywhere):
     """They say how its objects are stored."""
     custom = CustomType(Spot, lambda spot: spot.lat, lambda lat: Spot(str(lat)))
-    with Storify(tmp_path, types=[custom]) as sf:
+    with Storify(anywhere, types=[custom]) as sf:
         sf["d"]["k"] = Spot(1.5)
 
-    with Storify(tmp_path, types=[custom]) as sf:
+    with Storify(anywhere, types=[custom]) as sf:
         assert sf.get_db("d", model=Spot)["k"] == Spot(_any("1.5"))
 
 
-def test_data_too_deep_for_a_quick_look_are_judged_all_the_same(tmp_path):
+def test_data_too_deep_for_a_quick_look_are_judged_all_the_same(anywhere):
     """In a chain of generic models."""
     good: Pair[int] = Pair(0)
     for number in range(200):
         good = Pair(number, good)
-    with Storify(tmp_path, models=[Pair]) as sf:
+    with Storify(anywhere, models=[Pair]) as sf:
         sf["d"]["k"] = good
 
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         assert sf.get_db("d", model=Pair[int])["k"] == good
 
 
@@ -832,13 +832,13 @@ WRONG_KEYS: dict[str, tuple[Any, Any, str, str]] = {
 
 
 @pytest.mark.parametrize("name", WRONG_KEYS)
-def test_what_is_wrong_with_the_keys_of_a_typed_dict_is_named(tmp_path, name):
+def test_what_is_wrong_with_the_keys_of_a_typed_dict_is_named(anywhere, name):
     """When it is loaded, and when a strict database refuses it."""
     hint, value, place, reason = WRONG_KEYS[name]
-    with Storify(tmp_path, models=[Wishes]) as sf:
+    with Storify(anywhere, models=[Wishes]) as sf:
         sf["d"]["k"] = value
 
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         with pytest.raises(ModelLoadError, match=reason) as loading:
             sf.get_db("d", model=hint)["k"]
         strict = sf.get_db("s", model=hint, strict=True)
@@ -848,12 +848,12 @@ def test_what_is_wrong_with_the_keys_of_a_typed_dict_is_named(tmp_path, name):
     assert loading.value.path == setting.value.path == f"$['k']{place}"
 
 
-def test_the_log_names_a_key_that_is_missing(tmp_path, caplog):
+def test_the_log_names_a_key_that_is_missing(anywhere, caplog):
     """It is a part of the type, not of the data."""
-    with Storify(tmp_path, models=[Wishes]) as sf:
+    with Storify(anywhere, models=[Wishes]) as sf:
         sf["d"]["k"] = Wishes(_any({}))
 
-    with Storify(tmp_path, models=[Wishes]) as sf:
+    with Storify(anywhere, models=[Wishes]) as sf:
         assert sf["d"]["k"].wish == {}
 
     assert "Wishes.wish: expected str, found nothing at ['name'] inside" in caplog.text

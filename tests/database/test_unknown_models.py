@@ -77,10 +77,10 @@ def noting(value: Any) -> Parcel:
     ],
     ids=["dataclass", "named tuple", "attrs class"],
 )
-def test_what_annotations_of_plain_classes_name_comes_back(tmp_path, mail):
+def test_what_annotations_of_plain_classes_name_comes_back(anywhere, mail):
     """At any depth, and nobody has to register it."""
     for _ in range(2):
-        with Storify(tmp_path) as sf:
+        with Storify(anywhere) as sf:
             db = sf.get_db("d", model=Mail)
             assert db.setdefault("k", mail) == mail
 
@@ -131,22 +131,22 @@ def test_a_strict_database_refuses_unregistered_models_too(value, place):
     db.close(discard=True)
 
 
-def test_a_database_without_types_stores_them_and_warns(tmp_path, caplog):
+def test_a_database_without_types_stores_them_and_warns(anywhere, caplog):
     """As the guide says: they are dicts until their class is registered."""
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         sf["d"]["k"] = [Sent(1)]
-    with Storify(tmp_path) as sf:
+    with Storify(anywhere) as sf:
         assert sf["d"]["k"] == [{"__Sent__": {"when": 1}}]
-    with Storify(tmp_path, models=[Sent]) as sf:
+    with Storify(anywhere, models=[Sent]) as sf:
         assert sf["d"]["k"] == [Sent(1)]
 
     assert "Sent was not registered" in caplog.text
 
 
-def test_a_subclass_of_what_is_registered_is_known(tmp_path):
+def test_a_subclass_of_what_is_registered_is_known(anywhere):
     """It is found when it is loaded."""
     for _ in range(2):
-        with Storify(tmp_path) as sf:
+        with Storify(anywhere) as sf:
             parcels = sf.get_db("d", model=Parcel)
             assert parcels.setdefault("k", Express(1)) == Express(1)
 

@@ -18,7 +18,7 @@ from faults.database import FORMAT, present, whole_of
 from stand_ins import Log
 from storify import ConflictError, DatabaseLoadError, DatabaseLockedError, Storify
 from storify.engine import Commit, Keep, MemoryCatalog, StaleVersionError, open_catalog
-from storify.exceptions import CorruptionError, DatabaseNameError
+from storify.exceptions import DatabaseNameError, StaleStateError
 from storify.testing._postgres import Server, fresh_schema, why_no_server
 from storify.testing._proxy import Proxy
 
@@ -562,6 +562,40 @@ def test_the_end_without_a_server_puts_unsaved_records_in_a_file(own_server, tmp
     assert FORMAT.decode_root(file.read_bytes())["b"] == 2
 
 
+def test_the_end_of_one_that_others_left_behind_keeps_what_it_changed(place):
+    """Over a state that is not kept any more, and not all of it can be stored."""
+    url, schema = place
+    program = f"""
+from datetime import timedelta
+from storify import Storify
+from storify.engine.postgres import past
+
+past.GRACE = timedelta(seconds=-1)
+one, two = (Storify({url!r}, schema={schema!r}, save_interval=None) for _ in "12")
+db = one["d"]
+db.update({{f"k{{number}}": 0 for number in range(90)}})
+db.flush()
+mine = two["d"]
+mine["k1"] = mine["new"] = "mine"
+mine["bad"] = object()
+for number in range(130):
+    db["k1"] = db["k2"] = number
+    db.flush()
+"""
+    done = subprocess.run(  # noqa: S603 - our own
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "set or changed are in" in done.stderr
+    sf = Storify(url, schema=schema, save_interval=None)
+    (aside,) = [each for each in sf["d"].backups.list if each.endswith(".unsaved")]
+    path = sf["d"].backups.get_path_of_backup(aside)
+    assert path in done.stderr
+    assert "$['bad']" in done.stderr
+    assert sf["d"].unpack(path) == {"k1": "mine", "new": "mine"}
+    sf.close()
+
+
 def test_a_block_that_is_dropped_gives_the_lock_back(catalog):
     """The server, too, lets others in."""
     one, other = (
@@ -728,11 +762,61 @@ def test_a_snapshot_stays_while_others_commit_and_sweep(catalog, monkeypatch):
 
     monkeypatch.setattr(past, "GRACE", timedelta(seconds=-1))
     assert past.sweep(engine._link, engine._tables, engine._head.id, datetime.now(UTC))
-    with pytest.raises(CorruptionError, match="reload"):
+    with pytest.raises(StaleStateError, match="reload"):
         list(reader.items())
-    with pytest.raises(CorruptionError, match="reload"):
+    with pytest.raises(StaleStateError, match="reload"):
         reader.get(keys[1])
     assert reader.get(keys[2]) == b"\x01"  # nobody has changed it
+
+
+@pytest.mark.parametrize("go_on", ["reload", "flush", "transaction", "run"])
+def test_a_reader_that_never_caught_up_is_told_so_and_goes_on(
+    open_sf, monkeypatch, go_on
+):
+    """What others changed is not kept for it for ever; what they left, it reads."""
+    monkeypatch.setattr(past, "GRACE", timedelta(seconds=-1))
+    db = open_sf()["users"]
+    db.update({f"k{number:02}": number for number in range(90)})
+    db.flush()
+    reader = open_sf()["users"]
+    reader["mine"] = 1
+    for number in range(130):
+        db["k01"] = -number
+        db["new"] = number
+        db.pop("k02", None)
+        db.flush()
+
+    assert reader["k03"] == 3
+    for read in (
+        lambda: reader["k01"],
+        lambda: "k02" in reader,
+        lambda: list(reader),
+        lambda: reader.where(lambda value: value < 0).count(),
+        lambda: reader.data,
+    ):
+        with pytest.raises(StaleStateError, match=r"reload\(\)"):
+            read()
+    assert reader.dirty() == {"mine"}
+    if go_on == "transaction":
+        with reader.transaction():
+            assert reader["k01"] == -129
+    elif go_on == "run":
+        assert reader.run(lambda mine: mine["k01"]) == -129
+    else:
+        getattr(reader, go_on)()
+
+    assert (reader["k01"], reader["new"], "k02" in reader) == (-129, 129, False)
+    assert reader["mine"] == 1
+    assert list(reader) == [
+        "k00",
+        "k01",
+        *(f"k{n:02}" for n in range(3, 90)),
+        "new",
+        "mine",
+    ]
+    reader.flush()
+    db.reload()
+    assert db.data == reader.data
 
 
 def test_a_program_that_is_open_for_long_reads_on(open_sf, monkeypatch):

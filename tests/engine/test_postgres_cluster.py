@@ -101,6 +101,9 @@ def test_no_acknowledged_flush_is_lost_when_the_primary_dies(tmp_path):
                         [sys.executable, "-c", WRITER, url, f"{number}", str(stop)],
                         stdout=out,
                         stderr=subprocess.DEVNULL,
+                        # What one saves that ends without a server stays here.
+                        cwd=tmp_path,
+                        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
                     )
                 )
         wait_until(lambda: all(file.stat().st_size for file in acknowledged))

@@ -12,6 +12,7 @@ import msgpack
 import pytest
 
 import storify
+from places import stored
 from stand_ins import Clock
 from storify import Database, Storify
 from storify.database.backups import Backups
@@ -65,6 +66,7 @@ def test_the_import_paths_of_the_guide_are_there():
     assert storify.logger.Logger is Logger
 
 
+@pytest.mark.files("it looks at the file")
 def test_a_database_is_one_messagepack_file(sf, root):
     """Any MessagePack reader opens the file and finds the dict."""
     db = sf.get_db("plain")
@@ -77,6 +79,7 @@ def test_a_database_is_one_messagepack_file(sf, root):
     assert blob == msgpack.packb({"k": {"list": [1, 2.5, None, True], "text": "✓"}})
 
 
+@pytest.mark.files("it looks at the file")
 def test_storify_manages_several_databases(sf, root):
     """Each name is a file of its own in the root folder."""
     sf.get_db("users")["a"] = 1
@@ -93,6 +96,7 @@ def test_storify_manages_several_databases(sf, root):
 # -- 4: getting started --------------------------------------------------------
 
 
+@pytest.mark.files("the default is a folder")
 def test_storify_takes_root_and_save_interval(tmp_path):
     """The root folder is made, the interval is kept."""
     sf = Storify(root=str(tmp_path / "my_app_data"), save_interval=300)
@@ -101,13 +105,14 @@ def test_storify_takes_root_and_save_interval(tmp_path):
     assert sf.save_interval == 300
 
 
-def test_storify_takes_models_and_verbose(root):
+def test_storify_takes_models_and_verbose(anywhere):
     """Models are a list of classes; verbose is accepted beside them."""
-    sf = Storify(root=root, models=[User, Product], verbose=True)
+    sf = Storify(root=anywhere, models=[User, Product], verbose=True)
 
     assert sf.models == [User, Product]
 
 
+@pytest.mark.files("the default is a folder")
 def test_the_defaults_are_those_of_the_first_release(tmp_path, monkeypatch):
     """The root is ``data`` in the working folder, the interval 60 seconds."""
     monkeypatch.chdir(tmp_path)
@@ -119,6 +124,7 @@ def test_the_defaults_are_those_of_the_first_release(tmp_path, monkeypatch):
     assert (tmp_path / "data").is_dir()
 
 
+@pytest.mark.files("it looks at the file")
 def test_a_database_that_does_not_exist_is_made(sf, root):
     """It starts as an empty dict and its file is there once it is saved."""
     db = sf.get_db("users")
@@ -139,12 +145,12 @@ def test_a_new_database_takes_an_initial_root(sf):
     assert initial == {"items": [], "categories": {}}
 
 
-def test_an_existing_database_keeps_its_content_over_an_initial_root(sf, root):
+def test_an_existing_database_keeps_its_content_over_an_initial_root(sf, anywhere):
     """The root argument counts only for a database that does not exist."""
     sf.get_db("products")["a"] = 1
     sf.close()
 
-    db = Storify(root).get_db("products", root={"b": 2})
+    db = Storify(anywhere).get_db("products", root={"b": 2})
 
     assert db.data == {"a": 1}
 
@@ -190,7 +196,7 @@ def test_a_missing_key_is_a_key_error(sf):
         del db["nobody"]
 
 
-def test_a_list_root_has_append_remove_and_pop(sf, root):
+def test_a_list_root_has_append_remove_and_pop(sf, anywhere):
     """They work on a database whose root is a list, and are saved."""
     db = sf.get_db("log", root=[])
 
@@ -201,56 +207,52 @@ def test_a_list_root_has_append_remove_and_pop(sf, root):
     assert db.pop() == "c"
     db.flush()
 
-    assert Storify(root).get_db("log").data == [{"b": 1}]
+    assert Storify(anywhere).get_db("log").data == [{"b": 1}]
 
 
 # -- 5.2: saving ---------------------------------------------------------------
 
 
-def saved(root: Path, name: str) -> object:
-    """Read a database file the plain way."""
-    return msgpack.unpackb((root / f"{name}.mpack").read_bytes())
-
-
-def test_tick_flushes_what_is_due(root):
+def test_tick_flushes_what_is_due(anywhere):
     """Tick flushes a database whose last flush is longer ago than the interval."""
     clock = Clock()
-    sf = Storify(root, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("users")
     db.flush()
     db["a"] = 1
 
     clock.now_s += 9
     sf.tick()
-    early = saved(root, "users")
+    early = stored(anywhere, "users")
     clock.now_s += 2
     sf.tick()
 
     assert early == {}
-    assert saved(root, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
 
 
-def test_tick_can_be_forced(root):
+def test_tick_can_be_forced(anywhere):
     """``tick(force=True)`` flushes whatever the clock says."""
-    sf = Storify(root, save_interval=1000)
+    sf = Storify(anywhere, save_interval=1000)
     sf.get_db("users")["a"] = 1
 
     sf.tick(force=True)
 
-    assert saved(root, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
 
 
-def test_flush_saves_one_database(sf, root):
+def test_flush_saves_one_database(sf, anywhere):
     """``db.flush()`` saves that database and no other."""
     users, orders = sf.get_db("users"), sf.get_db("orders")
     users["a"] = orders["b"] = 1
 
     users.flush()
 
-    assert saved(root, "users") == {"a": 1}
-    assert not (root / "orders.mpack").exists()
+    assert stored(anywhere, "users") == {"a": 1}
+    assert stored(anywhere, "orders") is None
 
 
+@pytest.mark.files("backups are files there")
 def test_flush_makes_a_backup_of_what_it_replaces(sf):
     """Flush keeps the state that it replaces as a backup."""
     db = sf.get_db("users")
@@ -266,27 +268,34 @@ def test_flush_makes_a_backup_of_what_it_replaces(sf):
     ) == {"a": 1}
 
 
-def test_storify_flush_saves_all_databases(sf, root):
+def test_storify_flush_saves_all_databases(sf, anywhere):
     """``sf.flush()`` saves every open database."""
     sf.get_db("users")["a"] = 1
     sf.get_db("orders")["b"] = 2
 
     sf.flush()
 
-    assert saved(root, "users") == {"a": 1}
-    assert saved(root, "orders") == {"b": 2}
+    assert stored(anywhere, "users") == {"a": 1}
+    assert stored(anywhere, "orders") == {"b": 2}
 
 
 # -- 5.3: loading --------------------------------------------------------------
 
 
-def test_data_are_loaded_when_the_database_is_made(sf, root):
+def test_data_are_loaded_when_the_database_is_made(sf, anywhere):
     """A new object for an existing file holds the file's content."""
     sf.get_db("users")["a"] = [1, 2]
     sf.flush()
 
-    assert Storify(root).get_db("users").data == {"a": [1, 2]}
-    assert Database(name="users", root=root).data == {"a": [1, 2]}
+    assert Storify(anywhere).get_db("users").data == {"a": [1, 2]}
+
+
+def test_a_database_made_by_itself_is_loaded_too(sf, anywhere):
+    """Its name and root lead to it."""
+    sf.get_db("users")["a"] = [1, 2]
+    sf.flush()
+
+    assert Database(name="users", root=anywhere).data == {"a": [1, 2]}
 
 
 def test_load_goes_back_to_what_was_saved(sf):
@@ -301,6 +310,7 @@ def test_load_goes_back_to_what_was_saved(sf):
     assert db["a"] == 1
 
 
+@pytest.mark.files("it damages the file")
 def test_load_restores_from_a_backup_if_the_file_is_damaged(sf, root):
     """The newest state that the backups give is served; the file is good again."""
     db = sf.get_db("users")
@@ -313,13 +323,13 @@ def test_load_restores_from_a_backup_if_the_file_is_damaged(sf, root):
     again = Storify(root).get_db("users")
 
     assert again.data == {"a": 1, "b": 2}
-    assert saved(root, "users") == {"a": 1, "b": 2}
+    assert stored(root, "users") == {"a": 1, "b": 2}
 
 
 # -- 5.4, 5.5: the life of a database ------------------------------------------
 
 
-def test_close_saves_and_makes_the_object_unusable(sf, root):
+def test_close_saves_and_makes_the_object_unusable(sf, anywhere):
     """The file remains, the object is defunct."""
     db = sf.get_db("users")
     db["a"] = 1
@@ -327,11 +337,12 @@ def test_close_saves_and_makes_the_object_unusable(sf, root):
     db.close()
 
     assert db.defunct
-    assert saved(root, "users") == {"a": 1}
+    assert stored(anywhere, "users") == {"a": 1}
     with pytest.raises(ValueError, match="users"):
         db["a"]
 
 
+@pytest.mark.files("backups are files there")
 def test_destroy_deletes_the_file_and_keeps_backups(sf, root):
     """The state that was destroyed can be had from the backups."""
     db = sf.get_db("users")
@@ -361,7 +372,7 @@ def test_db_exists_tells_of_the_file(sf):
     assert sf.db_exists("users") is True
 
 
-def test_rename_db_renames_the_file(sf, root):
+def test_rename_db_renames_the_file(sf, anywhere):
     """The content is found under the new name only."""
     sf.get_db("old_users_db")["a"] = 1
     sf.close()
@@ -370,10 +381,10 @@ def test_rename_db_renames_the_file(sf, root):
 
     assert not sf.db_exists("old_users_db")
     assert sf.get_db("archived_users_db").data == {"a": 1}
-    assert not (root / "old_users_db.mpack").exists()
+    assert stored(anywhere, "old_users_db") is None
 
 
-def test_remove_db_removes_the_file(sf, root):
+def test_remove_db_removes_the_file(sf, anywhere):
     """Both spellings delete the file."""
     for name in ("one", "two"):
         sf.get_db(name).close()
@@ -381,7 +392,7 @@ def test_remove_db_removes_the_file(sf, root):
     sf.remove_db("one")
     del sf["two"]
 
-    assert list(root.glob("*.mpack")) == []
+    assert [stored(anywhere, name) for name in ("one", "two")] == [None, None]
 
 
 def test_the_safe_way_to_remove_a_database(sf):
@@ -399,15 +410,15 @@ def test_the_safe_way_to_remove_a_database(sf):
 # -- 6: models -----------------------------------------------------------------
 
 
-def test_models_are_stored_and_come_back_as_objects(root):
+def test_models_are_stored_and_come_back_as_objects(anywhere):
     """In another session the values are objects of their classes again."""
-    sf = Storify(root=root, models=[User, Product])
+    sf = Storify(root=anywhere, models=[User, Product])
     db = sf.get_db("my_data")
     db["alice_profile"] = User(user_id="u001", name="Alice", email="alice@example.com")
     db["potion_item"] = Product(product_id="p001", name="Potion", price=10.99)
     db.flush()
 
-    again = Storify(root=root, models=[User, Product]).get_db("my_data")
+    again = Storify(root=anywhere, models=[User, Product]).get_db("my_data")
 
     alice, potion = again["alice_profile"], again["potion_item"]
     assert type(alice) is User
@@ -417,16 +428,17 @@ def test_models_are_stored_and_come_back_as_objects(root):
     assert (potion.product_id, potion.name, potion.price) == ("p001", "Potion", 10.99)
 
 
-def test_a_model_is_stored_under_its_keyname(sf, root):
+def test_a_model_is_stored_under_its_keyname(sf, anywhere):
     """The record is ``{"__User__": {public attributes}}``, in order."""
     sf.get_db("my_data")["a"] = User("u001", "Alice", "a@x")
     sf.flush()
 
-    assert saved(root, "my_data") == {
+    assert stored(anywhere, "my_data") == {
         "a": {"__User__": {"user_id": "u001", "name": "Alice", "email": "a@x"}}
     }
 
 
+@pytest.mark.files("it looks at the file")
 def test_underscored_attributes_are_not_stored(root):
     """They come back as ``__init__`` sets them."""
     sf = Storify(root, models=[User])
@@ -441,7 +453,7 @@ def test_underscored_attributes_are_not_stored(root):
     assert b"hidden" not in (root / "my_data.mpack").read_bytes()
 
 
-def test_keyname_is_the_class_name_and_can_be_overridden(root):
+def test_keyname_is_the_class_name_and_can_be_overridden(anywhere):
     """``_keyname`` gives ``__User__`` by default; an override is used on disk."""
 
     class Custom(Model):
@@ -452,16 +464,16 @@ def test_keyname_is_the_class_name_and_can_be_overridden(root):
         def _keyname(cls):
             return "v1_user_model"
 
-    sf = Storify(root, models=[Custom])
+    sf = Storify(anywhere, models=[Custom])
     sf.get_db("db")["c"] = Custom(5)
     sf.flush()
 
     assert User._keyname() == "__User__"
-    assert saved(root, "db") == {"c": {"v1_user_model": {"a": 5}}}
-    assert Storify(root, models=[Custom]).get_db("db")["c"].a == 5
+    assert stored(anywhere, "db") == {"c": {"v1_user_model": {"a": 5}}}
+    assert Storify(anywhere, models=[Custom]).get_db("db")["c"].a == 5
 
 
-def test_to_dict_and_from_dict_can_be_overridden(root):
+def test_to_dict_and_from_dict_can_be_overridden(anywhere):
     """The overrides decide what is stored and how it comes back."""
 
     class Temperature(Model):
@@ -475,17 +487,17 @@ def test_to_dict_and_from_dict_can_be_overridden(root):
             self.celsius = data["kelvin"] - 273.0
             return self
 
-    sf = Storify(root, models=[Temperature])
+    sf = Storify(anywhere, models=[Temperature])
     sf.get_db("db")["t"] = Temperature(20.0)
     sf.flush()
 
-    assert saved(root, "db") == {"t": {"__Temperature__": {"kelvin": 293.0}}}
-    again = Storify(root, models=[Temperature]).get_db("db")["t"]
+    assert stored(anywhere, "db") == {"t": {"__Temperature__": {"kelvin": 293.0}}}
+    again = Storify(anywhere, models=[Temperature]).get_db("db")["t"]
     assert type(again) is Temperature
     assert again.celsius == 20.0
 
 
-def test_deserialize_recreates_the_object(root):
+def test_deserialize_recreates_the_object(anywhere):
     """``_deserialize`` is called with the stored fields and gives the object."""
     calls = []
 
@@ -498,14 +510,15 @@ def test_deserialize_recreates_the_object(root):
             calls.append(dict(data))
             return super()._deserialize(data)
 
-    Storify(root, models=[Traced]).get_db("db")["t"] = Traced(3)
-    again = Storify(root, models=[Traced]).get_db("db")["t"]
+    Storify(anywhere, models=[Traced]).get_db("db")["t"] = Traced(3)
+    again = Storify(anywhere, models=[Traced]).get_db("db")["t"]
 
     assert calls == [{"a": 3}]
     assert type(again) is Traced
     assert again.a == 3
 
 
+@pytest.mark.files("a path is one of files")
 def test_models_are_registered_with_a_database_directly(tmp_path):
     """``Database(path=…, models=[…])`` gives objects too."""
     path = tmp_path / "direct.mpack"
@@ -518,6 +531,7 @@ def test_models_are_registered_with_a_database_directly(tmp_path):
 # -- 7: errors -----------------------------------------------------------------
 
 
+@pytest.mark.files("it damages the file")
 def test_a_database_without_any_good_copy_is_a_load_error(root):
     """DatabaseLoadError names the database; nothing is overwritten."""
     sf = Storify(root)
@@ -529,6 +543,7 @@ def test_a_database_without_any_good_copy_is_a_load_error(root):
     assert (root / "corrupt_db.mpack").read_bytes() == b"\xc1\xc1\xc1"
 
 
+@pytest.mark.files("it damages the file")
 def test_after_a_load_error_the_database_can_be_made_afresh(root):
     """Giving a root starts it empty; the damaged file is kept aside."""
     sf = Storify(root)
@@ -540,10 +555,11 @@ def test_after_a_load_error_the_database_can_be_made_afresh(root):
 
     db["a"] = 1
     db.flush()
-    assert saved(root, "corrupt_db") == {"a": 1}
+    assert stored(root, "corrupt_db") == {"a": 1}
     assert [path.read_bytes() for path in root.rglob("*.corrupt")] == [b"\xc1\xc1\xc1"]
 
 
+@pytest.mark.files("it damages the file")
 def test_a_damaged_database_is_not_started_afresh_unasked(root):
     """A root given at the first open does not hide the damage."""
     sf = Storify(root)
@@ -593,6 +609,7 @@ def damage(root: Path) -> None:
     (root / "users.mpack").write_bytes(b"")
 
 
+@pytest.mark.files("it damages the file")
 def test_a_logger_with_the_guides_methods_is_used(root):
     """What the owner should know arrives as one finished string."""
     damage(root)
@@ -605,6 +622,7 @@ def test_a_logger_with_the_guides_methods_is_used(root):
     assert any(db.backups.list[0] in msg for msg in warnings)
 
 
+@pytest.mark.files("it damages the file")
 def test_a_standard_logger_works_as_it_is(root, caplog):
     """``logging.getLogger`` needs no wrapper."""
     damage(root)
@@ -614,18 +632,18 @@ def test_a_standard_logger_works_as_it_is(root, caplog):
     assert any(record.name == "MyApplication" for record in caplog.records)
 
 
-def test_without_a_logger_a_default_one_is_made(root):
+def test_without_a_logger_a_default_one_is_made(anywhere):
     """It logs at INFO, with verbose at DEBUG."""
-    quiet = Storify(root)
+    quiet = Storify(anywhere)
     level = logging.getLogger("storify").level
-    Storify(root, verbose=True)
+    Storify(anywhere, verbose=True)
 
     assert isinstance(quiet.log, Logger)
     assert level == logging.INFO
     assert logging.getLogger("storify").level == logging.DEBUG
 
 
-def test_storifys_logger_class_is_a_compatible_logger(root, caplog):
+def test_storifys_logger_class_is_a_compatible_logger(anywhere, caplog):
     """``Logger`` has the five methods; traceback adds the exception."""
     log = Logger(logging.DEBUG)
     try:
@@ -635,7 +653,7 @@ def test_storifys_logger_class_is_a_compatible_logger(root, caplog):
     for method in (log.debug, log.info, log.warning, log.error):
         method("a line")
 
-    assert Storify(root, log=log).log is log
+    assert Storify(anywhere, log=log).log is log
     assert "boom" in caplog.text
     assert caplog.text.count("a line") == 4
 
@@ -643,6 +661,7 @@ def test_storifys_logger_class_is_a_compatible_logger(root, caplog):
 # -- 9: advanced ---------------------------------------------------------------
 
 
+@pytest.mark.files("a path is one of files")
 def test_a_database_can_be_opened_by_path(tmp_path):
     """``get_db_by_path`` uses the models of the Storify, for any folder."""
     sf = Storify(root=tmp_path / "source", models=[User])
@@ -658,6 +677,7 @@ def test_a_database_can_be_opened_by_path(tmp_path):
     assert Database(path=path, models=[User])["some_key"].name == "Bea"
 
 
+@pytest.mark.files("a path is one of files")
 def test_a_database_got_by_path_is_not_ticked_unless_it_is_added(tmp_path):
     """Only what is in ``sf.databases`` is saved by tick."""
     sf = Storify(root=tmp_path / "source", save_interval=None)
@@ -674,6 +694,7 @@ def test_a_database_got_by_path_is_not_ticked_unless_it_is_added(tmp_path):
     assert msgpack.unpackb(path.read_bytes()) == {"a": 1}
 
 
+@pytest.mark.files("backups are files there")
 def test_backups_are_in_a_folder_beside_the_database(sf, root):
     """They stand in ``.backups/<name>/`` under a time stamp."""
     db = sf.get_db("your_db_name")
@@ -689,6 +710,7 @@ def test_backups_are_in_a_folder_beside_the_database(sf, root):
     assert all(each[:8].isdigit() and each[8] == "T" for each in db.backups.list)
 
 
+@pytest.mark.files("backups are files there")
 def test_the_number_of_backups_can_be_set(sf):
     """``max_backups`` are kept, 5 unless set, the newest ones."""
     db = sf.get_db("users")

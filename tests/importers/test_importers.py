@@ -551,6 +551,7 @@ def test_records_become_objects_of_the_classes_at_the_target(tmp_path, source):
         assert extras(reopened(sf, "people")["ann"]) == {"gone": [1]}
 
 
+@pytest.mark.files("what is imported is a folder")
 def test_a_folder_is_copied_back(sf, source, tmp_path):
     """There and back again: each main file has the bytes that it had."""
     import_storify(source, sf)

@@ -7,18 +7,13 @@ import sys
 import textwrap
 import threading
 
-import msgpack
 import pytest
 
+from places import stored
 from stand_ins import Clock, Log
 from storify import Storify, UnstorableError
 from storify._autosave import Autosaver
 from storify.threads import finish_all
-
-
-def saved(root, name="d"):
-    """Read a database file the plain way."""
-    return msgpack.unpackb((root / f"{name}.mpack").read_bytes())
 
 
 @pytest.fixture
@@ -27,52 +22,52 @@ def clock():
     return Clock()
 
 
-def test_autosave_flushes_what_is_due(root, clock):
+def test_autosave_flushes_what_is_due(anywhere, clock):
     """It says when it wants to be called again."""
-    sf = Storify(root, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db["a"] = 1
 
     clock.now_s += 4
     early_s = sf.autosave()
-    existed = (root / "d.mpack").exists()
+    existed = stored(anywhere) is not None
     clock.now_s += 6
     late_s = sf.autosave()
 
     assert (early_s, existed, late_s) == (6, False, 10)
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_autosave_can_be_turned_off(root, clock):
+def test_autosave_can_be_turned_off(anywhere, clock):
     """Tick does nothing then, unless forced."""
-    sf = Storify(root, save_interval=None, clock=clock)
+    sf = Storify(anywhere, save_interval=None, clock=clock)
     sf.get_db("d")["a"] = 1
 
     clock.now_s += 1_000_000
     sf.tick()
     sf.autosave()
 
-    assert not (root / "d.mpack").exists()
+    assert stored(anywhere) is None
     sf.tick(force=True)
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(root, clock):
+def test_an_interval_of_0_saves_at_each_tick_and_nowhere_else(anywhere, clock):
     """As release 0.0.11 did."""
-    sf = Storify(root, save_interval=0, clock=clock)
+    sf = Storify(anywhere, save_interval=0, clock=clock)
     for value in (1, 2):
         sf.get_db("d")["a"] = value
         assert sf.autosave() > 60
-        assert not (root / "d.mpack").exists() or saved(root) == {"a": value - 1}
+        assert stored(anywhere) is None or stored(anywhere) == {"a": value - 1}
 
         sf.tick()
 
-        assert saved(root) == {"a": value}
+        assert stored(anywhere) == {"a": value}
 
 
-def test_without_the_background_only_ticks_save(root, clock):
+def test_without_the_background_only_ticks_save(anywhere, clock):
     """A program that is between two steps is never saved halfway."""
-    sf = Storify(root, save_interval=10, clock=clock, background=False)
+    sf = Storify(anywhere, save_interval=10, clock=clock, background=False)
     db = sf.get_db("d")
     db.update({"from": 0, "to": 0})
     db.flush()
@@ -80,21 +75,22 @@ def test_without_the_background_only_ticks_save(root, clock):
     for step in range(3):
         clock.now_s += 11
         db["from"] -= 1
-        halfway = saved(root)
+        halfway = stored(anywhere)
         db["to"] += 1
         sf.tick()
 
         assert halfway == {"from": -step, "to": step}
-        assert saved(root) == {"from": -step - 1, "to": step + 1}
+        assert stored(anywhere) == {"from": -step - 1, "to": step + 1}
     clock.now_s += 9
     db["to"] += 1
     sf.tick()
-    assert saved(root)["to"] == 3
+    assert stored(anywhere)["to"] == 3
     sf.close()
-    assert saved(root)["to"] == 4
+    assert stored(anywhere)["to"] == 4
 
 
-def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_without_the_background_there_is_no_thread_and_the_end_saves(anywhere):
     """Nobody watches it: what is unsaved is saved when the program ends."""
     program = textwrap.dedent(
         """
@@ -108,7 +104,7 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     )
 
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", program, str(root)],
+        [sys.executable, "-c", program, anywhere],
         check=True,
         capture_output=True,
         text=True,
@@ -116,13 +112,13 @@ def test_without_the_background_there_is_no_thread_and_the_end_saves(root):
     )
 
     assert (done.stdout, done.stderr) == ("False\n", "")
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
+def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(anywhere, clock):
     """It is logged once, however often it happens."""
     log = Log()
-    sf = Storify(root, save_interval=10, clock=clock, log=log)
+    sf = Storify(anywhere, save_interval=10, clock=clock, log=log)
     db = sf.get_db("d")
     db["a"] = object()
 
@@ -139,9 +135,9 @@ def test_an_autosave_error_is_kept_and_raised_by_the_next_flush(root, clock):
     assert db.last_error is None
 
 
-def test_autosave_waits_for_a_change_of_several_records(root, clock):
+def test_autosave_waits_for_a_change_of_several_records(anywhere, clock):
     """While another thread holds the lock nothing is saved."""
-    sf = Storify(root, save_interval=10, clock=clock)
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d")
     db.flush()
     clock.now_s += 11
@@ -151,18 +147,18 @@ def test_autosave_waits_for_a_change_of_several_records(root, clock):
         db["from"] = -1
         saver.start()
         saver.join()
-        half = saved(root)
+        half = stored(anywhere)
         db["to"] = 1
     sf.autosave()
 
     assert half == {}
-    assert saved(root) == {"from": -1, "to": 1}
+    assert stored(anywhere) == {"from": -1, "to": 1}
 
 
-def test_a_read_only_database_is_not_saved(root, clock):
+def test_a_read_only_database_is_not_saved(anywhere, clock):
     """It is no error either."""
-    Storify(root).get_db("d").close()
-    sf = Storify(root, save_interval=10, clock=clock)
+    Storify(anywhere).get_db("d").close()
+    sf = Storify(anywhere, save_interval=10, clock=clock)
     db = sf.get_db("d", readonly=True)
     clock.now_s += 11
 
@@ -237,7 +233,7 @@ def test_a_target_that_raises_does_not_end_saving():
     assert saver._thread[0].is_alive()
 
 
-def test_the_thread_ends_when_nothing_is_left_to_watch(root):
+def test_the_thread_ends_when_nothing_is_left_to_watch(anywhere):
     """Watching keeps nothing alive; a new target starts a new thread."""
     steps = threading.Semaphore(0)
     waiting = threading.Event()
@@ -247,7 +243,7 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
         steps.acquire()
 
     saver = Autosaver(wait)
-    sf = Storify(root, save_interval=None)
+    sf = Storify(anywhere, save_interval=None)
     saver.watch(sf)
     assert waiting.wait(timeout=30)
     thread = saver._thread[0]
@@ -261,34 +257,42 @@ def test_the_thread_ends_when_nothing_is_left_to_watch(root):
     assert not saver._thread
 
 
-def test_a_database_that_nobody_holds_is_flushed(root):
+def test_a_database_that_nobody_holds_is_flushed(anywhere):
     """Dropping the last reference loses nothing."""
-    sf = Storify(root, save_interval=None)
+    sf = Storify(anywhere, save_interval=None)
     sf.get_db("d")["a"] = 1
 
     del sf
     gc.collect()
     finish_all()
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_a_database_keeps_working_without_its_storify(root):
+def test_a_database_keeps_working_without_its_storify(anywhere):
     """It holds the settings that it needs."""
-    db = Storify(root, save_interval=None).get_db("d")
+    db = Storify(anywhere, save_interval=None).get_db("d")
     gc.collect()
 
     db["a"] = 1
     db.flush()
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def run(code, root, expect=0):
+def put_aside(place):
+    """The id of what could not be saved, and its content."""
+    with Storify(place, save_interval=None) as sf:
+        backups = sf["d"].backups
+        [aside] = [each for each in backups.list if each.endswith(".unsaved")]
+        return aside, sf["d"].unpack(backups.get_path_of_backup(aside))
+
+
+def run(code, place, expect=0):
     """Run *code* in a new interpreter, with the folder as ``root``."""
     program = "import sys; root = sys.argv[1]\n" + textwrap.dedent(code)
     done = subprocess.run(  # noqa: S603 - our own code
-        [sys.executable, "-c", program, str(root)],
+        [sys.executable, "-c", program, place],
         check=False,
         capture_output=True,
         text=True,
@@ -298,7 +302,8 @@ def run(code, root, expect=0):
     return done
 
 
-def test_what_is_unsaved_at_exit_is_saved(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_what_is_unsaved_at_exit_is_saved(anywhere):
     """A program that just ends loses nothing, with or without autosave."""
     run(
         """
@@ -308,14 +313,15 @@ def test_what_is_unsaved_at_exit_is_saved(root):
         other = Database(name="e", root=root)
         other["b"] = 2
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": 1}
-    assert saved(root, "e") == {"b": 2}
+    assert stored(anywhere) == {"a": 1}
+    assert stored(anywhere, "e") == {"b": 2}
 
 
-def test_the_end_by_an_exception_saves_too(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_the_end_by_an_exception_saves_too(anywhere):
     """The traceback is the program's own."""
     done = run(
         """
@@ -324,15 +330,16 @@ def test_the_end_by_an_exception_saves_too(root):
         db["a"] = 1
         raise SystemExit(3)
         """,
-        root,
+        anywhere,
         expect=3,
     )
 
     assert done.stderr == ""
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_what_cannot_be_saved_at_exit_is_put_aside(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_what_cannot_be_saved_at_exit_is_put_aside(anywhere):
     """The log names the lost key and the file with the rest."""
     done = run(
         """
@@ -343,17 +350,18 @@ def test_what_cannot_be_saved_at_exit_is_put_aside(root):
         db["bad"] = object()
         db["new"] = 2
         """,
-        root,
+        anywhere,
     )
 
-    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
-    assert msgpack.unpackb(aside.read_bytes()) == {"good": 1, "new": 2}
+    aside, content = put_aside(anywhere)
+    assert content == {"good": 1, "new": 2}
     assert "$['bad']" in done.stderr
-    assert aside.name in done.stderr
-    assert saved(root) == {"good": 1}
+    assert aside in done.stderr
+    assert stored(anywhere) == {"good": 1}
 
 
-def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
+@pytest.mark.lasting("a program is a process of its own")
+def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(anywhere):
     """Its storable items are kept."""
     run(
         """
@@ -361,15 +369,15 @@ def test_a_list_that_cannot_be_saved_at_exit_is_put_aside(root):
         db = Storify(root).get_db("d", root=[])
         db.data.extend([1, object(), 2])
         """,
-        root,
+        anywhere,
     )
 
-    [aside] = (root / ".backups" / "d").glob("*.unsaved.mpack")
-    assert msgpack.unpackb(aside.read_bytes()) == [1, 2]
+    assert put_aside(anywhere)[1] == [1, 2]
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_leaves_saving_to_its_parent(root):
+def test_a_forked_child_leaves_saving_to_its_parent(anywhere):
     """The child's exit writes nothing; its explicit flush does."""
     run(
         """
@@ -385,14 +393,15 @@ def test_a_forked_child_leaves_saving_to_its_parent(root):
         os.waitpid(child, 0)
         db["parent"] = 1
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": 1, "parent": 1}
+    assert stored(anywhere) == {"a": 1, "parent": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
+def test_a_forked_child_can_flush_while_the_parent_was_saving(anywhere):
     """A lock that a thread of the parent held at the fork is free in the child."""
     run(
         """
@@ -419,14 +428,15 @@ def test_a_forked_child_can_flush_while_the_parent_was_saving(root):
         done.set()
         saver.join()
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"child": 1}
+    assert stored(anywhere) == {"child": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_child_is_not_in_its_parents_transaction(root):
+def test_a_forked_child_is_not_in_its_parents_transaction(anywhere):
     """What another thread had not committed is undone in the child, which can write."""
     run(
         """
@@ -460,14 +470,15 @@ def test_a_forked_child_is_not_in_its_parents_transaction(root):
         assert os.waitpid(child, 0)[1] == 0
         db.flush()
         """,
-        root,
+        anywhere,
     )
 
-    assert saved(root) == {"a": [1, 2], "half": 1, "child": 1}
+    assert stored(anywhere) == {"a": [1, 2], "half": 1, "child": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_sigterm_that_ends_at_once_saves_nothing(root):
+def test_sigterm_that_ends_at_once_saves_nothing(anywhere):
     """With ``handle_signals=False``; what was flushed is in the file."""
     run(
         """
@@ -479,15 +490,16 @@ def test_sigterm_that_ends_at_once_saves_nothing(root):
         db["b"] = 2
         os.kill(os.getpid(), signal.SIGTERM)
         """,
-        root,
+        anywhere,
         expect=-15,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
+@pytest.mark.lasting("a program is a process of its own")
 @pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
-def test_sigterm_turned_into_an_exit_saves_all(root):
+def test_sigterm_turned_into_an_exit_saves_all(anywhere):
     """``signal.signal(SIGTERM, lambda *_: sys.exit(143))`` is all it takes."""
     run(
         """
@@ -500,13 +512,14 @@ def test_sigterm_turned_into_an_exit_saves_all(root):
             db["b"] = 2
             os.kill(os.getpid(), signal.SIGTERM)
         """,
-        root,
+        anywhere,
         expect=143,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
+@pytest.mark.files("the folder is deleted")
 def test_a_deleted_folder_is_not_made_again_at_exit(root):
     """Who removes the data of a program that still runs wants them gone."""
     run(

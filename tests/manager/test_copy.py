@@ -1,11 +1,13 @@
 """All databases copied to another place, with their past."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import pg_servers as servers
 from storify import DatabaseOpenError, Storify
 from storify.database.maintenance import copy as copying
-from storify.engine import entries_of
+from storify.engine import Version, WholeSnapshot, apply, entries_of
 
 
 def options_of(kind, place):
@@ -58,6 +60,14 @@ def content(sf):
     return found
 
 
+def times(sf):
+    """When each state was committed, the present one first."""
+    engine = sf._catalog.engine("users")
+    engine.open()
+    kept = [info.time for info in engine.backups() if info.kind != "unsaved"]
+    return [engine.committed_at(), *kept]
+
+
 def test_a_copy_has_the_same_content_order_and_past(places):
     """And the same times of what was."""
     one, two = places
@@ -68,16 +78,22 @@ def test_a_copy_has_the_same_content_order_and_past(places):
     assert copied == {"empty": 0, "list": 1, "users": 7}
     assert told[-1][0] == told[-1][1]
     assert content(two) == content(one)
-    times = [
-        [info.time for info in sf._catalog.engine("users").backups()] for sf in places
-    ]
     if not two.root.startswith("memory"):  # that has its own clock
-        assert times[1][1:] == times[0][1:]
+        assert times(two) == times(one)
 
 
-def test_a_copy_that_was_cut_off_is_finished_by_the_same_call(places, monkeypatch):
+@pytest.mark.parametrize("most", [2, 50_000], ids=["parts", "whole"])
+def test_a_copy_that_was_cut_off_is_finished_by_the_same_call(
+    places, monkeypatch, most
+):
     """Wherever it was; a copy that is finished is left as it is."""
     one, two = places
+    monkeypatch.setattr(copying, "_MANY", most)
+    long = one["long"]
+    long.update({f"k{number}": number for number in range(7)})
+    long.flush()
+    long["k8"] = long.pop("k3")
+    long.flush()
     commit = copying.Commit
     for at in range(1, 9):
         calls = iter(range(1, 99))
@@ -98,6 +114,25 @@ def test_a_copy_that_was_cut_off_is_finished_by_the_same_call(places, monkeypatc
     one.copy_to(two)
 
     assert content(two) == content(one)
+    if not two.root.startswith("memory"):
+        assert times(two) == times(one)
+
+
+def state(keys):
+    """A state of some keys, whose values tell when they were set."""
+    return WholeSnapshot(Version("v"), dict(keys))
+
+
+ENTRIES = st.dictionaries(st.sampled_from([b"a", b"b", b"c", b"d", b"e"]), st.binary())
+STATES = ENTRIES.flatmap(lambda found: st.permutations(list(found.items())))
+
+
+@given(STATES, STATES)
+def test_what_a_state_changed_is_told_without_having_either_whole(old, new):
+    """The order of the keys included, whatever was changed."""
+    changes = copying._difference(state(old), state(new))
+
+    assert list(apply(dict(old), list(changes)).items()) == list(new)
 
 
 def test_another_database_of_the_name_is_not_overwritten(places):

@@ -11,6 +11,7 @@ from storify import DatabaseNameError, Storify
 NFC, NFD = (unicodedata.normalize(form, "Zürich") for form in ("NFC", "NFD"))
 
 
+@pytest.mark.files("another program has named the files")
 @pytest.mark.parametrize("on_disk", [NFC, NFD], ids=["NFC", "NFD"])
 @pytest.mark.parametrize("asked", [NFC, NFD], ids=["asked NFC", "asked NFD"])
 def test_a_name_is_found_in_each_normal_form(root, on_disk, asked):
@@ -32,17 +33,17 @@ def test_a_name_is_found_in_each_normal_form(root, on_disk, asked):
         assert dict(sf["x"]) == {"a": 1, "b": 2}
 
 
-def test_a_name_that_is_not_saved_yet_is_one_in_each_form(root):
+def test_a_name_that_is_not_saved_yet_is_one_in_each_form(anywhere):
     """Both spellings give one object."""
-    with Storify(root, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         assert sf[NFD] is sf[NFC]
         assert NFD in sf
         assert NFC in sf
 
 
-def test_twins_by_case_are_refused_also_before_one_is_saved(root):
+def test_twins_by_case_are_refused_also_before_one_is_saved(anywhere):
     """Some file systems would take them for one."""
-    with Storify(root, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         sf["Users"]["a"] = 1
 
         with pytest.raises(DatabaseNameError, match="'Users'"):
@@ -52,6 +53,7 @@ def test_twins_by_case_are_refused_also_before_one_is_saved(root):
         assert list(sf) == ["Users"]
 
 
+@pytest.mark.files("another program has named the files")
 def test_twins_that_another_program_wrote_are_both_there(root):
     """Where the file system keeps them apart."""
     root.mkdir()
@@ -73,6 +75,7 @@ def old_folder(root):
     return root
 
 
+@pytest.mark.files("another program has named the files")
 @pytest.mark.parametrize("look", [list, len, Storify.migrate], ids=["list", "len", ""])
 def test_files_that_no_name_leads_to_are_told_of_once(old_folder, caplog, look):
     """Each, and by whatever goes through the names first."""
@@ -89,6 +92,7 @@ def test_files_that_no_name_leads_to_are_told_of_once(old_folder, caplog, look):
     assert "'CON'" not in later
 
 
+@pytest.mark.files("another program has named the files")
 def test_files_that_no_name_leads_to_are_checked(old_folder):
     """The name is a misfit, and the records are judged as all others."""
     with Storify(old_folder, save_interval=None) as sf:
@@ -103,6 +107,7 @@ def test_files_that_no_name_leads_to_are_checked(old_folder):
     ]
 
 
+@pytest.mark.files("another program has named the files")
 def test_an_open_database_that_no_name_leads_to_is_checked_as_it_is(old_folder):
     """One that was got by its path, to be saved with the others."""
     with Storify(old_folder, save_interval=None) as sf:
@@ -115,6 +120,7 @@ def test_an_open_database_that_no_name_leads_to_is_checked_as_it_is(old_folder):
         assert found == ["bad name"] * len(ODD_NAMES)
 
 
+@pytest.mark.files("another program has named the files")
 def test_what_cannot_be_opened_is_a_misfit_and_the_others_are_checked(root):
     """As what cannot be loaded is."""
     root.mkdir()
@@ -134,9 +140,9 @@ def test_what_cannot_be_opened_is_a_misfit_and_the_others_are_checked(root):
     ]
 
 
-def test_a_database_may_be_renamed_by_case_alone(root):
+def test_a_database_may_be_renamed_by_case_alone(anywhere):
     """Its backups move with it."""
-    with Storify(root, save_interval=None) as sf:
+    with Storify(anywhere, save_interval=None) as sf:
         for value in (1, 2):
             sf["users"]["a"] = value
             sf.flush()

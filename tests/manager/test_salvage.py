@@ -8,6 +8,8 @@ import pytest
 from stand_ins import Log
 from storify import DatabaseLoadError, DatabaseOpenError, Storify
 
+pytestmark = pytest.mark.files("the file is damaged")
+
 
 @pytest.fixture
 def log():

@@ -8,12 +8,15 @@ import subprocess
 import sys
 import textwrap
 
-import msgpack
 import pytest
 
+from places import stored
 from storify import Storify
 
-pytestmark = pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals")
+pytestmark = [
+    pytest.mark.skipif(os.name == "nt", reason="needs POSIX signals"),
+    pytest.mark.lasting("a program is a process of its own"),
+]
 
 #: What each program begins with.
 HEAD = """
@@ -27,16 +30,16 @@ def end(number=signal.SIGTERM):
 """
 
 
-def command(code, root):
+def command(code, place):
     """Give the command that runs a program."""
     program = HEAD + textwrap.dedent(code)
-    return [sys.executable, "-c", program, str(root)]
+    return [sys.executable, "-c", program, place]
 
 
-def run(code, root, expect, before=()):
+def run(code, place, expect, before=()):
     """Run a program that ends with the code *expect*; give its output and errors."""
     done = subprocess.run(  # noqa: S603 - our own code
-        [*before, *command(code, root)],
+        [*before, *command(code, place)],
         check=False,
         capture_output=True,
         text=True,
@@ -46,13 +49,8 @@ def run(code, root, expect, before=()):
     return done.stdout, done.stderr
 
 
-def saved(root, name="d"):
-    """Read a database file the plain way."""
-    return msgpack.unpackb((root / f"{name}.mpack").read_bytes())
-
-
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_what_is_unsaved_is_saved_and_the_signal_ends_the_program(root, name):
+def test_what_is_unsaved_is_saved_and_the_signal_ends_the_program(anywhere, name):
     """Nobody has a handler: the exit status is that of the signal, and nothing is said."""
     number = signal.Signals[name]
     said = run(
@@ -61,15 +59,15 @@ def test_what_is_unsaved_is_saved_and_the_signal_ends_the_program(root, name):
         db["a"] = 1
         end({number})
         """,
-        root,
+        anywhere,
         expect=-number,
     )
 
     assert said == ("", "")
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_sigint_without_the_handler_of_python_saves_too(root):
+def test_sigint_without_the_handler_of_python_saves_too(anywhere):
     """A server that gave it back to the system and raises it again ends so."""
     run(
         """
@@ -78,14 +76,14 @@ def test_sigint_without_the_handler_of_python_saves_too(root):
         db["a"] = 1
         end(signal.SIGINT)
         """,
-        root,
+        anywhere,
         expect=-signal.SIGINT,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_a_database_without_a_storify_is_saved(root):
+def test_a_database_without_a_storify_is_saved(anywhere):
     """It is opened by its path or name."""
     run(
         """
@@ -93,14 +91,14 @@ def test_a_database_without_a_storify_is_saved(root):
         db["a"] = 1
         end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_what_another_thread_opened_is_saved(root):
+def test_what_another_thread_opened_is_saved(anywhere):
     """As a request does; only the main thread could set a handler."""
     run(
         """
@@ -114,15 +112,15 @@ def test_what_another_thread_opened_is_saved(root):
         thread.join()
         end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
-def test_a_handler_of_the_program_is_left_alone(root, when):
+def test_a_handler_of_the_program_is_left_alone(anywhere, when):
     """It is called, and the program goes on if it does; it may be set at any time."""
     opened = 'db = Storify(root, save_interval=None)["d"]'
     handled = "signal.signal(signal.SIGTERM, lambda *_: print('mine'))"
@@ -134,17 +132,17 @@ def test_a_handler_of_the_program_is_left_alone(root, when):
         {second}
         db["a"] = 1
         end()
-        print(os.path.exists(root + "/d.mpack"))
+        print(Storify(root, save_interval=None).db_exists("d"))
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
     assert said == ("mine\nFalse\n", "")
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_an_ignored_signal_stays_ignored(root):
+def test_an_ignored_signal_stays_ignored(anywhere):
     """Such as SIGHUP by nohup."""
     run(
         """
@@ -152,13 +150,15 @@ def test_an_ignored_signal_stays_ignored(root):
         db = Storify(root, save_interval=None)["d"]
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
 
 @pytest.mark.parametrize("first", ["server", "database"])
-def test_a_server_that_raises_the_signal_again_is_ended_when_all_is_saved(root, first):
+def test_a_server_that_raises_the_signal_again_is_ended_when_all_is_saved(
+    anywhere, first
+):
     """It gives the signal back to what was there before; uvicorn does so."""
     opened = 'db = Storify(root, save_interval=None)["d"]'
     served = "before = signal.signal(signal.SIGTERM, lambda *_: None)"
@@ -172,14 +172,14 @@ def test_a_server_that_raises_the_signal_again_is_ended_when_all_is_saved(root, 
         signal.signal(signal.SIGTERM, before)
         signal.raise_signal(signal.SIGTERM)
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_a_loop_that_had_a_handler_leaves_ours(root):
+def test_a_loop_that_had_a_handler_leaves_ours(anywhere):
     """`loop.add_signal_handler` gives the signal back to the system at its end."""
     run(
         """
@@ -195,14 +195,14 @@ def test_a_loop_that_had_a_handler_leaves_ours(root):
         asyncio.run(main())
         end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"a": 1}
+    assert stored(anywhere) == {"a": 1}
 
 
-def test_handle_signals_false_leaves_signals_alone(root):
+def test_handle_signals_false_leaves_signals_alone(anywhere):
     """No handler is set, nor a function of the standard library replaced."""
     said = run(
         """
@@ -212,14 +212,14 @@ def test_handle_signals_false_leaves_signals_alone(root):
         print(signal.getsignal(signal.SIGTERM) is signal.SIG_DFL)
         print(signal.signal.__module__)
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
     assert said == ("True\nsignal\n", "")
 
 
-def test_handle_signals_false_from_another_thread(root):
+def test_handle_signals_false_from_another_thread(anywhere):
     """Nothing is saved; the handler that was set by the import only ends the process."""
     run(
         """
@@ -233,15 +233,15 @@ def test_handle_signals_false_from_another_thread(root):
         thread.join()
         end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert not (root / "d.mpack").exists()
+    assert stored(anywhere) is None
 
 
 @pytest.mark.parametrize("how", ["the handler", "the end"])
-def test_a_signal_in_the_middle_of_the_last_save_cuts_nothing(root, how):
+def test_a_signal_in_the_middle_of_the_last_save_cuts_nothing(anywhere, how):
     """As from a service manager that signals all, when a server passes it on as well."""
     run(
         f"""
@@ -260,14 +260,14 @@ def test_a_signal_in_the_middle_of_the_last_save_cuts_nothing(root, how):
         if {how!r} == "the handler":
             end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"u": {"__User__": {"name": "ann"}}}
+    assert stored(anywhere) == {"u": {"__User__": {"name": "ann"}}}
 
 
-def test_a_handler_that_closes_inside_a_flush_and_exits_loses_nothing(root):
+def test_a_handler_that_closes_inside_a_flush_and_exits_loses_nothing(anywhere):
     """What was set just before is saved."""
     run(
         """
@@ -289,16 +289,16 @@ def test_a_handler_that_closes_inside_a_flush_and_exits_loses_nothing(root):
         again.append(1)
         db.flush()
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
-    assert saved(root) == {"n": 1, "u": {"__User__": {"name": "ann"}}}
+    assert stored(anywhere) == {"n": 1, "u": {"__User__": {"name": "ann"}}}
 
 
 @pytest.mark.parametrize("step", ["db['n'] = n", "with db.lock: db['n'] = n"])
 @pytest.mark.parametrize("ending", ["a signal", "the end"])
-def test_nobody_is_told_of_a_change_that_comes_too_late(root, step, ending):
+def test_nobody_is_told_of_a_change_that_comes_too_late(anywhere, step, ending):
     """Threads that answer requests go on while the last save is under way."""
     program = command(
         f"""
@@ -317,7 +317,7 @@ def test_nobody_is_told_of_a_change_that_comes_too_late(root, step, ending):
         if {ending!r} == "a signal":
             end()
         """,
-        root,
+        anywhere,
     )
     process = subprocess.Popen(  # noqa: S603 - our own code
         program, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -327,11 +327,11 @@ def test_nobody_is_told_of_a_change_that_comes_too_late(root, step, ending):
     rest, _ = process.communicate("\n", timeout=120)
     said += rest.splitlines()
 
-    with Storify(root) as sf:
+    with Storify(anywhere) as sf:
         assert sf["d"]["n"] >= int(said[-1])
 
 
-def test_a_fork_during_the_last_save_can_write(root):
+def test_a_fork_during_the_last_save_can_write(anywhere):
     """The child waits for no end of its parent's."""
     run(
         """
@@ -367,11 +367,11 @@ def test_a_fork_during_the_last_save_can_write(root):
         saves.append(1)
         end()
         """,
-        root,
+        anywhere,
         expect=-signal.SIGTERM,
     )
 
-    assert saved(root) == {"a": 1, "child": 1}
+    assert stored(anywhere) == {"a": 1, "child": 1}
 
 
 def can_be_first() -> bool:
@@ -386,8 +386,9 @@ def can_be_first() -> bool:
     ).returncode
 
 
+@pytest.mark.files("its user is another one, to whom the server's socket is closed")
 @pytest.mark.skipif(not can_be_first(), reason="needs namespaces (unshare)")
-def test_the_first_process_of_a_container_is_saved_and_goes_on(root):
+def test_the_first_process_of_a_container_is_saved_and_goes_on(anywhere):
     """The kernel spares it where it has no handler: SIGKILL comes later."""
     unshare = shutil.which("unshare")
     said, _ = run(
@@ -395,21 +396,21 @@ def test_the_first_process_of_a_container_is_saved_and_goes_on(root):
         db = Storify(root, save_interval=None)["d"]
         db["a"] = 1
         end()
-        print(os.getpid(), os.path.exists(root + "/d.mpack"), flush=True)
+        print(os.getpid(), Storify(root, save_interval=None).db_exists("d"), flush=True)
         db["b"] = 2
         end()
         os._exit(0)
         """,
-        root,
+        anywhere,
         expect=0,
         before=[unshare, "--map-root-user", "--pid", "--fork"],
     )
 
     assert said == "1 True\n"
-    assert saved(root) == {"a": 1, "b": 2}
+    assert stored(anywhere) == {"a": 1, "b": 2}
 
 
-def test_a_program_with_10_000_values_that_cannot_be_stored_says_few_lines(root):
+def test_a_program_with_10_000_values_that_cannot_be_stored_says_few_lines(anywhere):
     """One line names the first of them by its path, and how to bring back the rest."""
     _, errors = run(
         """
@@ -418,7 +419,7 @@ def test_a_program_with_10_000_values_that_cannot_be_stored_says_few_lines(root)
         for number in range(10_000):
             db[f"k{number}"] = object()
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
@@ -426,12 +427,12 @@ def test_a_program_with_10_000_values_that_cannot_be_stored_says_few_lines(root)
     assert "$['k0']" in line
     assert "9,999 more" in line
     remedy = re.search(r"db\.backups\.restore\('(.+)'\) brings it back$", line)
-    with Storify(root) as sf:
+    with Storify(anywhere) as sf:
         sf["d"].backups.restore(remedy[1])
-    assert saved(root) == {"good": 1}
+    assert stored(anywhere) == {"good": 1}
 
 
-def test_many_databases_that_cannot_be_saved_are_said_in_ten_lines(root):
+def test_many_databases_that_cannot_be_saved_are_said_in_ten_lines(anywhere):
     """The last line counts those that are not named."""
     _, errors = run(
         """
@@ -439,25 +440,26 @@ def test_many_databases_that_cannot_be_saved_are_said_in_ten_lines(root):
         for number in range(50):
             sf[f"d{number}"]["bad"] = object()
         """,
-        root,
+        anywhere,
         expect=0,
     )
 
     lines = errors.splitlines()
     assert len(lines) == 10
     assert lines[-1] == "ERROR: 41 more databases were not saved as they should be"
-    assert len(list(root.rglob("*.unsaved.mpack"))) == 50
+    with Storify(anywhere, save_interval=None) as sf:
+        assert all(sf[f"d{number}"].backups.list for number in range(50))
 
 
-def test_a_traceback_is_said_at_debug_only(root):
+def test_a_traceback_is_said_at_debug_only(anywhere):
     """``verbose=True`` asks for it."""
     code = """
         db = Storify(root, save_interval=None, verbose={verbose})["d"]
         db["bad"] = object()
         """
 
-    _, quiet = run(code.format(verbose=False), root, expect=0)
-    _, verbose = run(code.format(verbose=True), root, expect=0)
+    _, quiet = run(code.format(verbose=False), anywhere, expect=0)
+    _, verbose = run(code.format(verbose=True), anywhere, expect=0)
 
     assert "Traceback" not in quiet
     assert "Traceback" in verbose

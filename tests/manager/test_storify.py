@@ -4,11 +4,10 @@ import os
 from collections.abc import Sequence
 from enum import Enum
 from functools import partial
-from pathlib import Path
 
-import msgpack
 import pytest
 
+from places import stored
 from stand_ins import Log
 from storify import (
     CheckError,
@@ -117,26 +116,26 @@ def test_a_path_like_root_is_taken(tmp_path):
     assert sf.get_db_by_path(tmp_path / "a" / "b" / "d.mpack").data == {}
 
 
-def test_models_appended_later_count_for_the_next_database(root):
+def test_models_appended_later_count_for_the_next_database(anywhere):
     """``sf.models`` is a live list, as in release 0.0.11."""
-    Storify(root, models=[User]).get_db("d")["a"] = User("Ann")
-    sf = Storify(root)
+    Storify(anywhere, models=[User]).get_db("d")["a"] = User("Ann")
+    sf = Storify(anywhere)
     sf.models.append(User)
 
     assert sf.get_db("d")["a"] == User("Ann")
 
 
-def test_a_negative_interval_is_refused(root):
+def test_a_negative_interval_is_refused(anywhere):
     """None or 0 turn autosave off."""
     with pytest.raises(ValueError, match="save_interval"):
-        Storify(root, save_interval=-1)
+        Storify(anywhere, save_interval=-1)
 
 
-def test_repr_tells_folder_and_open_databases(sf, root):
+def test_repr_tells_folder_and_open_databases(sf, anywhere):
     """It opens nothing."""
     sf.get_db("d")
 
-    assert repr(sf) == f"<Storify {str(root)!r} (1 open)>"
+    assert repr(sf) == f"<Storify {anywhere!r} (1 open)>"
 
 
 def test_a_memory_storify_touches_no_disk(tmp_path, monkeypatch):
@@ -184,9 +183,9 @@ BAD_NAMES = [
 
 
 @pytest.mark.parametrize("name", BAD_NAMES, ids=ascii)
-def test_a_bad_name_is_refused_everywhere(sf, root, name):
+def test_a_bad_name_is_refused_everywhere(sf, tmp_path, name):
     """The error is a ValueError; nothing is written inside or outside."""
-    before = sorted(root.parent.rglob("*"))
+    before = sorted(tmp_path.rglob("*"))
 
     for use in (
         sf.get_db,
@@ -195,22 +194,22 @@ def test_a_bad_name_is_refused_everywhere(sf, root, name):
         sf.get_loaded_db,
         lambda bad: sf.rename_db("a", bad),
         lambda bad: sf.rename_db(bad, "a"),
-        lambda bad: Database(name=bad, root=root),
+        lambda bad: Database(name=bad, root=tmp_path),
     ):
         with pytest.raises(DatabaseNameError):
             use(name)
 
-    assert sorted(root.parent.rglob("*")) == before
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("name", ["users", "my-db_2", "naïve", "データ", "a.b", "a b"])
-def test_an_ordinary_name_is_taken(sf, root, name):
+def test_an_ordinary_name_is_taken(sf, anywhere, name):
     """Letters of any script, digits, inner dots and spaces."""
     sf.get_db(name)["a"] = 1
     sf.close()
 
     assert sf.get_db(name).data == {"a": 1}
-    assert list(Storify(root)) == [name]
+    assert list(Storify(anywhere)) == [name]
 
 
 def test_a_name_that_is_no_string_is_refused(sf):
@@ -253,10 +252,10 @@ def test_rename_of_a_missing_database_is_an_error(sf):
         sf.rename_db("nothing", "b")
 
 
-def test_rename_refuses_an_open_database(sf, root):
+def test_rename_refuses_an_open_database(sf, anywhere):
     """Also one that another Storify of this process has open."""
     sf.get_db("a").flush()
-    other = Storify(root)
+    other = Storify(anywhere)
 
     with pytest.raises(DatabaseOpenError, match="close it first"):
         sf.rename_db("a", "b")
@@ -294,9 +293,9 @@ def test_removing_an_open_database_destroys_its_object(sf):
     assert not sf.db_exists("a")
 
 
-def test_removing_what_another_storify_has_open_is_refused(sf, root):
+def test_removing_what_another_storify_has_open_is_refused(sf, anywhere):
     """Close it there first."""
-    other = Storify(root)
+    other = Storify(anywhere)
     other.get_db("a").flush()
 
     with pytest.raises(DatabaseOpenError):
@@ -311,24 +310,24 @@ def test_removing_a_missing_database_is_an_error(sf):
         sf.remove_db("nothing")
 
 
-def test_the_removed_state_is_in_the_backups(sf, root):
-    """The removal can be undone by hand."""
+def test_the_removed_state_is_in_the_backups(sf):
+    """The removal can be undone."""
     sf.get_db("a")["x"] = 1
     sf.close()
 
     sf.remove_db("a")
 
-    [kept] = (root / ".backups" / "a").glob("*.mpack")
-    assert msgpack.unpackb(kept.read_bytes()) == {"x": 1}
+    backups = sf["a"].backups
+    assert sf["a"].unpack(backups.get_path_of_backup(backups.latest)) == {"x": 1}
 
 
 # -- saving and closing --------------------------------------------------------
 
 
-def test_flush_tries_all_and_raises_the_first_error(root):
+def test_flush_tries_all_and_raises_the_first_error(anywhere):
     """One database that cannot be saved does not keep the others from it."""
     log = Log()
-    sf = Storify(root, save_interval=None, log=log)
+    sf = Storify(anywhere, save_interval=None, log=log)
     sf.get_db("a")["x"] = object()
     sf.get_db("b")["y"] = object()
     sf.get_db("c")["z"] = 1
@@ -336,15 +335,15 @@ def test_flush_tries_all_and_raises_the_first_error(root):
     with pytest.raises(UnstorableError, match="'a'"):
         sf.flush()
 
-    assert msgpack.unpackb((root / "c.mpack").read_bytes()) == {"z": 1}
+    assert stored(anywhere, "c") == {"z": 1}
     assert any("'b'" in line for line in log.warnings)
     for db in sf.databases:
         db.close(discard=True)
 
 
-def test_close_closes_what_it_can(root):
+def test_close_closes_what_it_can(anywhere):
     """The database that cannot be saved stays open, the rest is closed."""
-    sf = Storify(root, save_interval=None)
+    sf = Storify(anywhere, save_interval=None)
     bad, good = sf.get_db("bad"), sf.get_db("good")
     bad["x"] = object()
 
@@ -356,37 +355,37 @@ def test_close_closes_what_it_can(root):
     bad.close(discard=True)
 
 
-def test_the_with_block_closes_all(root):
+def test_the_with_block_closes_all(anywhere):
     """After it, both are saved and defunct."""
-    with Storify(root) as sf:
+    with Storify(anywhere) as sf:
         one, two = sf["one"], sf["two"]
         one["a"] = two["a"] = 1
 
     assert one.defunct
     assert two.defunct
-    assert Path(root / "two.mpack").is_file()
+    assert stored(anywhere, "two") == {"a": 1}
 
 
 # -- types ---------------------------------------------------------------------
 
 
-def test_types_are_registered_at_the_start(root):
+def test_types_are_registered_at_the_start(anywhere):
     """An enum member is stored and comes back as itself."""
-    Storify(root, types=[Colour]).get_db("d")["a"] = Colour.RED
+    Storify(anywhere, types=[Colour]).get_db("d")["a"] = Colour.RED
 
-    assert Storify(root, types=[Colour]).get_db("d")["a"] is Colour.RED
+    assert Storify(anywhere, types=[Colour]).get_db("d")["a"] is Colour.RED
 
 
-def test_a_custom_class_is_registered_with_hooks(root):
+def test_a_custom_class_is_registered_with_hooks(anywhere):
     """``register_type`` gives and takes a storable value."""
     for _ in range(2):
-        sf = Storify(root)
+        sf = Storify(anywhere)
         sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
         db = sf.get_db("d")
         db.setdefault("price", Money(250))
         sf.close()
 
-    sf = Storify(root)
+    sf = Storify(anywhere)
     sf.register_type(Money, encode=lambda each: each.cents, decode=Money)
     assert sf.get_db("d")["price"] == Money(250)
 
@@ -419,7 +418,7 @@ def test_an_unregistered_class_is_refused(sf):
     db.clear()
 
 
-def test_two_models_of_one_name_are_refused(root):
+def test_two_models_of_one_name_are_refused(anywhere):
     """The error names both classes."""
 
     def make():
@@ -429,13 +428,13 @@ def test_two_models_of_one_name_are_refused(root):
         return User
 
     with pytest.raises(DuplicateKeynameError, match="__User__"):
-        Storify(root, models=[User, make()])
+        Storify(anywhere, models=[User, make()])
 
 
-def test_an_unregistered_model_is_stored_with_a_warning(root):
+def test_an_unregistered_model_is_stored_with_a_warning(anywhere):
     """It is registered from then on; the warning says to pass it."""
     log = Log()
-    sf = Storify(root, log=log)
+    sf = Storify(anywhere, log=log)
     sf.get_db("d")["a"] = User("Ann")
 
     sf.close()
@@ -447,16 +446,16 @@ def test_an_unregistered_model_is_stored_with_a_warning(root):
 @pytest.mark.parametrize(
     "arguments", [{"models": User}, {"types": Colour}], ids=["models", "types"]
 )
-def test_one_class_instead_of_a_list_is_refused(root, arguments):
+def test_one_class_instead_of_a_list_is_refused(anywhere, arguments):
     """An enum would even be iterable."""
     with pytest.raises(TypeError, match="pass a list"):
-        Storify(root, **arguments)
+        Storify(anywhere, **arguments)
 
 
-def test_a_type_must_be_a_class(root):
+def test_a_type_must_be_a_class(anywhere):
     """The message says what is expected."""
     with pytest.raises(TypeError, match="CustomType"):
-        Storify(root, types=["Colour"])
+        Storify(anywhere, types=["Colour"])
 
 
 @pytest.mark.parametrize("initial", [5, (1,), "text", {1}], ids=repr)
@@ -478,11 +477,11 @@ def test_an_abstract_class_as_model_registers_nothing(sf):
     assert db.dirty() == set()
 
 
-def test_a_generic_as_model_registers_its_parts(root):
+def test_a_generic_as_model_registers_its_parts(anywhere):
     """The enum inside of it needs no other mention."""
-    Storify(root).get_db("d", model=list[Colour])["a"] = [Colour.RED]
+    Storify(anywhere).get_db("d", model=list[Colour])["a"] = [Colour.RED]
 
-    assert Storify(root).get_db("d", model=list[Colour])["a"] == [Colour.RED]
+    assert Storify(anywhere).get_db("d", model=list[Colour])["a"] == [Colour.RED]
 
 
 def test_two_types_of_one_name_are_refused(sf):
@@ -494,19 +493,19 @@ def test_two_types_of_one_name_are_refused(sf):
         sf.get_db("d", model=other)
 
 
-def test_a_tuple_of_models_is_a_union(root):
+def test_a_tuple_of_models_is_a_union(anywhere):
     """Objects of each are found again, and others are refused if it is strict."""
 
     class Order(Model):
         total: float
 
-    with Storify(root) as sf:
+    with Storify(anywhere) as sf:
         db = sf.get_db("d", model=(User, Order), strict=True)
         db["u"], db["o"] = User("Ann"), Order(1.5)
         with pytest.raises(CheckError):
             db["x"] = 5
 
-    again = Storify(root).get_db("d", model=(User, Order))
+    again = Storify(anywhere).get_db("d", model=(User, Order))
     assert again.data == {"u": User("Ann"), "o": Order(1.5)}
 
 
@@ -524,9 +523,9 @@ def test_a_database_got_by_path_knows_the_types_of_its_storify(tmp_path):
 
 
 @pytest.mark.parametrize("make", [Storify, partial(Database, "d")])
-def test_models_may_come_from_a_generator(root, make):
+def test_models_may_come_from_a_generator(anywhere, make):
     """They are kept, although it can be run through only once."""
-    made = make(root=root, models=(each for each in [User]))
+    made = make(root=anywhere, models=(each for each in [User]))
 
     assert made.models == [User]
 

@@ -5,6 +5,7 @@ import gc
 import msgpack
 import pytest
 
+from places import stored
 from stand_ins import Clock, Log
 from storify import Database, Storify
 from storify.engine import MemoryCatalog, MemoryEngine
@@ -183,25 +184,26 @@ def test_a_failed_sync_is_logged_kept_and_tried_again(sf, clock, log):
     [{"sync": "always"}, {"sync_interval": 0}, {"keep": -1}, {"sync_interval": -1}],
     ids=repr,
 )
-def test_what_cannot_be_is_refused(root, arguments):
+def test_what_cannot_be_is_refused(anywhere, arguments):
     """At the start, not at the first flush."""
     with pytest.raises(ValueError, match="must"):
-        Storify(root, **arguments)
+        Storify(anywhere, **arguments)
 
 
-def test_what_was_flushed_is_in_the_file(root):
+def test_what_was_flushed_is_in_the_file(anywhere):
     """The end of the process costs nothing, whatever the interval."""
-    sf = Storify(root, save_interval=None, sync="interval", sync_interval=3600)
+    sf = Storify(anywhere, save_interval=None, sync="interval", sync_interval=3600)
     db = sf.get_db("d")
     db["a"] = 1
     db.flush()
 
-    found = msgpack.unpackb((root / "d.mpack").read_bytes())
+    found = stored(anywhere)
 
     assert found == {"a": 1}
     sf.close()
 
 
+@pytest.mark.files("commits of files alone are synced later")
 def test_a_database_alone_may_have_an_interval_too(root):
     """It is synced at the latest when it is closed."""
     db = Database(name="d", root=root, sync="interval", keep=2, journal=False)

@@ -68,9 +68,9 @@ class Holds(Model):
 
 
 @pytest.fixture
-def sf():
-    """A Storify in memory with one user."""
-    with Storify("memory://", None) as storify:
+def sf(anywhere):
+    """A Storify with one user."""
+    with Storify(anywhere, None) as storify:
         storify.get_db("users", model=User)["u1"] = User("Ann")
         yield storify
 

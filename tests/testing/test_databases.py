@@ -200,12 +200,12 @@ def test_a_type_with_hooks_is_reopened_with_its_hooks(sf):
             assert new["db"]["a"] == Point(1)
 
 
-def test_a_database_is_reopened_from_the_disk(sf, make_storify):
+def test_a_database_is_reopened_from_the_disk(sf, make_storify, anywhere):
     """By its Storify, as what it was opened as; what others saved is there."""
     users = sf.get_db("users", model=User, key=int, strict=True)
     users[1] = ann = User("Ann")
     users.flush()
-    with make_storify().get_db("users", model=User, key=int) as theirs:
+    with make_storify(anywhere).get_db("users", model=User, key=int) as theirs:
         theirs[2] = User("Bob")
 
     again = reopen(users)
@@ -247,9 +247,9 @@ def test_a_list_and_a_database_to_read_are_reopened(sf):
     assert again.readonly
 
 
-def test_what_cannot_be_saved_is_not_reopened(sf, make_storify):
+def test_what_cannot_be_saved_is_not_reopened(sf, make_storify, anywhere):
     """The error is that of a flush, and all is as it was."""
-    db, theirs = sf["db"], make_storify()["db"]
+    db, theirs = sf["db"], make_storify(anywhere)["db"]
     theirs["a"] = 1
     theirs.flush()
     db["a"] = 2

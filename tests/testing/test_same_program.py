@@ -1,6 +1,7 @@
 """Programs that were written for a folder run on a server, with only the URL exchanged."""
 
 import importlib
+import os
 import re
 import shutil
 import subprocess
@@ -60,6 +61,29 @@ def test_the_pages_run_on_a_server(page, blocks, folder, tmp_path):
 
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / folder).exists()
+
+
+def test_the_program_of_the_guide_runs_on_a_server(tmp_path):
+    """It says there what it says in a folder, but for where it has saved."""
+    said = []
+    with fresh_url() as url:
+        for place in (str(tmp_path / "data"), url):
+            done = subprocess.run(  # noqa: S603 - our own
+                [sys.executable, str(ROOT / "examples" / "todo.py"), place],
+                cwd=tmp_path,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            said.append(
+                [each for each in done.stdout.splitlines() if "saved to" not in each]
+            )
+
+    assert said[0] == said[1]
+    assert any("✓ (t1)" in line for line in said[1])
+    assert [each.name for each in tmp_path.iterdir()] == ["data"]
 
 
 @pytest.fixture

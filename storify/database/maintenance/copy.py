@@ -1,21 +1,26 @@
 """A database copied to another place with its past: between folders and servers.
 
-State by state, oldest first: each is one commit, at the time that the state has. What
-was interrupted goes on with the state that comes next, and at the end all is compared.
+State by state, oldest first, each at the time that it has. The oldest comes a part at a
+time to a server, where none is kept but the whole; each later one is one commit of what
+it changed. So no state is in memory as a whole, unless its engine has it so.
+
+What was interrupted goes on with what comes next, and at the end all is compared.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import chain, islice
 from typing import Final, NamedTuple
 
 from storify.engine import (
+    Change,
     Commit,
     Engine,
     Format,
     Keep,
     Snapshot,
-    difference,
+    Version,
     entries_of,
 )
 
@@ -23,6 +28,12 @@ __all__ = ["EVERYTHING", "CopyClock", "copy_database"]
 
 EVERYTHING: Final = Keep(1_000_000)
 """The policy of a copy: what the source has kept is kept."""
+
+_NOTHING: Final = Keep(0)
+
+#: How large a part of the oldest state is, in entries and in bytes.
+_MANY: Final = 50_000
+_LARGE: Final = 8 << 20
 
 Tell = Callable[[int, int], object]
 
@@ -43,7 +54,7 @@ class _State(NamedTuple):
 
     Attributes:
         id: As a backup; None for the present one.
-        time: When it was committed; None for that of now.
+        time: When it was committed; None if that is not known.
     """
 
     id: str | None
@@ -73,24 +84,27 @@ def copy_database(
         OSError: It is cut off; the same call goes on with it.
     """
     states = _states(source)
-    done = _done(name, source, target, states)
     sizes = [len(_open(source, state)) for state in states]
-    entries = entries_of(_open(source, states[done - 1])) if done else {}
-    before = target.open()
-    version = None if before is None else before.version
-    copied = sum(sizes[:done])
-    for state, size in list(zip(states, sizes, strict=True))[done:]:
-        new = entries_of(_open(source, state))
-        clock.now = state.time
-        version = target.commit(Commit(version, difference(entries, new)))
-        entries = new
-        copied += size
+    done = _done(name, source, target, states)
+    if not done:
+        _copy_oldest(source, states[0], target, clock, _telling(progress, sizes))
+        done = 1
+    for at in range(done, len(states)):
+        changes = list(
+            _difference(*(_open(source, each) for each in states[at - 1 : at + 1]))
+        )
+        clock.now = states[at].time
+        target.commit(Commit(_version(target), changes))
         if progress is not None:
-            progress(copied, sum(sizes))
+            progress(sum(sizes[: at + 1]), sum(sizes))
     clock.now = None
     _copy_unsaved(source, target, root_format)
     _compare(name, source, target, states)
     return len(_open(source, states[-1]))
+
+
+def _telling(progress: Tell | None, sizes: Sequence[int]) -> Callable[[int], object]:
+    return lambda done: None if progress is None else progress(done, sum(sizes))
 
 
 def _states(source: Engine) -> list[_State]:
@@ -100,7 +114,76 @@ def _states(source: Engine) -> list[_State]:
         for info in reversed(source.backups())
         if info.kind in {"snapshot", "commit"} and info.time is not None
     ]
-    return [*past, _State(None, None)]
+    present = _State(None, None)
+    _open(source, present)
+    return [*past, present._replace(time=source.committed_at())]
+
+
+def _version(target: Engine) -> Version | None:
+    present = target.open()
+    return None if present is None else present.version
+
+
+def _copy_oldest(
+    source: Engine,
+    state: _State,
+    target: Engine,
+    clock: CopyClock,
+    tell: Callable[[int], object],
+) -> None:
+    """Copy the oldest state, or the rest of it, a part at a time."""
+    snapshot, before = _open(source, state), target.open()
+    done = 0 if before is None else len(before)
+    version = None if before is None else before.version
+    entries = islice(chain.from_iterable(snapshot.items()), done, None)
+    part_of = _part_of if target.streams else list[Change]
+    keep, target.keep = target.keep, _NOTHING
+    try:
+        while (part := part_of(entries)) or version is None:
+            done += len(part)
+            # The last one has the time of the state, those before it come before.
+            left = timedelta(microseconds=len(snapshot) - done)
+            clock.now = None if state.time is None else state.time - left
+            version = target.commit(Commit(version, part))
+            tell(done)
+    finally:
+        target.keep = keep
+    if target.streams:
+        target.purge()  # the parts
+
+
+def _part_of(entries: Iterator[tuple[bytes, bytes]]) -> list[Change]:
+    part: list[Change] = []
+    size = 0
+    for key, value in entries:
+        part.append((key, value))
+        size += len(key) + len(value)
+        if size > _LARGE or len(part) >= _MANY:
+            break
+    return part
+
+
+def _difference(old: Snapshot, new: Snapshot) -> Iterator[Change]:
+    """Iterate over changes that make *new* of *old*, its order included.
+
+    Both are read once, side by side. What stays in its place is the same in both, in
+    one order; whatever else *old* has is deleted, and what *new* has goes last.
+    """
+    befores = chain.from_iterable(old.items())
+    gone: list[Change] = []
+    later: list[Change] = []
+    for key, value in chain.from_iterable(new.items()):
+        for before, held in befores:
+            if before != key:
+                gone.append((before, None))
+                continue
+            if held != value:
+                later.append((key, value))
+            break
+        else:
+            later.append((key, value))
+    gone += ((key, None) for key, _ in befores)
+    return chain(gone, later)
 
 
 def _open(engine: Engine, state: _State) -> Snapshot:
@@ -117,14 +200,17 @@ def _done(name: str, source: Engine, target: Engine, states: Sequence[_State]) -
     Raises:
         FileExistsError: What is there is nothing of the kind.
     """
-    present = target.open()
-    if present is None:
+    if target.open() is None:
         return 0
-    done = len(_kept(target)) + 1
-    if done <= len(states) and _digest(present) == _digest(
-        _open(source, states[done - 1])
+    copies = _copies(target)
+    if len(copies) <= len(states) and all(
+        _digest(_open(source, state)) == _digest(_open(target, copy))
+        for state, copy in zip(states, copies, strict=False)
     ):
-        return done
+        return len(copies)
+    oldest, parts = _open(source, states[0]), (_open(target, each) for each in copies)
+    if all(_digest(part) == _digest(oldest, len(part)) for part in parts):
+        return 0  # it was cut off in the oldest
     msg = (
         f"cannot copy database {name!r}: there is another one of this name; "
         f"rename or remove it first"
@@ -132,9 +218,10 @@ def _done(name: str, source: Engine, target: Engine, states: Sequence[_State]) -
     raise FileExistsError(17, msg, target.location)
 
 
-def _kept(engine: Engine) -> list[str]:
+def _copies(target: Engine) -> list[_State]:
     kinds = {"snapshot", "commit"}
-    return [info.id for info in reversed(engine.backups()) if info.kind in kinds]
+    kept = [info.id for info in reversed(target.backups()) if info.kind in kinds]
+    return [*(_State(each, None) for each in kept), _State(None, None)]
 
 
 def _copy_unsaved(source: Engine, target: Engine, root_format: Format) -> None:
@@ -159,7 +246,7 @@ def _compare(
     Raises:
         OSError: They are not equal.
     """
-    copies = [*(_State(id_, None) for id_ in _kept(target)), _State(None, None)]
+    copies = _copies(target)
     for state, copy in zip(states, copies, strict=False):
         if _digest(_open(source, state)) == _digest(_open(target, copy)):
             continue
@@ -174,14 +261,11 @@ def _compare(
         raise OSError(5, msg, target.location)
 
 
-def _digest(snapshot: Snapshot) -> bytes:
-    """A hash of all keys and values in order, page by page."""
+def _digest(snapshot: Snapshot, most: int | None = None) -> bytes:
+    """A hash of all keys and values in order, or of the first ones, page by page."""
     digest = sha256()
-    for part in _parts(snapshot):
-        digest.update(len(part).to_bytes(8, "big"))
-        digest.update(part)
+    for pair in islice(chain.from_iterable(snapshot.items()), most):
+        for part in pair:
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
     return digest.digest()
-
-
-def _parts(snapshot: Snapshot) -> Iterator[bytes]:
-    return (part for page in snapshot.items() for pair in page for part in pair)

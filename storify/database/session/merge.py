@@ -29,7 +29,7 @@ from storify.engine import (
     difference,
     entries_of,
 )
-from storify.exceptions import ConflictError, CorruptionError
+from storify.exceptions import ConflictError, CorruptionError, StaleStateError
 from storify.threads import uncut
 
 if TYPE_CHECKING:
@@ -178,7 +178,7 @@ def _is_there(root: Root, theirs: Iterable[Change]) -> bool:
     """Whether what the root is based on is known, or can be read still, for some keys."""
     try:
         root.page_in(key for key, _ in theirs)
-    except CorruptionError:  # another program has written into the file
+    except (CorruptionError, StaleStateError):  # others have written over it
         return False
     return True
 

@@ -134,7 +134,17 @@ class Saving(NamedTuple):  # made in a tenth of a dataclass's time
         *,
         readonly: bool = False,
     ) -> FileEngine:
-        """Return the engine of one file."""
+        """Return the engine of one file.
+
+        Raises:
+            ValueError: It is a URL.
+        """
+        if "://" in os.fspath(path):
+            msg = (
+                "a URL is no path of a file; open a database on a server by its name, "
+                "as Storify(url).get_db(name)"
+            )
+            raise ValueError(msg)
         return FileEngine(
             path,
             root_format=codec,

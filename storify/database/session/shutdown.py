@@ -47,7 +47,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 from storify.database.session.keys import contents
-from storify.exceptions import DatabaseLockedError
+from storify.exceptions import DatabaseLockedError, StaleStateError
 from storify.threads import Caller, Job, Turn, finish_all, in_saver, patience
 
 if TYPE_CHECKING:
@@ -328,12 +328,12 @@ def _storable(
 ) -> tuple[dict[bytes, bytes], bool]:
     """Return the entries that can be stored, and whether they are all.
 
-    What memory does not have cannot be had of a server that is away: then it is what
-    was set or changed.
+    What memory does not have cannot be had of a server that is away, nor of a state that
+    is not kept any more: then it is what was set or changed.
     """
     try:
         return session.root.storable(report), True
-    except OSError:
+    except (OSError, StaleStateError):
         pending, refused = session.begin_look()
         pending.drop()
         for error in refused.values():

@@ -152,6 +152,7 @@ class FileEngine:
         journal: bool = True,
     ) -> None:
         self.keep: Keep = Keep.of(keep)
+        self.streams: bool = False
         self.readonly = readonly
         self._path = os.path.abspath(path)
         if backups_directory is not None:
@@ -611,6 +612,11 @@ class FileEngine:
             self.sync()
             raise
         self._known.ours = False
+
+    def committed_at(self) -> datetime | None:
+        """When the state was committed that was opened or committed last."""
+        moment = self._known.tail.moment
+        return None if moment is None else moment.clock
 
     def is_worth_folding(self) -> bool:
         """Whether there is a journal of ours that an idle moment is well spent on."""

@@ -96,6 +96,7 @@ class PostgresEngine:
         keep: Keep | int | None = None,
     ) -> None:
         self.keep: Keep = Keep.of(keep)
+        self.streams: bool = True
         self._name = name
         self._link = link
         self._tables = tables
@@ -124,7 +125,7 @@ class PostgresEngine:
     @property
     def backup_location(self) -> str:
         """Backups have no place of their own here."""
-        return f"{self._location}/backups"
+        return self._location
 
     # -- reading -----------------------------------------------------------------------
 
@@ -156,6 +157,12 @@ class PostgresEngine:
         snapshot = self._snapshot_of(head.id, head.state())
         self._given.add(snapshot)
         return snapshot
+
+    @uncut
+    def committed_at(self) -> datetime | None:
+        """When the present state was committed."""
+        head = self._read_head()
+        return None if head is None else head.state().moment.clock
 
     @uncut
     def changes_since(self, version: Version | None) -> News | None:

@@ -13,7 +13,7 @@ from storify.engine.postgres.keys import index_key
 from storify.engine.postgres.link import Link, cursor_of
 from storify.engine.postgres.tables import Tables
 from storify.engine.protocol import Version
-from storify.exceptions import CorruptionError
+from storify.exceptions import StaleStateError
 from storify.threads import uncut
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ class ServerSnapshot:
         """Return the bytes of a value; None if there is no such key.
 
         Raises:
-            CorruptionError: It was changed since, and the state is not kept any more.
+            StaleStateError: It was changed since, and the state is not kept any more.
             OSError: The server does not answer.
         """
         for seq, token in dict.fromkeys([self._number, self._later]):
@@ -142,8 +142,8 @@ class ServerSnapshot:
 
         return self._link.run("read", self._location, ask)
 
-    def _gone(self) -> CorruptionError:
-        return CorruptionError(
+    def _gone(self) -> StaleStateError:
+        return StaleStateError(
             f"cannot read an older state of {self._location!r}: others have changed it "
             f"since, and it is not kept any more; reload() brings the present one"
         )
@@ -152,7 +152,7 @@ class ServerSnapshot:
         """Iterate over keys and values in order, a page at a time.
 
         Raises:
-            CorruptionError: The state is not kept any more.
+            StaleStateError: The state is not kept any more.
             OSError: The server does not answer.
         """
         pos, most = -1, _FEW
