@@ -6,6 +6,8 @@
 - `filters`: the small language of ``find``
 - `drafts`: edits before they are written
 - `values`: how a value looks, with its class and without
+- `lines`: what faces tell alike, as text
+- `export`: records in the formats of others
 
 The command line, ``storify explore`` and ``storify serve`` are thin faces on it. Nothing
 of it is loaded by ``import storify``.
@@ -13,6 +15,13 @@ of it is loaded by ``import storify``.
 
 from storify.explorer.drafts import Draft
 from storify.explorer.filters import Filter, FilterError, field_value, parse_filter
+from storify.explorer.lines import (
+    change_lines,
+    side,
+    size_text,
+    state_text,
+    time_text,
+)
 from storify.explorer.plain import tree_of, tree_of_row
 from storify.explorer.reading import (
     Page,
@@ -83,6 +92,7 @@ __all__ = [
     "Undecodable",
     "at_path",
     "cell",
+    "change_lines",
     "column_value",
     "columns_of",
     "count_parts",
@@ -97,6 +107,10 @@ __all__ = [
     "parse_state",
     "parts_of",
     "printable",
+    "side",
+    "size_text",
+    "state_text",
+    "time_text",
     "tree_of",
     "tree_of_row",
 ]
