@@ -21,7 +21,6 @@ from storify.explorer import (
     Page,
     Stats,
     at_path,
-    columns_of,
     size_text,
     time_text,
     tree_of,
@@ -136,7 +135,7 @@ def _tell_page(page: Page, columns: str, *, as_json: bool) -> None:
     if not page.rows:
         return
     wanted = [each.strip() for each in columns.split(",") if each.strip()]
-    print_lines(record_table(page.rows, wanted or columns_of(page.rows)))
+    print_lines(record_table(page.rows, wanted))
 
 
 def find(

@@ -11,8 +11,8 @@ from storify.explorer import (
     State,
     cell,
     column_value,
-    columns_of,
     count_parts,
+    heads_of,
     kind_of,
     one_line,
     parts_of,
@@ -88,9 +88,7 @@ def table(
 
 def record_table(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[str]:
     """Lay out records, a column for each field."""
-    fields = list(columns) or columns_of(rows)
-    kinds = {kind_of(row.value) for row in rows}
-    heads = ["_key", *(["_class"] if len(kinds) > 1 else []), *fields]
+    heads = heads_of(rows, columns)
     return table(
         [cell(head, _CELL) for head in heads],
         [[cell(column_value(head, row), _CELL) for head in heads] for row in rows],

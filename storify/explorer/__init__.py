@@ -29,6 +29,7 @@ from storify.explorer.reading import (
     Row,
     column_value,
     columns_of,
+    heads_of,
     key_token,
 )
 from storify.explorer.session import (
@@ -99,6 +100,7 @@ __all__ = [
     "edits",
     "field_value",
     "fields_of",
+    "heads_of",
     "key_token",
     "kind_of",
     "literal",

@@ -17,7 +17,7 @@ from storify.codec import Codec
 from storify.database.session.keys import LIST, decode_key
 from storify.engine import Snapshot
 from storify.explorer.filters import Filter, field_value
-from storify.explorer.values import MISSING, Undecodable, fields_of
+from storify.explorer.values import MISSING, Undecodable, fields_of, kind_of
 from storify.models.options import class_of
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ __all__ = [
     "alarm",
     "column_value",
     "columns_of",
+    "heads_of",
     "key_digest",
     "key_token",
     "literal_of",
@@ -129,6 +130,14 @@ def columns_of(rows: Iterable[Row], known: Iterable[str] = ()) -> list[str]:
         fields = _columns_in(row.value)
         found |= dict.fromkeys(["_value"] if fields is None else map(str, fields))
     return list(found)[:_COLUMNS]
+
+
+def heads_of(rows: Iterable[Row], fields: Iterable[str] = ()) -> list[str]:
+    """Return the heads of a table: the key, the class if there are several, fields."""
+    listed = list(rows)
+    kinds = {kind_of(row.value) for row in listed}
+    columns = list(fields) or columns_of(listed)
+    return ["_key", *["_class"] * (len(kinds) > 1), *columns]
 
 
 def column_value(column: str, row: Row) -> Any:

@@ -44,6 +44,7 @@ from storify.explorer import (
     column_value,
     columns_of,
     count_parts,
+    heads_of,
     key_token,
     kind_of,
     literal,
@@ -255,30 +256,32 @@ class Explorer(App[None]):
 
     TITLE: str | None = "storify explore"
     CSS: ClassVar[str] = """
-    #names { width: 24; border-right: solid $primary; }
+    OptionList, OptionList:focus { border: none; padding: 0; }
+    #names, #names:focus { width: 24; height: 100%; border-right: solid $primary; }
     #said { height: 1; padding: 0 1; }
     #asking, #telling { border: round $primary; padding: 0 1; background: $surface; }
     #asking { height: auto; max-height: 80%; margin: 2 4; }
     #telling { height: 90%; margin: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "show_help_panel", "Keys"),
         Binding("slash", "filter", "Filter"),
-        Binding("b", "names", "Databases"),
+        Binding("b", "names", "Databases", show=False),
         Binding("s", "sort", "Sort"),
-        Binding("n,pagedown", "turn(1)", "Next"),
-        Binding("p,pageup", "turn(-1)", "Back"),
+        Binding("n,pagedown", "turn(1)", "Next", show=False),
+        Binding("p,pageup", "turn(-1)", "Back", show=False),
         Binding("t", "time", "Time"),
-        Binding("left_square_bracket", "step(-1)", "Older"),
-        Binding("right_square_bracket", "step(1)", "Newer"),
+        Binding("left_square_bracket", "step(-1)", "Older", show=False),
+        Binding("right_square_bracket", "step(1)", "Newer", show=False),
         Binding("d", "diff", "Changes"),
         Binding("h", "history", "History"),
-        Binding("c", "check", "Misfits"),
+        Binding("c", "check", "Misfits", show=False),
         Binding("i", "sizes", "Sizes"),
         Binding("o", "export", "Export"),
-        Binding("x", "remove", "Remove"),
-        Binding("v", "drafts", "Drafts"),
-        Binding("r", "restore", "Restore"),
-        Binding("ctrl+s", "save", "Save drafts"),
+        Binding("x", "remove", "Remove", show=False),
+        Binding("v", "drafts", "Drafts", show=False),
+        Binding("r", "restore", "Restore", show=False),
+        Binding("ctrl+s", "save", "Save drafts", show=False),
         Binding("q", "quit", "Quit"),
     ]
 
@@ -301,7 +304,7 @@ class Explorer(App[None]):
             yield OptionList(id="names")
             yield DataTable[Text](id="records", cursor_type="row", zebra_stripes=True)
         yield Static("", id="said", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """List the databases and open the first."""
@@ -394,7 +397,7 @@ class Explorer(App[None]):
         self.page, self.rows = page, page.rows
         table = self._table()
         table.clear(columns=True)
-        columns = ["_key", *columns_of(page.rows)]
+        columns = heads_of(page.rows)
         table.add_columns(*(_plain(cell(each)) for each in columns))
         for row in page.rows:
             table.add_row(*(_plain(cell(column_value(each, row))) for each in columns))
