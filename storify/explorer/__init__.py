@@ -7,6 +7,7 @@
 - `drafts`: edits before they are written
 - `values`: how a value looks, with its class and without
 - `lines`: what faces tell alike, as text
+- `pictures`: growth and sizes as SVG
 - `export`: records in the formats of others
 
 The command line, ``storify explore`` and ``storify serve`` are thin faces on it. Nothing

@@ -18,6 +18,7 @@ from storify.database import Database, Salvage
 from storify.database.maintenance.check import check
 from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
 from storify.exceptions import CheckError, DatabaseLoadError, StorifyError
+from storify.explorer import pictures
 from storify.explorer.drafts import Draft, commit_drafts, parse_value
 from storify.explorer.filters import parse_filter
 from storify.explorer.reading import (
@@ -160,6 +161,10 @@ class Stats(NamedTuple):
     sampled: int
     growth: list[tuple[State, int, int]]
     looked_at: int
+
+    def _repr_html_(self) -> str:
+        """The sizes and the growth as pictures, where a notebook shows them."""
+        return pictures.sizes_table(self) + pictures.growth(self)
 
 
 class Session:
@@ -511,12 +516,12 @@ class Session:
             if reading.get(blob) is not None:
                 return blob
         keys: list[str] = []
-        digest_of = key_digest if text.startswith("#") else (lambda _blob: None)
+        is_digest = text.startswith("#")
         for blob, _ in reading.pairs():
             key = reading.key(blob)
             if literal(key) == text or str(key) == text:
                 return blob
-            if isinstance(blob, bytes) and text == digest_of(blob):
+            if is_digest and isinstance(blob, bytes) and key_digest(blob) == text:
                 return blob
             if len(keys) < _NEAR and isinstance(key, str):
                 keys.append(key)

@@ -11,6 +11,7 @@ from typing import Any, Final, TextIO
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
@@ -40,6 +41,7 @@ from storify.explorer import (
     literal,
     one_line,
     parts_of,
+    pictures,
     printable,
     side,
     size_text,
@@ -353,8 +355,10 @@ class _Pages:
         """Which classes and fields are large, and how the database grew."""
         name = request.path_params["name"]
         found = self.session.stats(name, seconds=_SECONDS)
-        most = max((taken for _, _, taken in found.growth), default=1) or 1
-        return self._render(request, "sizes.html", name=name, found=found, most=most)
+        drawn = Markup(pictures.sizes_table(found) + pictures.growth(found))  # noqa: S704 - it escapes
+        return self._render(
+            request, "sizes.html", name=name, found=found, pictures=drawn
+        )
 
     def export(self, request: Request) -> Response:
         """All records that pass the filter, as a file that `storify import` reads."""
