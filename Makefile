@@ -6,6 +6,7 @@
 #   make soak   the fault suites whole, the laws with many more examples, and what attrs
 #               and cattrs test themselves with
 #   make bench  against peers and the limit, into docs/benchmarks.md
+#   make pictures   those on the pages about looking at data, from what the demo left
 #   make docs   the documentation as a site, in site/; part of make test
 # How much is tried: quick, or twice as much and with coverage, as a test
 # server does (ci), or everything (soak). A server has the same examples in each run,
@@ -16,10 +17,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo demo-postgres test lint style mypy pyright verify docs bench soak clean
+.PHONY: demo demo-postgres pictures test lint style mypy pyright verify docs bench soak clean
 
 demo: $(READY)
 	$(BIN)/python examples/demo.py
+
+pictures: demo
+	$(BIN)/python docs/pictures.py
 
 demo-postgres: $(READY)
 	$(BIN)/python examples/demo_postgres.py

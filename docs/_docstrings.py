@@ -3,7 +3,6 @@
 In them ``text::`` and a line ``::`` lead a code block, as readers of the source
 know it. Markdown takes the indented block as it is and would show the colons.
 """
-# ruff: noqa: INP001 - it stands beside the pages
 
 import re
 from typing import Any

@@ -1,7 +1,8 @@
 """A typed web application: models are what FastAPI takes, checks and returns.
 
 Run it with ``uvicorn web:app`` in this folder, and look at ``/docs``. The data are in
-the folder ``notes``; ``storify serve notes`` shows them in a browser.
+the folder ``notes``. With ``NOTES_TOKEN`` in the environment, ``/data/?token=…`` lets
+those who know it look at them.
 """
 
 import datetime as dt
@@ -13,6 +14,9 @@ from typing import Annotated
 from fastapi import Body, FastAPI, HTTPException, Request
 
 from storify import Database, Model, Storify
+from storify.explorer import Session
+from storify.web import application
+from storify.web.safety import Keys
 
 
 class Note(Model):
@@ -29,7 +33,12 @@ async def lifespan(app: FastAPI) -> AsyncGenerator[None]:
     """Open the database with the application, and save it at the end."""
     async with Storify(os.environ.get("NOTES", "notes")) as sf:
         app.state.notes = sf.get_db("notes", model=Note)
-        yield
+        token = os.environ.get("NOTES_TOKEN")
+        with Session(sf) as session:
+            if token:
+                host = os.environ.get("NOTES_HOST", "localhost")
+                app.mount("/data", application(session, Keys(token), (host,)))
+            yield
 
 
 app = FastAPI(lifespan=lifespan)

@@ -6,9 +6,8 @@ import typer
 
 from storify.cli._place import AsJson, DryRun, Rest, Where, looking, named, print_json
 from storify.cli._shared import FAILED, FOUND, complain, counted
-from storify.cli._text import size
 from storify.exceptions import StorifyError
-from storify.explorer import Session, literal
+from storify.explorer import Session, literal, size_text
 
 __all__ = ["compact", "salvage", "verify"]
 
@@ -96,6 +95,6 @@ def compact(where: Where, rest: Rest = None, *, as_json: AsJson = False) -> None
             before, after = session.compact(name)
             document.append({"database": name, "before": before, "after": after})
             if not as_json:
-                typer.echo(f"{name}: {size(before)} → {size(after)}")
+                typer.echo(f"{name}: {size_text(before)} → {size_text(after)}")
     if as_json:
         print_json(document)

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Generator, Iterable
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeAlias
 
@@ -23,29 +23,14 @@ from storify.cli._shared import (
     open_place,
     progress,
 )
-from storify.explorer import NOW, Session
+from storify.explorer import NOW
+from storify.explorer.export import Format, write_records
 from storify.importers._copy import put_all
 from storify.tables import arrow, sqlite, text
 from storify.tables.lines import Classes, Losses
 
 __all__ = ["FORMATS", "export", "import_format"]
 
-
-class Format(StrEnum):
-    """What records are written as."""
-
-    JSONL = "jsonl"
-    JSON = "json"
-    CSV = "csv"
-    PARQUET = "parquet"
-    SQLITE = "sqlite"
-
-
-_TEXTS = {
-    Format.JSONL: text.write_jsonl,
-    Format.JSON: text.write_json,
-    Format.CSV: text.write_csv,
-}
 
 Out: TypeAlias = Annotated[
     Path | None,
@@ -79,11 +64,21 @@ def export(
     """
     with looking(where, models) as session:
         (name,) = named(session, rest)
-        if out is None and to in {Format.PARQUET, Format.SQLITE}:
+        if out is None and not to.is_text:
             msg = f"{to} is no text: add -o FILE"
             raise Failure(msg)
         losses = Losses(to.value, lossy=lossy)
-        count = _export(session, name, to, out, losses, filtered, at)
+        with progress(name) as tell:
+            write = partial(
+                write_records,
+                session,
+                name,
+                losses=losses,
+                where=filtered,
+                state=at,
+                told=tell,
+            )
+            count = _export(write, to, out)
     lost = sum(losses.causes.values())
     for why, times in losses.causes.most_common():
         complain(f"not held as it is: {counted(times, 'value')}: {why}")
@@ -92,32 +87,16 @@ def export(
         typer.echo(f"{out}: {counted(count, 'record')} written{left}")
 
 
-def _export(
-    session: Session,
-    name: str,
-    to: Format,
-    out: Path | None,
-    losses: Losses,
-    filtered: str,
-    at: str,
-) -> int:
-    pairs = session.pairs(name, where=filtered, state=at)
-    classes, total = session.classes(), len(session.reading(name, at))
-    with progress(name) as tell:
-        if to in _TEXTS:
-            write = _TEXTS[to]
-            if out is None:
-                return write(pairs, classes, sys.stdout, losses, tell, total)
-            with (
-                _new_file(out) as path,
-                path.open("w", encoding="utf-8", newline="") as file,
-            ):
-                return write(pairs, classes, file, losses, tell, total)
-        assert out is not None  # noqa: S101 - the caller saw to it
-        if to is Format.SQLITE:
-            return sqlite.write_sqlite(pairs, classes, out, name, losses, tell, total)
-        with _new_file(out) as path:
-            return arrow.write_parquet(pairs, classes, path, losses)
+def _export(write: Callable[..., int], to: Format, out: Path | None) -> int:
+    if out is None:
+        return write(out=sys.stdout)
+    if to is Format.SQLITE:
+        return write(out=out)  # a table more of a file that may be there
+    with _new_file(out) as path:
+        if not to.is_text:
+            return write(out=path)
+        with path.open("w", encoding="utf-8", newline="") as file:
+            return write(out=file)
 
 
 @contextmanager

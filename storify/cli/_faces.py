@@ -1,6 +1,7 @@
 """``serve`` and ``explore``: data in a browser, and in the terminal."""
 
-import sys
+import socket
+from contextlib import suppress
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -40,7 +41,9 @@ def serve(
             "--host", help="The address; another than this machine's needs --token."
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535)] = 8180,
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")
+    ] = 8180,
     token: Annotated[
         str | None,
         typer.Option("--token", envvar="STORIFY_TOKEN", help="A token that lasts."),
@@ -64,10 +67,27 @@ def serve(
         uvicorn = _face("uvicorn", "serve")
         keys = _face("storify.web.safety", "serve").Keys(token)
         app = web.application(session, keys, (host,))
-        shown = f"[{host}]" if ":" in host else host
-        typer.echo(f"http://{shown}:{port}/?token={keys.token}")
-        sys.stdout.flush()
-        uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+        config = uvicorn.Config(app, log_level="warning", server_header=False)
+        # Ctrl-C is how it is ended.
+        with _listening(host, port) as listening, suppress(KeyboardInterrupt):
+            shown = f"[{host}]" if ":" in host else host
+            port = listening.getsockname()[1]
+            typer.echo(f"http://{shown}:{port}/?token={keys.token}")
+            uvicorn.Server(config).run([listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Listen at an address, so that who reads it can ask at once.
+
+    Raises:
+        Failure: It is taken, or is none of this machine.
+    """
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        msg = f"cannot serve {host} at port {port}: {error.strerror}; give another --port, or 0"
+        raise Failure(msg) from error
 
 
 def explore(

@@ -14,14 +14,15 @@ from storify.cli._place import (
     print_lines,
 )
 from storify.cli._shared import FOUND, Models, complain, counted, progress
-from storify.cli._text import bar, record_table, size, table, tree_lines, when
+from storify.cli._text import bar, record_table, table, tree_lines
 from storify.explorer import (
     NOW,
     About,
     Page,
     Stats,
     at_path,
-    columns_of,
+    size_text,
+    time_text,
     tree_of,
     tree_of_row,
 )
@@ -68,8 +69,8 @@ def ls(where: Where, *, as_json: AsJson = False) -> None:
             [
                 each.name,
                 "-" if each.records is None else f"{each.records:,}",
-                size(each.size_bytes),
-                when(each.written) if each.written else "-",
+                size_text(each.size_bytes),
+                time_text(each.written) if each.written else "-",
                 str(each.older),
                 each.health,
             ]
@@ -134,7 +135,7 @@ def _tell_page(page: Page, columns: str, *, as_json: bool) -> None:
     if not page.rows:
         return
     wanted = [each.strip() for each in columns.split(",") if each.strip()]
-    print_lines(record_table(page.rows, wanted or columns_of(page.rows)))
+    print_lines(record_table(page.rows, wanted))
 
 
 def find(
@@ -252,18 +253,17 @@ def stats(
 def _tell_stats(name: str, found: Stats) -> None:
     about = found.about
     typer.echo(
-        f"{name}: {counted(about.records or 0, 'record')}, {size(about.size_bytes)}"
+        f"{name}: {counted(about.records or 0, 'record')}, {size_text(about.size_bytes)}"
     )
     whole = sum(each.size_bytes for each in found.classes)
     rows: list[list[str]] = []
     for each in found.classes:
         share = bar(each.size_bytes, whole)
-        rows.append([each.name, f"{each.records:,}", size(each.size_bytes), share])
+        rows.append([each.name, f"{each.records:,}", size_text(each.size_bytes), share])
         inside = sum(each.fields.values())
-        ordered = sorted(each.fields.items(), key=lambda pair: -pair[1])
         rows += [
             [f"  .{field}", "", f"{100 * taken / inside:.0f} %", bar(taken, inside)]
-            for field, taken in ordered
+            for field, taken in each.fields.items()
             if inside
         ]
     print_lines(
@@ -273,9 +273,9 @@ def _tell_stats(name: str, found: Stats) -> None:
         most = max(taken for _, _, taken in found.growth)
         rows = [
             [
-                "now" if state.id == NOW else when(state.time),
+                "now" if state.id == NOW else time_text(state.time),
                 f"{records:,}",
-                size(taken),
+                size_text(taken),
                 bar(taken, most),
             ]
             for state, records, taken in found.growth

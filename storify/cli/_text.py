@@ -3,21 +3,17 @@
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Final
 
 from storify.explorer import (
-    MISSING,
-    Change,
     Row,
     State,
     cell,
     column_value,
-    columns_of,
     count_parts,
+    heads_of,
     kind_of,
-    literal,
     one_line,
     parts_of,
 )
@@ -25,13 +21,10 @@ from storify.models import Ref
 
 __all__ = [
     "bar",
-    "change_lines",
     "record_table",
     "short_id",
-    "size",
     "table",
     "tree_lines",
-    "when",
     "width",
 ]
 
@@ -39,8 +32,6 @@ _WIDE: Final = 200
 _CELL: Final = 40
 _LINES: Final = 2000
 _MANY: Final = 100
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
-_KILO: Final = 1024
 
 
 def width() -> int:
@@ -49,25 +40,6 @@ def width() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError):
         return _WIDE
-
-
-def when(moment: datetime | None) -> str:
-    """Return a time as it may be given back: in UTC."""
-    if moment is None:
-        return "unknown"
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-
-
-def size(size_bytes: int | None) -> str:
-    """Return a size in a unit that makes it short."""
-    if size_bytes is None:
-        return "-"
-    number = float(size_bytes)
-    for unit in _UNITS:
-        if number < _KILO or unit == _UNITS[-1]:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{size_bytes} B"
-        number /= _KILO
-    raise AssertionError
 
 
 def bar(part: float, whole: float, wide: int = 20) -> str:
@@ -116,9 +88,7 @@ def table(
 
 def record_table(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[str]:
     """Lay out records, a column for each field."""
-    fields = list(columns) or columns_of(rows)
-    kinds = {kind_of(row.value) for row in rows}
-    heads = ["_key", *(["_class"] if len(kinds) > 1 else []), *fields]
+    heads = heads_of(rows, columns)
     return table(
         [cell(head, _CELL) for head in heads],
         [[cell(column_value(head, row), _CELL) for head in heads] for row in rows],
@@ -154,20 +124,3 @@ def _has_depth(value: Any) -> bool:
     return any(
         count_parts(part.value) and not isinstance(part.value, Ref) for part in inner
     )
-
-
-_SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
-
-
-def change_lines(change: Change, *, key: str | None = None) -> Iterator[str]:
-    """Tell how a record changed: a line, then one for each place in it."""
-    name = literal(change.key) if key is None else key
-    if change.kind != "changed":
-        value = change.after if change.before is MISSING else change.before
-        yield f"{_SIGNS[change.kind]} {name}  {one_line(value, max(width() - len(name) - 4, 40))}"
-        return
-    yield f"~ {name}"
-    for edit in change.edits():
-        before = "nothing" if edit.before is MISSING else one_line(edit.before, 60)
-        after = "nothing" if edit.after is MISSING else one_line(edit.after, 60)
-        yield f"    {edit.path}: {before} → {after}"

@@ -17,7 +17,7 @@ from storify.cli._place import (
     print_lines,
 )
 from storify.cli._shared import FOUND, Failure, Models, counted
-from storify.cli._text import change_lines, short_id, size, table, when
+from storify.cli._text import short_id, table, width
 from storify.explorer import (
     MISSING,
     NOW,
@@ -26,8 +26,12 @@ from storify.explorer import (
     Edit,
     Session,
     State,
+    change_lines,
     edits,
     one_line,
+    side,
+    size_text,
+    time_text,
     tree_of,
 )
 
@@ -50,9 +54,14 @@ def log(where: Where, rest: Rest = None, *, as_json: AsJson = False) -> None:
             print_json([_state(each) for each in states])
             return
         rows = [
-            [short_id(each, states), when(each.time), each.kind, size(each.size_bytes)]
+            [
+                short_id(each, states),
+                time_text(each.time),
+                each.kind,
+                size_text(each.size_bytes),
+            ]
             if each.id != NOW
-            else [NOW, when(session.about(name).written), "the present", "-"]
+            else [NOW, time_text(session.about(name).written), "the present", "-"]
             for each in states
         ]
         print_lines(
@@ -102,7 +111,7 @@ def _tell_comparison(found: Comparison, *, as_json: bool) -> None:
         print_json(_comparison(found))
         return
     for change in found.changes:
-        print_lines(list(change_lines(change)))
+        print_lines(list(change_lines(change, width())))
     left = found.added + found.removed + found.changed - len(found.changes)
     if left > 0:
         typer.echo(f"… and {counted(left, 'record')} more; see --limit")
@@ -165,23 +174,19 @@ def history(
         lines: list[str] = []
         for each in reversed(moments):
             time = written if each.state.id == NOW else each.state.time
-            head = f"{when(time)}  {'now' if each.state.id == NOW else each.state.kind}"
+            head = f"{time_text(time)}  {'now' if each.state.id == NOW else each.state.kind}"
             if before is MISSING:
                 lines.append(f"{head}  {one_line(each.value, 100)}")
             elif each.value is MISSING:
                 lines.append(f"{head}  removed")
             else:
                 inner = "; ".join(
-                    f"{edit.path}: {_side(edit.before)} → {_side(edit.after)}"
+                    f"{edit.path}: {side(edit.before)} → {side(edit.after)}"
                     for edit in edits(before, each.value)[:8]
                 )
                 lines.append(f"{head}  {inner}")
             before = each.value
         print_lines(lines[::-1])
-
-
-def _side(value: Any) -> str:
-    return "nothing" if value is MISSING else one_line(value, 40)
 
 
 def restore(
@@ -264,12 +269,12 @@ def remove_keys(
         ]
         changes = [Change(each.key, each.before, MISSING) for each in drafts]
         for change in changes[:-1]:
-            print_lines(list(change_lines(change)))
+            print_lines(list(change_lines(change, width())))
         _write(session, changes[-1], dry_run, yes)
 
 
 def _write(session: Session, last: Change, dry_run: bool, yes: bool) -> None:
-    print_lines(list(change_lines(last)))
+    print_lines(list(change_lines(last, width())))
     count = len(session.drafts())
     if dry_run:
         return

@@ -6,6 +6,9 @@
 - `filters`: the small language of ``find``
 - `drafts`: edits before they are written
 - `values`: how a value looks, with its class and without
+- `lines`: what faces tell alike, as text
+- `pictures`: growth and sizes as SVG
+- `export`: records in the formats of others
 
 The command line, ``storify explore`` and ``storify serve`` are thin faces on it. Nothing
 of it is loaded by ``import storify``.
@@ -13,6 +16,13 @@ of it is loaded by ``import storify``.
 
 from storify.explorer.drafts import Draft
 from storify.explorer.filters import Filter, FilterError, field_value, parse_filter
+from storify.explorer.lines import (
+    change_lines,
+    side,
+    size_text,
+    state_text,
+    time_text,
+)
 from storify.explorer.plain import tree_of, tree_of_row
 from storify.explorer.reading import (
     Page,
@@ -20,6 +30,7 @@ from storify.explorer.reading import (
     Row,
     column_value,
     columns_of,
+    heads_of,
     key_token,
 )
 from storify.explorer.session import (
@@ -83,12 +94,14 @@ __all__ = [
     "Undecodable",
     "at_path",
     "cell",
+    "change_lines",
     "column_value",
     "columns_of",
     "count_parts",
     "edits",
     "field_value",
     "fields_of",
+    "heads_of",
     "key_token",
     "kind_of",
     "literal",
@@ -97,6 +110,10 @@ __all__ = [
     "parse_state",
     "parts_of",
     "printable",
+    "side",
+    "size_text",
+    "state_text",
+    "time_text",
     "tree_of",
     "tree_of_row",
 ]

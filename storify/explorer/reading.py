@@ -9,6 +9,7 @@ import operator
 import time
 from ast import literal_eval
 from collections.abc import Callable, Iterable, Iterator
+from hashlib import blake2b
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -16,7 +17,7 @@ from storify.codec import Codec
 from storify.database.session.keys import LIST, decode_key
 from storify.engine import Snapshot
 from storify.explorer.filters import Filter, field_value
-from storify.explorer.values import MISSING, Undecodable, fields_of
+from storify.explorer.values import MISSING, Undecodable, fields_of, kind_of
 from storify.models.options import class_of
 
 if TYPE_CHECKING:
@@ -27,8 +28,11 @@ __all__ = [
     "Page",
     "Reading",
     "Row",
+    "alarm",
     "column_value",
     "columns_of",
+    "heads_of",
+    "key_digest",
     "key_token",
     "literal_of",
 ]
@@ -68,7 +72,7 @@ class Page(NamedTuple):
         total: How many there are; None if that is not known without a look at all.
         more: Whether others follow.
         looked_at: How many records were looked at to find these; where *cut*, where
-            to go on.
+            to go on, unless they are sorted.
         cut: Whether time was up before the page was full.
     """
 
@@ -78,6 +82,14 @@ class Page(NamedTuple):
     more: bool
     looked_at: int
     cut: bool = False
+
+
+def alarm(seconds: float | None) -> Callable[[], bool]:
+    """Return what tells whether so much time is over since now; None: it never is."""
+    if seconds is None:
+        return lambda: False
+    until = time.monotonic() + seconds
+    return lambda: time.monotonic() > until
 
 
 def key_token(row: Row) -> str:
@@ -90,7 +102,14 @@ def key_token(row: Row) -> str:
         return key if is_plain and key else repr(key)
     if type(key) is int and abs(key) < 1 << 63:
         return str(key)
+    if len(row.blob) > _LINK:
+        return key_digest(row.blob)
     return "0x" + row.blob.hex()
+
+
+def key_digest(blob: bytes) -> str:
+    """Return what stands for a key that is too long for a link."""
+    return "#" + blake2b(blob, digest_size=16).hexdigest()
 
 
 def literal_of(text: str) -> Any:
@@ -111,6 +130,14 @@ def columns_of(rows: Iterable[Row], known: Iterable[str] = ()) -> list[str]:
         fields = _columns_in(row.value)
         found |= dict.fromkeys(["_value"] if fields is None else map(str, fields))
     return list(found)[:_COLUMNS]
+
+
+def heads_of(rows: Iterable[Row], fields: Iterable[str] = ()) -> list[str]:
+    """Return the heads of a table: the key, the class if there are several, fields."""
+    listed = list(rows)
+    kinds = {kind_of(row.value) for row in listed}
+    columns = list(fields) or columns_of(listed)
+    return ["_key", *["_class"] * (len(kinds) > 1), *columns]
 
 
 def column_value(column: str, row: Row) -> Any:
@@ -267,7 +294,7 @@ class Reading:
             seconds: When to give up; None: never.
             told: Told of the progress.
         """
-        until = None if seconds is None else time.monotonic() + seconds
+        is_over = alarm(seconds)
         rows: list[Row] = []
         looked_at = size = met = 0
         for row in self.rows(told):
@@ -283,11 +310,7 @@ class Reading:
                         return Page(rows, offset, None, True, looked_at - 1)
                     rows.append(row)
                     size += row.size_bytes
-            if (
-                until is not None
-                and looked_at % _BATCH == 0
-                and time.monotonic() > until
-            ):
+            if looked_at % _BATCH == 0 and is_over():
                 return Page(rows, offset, None, True, looked_at, cut=True)
         return Page(rows, offset, met if start == 0 else None, False, looked_at)
 
@@ -299,18 +322,26 @@ class Reading:
         *,
         test: Filter | None = None,
         reverse: bool = False,
+        seconds: float | None = None,
         told: Told = None,
     ) -> Page:
         """Return a page of the records in the order of a field, those without it last.
 
-        All are looked at, and the keys of as many as come before its end are kept.
+        All are looked at, or those for which there was time, and the keys of as many as
+        come before its end are kept.
         """
         wanted = offset + limit
-        count = 0
+        is_over = alarm(seconds)
+        count = looked_at = 0
+        cut = False
 
         def ranked() -> Iterator[tuple[Any, int, bytes | int]]:
-            nonlocal count
+            nonlocal count, looked_at, cut
             for row in self.rows(told):
+                if looked_at and looked_at % _BATCH == 0 and is_over():
+                    cut = True
+                    return
+                looked_at += 1
                 if test is None or test(row.key, row.value):
                     value = field_value(by, row.key, row.value)
                     # What was first stays first, in either direction.
@@ -331,7 +362,8 @@ class Reading:
                 break
             rows.append(self.row(blob, stored))
             size += len(stored)
-        return Page(rows, offset, count, offset + len(rows) < count, count)
+        more = offset + len(rows) < count
+        return Page(rows, offset, None if cut else count, more, looked_at, cut)
 
 
 def _rank(value: Any, *, reverse: bool) -> tuple[int, Any]:

@@ -5,7 +5,7 @@ import difflib
 import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -18,9 +18,18 @@ from storify.database import Database, Salvage
 from storify.database.maintenance.check import check
 from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
 from storify.exceptions import CheckError, DatabaseLoadError, StorifyError
+from storify.explorer import pictures
 from storify.explorer.drafts import Draft, commit_drafts, parse_value
 from storify.explorer.filters import parse_filter
-from storify.explorer.reading import Page, Reading, Row, key_token, literal_of
+from storify.explorer.reading import (
+    Page,
+    Reading,
+    Row,
+    alarm,
+    key_digest,
+    key_token,
+    literal_of,
+)
 from storify.explorer.states import (
     NOW,
     Comparison,
@@ -126,7 +135,8 @@ class ByClass(NamedTuple):
         name: The class.
         records: How many there are.
         size_bytes: What they take, as stored.
-        fields: What each field takes, of the records that were looked into.
+        fields: What each field takes, of the records that were looked into, the largest
+            first.
     """
 
     name: str
@@ -143,12 +153,18 @@ class Stats(NamedTuple):
         classes: By class, the largest first.
         sampled: How many records were looked into for their fields.
         growth: Records and bytes of the states, oldest first.
+        looked_at: How many records there was time to look at.
     """
 
     about: About
     classes: list[ByClass]
     sampled: int
     growth: list[tuple[State, int, int]]
+    looked_at: int
+
+    def _repr_html_(self) -> str:
+        """The sizes and the growth as pictures, where a notebook shows them."""
+        return pictures.sizes_table(self) + pictures.growth(self)
 
 
 class Session:
@@ -383,6 +399,20 @@ class Session:
         )
         raise NotThereError(msg)
 
+    def around(self, name: str, text: str) -> tuple[State | None, State, State | None]:
+        """Return the state before the one that somebody means, that one, the one after.
+
+        One that is put aside stands on no line, and nothing is before or after it.
+        """
+        states = self.states(name)
+        which = self.state_id(name, text)
+        at = next(n for n, each in enumerate(states) if each.id == which)
+        line = [each for each in states if each.kind != "unsaved"]
+        if at >= len(line):
+            return None, states[at], None
+        older = line[at + 1] if at + 1 < len(line) else None
+        return older, line[at], line[at - 1] if at else None
+
     def _reading(self, name: str, state: str) -> Reading:
         """Return a state that is open; the present one as it is now."""
         key = name, state
@@ -396,15 +426,20 @@ class Session:
         if found is not None:
             del self._open[key]
             found.close()
+        made = self._open[key] = self._opened(name, state)
+        while len(self._open) > _OPEN:
+            self._open.popitem(last=False)[1].close()
+        return made
+
+    def _opened(self, name: str, state: str) -> Reading:
+        """Open a state, to be closed by who calls."""
+        engine = self.engine(name)
         snapshot = engine.open() if state == NOW else self._older(engine, name, state)
         if snapshot is None:
             self._engines.pop(name, None)
             msg = f"there is no database {name!r} in {self.where!r}; it was removed"
             raise NotThereError(msg)
-        made = self._open[key] = Reading(name, snapshot, self.codec)
-        while len(self._open) > _OPEN:
-            self._open.popitem(last=False)[1].close()
-        return made
+        return Reading(name, snapshot, self.codec)
 
     @staticmethod
     def _older(engine: Engine, name: str, state: str) -> Snapshot:
@@ -454,7 +489,13 @@ class Session:
         if sort:
             parse_path(sort)
             page = reading.sorted_page(
-                sort, offset, limit, test=test, reverse=reverse, told=told
+                sort,
+                offset,
+                limit,
+                test=test,
+                reverse=reverse,
+                seconds=seconds,
+                told=told,
             )
         elif where.strip():
             page = reading.find(
@@ -463,20 +504,6 @@ class Session:
         else:
             return reading.page(offset, limit), []
         return page, test.unmet()
-
-    def rows(
-        self,
-        name: str,
-        *,
-        where: str = "",
-        state: str = NOW,
-        told: Callable[[int, int], object] | None = None,
-    ) -> Iterator[Row]:
-        """Iterate over all records that pass a filter."""
-        test = parse_filter(where)
-        for row in self.reading(name, state).rows(told):
-            if test(row.key, row.value):
-                yield row
 
     def find_key(self, name: str, text: str, state: str = NOW) -> bytes | int:
         """Find the key that somebody wrote: a literal, a text, or as `key_token`.
@@ -489,9 +516,12 @@ class Session:
             if reading.get(blob) is not None:
                 return blob
         keys: list[str] = []
+        is_digest = text.startswith("#")
         for blob, _ in reading.pairs():
             key = reading.key(blob)
             if literal(key) == text or str(key) == text:
+                return blob
+            if is_digest and isinstance(blob, bytes) and key_digest(blob) == text:
                 return blob
             if len(keys) < _NEAR and isinstance(key, str):
                 keys.append(key)
@@ -542,16 +572,31 @@ class Session:
         """What the classes say of records, for the formats of `storify.tables`."""
         return Classes(self._sf._schema.registry, self.codec)
 
-    def pairs(self, name: str, *, where: str = "", state: str = NOW) -> Pairs:
-        """Return what begins to iterate over keys and records, as often as it is asked."""
+    @contextmanager
+    def pairs(
+        self, name: str, *, where: str = "", state: str = NOW
+    ) -> Generator[tuple[Pairs, int]]:
+        """Open a state for a look at all of it, whoever writes meanwhile.
+
+        It gives what begins to iterate over the keys and records that pass a filter, as
+        often as it is asked, and how many records there are.
+
+        Raises:
+            FilterError: The filter cannot be read.
+        """
+        test = parse_filter(where)
+        which = NOW if state == NOW else self.state_id(name, state)
+        reading = self._opened(name, which)
 
         def begin() -> Iterator[tuple[Any, Any]]:
             return (
                 (row.key, row.value)
-                for row in self.rows(name, where=where, state=state)
+                for row in reading.rows()
+                if test(row.key, row.value)
             )
 
-        return begin
+        with closing(reading):
+            yield begin, len(reading)
 
     # -- time ------------------------------------------------------------------
 
@@ -653,11 +698,35 @@ class Session:
             yield db
 
     def misfits(
-        self, name: str, told: Callable[[int, int], object] | None = None
-    ) -> list[Misfit]:
-        """List where the records of a database do not fit their classes."""
+        self, name: str, *, seconds: float | None = None
+    ) -> tuple[list[Misfit], int | None]:
+        """List where the records of a database do not fit their classes.
+
+        Args:
+            name: The database.
+            seconds: When to give up; None: never.
+
+        Returns:
+            The misfits, and how many records were looked at if time was up before all.
+        """
+        is_over = alarm(seconds)
+        looked_at: int | None = None
+
+        def told(done: int, total: int) -> bool:
+            nonlocal looked_at
+            looked_at = done if done < total else None
+            return not is_over()
+
         with self._database(name) as db:
-            return check(db, told)
+            return check(db, told), looked_at
+
+    def key_at(self, name: str, path: str) -> str | None:
+        """Return the token of the record that a place is in; None if it cannot be told."""
+        try:
+            (step, *_) = parse_path(path.removesuffix(" (key)"))
+            return key_token(self.row(name, step[1:-1]))
+        except (ValueError, StorifyError):
+            return None
 
     def verify(self, name: str) -> list[Problem]:
         """Read everything that is kept of a database and give what is wrong."""
@@ -692,6 +761,7 @@ class Session:
         name: str,
         *,
         growth: bool = True,
+        seconds: float | None = None,
         told: Callable[[int, int], object] | None = None,
     ) -> Stats:
         """Tell what a database holds and which classes and fields are large.
@@ -699,14 +769,17 @@ class Session:
         Args:
             name: The database.
             growth: Whether each older state is opened to count its records.
+            seconds: When to give up, for the records and for the states; None: never.
             told: Told of the progress.
         """
         count: Counter[str] = Counter()
         size: Counter[str] = Counter()
         fields: dict[str, Counter[str]] = {}
-        sampled = 0
+        sampled = looked_at = 0
+        is_over = alarm(seconds)
         for row in self.reading(name).rows(told):
             kind = kind_of(row.value)
+            looked_at += 1
             count[kind] += 1
             size[kind] += row.size_bytes
             found = fields_of(row.value)
@@ -716,23 +789,30 @@ class Session:
                 for field, value in found.fields.items():
                     with suppress(StorifyError, RuntimeError):
                         sizes[str(field)] += len(self.codec.encode(value, "$.f"))
+            if is_over():
+                break
         classes = [
-            ByClass(kind, count[kind], each, dict(fields.get(kind, {})))
+            ByClass(
+                kind, count[kind], each, dict(fields.get(kind, Counter()).most_common())
+            )
             for kind, each in size.most_common()
         ]
-        line = self._growth(name) if growth else []
-        return Stats(self.about(name), classes, sampled, line)
+        line = self._growth(name, seconds) if growth else []
+        return Stats(self.about(name), classes, sampled, line, looked_at)
 
-    def _growth(self, name: str) -> list[tuple[State, int, int]]:
+    def _growth(self, name: str, seconds: float | None) -> list[tuple[State, int, int]]:
         found: list[tuple[State, int, int]] = []
-        for state in reversed([s for s in self.states(name) if s.kind != "unsaved"]):
+        is_over = alarm(seconds)
+        for state in self.states(name):
+            if state.kind == "unsaved" or is_over():
+                continue
             try:
                 reading = self._reading(name, state.id)
                 taken = sum(len(stored) for _, stored in reading.pairs())
             except (StorifyError, OSError):
                 continue
             found.append((state, len(reading), taken))
-        return found
+        return found[::-1]
 
     # -- editing ---------------------------------------------------------------
 

@@ -17,8 +17,16 @@ from storify.models.hints import ANYTHING, Instance, Items, Shape, arms_of, fiel
 from storify.models.jsonable import jsonable
 from storify.models.options import class_of, is_model
 from storify.models.state import Unloaded, stored_fields
-from storify.tables.lines import CLASS, KEY, VALUE, Classes, Line, Losses, Pairs
-from storify.tables.text import pair_of
+from storify.tables.lines import (
+    CLASS,
+    KEY,
+    Classes,
+    Losses,
+    Pairs,
+    dumps,
+    is_utf8,
+    pair_of,
+)
 
 __all__ = ["batches", "read_parquet", "table", "write_parquet"]
 
@@ -67,10 +75,8 @@ class _Column:
         kind = _kind_of(value)
         if kind == "int" and not -_INT <= value < _INT:
             self._losses.note(path, "an int of more than 64 bits")
-            return
-        if class_of(value) is str and not _is_utf8(value):
+        if class_of(value) is str and not is_utf8(value):
             self._losses.note(path, "a text that UTF-8 does not have")
-            return
         if kind == "offset":
             self._losses.note(path, "an offset in a timestamp column")
             kind = "utc"
@@ -137,10 +143,10 @@ class _Column:
             return None
         match self.kind:
             case "json":
-                return json.dumps(_tree(value, classes), ensure_ascii=False)
+                return dumps(_tree(value, classes))
             case "text":
                 text = str(_tree(value, classes))
-                return text if _is_utf8(text) else ascii(text)
+                return text if is_utf8(text) else ascii(text)
             case "list":
                 column = self.item or self
                 return [column.value(each, classes) for each in value]
@@ -156,14 +162,6 @@ class _Column:
                 return int(value) if -_INT <= value < _INT else None
             case _:
                 return value
-
-
-def _is_utf8(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _tree(value: Any, classes: Classes) -> Any:
@@ -239,16 +237,6 @@ def _both(one: str, other: str) -> str:
     return one if one == "text" and other == "decimal" else "json"
 
 
-def _cells(line: Line) -> Iterator[tuple[str, Any]]:
-    yield KEY, line.key
-    if line.keyname:
-        yield CLASS, line.keyname
-    if line.fields is None:
-        yield VALUE, line.value
-    else:
-        yield from ((str(name), value) for name, value in line.fields.items())
-
-
 def _columns(pairs: Pairs, classes: Classes, losses: Losses) -> dict[str, _Column]:
     """Look at all records, and tell what the columns are.
 
@@ -264,14 +252,16 @@ def _columns(pairs: Pairs, classes: Classes, losses: Losses) -> dict[str, _Colum
             names = [CLASS] * bool(line.keyname) + list(classes.shapes(line.keyname))
             for name in names:
                 found.setdefault(name, _Column(losses))
-        for name, item in _cells(line):
-            where = line.path + (field_step(name) if name != KEY else "")
+        for name, item, where in line.cells():
             found.setdefault(name, _Column(losses)).see(item, where)
     for name, column in found.items():
         shapes = [classes.shapes(each).get(name, ANYTHING) for each in keynames]
         if len(shapes) == 1:
             column.expect(shapes[0])
     losses.refuse()
+    if not all(map(is_utf8, found)):
+        msg = f"cannot write {losses.target}: the name of a field is not in UTF-8"
+        raise ValueError(msg)
     return found
 
 
@@ -290,7 +280,7 @@ def batches(pairs: Pairs, classes: Classes, *, lossy: bool = False) -> Any:
 
     def rows() -> Iterator[dict[str, Any]]:
         for key, value in pairs():
-            cells = dict(_cells(classes.line(key, value)))
+            cells = {name: item for name, item, _ in classes.line(key, value).cells()}
             yield {
                 name: column.value(cells.get(name), classes)
                 for name, column in columns.items()

@@ -1,5 +1,6 @@
 """A record as a line: its key, its class, its fields; and what a format cannot hold."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
@@ -28,6 +29,9 @@ __all__ = [
     "Pairs",
     "Told",
     "checked",
+    "dumps",
+    "is_utf8",
+    "pair_of",
 ]
 
 KEY: Final = "_key"
@@ -117,6 +121,53 @@ class Line(NamedTuple):
     def path(self) -> str:
         """Its place, for messages."""
         return f"${key_step(self.key)}"
+
+    def cells(self) -> Iterator[tuple[str, Any, str]]:
+        """Iterate over columns, what stands in them, and where that is."""
+        yield KEY, self.key, self.path
+        if self.keyname:
+            yield CLASS, self.keyname, self.path
+        if self.fields is None:
+            yield VALUE, self.value, self.path
+        else:
+            for name, value in self.fields.items():
+                yield str(name), value, self.path + field_step(name)
+
+    def held(self, hold: "Hold", *, lossy: bool = False) -> dict[str, Any]:
+        """Return what a format holds of each cell; if *lossy*, else a text of it.
+
+        Raises:
+            UnstorableError: It cannot hold one.
+        """
+        found: dict[str, Any] = {}
+        for name, value, where in self.cells():
+            try:
+                found[name] = hold(name, value, where)
+            except UnstorableError:
+                if not lossy:
+                    raise
+                text = str(value)
+                found[name] = text if is_utf8(text) else ascii(text)
+        return found
+
+
+Hold = Callable[[str, Any, str], Any]
+"""Makes what a format holds of a column, a value, and its place."""
+
+
+def is_utf8(text: str) -> bool:
+    """Tell whether a text has no lone surrogate, which few others can hold."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def dumps(tree: Any) -> str:
+    """Return a tree as JSON, readable as far as UTF-8 has it."""
+    made = json.dumps(tree, ensure_ascii=False, allow_nan=False)
+    return made if is_utf8(made) else json.dumps(tree, allow_nan=False)
 
 
 class Classes:
@@ -233,8 +284,8 @@ def _ask(value: Any) -> Any:
     return NotImplemented
 
 
-Back = Callable[[Line], tuple[Any, Any]]
-"""Writes a line in memory and reads it back: the key and the record."""
+Back = Callable[[Line], dict[str, Any]]
+"""Writes a line in memory and reads it back, as an object of JSON."""
 
 
 def checked(
@@ -248,15 +299,17 @@ def checked(
     count = 0
     for key, value in pairs():
         line = classes.line(key, value)
+        # Without its class it is read as the dict of its fields, which says nothing.
+        is_known = not line.keyname or bool(classes.shapes(line.keyname))
         try:
-            got_key, got = back(line)
+            tree = back(line)
+            got_key, got = pair_of(tree, classes, 1) if is_known else (tree[KEY], value)
         except (UnstorableError, ModelLoadError) as error:
             losses.note(_in(line, error.path), _why(error))
         else:
             if not classes.same(key, got_key):
                 losses.note(line.path, f"a key of type {type(key).__name__}")
-            _is_known = not line.keyname or classes.shapes(line.keyname)
-            for name in classes.differing(line, got) if _is_known else ():
+            for name in classes.differing(line, got) if is_known else ():
                 item = (
                     line.value if not name or line.fields is None else line.fields[name]
                 )
@@ -277,3 +330,41 @@ def _why(error: LocatedError) -> str:
     """Return the cause without the place, so that the same ones are counted as one."""
     text = str(error)
     return text.partition(" as JSON: ")[2] or text.partition(": ")[2] or text
+
+
+def pair_of(
+    tree: Any, classes: Classes, number: int, cls: Any = None, key: str = ""
+) -> tuple[Any, Any]:
+    """Return the key and record of an object of JSON.
+
+    Raises:
+        ModelLoadError: It is none, or does not fit its class.
+    """
+    path = f"line {number}"
+    if class_of(tree) is not dict:
+        msg = f"{path}: expected an object, found another value"
+        raise ModelLoadError(msg, path)
+    fields: dict[str, Any] = dict(tree)
+    found = _key_in(fields, key, number)
+    path = f"line {number}, $[{found!r}]"
+    keyname = fields.pop(CLASS, "") or ""
+    if VALUE in fields and len(fields) == 1:
+        value = fields[VALUE]
+        return found, value if cls is None else classes.reader(cls).read(value, path)
+    return found, classes.record(str(keyname), fields, path, cls)
+
+
+def _key_in(fields: dict[str, Any], key: str, number: int) -> Any:
+    """Take the key out of fields; one that is a field of its own stays."""
+    if KEY in fields:
+        found = fields.pop(KEY)
+        if isinstance(found, (list, dict)):
+            msg = f"line {number}: a list or an object cannot be a key"
+            raise ModelLoadError(msg, "$")
+        return found
+    if not key:
+        return number
+    if key not in fields:
+        msg = f"line {number}: there is no {key!r} to be the key"
+        raise ModelLoadError(msg, "$")
+    return fields[key]

@@ -13,15 +13,17 @@ from storify.models.options import class_of
 from storify.tables.lines import (
     CLASS,
     KEY,
-    VALUE,
     Classes,
     Line,
     Losses,
     Pairs,
     Told,
     checked,
+    dumps,
+    is_utf8,
+    pair_of,
 )
-from storify.tables.text import columns_of, decode_cell, encode_cell, pair_of
+from storify.tables.text import columns_of, decode_cell, encode_cell
 
 __all__ = ["read_sqlite", "write_sqlite"]
 
@@ -38,16 +40,6 @@ _INT: Final = 1 << 63
 _NONE: Final = type(None)
 
 
-def _cells(line: Line) -> Iterator[tuple[str, Any]]:
-    yield KEY, line.key
-    if line.keyname:
-        yield CLASS, line.keyname
-    if line.fields is None:
-        yield VALUE, line.value
-    else:
-        yield from ((str(name), value) for name, value in line.fields.items())
-
-
 def _kind(value: Any, tree: Any) -> str:
     """Return the type of the column that a value asks for."""
     if class_of(value) is bytes:
@@ -60,9 +52,9 @@ def _kinds(pairs: Pairs, classes: Classes) -> dict[str, str]:
     found: dict[str, str] = {}
     for key, value in pairs():
         line = classes.line(key, value)
-        for name, item in _cells(line):
+        for name, item, where in line.cells():
             try:
-                tree = classes.tree(item, line.path)
+                tree = classes.tree(item, where)
             except UnstorableError:
                 continue
             if tree is None:
@@ -82,7 +74,10 @@ def _stored(value: Any, tree: Any, kind: str, path: str) -> Any:
     if kind == "BLOB":
         return value
     if kind == _JSON:
-        return json.dumps(tree, ensure_ascii=False, allow_nan=False)
+        return dumps(tree)
+    if class_of(tree) is str and not is_utf8(tree):
+        msg = f"cannot write {path} as SQLite as JSON: a text that UTF-8 does not have"
+        raise UnstorableError(msg, path)
     if class_of(tree) is int and not -_INT <= tree < _INT:
         msg = f"cannot write {path} as SQLite as JSON: an int of more than 64 bits"
         raise UnstorableError(msg, path)
@@ -92,17 +87,10 @@ def _stored(value: Any, tree: Any, kind: str, path: str) -> Any:
 def _row(
     line: Line, classes: Classes, kinds: dict[str, str], *, lossy: bool
 ) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, value in _cells(line):
-        where = line.path + (field_step(name) if name not in {KEY, VALUE} else "")
-        try:
-            tree = classes.tree(value, where)
-            found[name] = _stored(value, tree, kinds[name], where)
-        except UnstorableError:
-            if not lossy:
-                raise
-            found[name] = str(value)
-    return found
+    def hold(name: str, value: Any, where: str) -> Any:
+        return _stored(value, classes.tree(value, where), kinds[name], where)
+
+    return line.held(hold, lossy=lossy)
 
 
 def _fields(
@@ -170,26 +158,22 @@ def write_sqlite(
     """
     kinds = _kinds(pairs, classes)
 
-    def back(line: Line) -> tuple[Any, Any]:
+    def back(line: Line) -> dict[str, Any]:
         row = _row(line, classes, kinds, lossy=False)
-        if line.keyname and not classes.shapes(line.keyname):
-            return line.key if class_of(line.key) in {str, int} else None, line.value
-        blob = any(class_of(value) is bytes for value in row.values())
-        fields = _fields(row, kinds, classes, None)
-        if blob and not line.keyname:
-            name = next(n for n, value in row.items() if class_of(value) is bytes)
-            where = line.path + field_step(name)
+        blob = next((n for n, value in row.items() if class_of(value) is bytes), None)
+        if blob is not None and not line.keyname:
+            where = line.path + field_step(blob)
             msg = f"cannot write {where} as SQLite as JSON: bytes outside of a class"
             raise UnstorableError(msg, where)
-        return pair_of(fields, classes, 1, None, "")
+        return _fields(row, kinds, classes, None)
 
     count = checked(pairs, classes, back, losses, told, total)
     columns = [name for name in columns_of(pairs, classes) if name in kinds] or [KEY]
     if len({name.casefold() for name in columns}) < len(columns):
         msg = f"cannot write table {table!r}: two fields differ by case alone"
         raise ValueError(msg)
-    if any("\0" in name for name in (*columns, table)):
-        msg = f"cannot write table {table!r}: a name has a NUL"
+    if any("\0" in name or not is_utf8(name) for name in (*columns, table)):
+        msg = f"cannot write table {table!r}: a name has a NUL, or is not in UTF-8"
         raise ValueError(msg)
     with closing(sqlite3.connect(path)) as db, db:
         names = db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")

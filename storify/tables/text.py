@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any, Final, TextIO
 
 from storify.exceptions import ModelLoadError, UnstorableError
-from storify.models.hints import Anything, Instance, Shape, arms_of, field_step
+from storify.models.hints import Anything, Instance, Shape, arms_of
 from storify.models.jsonable import Reader
 from storify.models.options import class_of
 from storify.tables.lines import (
@@ -21,6 +21,8 @@ from storify.tables.lines import (
     Pairs,
     Told,
     checked,
+    dumps,
+    pair_of,
 )
 
 __all__ = [
@@ -35,106 +37,37 @@ __all__ = [
     "write_jsonl",
 ]
 
-#: What the end of a line, or of a text, is in some readers of CSV.
-_ODD: Final = re.compile("[\r\0]")
+#: What the end of a line, or of a text, is in some readers of CSV; what UTF-8 lacks.
+_ODD: Final = re.compile("[\r\0\ud800-\udfff]")
+#: What begins a cell that a spreadsheet runs.
+_RUN: Final = ("=", "+", "-", "@", "\t")
 _NoneType: Final = type(None)
 
 
 # --- json -----------------------------------------------------------------------------
 
 
-def tree_of(line: Line, classes: Classes) -> dict[str, Any]:
-    """Return a line as an object of JSON.
+def tree_of(line: Line, classes: Classes, *, lossy: bool = False) -> dict[str, Any]:
+    """Return a line as an object of JSON; if *lossy*, with texts for what has no form.
 
     Raises:
         UnstorableError: A value has no form there.
     """
-    found: dict[str, Any] = {KEY: classes.tree(line.key, line.path)}
-    if line.fields is None:
-        found[VALUE] = classes.tree(line.value, line.path)
-        return found
-    if line.keyname:
-        found[CLASS] = line.keyname
-    for name, value in line.fields.items():
-        found[str(name)] = classes.tree(value, line.path + field_step(name))
-    return found
-
-
-def pair_of(
-    tree: Any, classes: Classes, number: int, cls: Any, key: str
-) -> tuple[Any, Any]:
-    """Return the key and record of an object of JSON.
-
-    Raises:
-        ModelLoadError: It is none, or does not fit its class.
-    """
-    path = f"line {number}"
-    if class_of(tree) is not dict:
-        msg = f"{path}: expected an object, found another value"
-        raise ModelLoadError(msg, path)
-    fields: dict[str, Any] = dict(tree)
-    found = _key_in(fields, key, number)
-    path = f"line {number}, $[{found!r}]"
-    keyname = fields.pop(CLASS, "") or ""
-    if VALUE in fields and len(fields) == 1:
-        value = fields[VALUE]
-        return found, value if cls is None else classes.reader(cls).read(value, path)
-    return found, classes.record(str(keyname), fields, path, cls)
-
-
-def _key_in(fields: dict[str, Any], key: str, number: int) -> Any:
-    """Take the key out of fields; one that is a field of its own stays."""
-    if KEY in fields:
-        found = fields.pop(KEY)
-        if isinstance(found, (list, dict)):
-            msg = f"line {number}: a list or an object cannot be a key"
-            raise ModelLoadError(msg, "$")
-        return found
-    if not key:
-        return number
-    if key not in fields:
-        msg = f"line {number}: there is no {key!r} to be the key"
-        raise ModelLoadError(msg, "$")
-    return fields[key]
+    return line.held(lambda _name, value, path: classes.tree(value, path), lossy=lossy)
 
 
 def _check_json(
     pairs: Pairs, classes: Classes, losses: Losses, told: Told, total: int
 ) -> int:
-    def back(line: Line) -> tuple[Any, Any]:
-        text = json.dumps(tree_of(line, classes), allow_nan=False)
-        # Without its class it is read as the dict of its fields, which says nothing.
-        if line.keyname and not classes.shapes(line.keyname):
-            return json.loads(text)[KEY], line.value
-        return pair_of(json.loads(text), classes, 1, None, "")
+    def back(line: Line) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(dumps(tree_of(line, classes)))
+        return found
 
     return checked(pairs, classes, back, losses, told, total)
 
 
-def _lossy_tree(line: Line, classes: Classes) -> dict[str, Any]:
-    """Return a line as JSON, with texts for what has no form there."""
-    found: dict[str, Any] = {}
-    for name, value in _cells(line):
-        try:
-            found[name] = classes.tree(value, line.path)
-        except UnstorableError:
-            found[name] = repr(value)
-    return found
-
-
-def _cells(line: Line) -> Iterator[tuple[str, Any]]:
-    yield KEY, line.key
-    if line.keyname:
-        yield CLASS, line.keyname
-    if line.fields is None:
-        yield VALUE, line.value
-    else:
-        yield from ((str(name), value) for name, value in line.fields.items())
-
-
-def _dumps(line: Line, classes: Classes, losses: Losses) -> str:
-    tree = (_lossy_tree if losses.lossy else tree_of)(line, classes)
-    return json.dumps(tree, ensure_ascii=False, allow_nan=False)
+def _line(line: Line, classes: Classes, losses: Losses) -> str:
+    return dumps(tree_of(line, classes, lossy=losses.lossy))
 
 
 def write_jsonl(
@@ -152,7 +85,7 @@ def write_jsonl(
     """
     count = _check_json(pairs, classes, losses, told, total)
     out.writelines(
-        _dumps(classes.line(key, value), classes, losses) + "\n"
+        _line(classes.line(key, value), classes, losses) + "\n"
         for key, value in pairs()
     )
     return count
@@ -171,7 +104,7 @@ def write_json(
     out.write("[")
     for number, (key, value) in enumerate(pairs()):
         out.write(",\n " if number else "\n ")
-        out.write(_dumps(classes.line(key, value), classes, losses))
+        out.write(_line(classes.line(key, value), classes, losses))
     out.write("\n]\n" if count else "]\n")
     return count
 
@@ -249,14 +182,14 @@ def encode_cell(tree: Any, shape: Shape) -> str:
     if tree is None:
         return "null" if is_open else ""
     if class_of(tree) is not str:
-        return json.dumps(tree, ensure_ascii=False, allow_nan=False)
+        return dumps(tree)
     if (
         tree == ""
         or tree[0] == '"'
         or _ODD.search(tree)
         or (is_open and _is_json(tree))
     ):
-        return json.dumps(tree, ensure_ascii=False)
+        return dumps(tree)
     return str(tree)
 
 
@@ -294,22 +227,19 @@ def _refuse_set(value: Any, path: str) -> None:
         raise UnstorableError(msg, path)
 
 
-def _row(line: Line, classes: Classes, columns: list[str], *, lossy: bool) -> list[str]:
-    cells: dict[str, str] = {}
-    for name, value in _cells(line):
+def _row(
+    line: Line, classes: Classes, *, lossy: bool = False, guarded: bool = False
+) -> dict[str, str]:
+    def hold(name: str, value: Any, where: str) -> str:
         if name == CLASS:
-            cells[name] = line.keyname
-            continue
-        where = line.path + (field_step(name) if name not in {KEY, VALUE} else "")
-        shape = classes.shape(line.keyname, name)
-        try:
-            _refuse_set(value, where)
-            cells[name] = encode_cell(classes.tree(value, where), shape)
-        except UnstorableError:
-            if not lossy:
-                raise
-            cells[name] = str(value)
-    return [cells.get(name, "") for name in columns]
+            return str(value)
+        _refuse_set(value, where)
+        tree = classes.tree(value, where)
+        if guarded and class_of(tree) is str and tree.startswith(_RUN):
+            return dumps(tree)
+        return encode_cell(tree, classes.shape(line.keyname, name))
+
+    return line.held(hold, lossy=lossy)
 
 
 def _fields_of_row(cells: dict[str, str], classes: Classes, cls: Any) -> dict[str, Any]:
@@ -344,10 +274,13 @@ def write_csv(
     losses: Losses,
     told: Told = None,
     total: int = 0,
+    *,
+    guarded: bool = False,
 ) -> int:
     """Write a table with a head; give how many records.
 
     A cell is a plain text where its field is one, else JSON; an empty one is no value.
+    If *guarded*, a text that a spreadsheet would run is JSON, too.
 
     Raises:
         CannotHoldError: A value would not come back; nothing was written.
@@ -355,27 +288,25 @@ def write_csv(
     columns = columns_of(pairs, classes)
 
     if any(map(_ODD.search, columns)):
-        msg = "cannot write CSV: the name of a field has a line's end or a NUL in it"
+        msg = "cannot write CSV: the name of a field has a line's end or a NUL in it, or is not in UTF-8"
         raise ValueError(msg)
 
-    def back(line: Line) -> tuple[Any, Any]:
+    def row(line: Line, *, lossy: bool) -> list[str]:
+        cells = _row(line, classes, lossy=lossy, guarded=guarded)
+        return [cells.get(name, "") for name in columns]
+
+    def back(line: Line) -> dict[str, Any]:
         buffer = StringIO(newline="")
-        csv.writer(buffer, lineterminator="\n").writerow(
-            _row(line, classes, columns, lossy=False)
-        )
+        csv.writer(buffer, lineterminator="\n").writerow(row(line, lossy=False))
         (cells,) = csv.reader(StringIO(buffer.getvalue(), newline=""))
         got = dict(zip(columns, cells, strict=True))
-        if line.keyname and not classes.shapes(line.keyname):
-            return _guessed(got[KEY]), line.value
-        fields = _fields_of_row(got, classes, None)
-        return pair_of(fields, classes, 1, None, "")
+        return _fields_of_row(got, classes, None)
 
     count = checked(pairs, classes, back, losses, told, total)
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(columns)
     for key, value in pairs():
-        line = classes.line(key, value)
-        writer.writerow(_row(line, classes, columns, lossy=losses.lossy))
+        writer.writerow(row(classes.line(key, value), lossy=losses.lossy))
     return count
 
 

@@ -3,16 +3,17 @@
 ::
 
     databases | records, a page at a time      enter  one record as a tree
-              | filter, sort by a column       t      another state of the line
-              |                                d      what changed since that state
+              | filter, sort by a column       t [ ]  another state of the line
+              |                                d      what lies between two
     -------------------------------------------------------------------------------
-    what was said last                         e, x, ctrl+s   drafts, with --write
+    what was said last                         e, x, v, ctrl+s   drafts, with --write
 
 A face on `Session`: what is shown, found and written is the session's.
 """
 
-import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar, cast
 
@@ -31,33 +32,42 @@ from storify.explorer import (
     MISSING,
     NOW,
     Change,
+    Comparison,
     Draft,
+    Page,
     Part,
     Row,
     Session,
-    State,
     at_path,
     cell,
+    change_lines,
     column_value,
     columns_of,
     count_parts,
+    heads_of,
     key_token,
     kind_of,
     literal,
     one_line,
     parts_of,
     printable,
-    tree_of_row,
+    side,
+    size_text,
+    state_text,
+    time_text,
 )
+from storify.explorer.export import Format, write_records
 from storify.models import Ref
 from storify.models.hints import field_step
 from storify.models.options import class_of
+from storify.tables.lines import Losses
 
 __all__ = ["Explorer"]
 
 _PAGE: Final = 50
 _NAMES: Final = 1000
 _PARTS: Final = 200
+_SHOWN: Final = 50
 _SECONDS: Final = 2.0
 
 T = TypeVar("T")
@@ -124,17 +134,19 @@ class Choosing(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class Telling(ModalScreen[None]):
-    """Lines to read."""
+class Telling(ModalScreen[bool]):
+    """Lines to read; where something is asked, ``y`` agrees."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,enter,q", "leave", "Back"),
+        Binding("y", "agree", "Yes, do it"),
     ]
 
-    def __init__(self, title: str, lines: list[str]) -> None:
+    def __init__(self, title: str, lines: list[str], *, asks: bool = False) -> None:
         super().__init__()
         self._title = title
         self._lines = lines
+        self._asks = asks
 
     def compose(self) -> ComposeResult:
         """Show the lines."""
@@ -145,20 +157,26 @@ class Telling(ModalScreen[None]):
 
     @on(OptionList.OptionSelected)
     def _selected(self) -> None:
-        self.dismiss(None)
+        self.dismiss(False)
+
+    def action_agree(self) -> None:
+        """Do what was asked."""
+        if self._asks:
+            self.dismiss(True)
 
     def action_leave(self) -> None:
         """Go back."""
-        self.dismiss(None)
+        self.dismiss(False)
 
 
 class Showing(ModalScreen[str | None]):
-    """One record as a tree; gives the path of a place to edit, or None."""
+    """One record as a tree; answers what to do, and the path of the place."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape,q", "leave", "Back"),
         Binding("e", "edit", "Edit this place"),
         Binding("g", "follow", "Follow the reference"),
+        Binding("r", "restore", "Restore it as here"),
     ]
 
     def __init__(self, title: str, row: Row) -> None:
@@ -211,6 +229,10 @@ class Showing(ModalScreen[str | None]):
         if class_of(value) is Ref:
             self.dismiss(f"follow {path}")
 
+    def action_restore(self) -> None:
+        """Make the record what it was in the state that is shown."""
+        self.dismiss("restore ")
+
     def action_leave(self) -> None:
         """Go back."""
         self.dismiss(None)
@@ -218,9 +240,10 @@ class Showing(ModalScreen[str | None]):
 
 def _label(part: Part) -> Text:
     count = None if class_of(part.value) is Ref else count_parts(part.value)
-    step = printable(part.step)
+    step = printable(part.step[:_PARTS])
     if count:
-        return _plain(f"{step} {kind_of(part.value)}, {count} part{'s' * (count != 1)}")
+        kind = cell(kind_of(part.value))
+        return _plain(f"{step} {kind}, {count} part{'s' * (count != 1)}")
     return _plain(f"{step} {one_line(part.value, 200)}")
 
 
@@ -233,26 +256,32 @@ class Explorer(App[None]):
 
     TITLE: str | None = "storify explore"
     CSS: ClassVar[str] = """
-    #names { width: 24; border-right: solid $primary; }
+    OptionList, OptionList:focus { border: none; padding: 0; }
+    #names, #names:focus { width: 24; height: 100%; border-right: solid $primary; }
     #said { height: 1; padding: 0 1; }
     #asking, #telling { border: round $primary; padding: 0 1; background: $surface; }
     #asking { height: auto; max-height: 80%; margin: 2 4; }
     #telling { height: 90%; margin: 1 2; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("question_mark", "show_help_panel", "Keys"),
         Binding("slash", "filter", "Filter"),
+        Binding("b", "names", "Databases", show=False),
         Binding("s", "sort", "Sort"),
-        Binding("n,pagedown", "turn(1)", "Next"),
-        Binding("p,pageup", "turn(-1)", "Back"),
+        Binding("n,pagedown", "turn(1)", "Next", show=False),
+        Binding("p,pageup", "turn(-1)", "Back", show=False),
         Binding("t", "time", "Time"),
+        Binding("left_square_bracket", "step(-1)", "Older", show=False),
+        Binding("right_square_bracket", "step(1)", "Newer", show=False),
         Binding("d", "diff", "Changes"),
         Binding("h", "history", "History"),
-        Binding("c", "check", "Misfits"),
+        Binding("c", "check", "Misfits", show=False),
         Binding("i", "sizes", "Sizes"),
         Binding("o", "export", "Export"),
-        Binding("x", "remove", "Remove"),
-        Binding("r", "restore", "Restore"),
-        Binding("ctrl+s", "save", "Save drafts"),
+        Binding("x", "remove", "Remove", show=False),
+        Binding("v", "drafts", "Drafts", show=False),
+        Binding("r", "restore", "Restore", show=False),
+        Binding("ctrl+s", "save", "Save drafts", show=False),
         Binding("q", "quit", "Quit"),
     ]
 
@@ -263,8 +292,10 @@ class Explorer(App[None]):
         self.where: str = ""
         self.sort: str = ""
         self.state: str = NOW
+        self.names: list[str] = []
+        self.start: int = 0
         self.offset_shown: int = 0
-        self.more: bool = False
+        self.page: Page | None = None
         self.rows: list[Row] = []
 
     def compose(self) -> ComposeResult:
@@ -273,18 +304,48 @@ class Explorer(App[None]):
             yield OptionList(id="names")
             yield DataTable[Text](id="records", cursor_type="row", zebra_stripes=True)
         yield Static("", id="said", markup=False)
-        yield Footer()
+        yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
         """List the databases and open the first."""
+        self.list_names("")
+
+    def list_names(self, part: str) -> None:
+        """List the databases whose names have a part, and open the first."""
+        found = [each for each in self.session.names() if part in each]
+        self.names = found[:_NAMES]
         listed = self.query_one("#names", OptionList)
-        names = self.session.names()
-        for name in names[:_NAMES]:
-            listed.add_option(Option(_plain(printable(name))))
-        if names:
+        listed.clear_options()
+        listed.add_options(Option(_plain(printable(name))) for name in self.names)
+        if self.names:
             listed.highlighted = 0
-            self.open(names[0])
-        self.query_one("#records" if names else "#names").focus()
+            self.open(self.names[0])
+        self.query_one("#records" if self.names else "#names").focus()
+        if len(found) > _NAMES or (part and not found):
+            self.say(
+                f"{len(self.names):,} of {len(found):,} databases; b looks for one"
+            )
+
+    def action_names(self) -> None:
+        """Ask for a part of the name of a database."""
+
+        def done(answer: str | None) -> None:
+            if answer is not None:
+                self.list_names(answer)
+
+        self.push_screen(Asking("Databases with this in their names"), done)
+
+    @on(OptionList.OptionHighlighted, "#names")
+    def _told_of(self, event: OptionList.OptionHighlighted) -> None:
+        if self.focused is not event.option_list:
+            return
+        about = self.tried(lambda: self.session.about(self.names[event.option_index]))
+        if about is not None:
+            records = "?" if about.records is None else f"{about.records:,}"
+            self.say(
+                f"{about.name}: {records} records, {size_text(about.size_bytes)}, "
+                f"{time_text(about.written)}, {about.older} older, {about.health}"
+            )
 
     def say(self, text: str) -> None:
         """Say something in the last line."""
@@ -305,7 +366,11 @@ class Explorer(App[None]):
     def open(self, name: str) -> None:
         """Show a database from its beginning."""
         self.db, self.where, self.sort, self.state = name, "", "", NOW
-        self.offset_shown = 0
+        self.show_from(0)
+
+    def show_from(self, start: int, offset: int = 0) -> None:
+        """Show a page; a search begins behind so many records."""
+        self.start, self.offset_shown = start, offset
         self.show_page()
 
     def _table(self) -> DataTable[Text]:
@@ -323,25 +388,29 @@ class Explorer(App[None]):
                 reverse=self.sort.startswith("-"),
                 state=self.state,
                 seconds=_SECONDS,
+                start=self.start,
             )
         )
         if found is None:
             return
         page, unmet = found
-        self.rows, self.more = page.rows, page.more
+        self.page, self.rows = page, page.rows
         table = self._table()
         table.clear(columns=True)
-        columns = ["_key", *columns_of(page.rows)]
-        table.add_columns(*(_plain(printable(each)) for each in columns))
+        columns = heads_of(page.rows)
+        table.add_columns(*(_plain(cell(each)) for each in columns))
         for row in page.rows:
             table.add_row(*(_plain(cell(column_value(each, row))) for each in columns))
         first = page.offset + bool(page.rows)
         total = "" if page.total is None else f" of {page.total:,}"
-        at = "" if self.state == NOW else f", as of {self.state[:26]}"
+        at = ""
+        if self.state != NOW:
+            shown = self.session.around(self.db, self.state)[1]
+            at = f", as of {state_text(shown)}"
         missing = (
             f", no record has {', '.join(unmet)}" if unmet and not page.rows else ""
         )
-        cut = f", after {page.looked_at:,} records time was up" if page.cut else ""
+        cut = f", after {page.looked_at:,} records time was up: n" if page.cut else ""
         last = page.offset + len(page.rows)
         self.say(f"{self.db}: {first}-{last}{total}{at}{missing}{cut}")
 
@@ -353,17 +422,17 @@ class Explorer(App[None]):
 
     @on(OptionList.OptionSelected, "#names")
     def _chosen(self, event: OptionList.OptionSelected) -> None:
-        self.open(self.session.names()[event.option_index])
+        self.open(self.names[event.option_index])
         self.query_one("#records").focus()
 
     @on(DataTable.RowSelected)
     def _opened(self) -> None:
         row = self.current()
         if row is not None:
-            self.show_record(self.db, row)
+            self.show_record(self.db, row, self.state)
 
-    def show_record(self, name: str, row: Row) -> None:
-        """Show one record as a tree."""
+    def show_record(self, name: str, row: Row, state: str = NOW) -> None:
+        """Show one record as a tree, as it is in a state."""
 
         def done(answer: str | None) -> None:
             if answer is None:
@@ -371,8 +440,10 @@ class Explorer(App[None]):
             what, _, path = answer.partition(" ")
             if what == "edit":
                 self._edit(name, row, path)
-            else:
+            elif what == "follow":
                 self._follow(row, path)
+            else:
+                self.restore(name, state, [key_token(row)])
 
         self.push_screen(Showing(f"{name} {literal(row.key)}", row), done)
 
@@ -387,19 +458,24 @@ class Explorer(App[None]):
             self.show_record(found[0], target)
 
     def action_turn(self, way: int) -> None:
-        """Turn the page."""
-        if way > 0 and not self.more:
+        """Turn the page, or let a search go on that gave up."""
+        page = self.page
+        if page is None or (way > 0 and not page.more):
             return
-        self.offset_shown = max(self.offset_shown + way * _PAGE, 0)
-        self.show_page()
+        if way > 0 and page.cut and not self.sort:
+            self.show_from(page.looked_at)
+        else:
+            # before the first page of a search that went on is its beginning
+            offset = self.offset_shown + way * _PAGE
+            self.show_from(self.start if offset >= 0 else 0, max(offset, 0))
 
     def action_filter(self) -> None:
         """Ask for a filter."""
 
         def done(answer: str | None) -> None:
             if answer is not None:
-                self.where, self.offset_shown = answer, 0
-                self.show_page()
+                self.where = answer
+                self.show_from(0)
 
         self.push_screen(Asking("Filter, as age > 30 and name ~ ann", self.where), done)
 
@@ -412,8 +488,8 @@ class Explorer(App[None]):
 
         def done(answer: str | None) -> None:
             if answer is not None:
-                self.sort, self.offset_shown = answer, 0
-                self.show_page()
+                self.sort = answer
+                self.show_from(0)
 
         self.push_screen(Choosing("Sort by", choices), done)
 
@@ -421,7 +497,7 @@ class Explorer(App[None]):
 
     def _choose_state(self, title: str, then: Callable[[str], None]) -> None:
         states = self.tried(lambda: self.session.states(self.db)) or []
-        choices = [(each.id, _state_line(each)) for each in states]
+        choices = [(each.id, state_text(each)) for each in states]
 
         def done(answer: str | None) -> None:
             if answer is not None:
@@ -433,104 +509,156 @@ class Explorer(App[None]):
         """Show the database as it was."""
 
         def then(state: str) -> None:
-            self.state, self.offset_shown = state, 0
-            self.show_page()
+            self.state = state
+            self.show_from(0)
 
         self._choose_state("Show the state of", then)
 
+    def action_step(self, way: int) -> None:
+        """Show the state before or after the one that is shown."""
+        line = self.tried(lambda: self.session.around(self.db, self.state))
+        state = line and line[1 + way]
+        if state:
+            self.state = state.id
+            self.show_from(0)
+
     def action_diff(self) -> None:
-        """Show what changed since a state."""
+        """Show what lies between another state and the one that is shown."""
 
         def then(state: str) -> None:
-            found = self.tried(lambda: self.session.diff(self.db, state, most=200))
+            found = self.tried(
+                lambda: self.session.diff(self.db, state, self.state, most=200)
+            )
             if found is not None:
-                title = f"{found.added} added, {found.removed} removed, {found.changed} changed"
-                lines = [line for change in found.changes for line in _lines(change)]
-                self.push_screen(Telling(title, lines))
+                self.push_screen(Telling(_counts(found), _lines(found.changes)))
 
-        self._choose_state("What changed since", then)
+        self._choose_state("What changed from there to here", then)
 
     def action_history(self) -> None:
-        """Show what the record under the cursor was."""
+        """Show what the record under the cursor was; enter shows all of it."""
         row = self.current()
         if row is None:
             return
-        found = self.tried(lambda: self.session.history(self.db, key_token(row)))
-        lines = [
-            f"{_state_line(each.state)}  "
-            + ("not there" if each.value is MISSING else one_line(each.value, 200))
-            for each in found or ()
+        key = key_token(row)
+        found = self.tried(lambda: self.session.history(self.db, key)) or []
+        choices = [
+            (
+                "" if each.value is MISSING else each.state.id,
+                f"{state_text(each.state)}  {side(each.value, 200)}",
+            )
+            for each in found
         ]
-        self.push_screen(Telling(f"History of {literal(row.key)}", lines))
+
+        def done(state: str | None) -> None:
+            if state:
+                then = self.tried(lambda: self.session.row(self.db, key, state))
+                if then is not None:
+                    self.show_record(self.db, then, state)
+
+        self.push_screen(Choosing(f"History of {literal(row.key)}", choices), done)
 
     def action_restore(self) -> None:
         """Make an older state the present one."""
+        self._choose_state(
+            "Restore the state of", lambda state: self.restore(self.db, state)
+        )
 
-        def then(state: str) -> None:
-            found = self.tried(lambda: self.session.restore(self.db, state))
-            if found is not None:
+    def restore(self, name: str, state: str, keys: Sequence[str] = ()) -> None:
+        """Show what a restore would change, and do it if that is wanted."""
+        found = self.tried(
+            lambda: self.session.restore(name, state, keys, dry_run=True)
+        )
+        if found is None:
+            return
+
+        def done(agreed: bool | None) -> None:
+            if agreed and self.tried(lambda: self.session.restore(name, state, keys)):
                 self.state = NOW
-                self.show_page()
-                self.say(
-                    f"restored: {found.changed} changed, {found.added} added, {found.removed} removed"
-                )
+                self.show_from(0)
+                self.say(f"restored: {_counts(found)}")
 
-        self._choose_state("Restore the state of", then)
+        title = f"{_counts(found)}; y restores this"
+        self.push_screen(Telling(title, _lines(found.changes), asks=True), done)
 
     # -- health, sizes, out ------------------------------------------------------
 
     def action_check(self) -> None:
-        """Show misfits and damaged files."""
+        """Show misfits and damaged files; enter shows the record."""
         problems = self.tried(lambda: self.session.verify(self.db)) or []
-        found = self.tried(lambda: self.session.misfits(self.db)) or []
-        lines = [f"{each.place}: {each.what}" for each in problems]
-        lines += [printable(str(each)) for each in found[:500]]
-        self.push_screen(
-            Telling(f"{len(found)} misfits, {len(problems)} damaged files", lines)
-        )
+        found, looked_at = self.tried(
+            lambda: self.session.misfits(self.db, seconds=_SECONDS)
+        ) or ([], None)
+        choices = [("", printable(f"{each.place}: {each.what}")) for each in problems]
+        choices += [(each.path, printable(str(each)[:1000])) for each in found[:500]]
+        cut = "" if looked_at is None else f", of {looked_at:,} records; time was up"
+        title = f"{len(found)} misfits, {len(problems)} damaged files{cut}"
+
+        def done(path: str | None) -> None:
+            key = self.session.key_at(self.db, path) if path else None
+            if key is not None:
+                row = self.tried(lambda: self.session.row(self.db, key))
+                if row is not None:
+                    self.show_record(self.db, row)
+
+        self.push_screen(Choosing(title, choices or [("", "nothing")]), done)
 
     def action_sizes(self) -> None:
         """Show which classes and fields are large, and the growth."""
-        found = self.tried(lambda: self.session.stats(self.db))
+        found = self.tried(lambda: self.session.stats(self.db, seconds=_SECONDS))
         if found is None:
             return
         lines: list[str] = []
-        for each in found.classes:
+        for each in found.classes[:_SHOWN]:
             lines.append(
-                f"{each.name}: {each.records:,} records, {each.size_bytes:,} bytes"
+                f"{cell(each.name)}: {each.records:,} records, {size_text(each.size_bytes)}"
             )
             whole = sum(each.fields.values()) or 1
             lines += [
                 f"  .{printable(name)[:20]:20} {'█' * round(30 * taken / whole)} {100 * taken / whole:.0f} %"
-                for name, taken in each.fields.items()
+                for name, taken in islice(each.fields.items(), _SHOWN)
             ]
         most = max((taken for *_, taken in found.growth), default=1) or 1
         lines += [
-            f"{_state_line(state)[:30]:30} {'█' * round(30 * taken / most)} {records:,}"
+            f"{state_text(state)[:30]:30} {'█' * round(30 * taken / most)} {records:,} records, {size_text(taken)}"
             for state, records, taken in found.growth
         ]
-        self.push_screen(Telling("Sizes", lines))
+        records = found.about.records or 0
+        cut = (
+            ""
+            if found.looked_at >= records
+            else f"; time was up after {found.looked_at:,}"
+        )
+        self.push_screen(Telling(f"Sizes of {records:,} records{cut}", lines))
 
     def action_export(self) -> None:
-        """Write what is shown to a file."""
+        """Write all records that pass the filter to a file, as its ending says."""
 
         def done(answer: str | None) -> None:
             if answer:
-                text = "".join(
-                    json.dumps(tree_of_row(row), ensure_ascii=False) + "\n"
-                    for row in self.rows
-                )
-                done = self.tried(
-                    lambda: Path(answer).write_bytes(
-                        text.encode("utf-8", "backslashreplace")
-                    )
-                )
-                if done is not None:
-                    self.say(f"{answer}: {len(self.rows)} records")
+                self.tried(lambda: self._export(Path(answer)))
 
         self.push_screen(
-            Asking("Write the records shown, as jsonl, to", f"{self.db}.jsonl"), done
+            Asking(f"Write to a file: {', '.join(Format)}", f"{self.db}.jsonl"), done
         )
+
+    def _export(self, path: Path) -> None:
+        ending = path.suffix.removeprefix(".")
+        if ending not in list(Format):
+            msg = (
+                f"cannot write {str(path)!r}: it ends with none of {', '.join(Format)}"
+            )
+            raise ValueError(msg)
+        losses = Losses(ending, lossy=True)
+        with ExitStack() as stack:
+            out: Any = path
+            if Format(ending).is_text:
+                out = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
+            count = write_records(
+                self.session, self.db, out, losses, where=self.where, state=self.state
+            )
+        lost = sum(losses.causes.values())
+        left = f", {lost} values not held as they are" if lost else ""
+        self.say(f"{path}: {count} records{left}")
 
     # -- editing ---------------------------------------------------------------
 
@@ -553,7 +681,7 @@ class Explorer(App[None]):
         )
 
     def _told(self, draft: Draft) -> None:
-        lines = _lines(Change(draft.key, draft.before, draft.after))
+        lines = change_lines(Change(draft.key, draft.before, draft.after))
         self.say(f"draft: {'; '.join(line.strip() for line in lines)}; ctrl+s saves")
 
     def action_remove(self) -> None:
@@ -568,6 +696,29 @@ class Explorer(App[None]):
         if draft is not None:
             self._told(draft)
 
+    def action_drafts(self) -> None:
+        """List what is staged; enter drops it."""
+        drafts = self.session.drafts()
+        choices = [
+            (
+                str(number),
+                f"{printable(each.name)} "
+                + "; ".join(
+                    line.strip()
+                    for line in change_lines(Change(each.key, each.before, each.after))
+                ),
+            )
+            for number, each in enumerate(drafts)
+        ]
+
+        def done(answer: str | None) -> None:
+            if answer:
+                self.session.drop(drafts[int(answer)])
+                self.say("dropped")
+
+        title = f"{len(drafts)} draft{'s' * (len(drafts) != 1)}; enter drops one, ctrl+s saves all"
+        self.push_screen(Choosing(title, choices or [("", "nothing")]), done)
+
     def action_save(self) -> None:
         """Save all drafts, each database in one transaction."""
         done = self.tried(self.session.apply)
@@ -576,24 +727,9 @@ class Explorer(App[None]):
             self.say(f"{done} record{'s' * (done != 1)} saved")
 
 
-def _state_line(state: State) -> str:
-    time = f"{state.time:%Y-%m-%d %H:%M:%S}" if state.time else state.id
-    return "now" if state.id == NOW else f"{time} {state.kind}"
+def _counts(found: Comparison) -> str:
+    return f"{found.added} added, {found.removed} removed, {found.changed} changed"
 
 
-def _lines(change: Change) -> list[str]:
-    if change.kind != "changed":
-        sign = "+" if change.kind == "added" else "-"
-        value = change.after if change.before is MISSING else change.before
-        return [f"{sign} {literal(change.key)} {one_line(value, 150)}"]
-    return [
-        f"~ {literal(change.key)}",
-        *(
-            f"    {printable(edit.path)}: {_side(edit.before)} → {_side(edit.after)}"
-            for edit in change.edits()
-        ),
-    ]
-
-
-def _side(value: Any) -> str:
-    return "nothing" if value is MISSING else one_line(value, 60)
+def _lines(changes: list[Change]) -> list[str]:
+    return [line for change in changes for line in change_lines(change)]

@@ -1,22 +1,27 @@
 """The pages: databases, records, one record, states, what differs, misfits, sizes."""
 
-import csv
-import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
-from io import StringIO
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from tempfile import TemporaryFile
+from typing import Any, Final, TextIO
 from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, RedirectResponse, Response
+from starlette.responses import (
+    HTMLResponse,
+    RedirectResponse,
+    Response,
+    StreamingResponse,
+)
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
@@ -26,23 +31,28 @@ from storify.explorer import (
     NOW,
     NotThereError,
     Part,
-    Row,
     Session,
     cell,
     column_value,
-    columns_of,
     count_parts,
+    heads_of,
     key_token,
     kind_of,
     literal,
     one_line,
     parts_of,
+    pictures,
     printable,
-    tree_of_row,
+    side,
+    size_text,
+    state_text,
+    time_text,
 )
+from storify.explorer.export import Format, write_records
 from storify.models import Ref
 from storify.models.hints import field_step
 from storify.models.options import class_of
+from storify.tables.lines import Losses
 from storify.web.safety import Guard, Keys
 
 __all__ = ["application"]
@@ -50,11 +60,13 @@ __all__ = ["application"]
 _PAGE: Final = 50
 _NAMES: Final = 200
 _PARTS: Final = 200
-_EXPORTED: Final = 10_000
+#: How much a page tells of one record, or of what differs.
+_CHARACTERS: Final = 1 << 20
 #: How long a page may search.
 _SECONDS: Final = 2.0
-_UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB")
-_KILO: Final = 1024
+_CHUNK: Final = 1 << 16
+
+_KINDS: Final = {Format.CSV: "text/csv", Format.JSONL: "application/jsonl"}
 
 _Page = Callable[[Request], Response]
 
@@ -89,21 +101,6 @@ def application(
     return Guard(Starlette(routes=routes), pages.keys, hosts)
 
 
-def _size(size_bytes: int | None) -> str:
-    if size_bytes is None:
-        return "-"
-    number = float(size_bytes)
-    for unit in _UNITS[:-1]:
-        if number < _KILO:
-            return f"{number:.1f} {unit}" if unit != "B" else f"{size_bytes} B"
-        number /= _KILO
-    return f"{number:.1f} {_UNITS[-1]}"
-
-
-def _when(moment: Any) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S %Z}"
-
-
 def _number(text: str | None, least: int = 0, most: int = 1 << 40) -> int:
     try:
         return min(max(int(text or 0), least), most)
@@ -112,8 +109,8 @@ def _number(text: str | None, least: int = 0, most: int = 1 << 40) -> int:
 
 
 def _sorting(column: str) -> str:
-    """Return the path that sorts by a column."""
-    return field_step(column).removeprefix(".")
+    """Return the path that sorts by a column; none for one that is too long."""
+    return field_step(column).removeprefix(".") if len(column) < _PARTS else ""
 
 
 class _Pages:
@@ -132,8 +129,10 @@ class _Pages:
         )
         shared: Any = self._jinja.globals
         shared.update(
-            size=_size,
-            when=_when,
+            size=size_text,
+            when=time_text,
+            state_text=state_text,
+            side=side,
             line=one_line,
             cell=cell,
             printable=printable,
@@ -232,6 +231,7 @@ class _Pages:
         where, sort = query.get("where", ""), query.get("sort", "")
         state = query.get("at", NOW)
         offset, start = _number(query.get("offset")), _number(query.get("start"))
+        older, shown, newer = self.session.around(name, state)
         page, unmet = self.session.page(
             name,
             offset=offset,
@@ -248,11 +248,14 @@ class _Pages:
             "records.html",
             name=name,
             page=page,
-            columns=columns_of(page.rows),
+            columns=heads_of(page.rows),
             unmet=[] if page.rows else unmet,
             where=where,
             sort=sort,
-            at=state,
+            at="" if state == NOW else state,
+            shown=shown,
+            older=older,
+            newer=newer,
             start=start,
             size_of_page=_PAGE,
         )
@@ -263,36 +266,43 @@ class _Pages:
         state = request.query_params.get("at", NOW)
         key = request.query_params.get("key", "")
         row = self.session.row(name, key, state)
+        _, shown, _ = self.session.around(name, state)
         return self._render(
             request,
             "record.html",
             name=name,
             row=row,
             key=key_token(row),
-            at=state,
-            tree=self._tree(Part("$", row.value)),
+            shown=shown,
+            tree=self._tree(Part("$", row.value), [_CHARACTERS]),
         )
 
-    def _tree(self, part: Part, deep: int = 0) -> dict[str, Any]:
-        """Return what a template shows of a value: bounded in breadth and depth."""
+    def _tree(self, part: Part, room: list[int], deep: int = 0) -> dict[str, Any]:
+        """Return what a template shows of a value: bounded in all directions.
+
+        Args:
+            part: The value and the step to it.
+            room: How many characters the page has left.
+            deep: How deep it stands.
+        """
         value = part.value
         link = self.session.follow(value) if class_of(value) is Ref else None
         inner: list[dict[str, Any]] = []
         count = None if class_of(value) is Ref else count_parts(value)
-        left = 0
+        text = one_line(value, 10_000 if count is None else 200)
+        room[0] -= len(text) + 100
         if count and deep < 30:  # noqa: PLR2004 - a page is no deeper
-            for number, each in enumerate(parts_of(value)):
-                if number == _PARTS:
-                    left = count - number
+            for each in islice(parts_of(value), _PARTS):
+                if room[0] < 0:
                     break
-                inner.append(self._tree(each, deep + 1))
+                inner.append(self._tree(each, room, deep + 1))
         return {
             "step": printable(part.step[:200]),
-            "kind": kind_of(value),
-            "text": one_line(value, 10_000 if count is None else 200),
+            "kind": kind_of(value)[:80],
+            "text": text,
             "count": count,
             "inner": inner,
-            "left": left,
+            "left": (count or 0) - len(inner),
             "link": link,
             "deep": deep,
         }
@@ -306,9 +316,10 @@ class _Pages:
     def diff(self, request: Request) -> Response:
         """What differs between two states."""
         name = request.path_params["name"]
-        old = request.query_params.get("old", NOW)
-        new = request.query_params.get("new", NOW)
-        found = self.session.diff(name, old, new, most=200)
+        query = request.query_params
+        _, old, _ = self.session.around(name, query.get("old", NOW))
+        _, new, _ = self.session.around(name, query.get("new", NOW))
+        found = self.session.diff(name, old.id, new.id, most=200)
         return self._render(
             request, "diff.html", name=name, found=found, old=old, new=new
         )
@@ -325,46 +336,49 @@ class _Pages:
     def misfits(self, request: Request) -> Response:
         """Where records do not fit their classes, and damaged files."""
         name = request.path_params["name"]
-        found = self.session.misfits(name)
+        found, looked_at = self.session.misfits(name, seconds=_SECONDS)
         problems = self.session.verify(name)
+        shown = [
+            (each, self.session.key_at(name, each.path)) for each in found[:_NAMES]
+        ]
         return self._render(
             request,
             "misfits.html",
             name=name,
-            found=found[:500],
+            found=shown,
             total=len(found),
+            looked_at=looked_at,
             problems=problems,
         )
 
     def sizes(self, request: Request) -> Response:
         """Which classes and fields are large, and how the database grew."""
         name = request.path_params["name"]
-        found = self.session.stats(name)
-        most = max((taken for _, _, taken in found.growth), default=1) or 1
-        return self._render(request, "sizes.html", name=name, found=found, most=most)
+        found = self.session.stats(name, seconds=_SECONDS)
+        drawn = Markup(pictures.sizes_table(found) + pictures.growth(found))  # noqa: S704 - it escapes
+        return self._render(
+            request, "sizes.html", name=name, found=found, pictures=drawn
+        )
 
     def export(self, request: Request) -> Response:
-        """What the records page shows, as a file: all of its pages, up to a number."""
-        name = request.path_params["name"]
-        query = request.query_params
-        rows: list[Row] = []
-        found = self.session.rows(
-            name, where=query.get("where", ""), state=query.get("at", NOW)
-        )
-        for row in found:
-            rows.append(row)
-            if len(rows) == _EXPORTED:
-                break
-        if query.get("to") == "csv":
-            kind, text = "text/csv", _as_csv(rows)
-        else:
-            lines = (json.dumps(tree_of_row(row), ensure_ascii=False) for row in rows)
-            kind, text = "application/jsonl", "".join(f"{line}\n" for line in lines)
-        ending = kind.rpartition("/")[2]
-        return Response(
-            text.encode("utf-8", "backslashreplace"),
-            media_type=f"{kind}; charset=utf-8",
-            headers={"content-disposition": f'attachment; filename="records.{ending}"'},
+        """All records that pass the filter, as a file that `storify import` reads."""
+        name, query = request.path_params["name"], request.query_params
+        to = Format.CSV if query.get("to") == Format.CSV else Format.JSONL
+        file = TemporaryFile("w+", encoding="utf-8", newline="")  # noqa: SIM115 - closed when it is sent
+        try:
+            where, state = query.get("where", ""), query.get("at", NOW)
+            losses = Losses(to, lossy=True)
+            write_records(
+                self.session, name, file, losses, where=where, state=state, guarded=True
+            )
+        except BaseException:
+            file.close()
+            raise
+        shown = _quoted(f"{name}.{to}")
+        return StreamingResponse(
+            _sent(file),
+            media_type=f"{_KINDS[to]}; charset=utf-8",
+            headers={"content-disposition": f"attachment; filename*=UTF-8''{shown}"},
         )
 
     # -- writing ---------------------------------------------------------------
@@ -397,9 +411,10 @@ class _Pages:
         return self._to(request, "drafts")
 
     def restore(self, request: Request) -> Response:
-        """Make an older state the present one."""
-        name = request.path_params["name"]
-        self.session.restore(name, request.state.form.get("state", ""))
+        """Make an older state the present one, or one record of it."""
+        name, form = request.path_params["name"], request.state.form
+        key = form.get("key")
+        self.session.restore(name, form.get("state", ""), [] if key is None else [key])
         return self._to(request, "log", name)
 
 
@@ -407,22 +422,9 @@ def _quoted(name: str) -> str:
     return quote(name, safe="", errors="surrogatepass")
 
 
-def _as_csv(rows: list[Row]) -> str:
-    columns = columns_of(rows)
-    out = StringIO(newline="")
-    writer = csv.writer(out)
-    writer.writerow(["_key", *map(printable, columns)])
-    for row in rows:
-        values = [column_value(each, row) for each in ("_key", *columns)]
-        writer.writerow([_cell_of(value) for value in values])
-    return out.getvalue()
-
-
-def _cell_of(value: Any) -> str:
-    """Return a value for a spreadsheet; a text that it would run is marked as one."""
-    text = cell(value, 1 << 16)
-    return (
-        f"'{text}"
-        if isinstance(value, str) and text[:1] in {"=", "+", "-", "@"}
-        else text
-    )
+def _sent(file: TextIO) -> Iterator[bytes]:
+    """Iterate over a file from its beginning; it is closed at its end."""
+    with file:
+        file.seek(0)
+        while text := file.read(_CHUNK):
+            yield text.encode()

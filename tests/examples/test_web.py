@@ -19,7 +19,8 @@ def client(tmp_path, monkeypatch):
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(__import__("sys").modules, "web_example", module)
     spec.loader.exec_module(module)
-    with TestClient(module.app) as client:
+    monkeypatch.setenv("NOTES_TOKEN", "a token that lasts")
+    with TestClient(module.app, base_url="http://127.0.0.1") as client:
         yield client
 
 
@@ -36,3 +37,17 @@ def test_a_note_is_checked_saved_and_listed(client, tmp_path):
     assert set(made.json()) == {"text", "tags", "written"}
     with Storify(tmp_path / "notes") as sf:
         assert list(sf["notes"]) == ["n1"]
+
+
+def test_the_data_are_looked_at_behind_a_token(client):
+    """What was saved a moment ago; without the token nothing is told."""
+    client.put("/notes/n1", json={"text": "hello"})
+
+    refused = client.get("/data/db/notes")
+    let_in = client.get("/data/db/notes?token=a token that lasts")
+
+    assert refused.status_code == 403
+    assert "hello" not in refused.text
+    assert let_in.status_code == 200
+    assert "hello" in let_in.text
+    assert "read-only" in let_in.text

@@ -401,3 +401,72 @@ def test_sizes_are_told_by_class_and_field(typed):
     assert [(each.name, each.records) for each in found.classes] == [("User", 3)]
     assert set(found.classes[0].fields) >= {"name", "age", "tags"}
     assert [records for _, records, _ in found.growth] == [3, 3]
+
+
+def test_sizes_and_growth_are_pictures_in_a_notebook(session):
+    """A bar for each class, field and state, with what it stands for as a text."""
+    drawn = session.stats("users")._repr_html_()
+
+    assert "<th>User</th><td>3 records</td>" in drawn
+    assert "<code>.name</code>" in drawn
+    assert drawn.count("<rect") == 1 + 9 + 2 + 2
+    assert "Records of 2 states: from 3 records to 3 records" in drawn
+    assert "<svg" in drawn
+    assert "figure" not in session.stats("odd")._repr_html_()  # it has one state
+
+
+def test_a_state_has_those_beside_it(session):
+    """What is put aside has none."""
+    ids = [each.id for each in session.states("users")]
+
+    older, now, newer = session.around("users", "now")
+    assert (older.id, now.id, newer) == (ids[1], "now", None)
+    older, found, newer = session.around("users", ids[1])
+    assert (older, found.id, newer.id) == (None, ids[1], "now")
+
+
+def test_a_long_key_has_a_short_token_that_finds_it(tmp_path, opened):
+    """For links; in between others."""
+    long = "k" * 1_000_000
+    with Storify(tmp_path, save_interval=None) as sf:
+        sf["d"].update({"a": 1, long: 2, "#": 3, f"#{'0' * 32}": 4})
+    session = opened(tmp_path)
+
+    page, _ = session.page("d")
+    tokens = [key_token(row) for row in page.rows]
+
+    assert max(map(len, tokens)) < 40
+    assert [session.row("d", each).value for each in tokens] == [1, 2, 3, 4]
+
+
+def test_a_look_that_takes_too_long_gives_up(tmp_path, opened):
+    """And tells after how many records."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        sf["d"].update({f"k{n}": n for n in range(3000)})
+    session = opened(tmp_path)
+
+    page, _ = session.page("d", sort="_key", seconds=0)
+    stats = session.stats("d", seconds=0)
+    _, looked_at = session.misfits("d", seconds=0)
+
+    assert page.cut
+    assert page.total is None
+    assert 0 < page.looked_at < 3000
+    assert 0 < stats.looked_at < 3000
+    assert 0 < looked_at < 3000
+    assert session.misfits("d")[1] is None
+
+
+def test_an_export_is_of_one_state(tmp_path, opened):
+    """Also if somebody writes between its looks."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        sf["d"].update({"a": 1, "b": 2})
+    session = opened(tmp_path)
+
+    with session.pairs("d") as (pairs, total):
+        before = list(pairs())
+        with Storify(tmp_path, save_interval=None) as sf:
+            sf["d"]["c"] = 3
+        session.page("d")
+        assert list(pairs()) == before == [("a", 1), ("b", 2)]
+        assert total == 2

@@ -6,6 +6,7 @@ import enum
 import io
 import json
 import sqlite3
+from contextlib import ExitStack
 from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from storify import Model, Storify, field
+from storify.explorer import Session
+from storify.explorer.export import Format, write_records
 from storify.tables import sqlite, text
 from storify.tables.lines import CannotHoldError, Classes, Losses
 from storify.testing import same
@@ -290,3 +293,72 @@ def test_what_does_not_fit_its_class_is_refused_by_line_and_place(classes):
         list(text.read_jsonl(["{"], classes))
     with pytest.raises(ValueError, match="'__Gone__' is not known"):
         list(text.read_jsonl(['{"_class": "__Gone__"}'], classes))
+
+
+@pytest.mark.parametrize("kind", list(Format))
+@pytest.mark.parametrize(
+    ("key", "record"),
+    [("a", {"t": "\ud800"}), ("\ud800", {"t": 1}), ("a", {"t": ["x", "\udfff"]})],
+    ids=["text", "key", "list"],
+)
+def test_a_text_that_utf8_lacks_is_held_or_refused(tmp_path, kind, key, record):
+    """Before a byte is written; with lossy it is counted."""
+    out = tmp_path / f"out.{kind}"
+    with Storify(tmp_path / "data", save_interval=None) as sf:
+        sf["d"][key] = record
+
+    def write(*, lossy):
+        losses = Losses(kind.value, lossy=lossy)
+        with Session(tmp_path / "data") as session, ExitStack() as stack:
+            target = (
+                stack.enter_context(out.open("w", encoding="utf-8", newline=""))
+                if kind.is_text
+                else out
+            )
+            assert write_records(session, "d", target, losses) == 1
+        return sum(losses.causes.values())
+
+    if kind is Format.PARQUET or (
+        kind is Format.SQLITE and record["t"] != ["x", "\udfff"]
+    ):
+        with pytest.raises(CannotHoldError) as error:
+            write(lossy=False)
+        assert not out.exists()
+        assert error.value.losses == {"a text that UTF-8 does not have": 1}
+        assert write(lossy=True) == 1
+    else:
+        assert write(lossy=False) == 0
+    if kind is Format.JSONL:
+        with Session("memory://") as session:
+            lines = out.read_text("utf-8").splitlines()
+            assert [*text.read_jsonl(lines, session.classes())] == [(key, record)]
+
+
+@pytest.mark.parametrize("kind", ["csv", "sqlite", "parquet"])
+def test_a_name_that_utf8_lacks_is_refused(tmp_path, kind):
+    """As columns are named by it."""
+    with Storify(tmp_path / "data", save_interval=None) as sf:
+        sf["d"]["a"] = {"\ud800": 1}
+    out = io.StringIO() if kind == "csv" else tmp_path / "out"
+
+    with (
+        Session(tmp_path / "data") as session,
+        pytest.raises(ValueError, match="not in UTF-8"),
+    ):
+        write_records(session, "d", out, Losses(kind))
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+44 1", "-x", "@a", "\tb"])
+def test_a_guarded_cell_is_not_run_and_comes_back(tmp_path, cell):
+    """A spreadsheet shows it with quotes."""
+    out = io.StringIO()
+    with Storify(tmp_path, save_interval=None) as sf:
+        sf["d"]["a"] = {"t": cell}
+
+    with Session(tmp_path) as session:
+        write_records(session, "d", out, Losses("csv"), guarded=True)
+        rows = list(csv.reader(io.StringIO(out.getvalue())))
+        back = dict(text.read_csv(io.StringIO(out.getvalue()), session.classes()))
+
+    assert rows[1][1] == json.dumps(cell)
+    assert back == {"a": {"t": cell}}

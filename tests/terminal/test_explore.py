@@ -1,7 +1,6 @@
 """The explorer in the terminal is used by keyboard alone, also in 80 columns."""
 
 import asyncio
-import json
 
 import pytest
 from textual.widgets import DataTable, OptionList, Static, Tree
@@ -9,6 +8,7 @@ from textual.widgets import DataTable, OptionList, Static, Tree
 from explorer.conftest import MODELS, folder, opened, session, typed  # noqa: F401 - fixtures
 from storify import Storify
 from storify.explorer import Session
+from storify.explorer.export import Format
 from storify.terminal import Explorer
 
 
@@ -35,6 +35,12 @@ def shown(app):
     return [
         [str(each) for each in table.get_row_at(row)] for row in range(table.row_count)
     ]
+
+
+def listed(app):
+    """The lines of the list on top."""
+    lines = app.screen.query_one(OptionList)
+    return [str(lines.get_option_at_index(n).prompt) for n in range(lines.option_count)]
 
 
 async def choose(pilot, number):
@@ -134,19 +140,31 @@ def test_time_goes_back_and_forth(typed):  # noqa: F811 - the fixture
         await choose(pilot, 1)
         assert [row[1] for row in shown(app)] == ["Ann", "Ben", "Cy"]
         assert "as of" in said(app)
+        await pilot.press("right_square_bracket")
+        await pilot.pause()
+        assert [row[1] for row in shown(app)] == ["Ann", "Cy", "Dot"]
         await pilot.press("d")
         await pilot.pause()
         await choose(pilot, 1)
-        lines = app.screen.query_one("#lines", OptionList)
-        texts = [
-            str(lines.get_option_at_index(n).prompt) for n in range(lines.option_count)
-        ]
-        assert "    $.age: 31 → 32" in texts
+        assert "    $.age: 31 → 32" in listed(app)
         await pilot.press("escape")
         await pilot.pause()
         await pilot.press("h")
         await pilot.pause()
-        assert app.screen.query_one("#lines", OptionList).option_count == 2
+        assert app.screen.query_one("#choices", OptionList).option_count == 2
+        await choose(pilot, 1)
+        labels = [str(node.label) for node in app.screen.query_one(Tree).root.children]
+        assert ".age 31" in labels
+        await pilot.press("r")
+        await pilot.pause()
+        assert "$.age: 32 → 31" in listed(app)[1]
+        await pilot.press("y")
+        await pilot.pause()
+        assert said(app) == "restored: 0 added, 0 removed, 1 changed"
+        assert [row[2] for row in shown(app)] == ["31", "40", "0"]
+        await pilot.press("left_square_bracket", "left_square_bracket")
+        await pilot.pause()
+        assert [row[1] for row in shown(app)] == ["Ann", "Ben", "Cy"]
 
     driven(typed, journey)
 
@@ -158,13 +176,16 @@ def test_misfits_and_sizes_are_shown(opened):  # noqa: F811 - the fixture
         await to_users(app, pilot)
         await pilot.press("c")
         await pilot.pause()
-        assert app.screen.query_one("#lines", OptionList).option_count >= 3
+        assert any("$['u1']: unregistered class" in line for line in listed(app))
+        await pilot.press("enter")
+        await pilot.pause()
+        assert str(app.screen.query_one(Tree).root.label) == "$ User, 9 parts"
         await pilot.press("escape")
         await pilot.pause()
         await pilot.press("i")
         await pilot.pause()
-        lines = app.screen.query_one("#lines", OptionList)
-        assert str(lines.get_option_at_index(0).prompt).startswith("User: 3 records")
+        assert listed(app)[0].startswith("User: 3 records")
+        assert "3 records" in listed(app)[-1]
 
     driven(opened(), journey)
 
@@ -183,6 +204,13 @@ def test_an_edit_is_a_draft_then_saved(typed, folder):  # noqa: F811 - the fixtu
         await to_users(app, pilot)
         await edit(app, pilot, "old")
         assert "expected int" in said(app)
+        await edit(app, pilot, "55")
+        await pilot.press("v")
+        await pilot.pause()
+        assert listed(app) == ["users ~ 'u1'; $.age: 32 → 55"]
+        await pilot.press("enter")
+        await pilot.pause()
+        assert said(app) == "dropped"
         await edit(app, pilot, "77")
         assert "$.age: 32 → 77" in said(app)
         assert "[1 draft]" in said(app)
@@ -195,6 +223,9 @@ def test_an_edit_is_a_draft_then_saved(typed, folder):  # noqa: F811 - the fixtu
         await pilot.press("r")
         await pilot.pause()
         await choose(pilot, 1)
+        assert "+ 'u1'" in listed(app)[0]
+        await pilot.press("y")
+        await pilot.pause()
         assert [row[2] for row in shown(app)] == ["77", "40", "0"]
 
     driven(typed, journey)
@@ -214,23 +245,52 @@ def test_who_looks_cannot_write(opened):  # noqa: F811 - the fixture
     driven(opened(), journey)
 
 
-def test_what_is_shown_is_exported(typed, tmp_path, monkeypatch):  # noqa: F811 - the fixture
-    """As lines of JSON."""
+@pytest.mark.parametrize("kind", list(Format))
+def test_what_is_shown_is_exported(typed, tmp_path, monkeypatch, kind):  # noqa: F811 - the fixture
+    """In the format of the file's ending, as far as the filter lets it through."""
     monkeypatch.chdir(tmp_path)
 
     async def journey(app, pilot):
         await to_users(app, pilot)
+        app.where = "age > 31"
         await pilot.press("o")
         await pilot.pause()
-        await pilot.press("enter")
+        await typed_in(pilot, "out.pdf")
+        assert "it ends with none of" in said(app)
+        await pilot.press("o")
         await pilot.pause()
-        assert said(app) == "users.jsonl: 3 records"
+        await typed_in(pilot, f"out.{kind}")
+        assert said(app) == (
+            f"out.{kind}: 2 records"
+            + (", 1 values not held as they are" if kind is Format.PARQUET else "")
+        )
 
     driven(typed, journey)
-    assert (
-        len([*map(json.loads, (tmp_path / "users.jsonl").read_text().splitlines())])
-        == 3
-    )
+    assert (tmp_path / f"out.{kind}").stat().st_size > 100
+
+
+def test_a_database_is_found_by_its_name(typed):  # noqa: F811 - the fixture
+    """And the list tells of each what is known at a glance."""
+
+    async def journey(app, pilot):
+        await pilot.press("b")
+        await pilot.pause()
+        await typed_in(pilot, "use")
+        assert [row[1] for row in shown(app)] == ["Ann", "Cy", "Dot"]
+        await pilot.press("b")
+        await pilot.pause()
+        await typed_in(pilot, "nothing")
+        assert said(app) == "0 of 0 databases; b looks for one"
+        await pilot.press("b")
+        await pilot.pause()
+        await typed_in(pilot, "")
+        app.query_one("#names", OptionList).focus()
+        await pilot.press("down")
+        await pilot.pause()
+        assert said(app).startswith("odd: 3 records, ")
+        assert said(app).endswith(", 0 older, ok")
+
+    driven(typed, journey)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import urllib.request
 import pytest
 from starlette.testclient import TestClient
 
-from explorer.conftest import MODELS, folder, opened, session, typed  # noqa: F401 - fixtures
+from explorer.conftest import MODELS, User, folder, opened, session, typed  # noqa: F401 - fixtures
 from storify import Storify
 from storify.explorer import Session
 from storify.web import application
@@ -103,7 +103,7 @@ def test_pages_show_what_is_there(client):
 
 
 def _older(client):
-    return re.search(r"old=([\w.-]+)", client.get("/db/users/log").text)[1]
+    return re.search(r"at=([\w.-]+)", client.get("/db/users/log").text)[1]
 
 
 def test_a_state_is_shown_as_it_was(client):
@@ -114,11 +114,16 @@ def test_a_state_is_shown_as_it_was(client):
     assert "Dot" not in shown
 
 
-def test_what_is_shown_can_be_had_as_a_file(client):
-    """A cell that a spreadsheet would run is a text there."""
-    assert client.get("/db/users/export?to=jsonl&where=age+>+35").text.count("\n") == 1
+def test_what_is_shown_can_be_had_as_a_file(client, folder):  # noqa: F811 - the fixture
+    """All of it, as ``storify import`` reads it."""
+    with Storify(folder, save_interval=None, models=MODELS) as sf:
+        sf["users"].update({f"k{n}": User(f"=n{n}", n) for n in range(100)})
+    assert client.get("/db/users/export?to=jsonl&where=age+>+98").text.count("\n") == 1
     rows = client.get("/db/users/export?to=csv").text.splitlines()
-    assert rows[0].startswith("_key,name,age")
+    assert rows[0].startswith("_key,_class,name,age")
+    assert len(rows) == 104
+    assert rows[-1].startswith('k99,__User__,"""=n99""",99')
+    assert client.get("/db/users/export?where=age+>").status_code == 400
 
 
 def test_what_is_not_there_is_a_page_that_says_so(client):
@@ -262,13 +267,25 @@ def test_a_draft_of_what_somebody_changed_is_a_conflict(writer, folder):  # noqa
 
 
 def test_a_state_is_restored(writer):
-    """From its line."""
-    page = writer.get("/db/users/log").text
+    """After a look at what changes by it."""
+    page = writer.get("/db/users/diff?new=" + _older(writer)).text
 
     shown = post(writer, "/db/users/restore", page=page, state=_older(writer))
 
     assert shown.status_code == 200
     assert "Ben" in text_of(writer.get("/db/users"))
+
+
+def test_one_record_is_restored(writer):
+    """From the page that shows it as it was."""
+    older = _older(writer)
+    page = writer.get(f"/db/users/record?key=u2&at={older}").text
+
+    post(writer, "/db/users/restore", page=page, state=older, key="u2")
+
+    shown = text_of(writer.get("/db/users"))
+    assert "Ben" in shown
+    assert "Dot" in shown
 
 
 HOSTILE = [

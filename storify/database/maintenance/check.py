@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Progress", "check"]
 
 Progress = Callable[[int, int], object]
-"""Told how many records are done, and how many there are."""
+"""Told how many records are done, and how many there are; False ends the work."""
 
 #: Records that are decoded by one call, and judged together.
 _BATCH: Final = 1024
@@ -52,7 +52,7 @@ def check(
 
     Args:
         db: The database.
-        progress: Told after each batch.
+        progress: Told after each batch; if it returns False, the others are left out.
         hint: The type of the values, if the database has none of its own.
         walk_all: Walk through each record, also through those of clean batches. It
             finds the same.
@@ -65,8 +65,8 @@ def check(
     done = 0
     for count in checker.run():
         done += count
-        if progress is not None:
-            progress(done, max(done, total))
+        if progress is not None and progress(done, max(done, total)) is False:
+            break
     return [misfit._replace(database=db.name) for misfit in checker.found]
 
 
