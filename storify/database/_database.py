@@ -40,6 +40,7 @@ from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Snapshot, Sync, entries_of
+from storify.engine.file.mounts import require_local
 from storify.engine.names import name_in
 from storify.exceptions import (
     ConflictError,
@@ -112,6 +113,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         journal: bool = True,
         handle_signals: bool = True,
         cache_bytes: int = CACHE_BYTES,
+        allow_network_filesystem: bool = False,
     ) -> None:
         logger = adapt(log)
         schema = Schema(models, types, logger)
@@ -120,11 +122,16 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         )
         engine: Engine
         if path is not None:
+            if not allow_network_filesystem:
+                require_local(os.path.dirname(path))  # noqa: PTH120 - it may be a URL
             engine = saving.file(path, schema.codec, logger, readonly=readonly)
             name = name or name_in(engine.location)
         elif name is not None and root is not None:
             catalog = saving.open_catalog(
-                root, schema.codec, logger, allow_network_filesystem=True
+                root,
+                schema.codec,
+                logger,
+                allow_network_filesystem=allow_network_filesystem,
             )
             engine = catalog.engine(name, readonly=readonly)
         else:
@@ -823,11 +830,14 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
         handle_signals: Save when SIGTERM or SIGHUP ends the program; see `Storify`.
         cache_bytes: How much of it stays in memory though nothing holds it; see
             `Storify`.
+        allow_network_filesystem: Open a file on NFS, SMB or sshfs all the same; see
+            `Storify`.
 
     Raises:
         DatabaseLoadError: Neither the file nor a backup could be read.
         DatabaseNameError: *name* is not portable.
         ModelError: A class in *models* or *model* cannot be a model.
+        NetworkFilesystemError: It is on one, and that is not allowed.
         ValueError: Neither *path* nor *name* and *root* were given.
     """
 

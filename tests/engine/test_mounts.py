@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from stand_ins import Log
-from storify import NetworkFilesystemError, Storify
+from storify import Database, NetworkFilesystemError, Storify
+from storify.database import _database
 from storify.engine import catalogs
 from storify.engine.file import mounts
 from storify.engine.file.mounts import network_filesystem, require_local
@@ -77,17 +78,29 @@ def test_where_nothing_tells_nothing_is_refused(tmp_path):
 def test_a_refused_folder_is_not_made(tmp_path, monkeypatch):
     """The error says what to do; who insists has it."""
     listed = mounted(tmp_path, (tmp_path / "net", "nfs4"))
-    monkeypatch.setattr(
-        catalogs,
-        "require_local",
-        lambda directory: mounts.require_local(directory, listed),
-    )
+    for module in (catalogs, _database):
+        monkeypatch.setattr(
+            module,
+            "require_local",
+            lambda directory: mounts.require_local(directory, listed),
+        )
     folder = tmp_path / "net" / "data"
 
-    with pytest.raises(NetworkFilesystemError, match=r"nfs4.*allow_network_filesystem"):
-        Storify(folder, log=Log())
+    for refused in (
+        lambda: Storify(folder, log=Log()),
+        lambda: Database("users", root=folder, log=Log()),
+        lambda: Database(path=folder / "users.mpack", log=Log()),
+    ):
+        with pytest.raises(
+            NetworkFilesystemError, match=r"nfs4.*allow_network_filesystem"
+        ):
+            refused()
     assert not os.path.lexists(tmp_path / "net")
 
     with Storify(folder, log=Log(), allow_network_filesystem=True) as sf:
         sf.get_db("users")["a"] = 1
     assert (folder / "users.mpack").exists()
+    with Database(
+        path=folder / "users.mpack", log=Log(), allow_network_filesystem=True
+    ) as db:
+        assert db["a"] == 1
