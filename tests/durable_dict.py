@@ -77,7 +77,7 @@ class Durable:
             data.abandon(work)
             return changes
         apply(self.entries, changes)
-        data.end_flush(work, durable)
+        data.end_flush(work, durable.items())
         return changes
 
     def agrees_with(self, data: Data) -> bool:

@@ -388,11 +388,11 @@ class Codec:
         self, data: Mapping[Any, Any], *, is_plain: bool
     ) -> dict[bytes, bytes]:
         entries: dict[bytes, bytes] = {}
-        pairs = iter(data.items())
+        all_keys, all_values = iter(data), iter(data.values())
         count = 0
-        while batch := list(islice(pairs, _BATCH)):
-            count += len(batch)
-            keys, values = zip(*batch, strict=True)
+        while keys := list(islice(all_keys, _BATCH)):
+            values = list(islice(all_values, len(keys)))
+            count += len(keys)
             pairs_of = self._encode_batch(keys, values, is_plain=is_plain)
             entries.update(zip(*pairs_of, strict=True))
         if len(entries) != count:

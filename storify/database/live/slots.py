@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from itertools import chain, compress, filterfalse, islice, repeat, starmap
+from itertools import chain, compress, islice, repeat, starmap
 from operator import attrgetter, call, contains, eq, is_, is_not, not_
 from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
@@ -1144,8 +1144,8 @@ class Slots(dict[Any, Any]):
             self
         ):
             # All that is here, as after a bulk load: as it was at one moment.
-            both: Iterator[Any] = map(storage.items, (self, self._bases))
-            values, found = map(dict[Any, Any], both)
+            views: Iterable[Any] = map(storage.items, (self, self._bases))
+            values, found = map(dict[Any, Any], views)
             counts = set(map(len, (self._live, values, found)))
             if len(counts) == 1 and Stored not in set(map(type, values.values())):
                 return values, found
@@ -1205,7 +1205,7 @@ class Slots(dict[Any, Any]):
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        for key in list(filterfalse(partial(_has, self), values)):
+        for key in [key for key in values if not _has(self, key)]:
             del values[key]
             flush.cells.pop(key, None)
         return flush
@@ -1258,18 +1258,18 @@ class Slots(dict[Any, Any]):
         order = [key for key in values if key not in new] + found[::-1]
         return {key: values[key] for key in order if key in values}
 
-    def end_flush(self, flush: Flush, durable: Mapping[Any, bytes]) -> None:
+    def end_flush(self, flush: Flush, durable: Iterable[tuple[Any, bytes]]) -> None:
         """End a flush: all that it looked at is durable; *flush* is used up.
 
         Args:
             flush: What `begin_flush` gave; no other has begun since.
-            durable: The bytes that were committed, for keys of `Flush.touched`; the
-                others were found to be as durable.
+            durable: Keys of `Flush.touched` and the bytes that were committed for them;
+                the others were found to be as durable.
         """
         bases, deletions, cells = flush.bases, flush.deletions, flush.cells
         for base in deletions:
             base.blob = None
-        for key, blob in durable.items():
+        for key, blob in durable:
             base = bases[key]
             base.blob, base.form = blob, flush.form
             self._cached_bytes += len(blob)

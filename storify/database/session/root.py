@@ -406,7 +406,6 @@ class Pending:
         self,
         root: Root,
         flush: Flush,
-        durable: dict[Any, bytes],
         changes: list[Change],
         contents: Mapping[bytes, bytes | None],
         keys: dict[bytes, Any],
@@ -418,7 +417,8 @@ class Pending:
         self.moved = 0
         self._root = root
         self._flush = flush
-        self._durable = durable
+        #: Those to no effect included, which may be taken out of `changes`.
+        self._all = changes
 
     def stored(self, key: bytes) -> bytes | None:
         """The durable value under the bytes of a key that is to change."""
@@ -434,8 +434,10 @@ class Pending:
 
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""
-        end = partial(self._root.slots.end_flush, self._flush, self._durable)
-        if len(self._durable) < _FEW:
+        keys = self.keys
+        durable = ((keys[key], blob) for key, blob in self._all if blob is not None)
+        end = partial(self._root.slots.end_flush, self._flush, durable)
+        if len(self._all) < _FEW:
             end()
         else:
             without_collector(end)
@@ -452,7 +454,7 @@ class _Nothing(Pending):
     is_empty = True
 
     def __init__(self, root: Root) -> None:
-        super().__init__(root, Flush(root.slots), {}, [], {}, {})
+        super().__init__(root, Flush(root.slots), [], {}, {})
 
     @override
     def is_newest(self) -> bool:
@@ -487,11 +489,10 @@ def _compare_new(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending
     """All of it is new: no look at each, there may be very many."""
     changes: list[Change] = list(blobs.items())
     keys: dict[bytes, Any] = dict(zip(blobs, flush.touched, strict=True))
-    durable = dict(zip(flush.touched, blobs.values(), strict=True))
     if root.over:
         changes[:0] = [(key, None) for key in root.over]
         keys.update(dict.fromkeys(root.over))
-    return Pending(root, flush, durable, changes, blobs, keys)
+    return Pending(root, flush, changes, blobs, keys)
 
 
 def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
@@ -506,18 +507,16 @@ def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending
         changes += ((key, None) for key in (*root.over, *gone))
         held = {key: None for key in gone if key not in blobs}
     keys: dict[bytes, Any] = {**dict.fromkeys(root.over), **gone}
-    durable: dict[Any, bytes] = {}
     other = _other_values(root.codec, flush, blobs)
     for (key_bytes, blob), key in zip(blobs.items(), touched, strict=True):
         if key_bytes not in other and key not in set_again:
             continue
         changes.append((key_bytes, blob))
         keys[key_bytes] = key
-        durable[key] = blob
         # 1 and True are one key for a dict, but two for the file.
         if key_bytes in other or key_bytes not in gone:
             held[key_bytes] = blob
-    pending = Pending(root, flush, durable, changes, held, keys)
+    pending = Pending(root, flush, changes, held, keys)
     pending.deleted = set(gone.values())
     pending.moved = len(set_again)
     return pending
