@@ -10,7 +10,10 @@ has loaded all that closes it. A file that is imported then might not be there a
 
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
+
+from storify.threads import without_collector
 
 __all__ = ["late"]
 
@@ -30,7 +33,7 @@ def late(
         if name not in homes:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=sys.modules[package])
-        module = import_module(homes[name])
+        module = without_collector(partial(import_module, homes[name]))
         found = module if homes[name] == f"{package}.{name}" else getattr(module, name)
         namespace[name] = found
         return found

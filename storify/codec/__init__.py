@@ -48,7 +48,7 @@ This package is the only one that imports msgpack.
 """
 
 from ._builtin import is_late_scalar
-from ._codec import Codec, without_collector
+from ._codec import Codec
 from ._format import DecodeError
 from ._frames import MAX_DEPTH
 from ._kept import Unbuilt, unbuilt
@@ -64,5 +64,4 @@ __all__ = [
     "Unbuilt",
     "is_late_scalar",
     "unbuilt",
-    "without_collector",
 ]

@@ -1,21 +1,18 @@
 """The codec: plain trees to bytes and back, with what the user's classes add."""
 
-import gc
 import itertools
 import re
-import sys
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from itertools import accumulate, chain, islice
-from types import FrameType
 from typing import Any, Final, TypeVar, cast
 
 from msgpack import Packer, unpackb
 
 from storify.exceptions import UnstorableError
-from storify.threads import is_finished
+from storify.threads import without_collector
 
 from . import _frames, _salvage
 from ._format import MARKERS, DecodeError, Ext
@@ -40,7 +37,7 @@ from ._writer import (
     tag_pattern,
 )
 
-__all__ = ["Codec", "without_collector"]
+__all__ = ["Codec"]
 
 T = TypeVar("T")
 
@@ -801,29 +798,3 @@ def _parts_with_escapes(payload: bytes, *, is_root: bool) -> list[bytes]:
         return [payload]
     places = [match.start() for match in re.finditer(_ESCAPED_MARKER, payload)]
     return [parts[index] for index in sorted(_parts_at(places, parts, size))]
-
-
-# --- work that makes many objects at once, without the garbage collector in between ---
-
-
-class _Paused:
-    """Who turned the collector off last, to turn it on again."""
-
-    by: FrameType | None = None
-
-
-def without_collector(action: Callable[[], T]) -> T:
-    """Keep the garbage collector from walking a tree again and again as it grows.
-
-    Two threads may overlap: the one that found it running starts it again. So does
-    whoever comes after one that was cut off before it could.
-    """
-    if not gc.isenabled() and not (_Paused.by and is_finished(_Paused.by)):
-        return action()
-    try:
-        _Paused.by = sys._getframe()  # noqa: SLF001 - that of the one who must end it
-        gc.disable()
-        return action()
-    finally:
-        gc.enable()
-        _Paused.by = None

@@ -19,10 +19,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from storify._typing import TypeVar
-from storify.codec import without_collector
 from storify.database._root import Root
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING
+from storify.threads import without_collector
 
 if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem

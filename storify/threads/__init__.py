@@ -32,6 +32,7 @@ from storify.threads._turns import (
     Turn,
     TurnLock,
     is_finished,
+    without_collector,
 )
 
 __all__ = [
@@ -54,4 +55,5 @@ __all__ = [
     "run_async",
     "say",
     "uncut",
+    "without_collector",
 ]

@@ -17,23 +17,33 @@ A caller (`storify.threads.caller`) that has the lock may take it again. Waiting
 turn that can only end when the one who waits goes on is refused at once.
 """
 
+import gc
 import os
 import sys
 import time
 import weakref
 from _thread import LockType, allocate_lock
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from itertools import compress
 from operator import call, is_
 from threading import get_ident
 from types import FrameType
-from typing import Final, NoReturn, SupportsIndex
+from typing import Final, NoReturn, SupportsIndex, TypeVar
 
 from storify.threads._saver import Caller, caller, is_given_up
 
-__all__ = ["DeadlockError", "Guard", "OtherTaskError", "TurnLock", "is_finished"]
+__all__ = [
+    "DeadlockError",
+    "Guard",
+    "OtherTaskError",
+    "TurnLock",
+    "is_finished",
+    "without_collector",
+]
+
+T = TypeVar("T")
 
 #: How long to wait at most before it is looked whether a turn was left behind.
 _LOOK_AGAIN_S: Final = 0.05
@@ -309,3 +319,29 @@ class Guard:
         """Refuse to be pickled or copied: the copy would lock nothing."""
         msg = "cannot pickle or copy a lock: it is of this process alone"
         raise TypeError(msg)
+
+
+# --- work that makes many objects at once, without the garbage collector in between ---
+
+
+class _Paused:
+    """Who turned the collector off last, to turn it on again."""
+
+    by: FrameType | None = None
+
+
+def without_collector(action: Callable[[], T]) -> T:
+    """Keep the garbage collector from walking a tree again and again as it grows.
+
+    Two threads may overlap: the one that found it running starts it again. So does
+    whoever comes after one that was cut off before it could.
+    """
+    if not gc.isenabled() and not (_Paused.by and is_finished(_Paused.by)):
+        return action()
+    try:
+        _Paused.by = sys._getframe()  # noqa: SLF001 - that of the one who must end it
+        gc.disable()
+        return action()
+    finally:
+        gc.enable()
+        _Paused.by = None

@@ -117,6 +117,23 @@ with Storify({str(tmp_path)!r}) as sf:
     assert within(loaded(program) - loaded("pass"), few) == set()
 
 
+@pytest.mark.parametrize("begin", ["enable", "disable"])
+def test_the_garbage_collector_is_afterwards_as_it_was(begin):
+    """It rests while many modules are loaded."""
+    code = f"""
+import gc
+gc.{begin}()
+from storify import Model, Storify
+print(gc.isenabled())
+"""
+
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+
+    assert done.stdout == f"{begin == 'enable'}\n"
+
+
 @pytest.mark.parametrize(
     "package", [storify, storify.database, storify.engine], ids=lambda p: p.__name__
 )

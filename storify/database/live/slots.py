@@ -38,7 +38,7 @@ from operator import attrgetter, call, contains, eq, is_, is_not, not_
 from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
 
-from storify.codec import Codec, without_collector
+from storify.codec import Codec
 from storify.database.live.canonical import same_value
 from storify.database.live.observers import Watchers
 from storify.database.live.ownership import (
@@ -48,6 +48,7 @@ from storify.database.live.ownership import (
 )
 from storify.engine import Snapshot, entries_of
 from storify.exceptions import DatabaseLoadError
+from storify.threads import without_collector
 
 __all__ = [
     "MISSING",

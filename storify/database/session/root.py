@@ -17,7 +17,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
 from storify._typing import override
-from storify.codec import Codec, without_collector
+from storify.codec import Codec
 from storify.database.live.canonical import respell_all
 from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all
@@ -25,6 +25,7 @@ from storify.database.live.savepoints import Undo
 from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
 from storify.engine import Change, Snapshot, Version, WholeSnapshot, apply, entries_of
 from storify.exceptions import UnstorableError
+from storify.threads import without_collector
 
 __all__ = ["Pending", "Refused", "Root"]
 

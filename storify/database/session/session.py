@@ -27,7 +27,7 @@ from functools import partial
 from types import TracebackType
 from typing import Any
 
-from storify.codec import Codec, without_collector
+from storify.codec import Codec
 from storify.database.session import shutdown
 from storify.database.session.guards import Guards
 from storify.database.session.merge import Side, catch_up, read_present
@@ -51,7 +51,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 from storify.logger import LoggerLike, report
-from storify.threads import Job, is_given_up
+from storify.threads import Job, is_given_up, without_collector
 
 __all__ = ["Session"]
 
