@@ -65,21 +65,29 @@ class Access:
         """
         return _InHand(self, mode)
 
-    def hold(self, mode: Mode) -> Hold | None:
-        """Take the lock for one operation; None if it is not to be had, or is."""
+    def begin(
+        self, mode: Mode, *, is_of_block: bool = False
+    ) -> tuple[Hold | None, Held]:
+        """Take the lock, unless the caller has it or does without, and find the files.
+
+        Args:
+            mode: Whether the lock is needed.
+            is_of_block: Whether it is for a block of the caller's, not one operation.
+
+        Raises:
+            As `Lock.take`.
+        """
         while True:
             place, lock = self._lock()
-            hold = None if mode == "look" or lock.mine(self) else lock.take(self, mode)
+            is_mine = lock.mine(self)
+            hold: Hold | None = None
+            if mode != "look" and not is_mine:
+                hold = lock.take(self, mode, is_of_block=is_of_block)
             if hold is None or not rename_pending(place):
-                return hold
+                return hold, self._held(place, writable=is_mine or hold is not None)
             # Only without our lock: the rename needs it.
             hold.release()
             finish_rename(place, self.log, self.lock_timeout_s)
-
-    def in_hand(self, hold: Hold | None) -> Held:
-        """The files, in the hands of who has the lock or looks without it."""
-        place, lock = self._lock()
-        return self._held(place, writable=hold is not None or lock.mine(self))
 
     def take(self) -> Hold | None:
         """Take the lock for a block; None if the caller has it already.
@@ -87,16 +95,7 @@ class Access:
         Raises:
             As `Lock.take`.
         """
-        while True:
-            place, lock = self._lock()
-            if lock.mine(self):
-                return None
-            hold = lock.take(self, is_of_block=True)
-            if not rename_pending(place):
-                return hold
-            if hold is not None:
-                hold.release()
-            finish_rename(place, self.log, self.lock_timeout_s)
+        return self.begin("write", is_of_block=True)[0]
 
     def is_locked_by_caller(self) -> bool:
         """Whether a block of the caller's has the lock."""
@@ -127,8 +126,8 @@ class _InHand:
         self._hold: Hold | None = None
 
     def __enter__(self) -> Held:
-        self._hold = self._access.hold(self._mode)
-        return self._access.in_hand(self._hold)
+        self._hold, held = self._access.begin(self._mode)
+        return held
 
     def __exit__(
         self,

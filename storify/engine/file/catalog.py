@@ -7,8 +7,8 @@ from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
 from storify.engine.file.listing import Listing
 from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.paths import BACKUPS, RECORD, SUFFIX, place_of
-from storify.engine.file.renaming import INTENT, finish_rename, rename
+from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of
+from storify.engine.file.renaming import finish_rename, rename
 from storify.engine.file.said import SaidLater
 from storify.engine.names import check_name, check_new_name, is_name
 from storify.engine.protocol import (

@@ -26,6 +26,7 @@ from storify.logger import LoggerLike
 
 __all__ = [
     "BACKUPS",
+    "INTENT",
     "JOURNAL_SUFFIX",
     "RECORD",
     "SUFFIX",
@@ -36,6 +37,7 @@ __all__ = [
 
 BACKUPS = ".backups"
 RECORD = ".sum"
+INTENT = ".rename"
 SUFFIX = ".mpack"
 JOURNAL_SUFFIX = ".journal"
 PREFIX_DIGITS = 12
@@ -61,6 +63,7 @@ class Place:
         directory: The folder of the main file.
         lock: The lock file.
         record: The checksum record.
+        intent: What says that a database of the folder is being renamed.
         mirror: The second copy of the journal.
         index: Where the entries of the main file lie.
         log_index: Where the changes in the journal lie.
@@ -74,6 +77,7 @@ class Place:
         self.directory: str = os.path.dirname(main)
         self.lock: str = os.path.join(backups, ".lock")
         self.record: str = os.path.join(backups, RECORD)
+        self.intent: str = os.path.join(os.path.dirname(backups), INTENT)
         self.mirror: str = os.path.join(backups, ".mirror")
         self.index: str = os.path.join(backups, ".index")
         self.log_index: str = os.path.join(backups, ".log-index")

@@ -26,12 +26,11 @@ from contextlib import ExitStack, contextmanager
 
 from storify.engine.file import vfs
 from storify.engine.file.lock import Lock
-from storify.engine.file.paths import BACKUPS, JOURNAL_SUFFIX, SUFFIX, Place
+from storify.engine.file.paths import BACKUPS, INTENT, JOURNAL_SUFFIX, SUFFIX, Place
 from storify.logger import LoggerLike
 
-__all__ = ["INTENT", "finish_rename", "rename", "rename_pending"]
+__all__ = ["finish_rename", "rename", "rename_pending"]
 
-INTENT = ".rename"
 INTENT_LOCK = ".rename.lock"
 MARK = ".moving"
 PREFIX = ".storify-rename-"
@@ -126,13 +125,13 @@ def rename(
 
 def rename_pending(place: Place) -> bool:
     """Whether a rename in the folder of this database is not finished."""
-    return os.path.lexists(os.path.join(os.path.dirname(place.backups), INTENT))
+    return os.path.lexists(place.intent)
 
 
 def finish_rename(place: Place, log: LoggerLike, timeout_s: float) -> None:
     """Finish a rename that a crash has cut off; wait for one that is under way."""
-    folder = os.path.dirname(place.backups)
-    path = os.path.join(folder, INTENT)
+    path = place.intent
+    folder = os.path.dirname(path)
     lock = _lock_of(folder, timeout_s)
     with lock.held(lock):
         try:
