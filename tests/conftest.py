@@ -35,6 +35,12 @@ settings.register_profile("soak", noisy, max_examples=5_000)
 settings.load_profile(DEPTH)
 
 
+def pytest_collection_finish() -> None:
+    """What is loaded stays: each test that collects need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture
 def root(tmp_path: Path) -> Iterator[Path]:
     """The folder for databases, that of ``sf``; it does not exist before."""
