@@ -645,7 +645,10 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
     def _snapshot_at(self, path: str) -> Snapshot:
         if "://" in path:
             own = self._session.engine
-            return own.state(path[len(own.location) + 1 :])
+            which = path.replace("#", "/").rpartition("/")[2]
+            if own.backup_path(which) != path:
+                raise FileNotFoundError(2, "it is no backup of this database", path)
+            return own.state(which)
         engine = self._saving.file(path, self._schema.codec, self.log, readonly=True)
         try:
             snapshot = engine.open()

@@ -10,6 +10,7 @@ import shutil
 import socket
 import tempfile
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Literal
@@ -30,6 +31,7 @@ class Proxy:
     Attributes:
         url: Of the way.
         questions: How many were asked, while it counts.
+        delay_s: How long each question and each answer is under way.
 
     Args:
         url: Of the server, whose host is the folder of its socket.
@@ -43,6 +45,7 @@ class Proxy:
         query = urlencode({**options, "host": self._folder}, quote_via=quote)
         self.url: str = urlunsplit(parts._replace(query=query))
         self.questions: int = 0
+        self.delay_s: float = 0.0
         self._at = 0
         self._cut: Cut = "question"
         self._counts = self._for_good = self._is_shut = False
@@ -124,6 +127,7 @@ class Proxy:
                         if drops_question:
                             self._is_shut = self._for_good
                             break
+                    time.sleep(self.delay_s)
                     server.sendall(chunk)
                     continue
                 chunk = server.recv(_CHUNK)
@@ -132,6 +136,7 @@ class Proxy:
                 asks = False
                 if drops_answer:
                     break  # it was done, and nobody learns of it
+                time.sleep(self.delay_s)
                 client.sendall(chunk)
         except (OSError, ValueError):
             return

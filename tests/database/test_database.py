@@ -555,6 +555,23 @@ def test_load_takes_a_backup(sf, anywhere):
     assert Storify(anywhere).get_db("d")["a"] == 1
 
 
+@pytest.mark.lasting("what is in memory has no place that another one could have")
+def test_a_backup_of_another_database_is_not_loaded_by_its_url(sf):
+    """Files may be loaded from anywhere."""
+    for name in ("d", "other"):
+        sf[name]["name"] = name
+        sf[name].flush()
+        sf[name].backups.backup()
+    path = sf["other"].backups.get_path_of_backup(sf["other"].backups.latest)
+
+    if "://" not in path:
+        assert sf["d"].unpack(path) == {"name": "other"}
+        return
+    with pytest.raises(FileNotFoundError):
+        sf["d"].load(path)
+    assert sf["d"].data == {"name": "d"}
+
+
 def test_load_of_no_file_is_an_error(sf, tmp_path):
     """The content stays."""
     db = sf.get_db("d")

@@ -596,6 +596,16 @@ for number in range(130):
     sf.close()
 
 
+def test_the_row_of_a_lock_is_there_for_others_at_once(catalog):
+    """Also if there is no such database yet: who commits there waits for it, too."""
+    engine = catalog.engine("new")
+    statement = catalog._tables.sql("select name from @lock").decode()
+
+    with engine.locked():
+        assert administer(statement) == [("new",)]
+    assert administer(statement) == [("new",)]
+
+
 def test_a_block_that_is_dropped_gives_the_lock_back(catalog):
     """The server, too, lets others in."""
     one, other = (

@@ -19,9 +19,14 @@ _SECRET: Final = frozenset(
 _PLACED: Final = frozenset({"user", "host", "port", "dbname"})
 #: What libpq is told unless the URL says otherwise. A list of hosts without a limit
 #: of time hangs at the first that does not answer, and a server that was the primary
-#: once takes connections still.
+#: once takes connections still. One that is cut off says nothing at all: then a
+#: connection that is there would wait for it for hours.
 _DEFAULTS: Final = {
     "connect_timeout": "10",
+    "tcp_user_timeout": "10000",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
     "target_session_attrs": "read-write",
     "application_name": "storify",
 }

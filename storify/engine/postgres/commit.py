@@ -284,10 +284,13 @@ class _Work:
                     self._replace(cursor)
                     self._end(last)
             else:
-                with connection.pipeline(), connection.transaction():
+                # psycopg's own transaction would wait for an answer to each end of it.
+                with connection.pipeline(), cursor_of(connection) as frame:
+                    frame.execute("begin")
                     self._begin(cursor)
                     self._replace(cursor)
                     self._end(last)
+                    frame.execute("commit")
             row = last.fetchone()
             return None if row is None else int(row[0])
 

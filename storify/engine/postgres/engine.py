@@ -125,7 +125,7 @@ class PostgresEngine:
     @property
     def backup_location(self) -> str:
         """Backups have no place of their own here."""
-        return self._location
+        return f"{self._location}/backups"
 
     # -- reading -----------------------------------------------------------------------
 
@@ -426,7 +426,7 @@ class PostgresEngine:
         """
         if backup_id not in {info.id for info in self.backups()}:
             raise _missing(backup_id)
-        return f"{self._location}/{backup_id}"
+        return f"{self.backup_location}/{backup_id}"
 
     def state(self, which: str | datetime) -> Snapshot:
         """Open an older state.
@@ -524,7 +524,7 @@ class PostgresEngine:
         self._run(
             "save", lambda link: link.execute(statement, (head.id, stamp, payload))
         )
-        return f"{self._location}/{stamp}{past.UNSAVED}"
+        return f"{self.backup_location}/{stamp}{past.UNSAVED}"
 
     @uncut
     def set_aside(self) -> str | None:
@@ -534,7 +534,7 @@ class PostgresEngine:
             if not head.alive:
                 return None
             past.bury(connection, self._tables, head)
-            return f"{self._location}/{head.state().id}"
+            return f"{self.backup_location}/{head.state().id}"
 
         return self._change("set aside", leave)
 

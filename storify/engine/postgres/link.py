@@ -240,28 +240,36 @@ class Link:
 
     def patience(self) -> "Patience":
         """Begin to count the time in which something is tried again."""
-        return Patience(
-            self.retry_s if self._was_reached else min(self.retry_s, FIRST_S)
-        )
+        patience = Patience(self.retry_s)
+        if not self._was_reached:
+            patience.begin(min(self.retry_s, FIRST_S))
+        return patience
 
 
 class Patience:
     """How long something is tried again.
 
     Args:
-        seconds: How long.
+        seconds: How long after the first error: it may take its time to be noticed.
     """
 
     def __init__(self, seconds: float) -> None:
-        self._until = time.monotonic() + seconds
+        self._seconds = seconds
+        self._until: float | None = None
         self._pause_s = _FIRST_PAUSE_S
+
+    def begin(self, seconds: float) -> None:
+        """Count from now on."""
+        self._until = time.monotonic() + seconds
 
     def is_left(self, error: BaseException) -> bool:
         """Wait a little, if *error* may be over then; False if it is not to be tried."""
         state = getattr(error, "sqlstate", None)
         if not is_lost(error) and state not in {"40001", "40P01"}:
             return False
-        if time.monotonic() >= self._until or is_given_up():
+        if self._until is None:
+            self.begin(self._seconds)
+        if time.monotonic() >= (self._until or 0.0) or is_given_up():
             return False
         # By chance, so that those who were in each other's way are not so again.
         time.sleep(self._pause_s * random.uniform(0.5, 1))  # noqa: S311 - no secret

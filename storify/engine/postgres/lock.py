@@ -203,12 +203,14 @@ class Block:
             connection: Connection | None = None
             try:
                 connection = self._link.connect()
-                connection.execute(self._tables.sql(_MAKE), (self._name,))
-                connection.execute("begin")
-                connection.execute(
-                    "select set_config('lock_timeout', %s, true)", (limit,)
-                )
-                connection.execute(self._tables.sql(_TAKE), (self._name,))
+                with connection.pipeline() as pipeline:
+                    connection.execute(self._tables.sql(_MAKE), (self._name,))
+                    pipeline.sync()  # the row is committed, whatever becomes of the lock
+                    connection.execute("begin")
+                    connection.execute(
+                        "select set_config('lock_timeout', %s, true)", (limit,)
+                    )
+                    connection.execute(self._tables.sql(_TAKE), (self._name,))
             except psycopg.Error as error:
                 if connection is not None:
                     connection.close()
