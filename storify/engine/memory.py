@@ -11,8 +11,7 @@ import threading
 import weakref
 from contextlib import AbstractContextManager
 from datetime import datetime
-from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from storify.engine.moment import Moment, current_at, next_moment, stamp_of
 from storify.engine.names import check_name, check_new_name
@@ -35,10 +34,13 @@ from storify.engine.protocol import (
     utc_now,
 )
 from storify.engine.retention import Keep, dropped
-from storify.exceptions import DatabaseLockedError, DatabaseReadOnlyError
-from storify.threads import DeadlockError, TurnLock, uncut
+from storify.engine.turn import InTurn
+from storify.exceptions import DatabaseReadOnlyError
+from storify.threads import TurnLock, uncut
 
 __all__ = ["MemoryCatalog", "MemoryEngine"]
+
+T = TypeVar("T")
 
 SCHEME = "memory://"
 
@@ -288,7 +290,8 @@ class MemoryEngine:
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep other callers out; see `Engine.locked`."""
-        return _Block(self._writing("lock"))
+        self._require_writable("lock")
+        return self._turn(None)
 
     def is_locked_by_caller(self) -> bool:
         """Whether the caller is inside `locked`."""
@@ -424,10 +427,13 @@ class MemoryEngine:
     def close(self) -> None:
         """Nothing is held."""
 
-    def _held(self) -> "_Turn":
-        return _Turn(self._store, self._lock_timeout_s, self.location)
+    def _held(self) -> InTurn[_Store]:
+        return self._turn(self._store)
 
-    def _writing(self, doing: str) -> "_Turn":
+    def _turn(self, held: T) -> InTurn[T]:
+        return InTurn(self._store.lock, held, self._lock_timeout_s, self.location)
+
+    def _writing(self, doing: str) -> InTurn[_Store]:
         self._require_writable(doing)
         return self._held()
 
@@ -435,72 +441,6 @@ class MemoryEngine:
         if self.readonly:
             msg = f"cannot {doing} {self.location!r}: opened with readonly=True"
             raise DatabaseReadOnlyError(msg)
-
-
-class _Turn:
-    """A ``with`` block that has a store for itself.
-
-    Args:
-        store: The store.
-        timeout_s: How long to wait for it.
-        location: For messages.
-    """
-
-    def __init__(self, store: _Store, timeout_s: float, location: str) -> None:
-        self._store = store
-        self._timeout_s = timeout_s
-        self._location = location
-
-    def __enter__(self) -> _Store:
-        self.take()
-        return self._store
-
-    def take(self) -> None:
-        """Wait for it.
-
-        Raises:
-            DatabaseLockedError: Another thread or task had it for too long.
-        """
-        try:
-            turn = self._store.lock.take(guard=self, timeout_s=self._timeout_s)
-        except DeadlockError:
-            turn = None
-        if turn is None:
-            msg = (
-                f"cannot lock {self._location!r}: another thread or task has it; "
-                f"try again"
-            )
-            raise DatabaseLockedError(msg)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._store.lock.end_turn_of(self)
-
-
-class _Block:
-    """The same for who wants no store.
-
-    Args:
-        turn: The turn.
-    """
-
-    def __init__(self, turn: _Turn) -> None:
-        self._turn = turn
-
-    def __enter__(self) -> None:
-        self._turn.take()
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._turn.__exit__(kind, error, traceback)
 
 
 def _size(changes: Changes) -> int:
@@ -609,8 +549,8 @@ class MemoryCatalog:
             moved = self._stores[source]
             there = self._stores.setdefault(target, _Store())
             with (
-                _Turn(moved, self._lock_timeout_s, source),
-                _Turn(there, self._lock_timeout_s, target),
+                InTurn(moved.lock, None, self._lock_timeout_s, source),
+                InTurn(there.lock, None, self._lock_timeout_s, target),
             ):
                 for part in ("entries", "oldest", "steps", "copied", "unsaved"):
                     setattr(there, part, getattr(moved, part))

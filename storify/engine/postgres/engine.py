@@ -12,7 +12,7 @@ from storify.engine.postgres import past
 from storify.engine.postgres.commit import do_commit, plan_of
 from storify.engine.postgres.head import Head, State, number_of
 from storify.engine.postgres.link import Link, cursor_of
-from storify.engine.postgres.lock import Block, Place, Turn, place_of
+from storify.engine.postgres.lock import Block, Place, place_of
 from storify.engine.postgres.snapshot import ServerSnapshot
 from storify.engine.postgres.tables import Tables
 from storify.engine.protocol import (
@@ -30,6 +30,7 @@ from storify.engine.protocol import (
     WholeSnapshot,
 )
 from storify.engine.retention import Keep, dropped
+from storify.engine.turn import InTurn
 from storify.exceptions import DatabaseReadOnlyError
 from storify.threads import uncut
 
@@ -318,9 +319,9 @@ class PostgresEngine:
         """Whether the caller is inside `locked`."""
         return self._place.lock.is_mine() and self._place.has_row()
 
-    def _writing(self, doing: str) -> Turn:
+    def _writing(self, doing: str) -> InTurn[None]:
         self._require_writable(doing)
-        return Turn(self._place, self._lock_timeout_s, self._location)
+        return InTurn(self._place.lock, None, self._lock_timeout_s, self._location)
 
     def _require_writable(self, doing: str) -> None:
         if self._readonly:

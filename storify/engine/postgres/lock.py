@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING, Any
 from storify.engine.postgres.driver import failure, psycopg_of
 from storify.engine.postgres.link import Link, kept_from_child
 from storify.engine.postgres.tables import Tables
-from storify.exceptions import DatabaseLockedError
-from storify.threads import DeadlockError, TurnLock, uncut
+from storify.engine.turn import InTurn
+from storify.threads import TurnLock, uncut
 
 if TYPE_CHECKING:
     import psycopg
 
     Connection = psycopg.Connection[Any]
 
-__all__ = ["Block", "Place", "Turn", "place_of"]
+__all__ = ["Block", "Place", "place_of"]
 
 _TAKE = "select name from @lock where name = %s for update"
 _MAKE = "insert into @lock (name) values (%s) on conflict do nothing"
@@ -106,48 +106,8 @@ def place_of(identity: Hashable) -> Place:
         return found
 
 
-class Turn:
-    """A ``with`` block that other callers of this process wait for.
-
-    Args:
-        place: The database.
-        timeout_s: How long to wait for them.
-        location: For messages.
-    """
-
-    def __init__(self, place: Place, timeout_s: float, location: str) -> None:
-        self._place = place
-        self._timeout_s = timeout_s
-        self._location = location
-
-    def __enter__(self) -> None:
-        """Wait for it.
-
-        Raises:
-            DatabaseLockedError: Another thread or task had it for too long.
-        """
-        try:
-            turn = self._place.lock.take(guard=self, timeout_s=self._timeout_s)
-        except DeadlockError:
-            turn = None
-        if turn is None:
-            msg = (
-                f"cannot lock {self._location!r}: another thread or task has it; "
-                f"try again"
-            )
-            raise DatabaseLockedError(msg)
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._place.lock.end_turn_of(self)
-
-
 class Block:
-    """The same for all processes, until it is left or nobody has it any more.
+    """A ``with`` block that has the row, until it is left or nobody has it any more.
 
     Args:
         place: The database.
@@ -169,7 +129,7 @@ class Block:
         timeout_s: float,
     ) -> None:
         self._place = place
-        self._turn = Turn(place, timeout_s, location)
+        self._turn = InTurn(place.lock, None, timeout_s, location)
         self._link = link
         self._tables = tables
         self._name = name
