@@ -25,6 +25,9 @@ pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"
 )
 
+if why_no_server() is None:
+    import psycopg
+
 KEY = FORMAT.encode("value")
 
 
@@ -109,6 +112,33 @@ def replicated():
         primary.freeze(stop=False)
         standby.stop()
         primary.stop()
+
+
+def test_a_server_that_writes_no_more_is_left_for_one_that_does(server):
+    """After a switchover it answers still, and takes nothing; nothing is lost."""
+    catalog = servers.catalog("storify", root_format=FORMAT, url=server.url)
+    engine = catalog.engine("users")
+    version = engine.commit(Commit(None, [(KEY, b"\x01")]))
+    server.reload(default_transaction_read_only="on")
+    wait_until(lambda: server.execute("show transaction_read_only") == [("on",)])
+    catalog._link.retry_s = 0.1
+    with pytest.raises(OSError, match=r"session is read-only|only reads"):
+        engine.commit(Commit(version, [(KEY, b"\x02")]))
+
+    catalog._link.retry_s = 30.0
+    done = []
+    writer = threading.Thread(
+        target=lambda: done.append(engine.commit(Commit(version, [(KEY, b"\x02")])))
+    )
+    writer.start()
+    as_before = server.url_of(options="-c default_transaction_read_only=off")
+    with psycopg.connect(as_before, autocommit=True) as connection:
+        connection.execute("alter system reset default_transaction_read_only")
+        connection.execute("select pg_reload_conf()")
+    writer.join()
+
+    assert done[0].startswith("2.")
+    assert engine.open().get(KEY) == b"\x02"
 
 
 def test_a_primary_that_hangs_is_waited_for_until_it_is_ended():
