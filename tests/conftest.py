@@ -9,13 +9,15 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from faults.sampling import DEPTH
+from faults.sampling import DEPTH, sample
 from places import PLACES, open_place
 from storify import Storify
 from storify._fixtures import MakeStorify
 
 #: The suites of what holds in each place.
 EVERYWHERE = {"database", "guide", "importers", "manager"}
+#: With so many tests, those of a file that somebody works on, none is left out.
+FEW = 1_000
 
 # A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
 for _name, _usual in [
@@ -78,6 +80,23 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         lasts = test.get_closest_marker("lasting") is not None
         kinds = [kind for kind in PLACES if not (lasts and kind == "memory")]
         metafunc.parametrize("anywhere", kinds, indirect=True)
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Run a sample of what runs on the server, of a quick run alone."""
+    there = [item for item in items if _kind_of(item) == "server"]
+    chosen = set(sample(there, len(there) // 3)) if DEPTH == "quick" else set(there)
+    left = [item for item in there if item not in chosen]
+    if left and len(items) > FEW:
+        items[:] = [item for item in items if item not in set(left)]
+        config.hook.pytest_deselected(items=left)
+
+
+def _kind_of(item: pytest.Item) -> object:
+    callspec = getattr(item, "callspec", None)
+    return None if callspec is None else callspec.params.get("anywhere")
 
 
 @pytest.fixture(autouse=True)
