@@ -59,6 +59,7 @@ def anywhere(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """
     with open_place(getattr(request, "param", "files"), tmp_path / "data") as place:
         yield place
+        gc.collect()  # as above
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Where databases are: a folder, memory, a server; and what stands there."""
 
-import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,7 +53,6 @@ def _server_url() -> Iterator[str]:
         _shared.append(_make_database())
     before = set(shutdown.open_sessions())
     yield _shared[0]
-    gc.collect()
     finish_all(10.0)
     for session in set(shutdown.open_sessions()) - before:
         shutdown.forget(session)
