@@ -4,7 +4,7 @@ import copy
 import difflib
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +17,12 @@ from storify.codec import Codec
 from storify.database import Database, Salvage
 from storify.database.maintenance.check import check
 from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
-from storify.exceptions import CheckError, DatabaseLoadError, StorifyError
+from storify.exceptions import (
+    CheckError,
+    DatabaseLoadError,
+    DatabaseNameError,
+    StorifyError,
+)
 from storify.explorer import pictures
 from storify.explorer.drafts import Draft, commit_drafts, parse_value
 from storify.explorer.filters import parse_filter
@@ -58,6 +63,7 @@ from storify.tables.lines import Classes, Pairs
 __all__ = [
     "About",
     "ByClass",
+    "Health",
     "NotThereError",
     "Notes",
     "ReadOnlyError",
@@ -143,6 +149,22 @@ class ByClass(NamedTuple):
     records: int
     size_bytes: int
     fields: Mapping[str, int]
+
+
+class Health(NamedTuple):
+    """What is wrong with a database.
+
+    Attributes:
+        broken: Why it cannot be opened; an empty text if it can.
+        problems: Damaged files.
+        misfits: Where records do not fit their classes.
+        looked_at: How many records were looked at, if time was up before all.
+    """
+
+    broken: str
+    problems: list[Problem]
+    misfits: list[Misfit]
+    looked_at: int | None
 
 
 class Stats(NamedTuple):
@@ -309,11 +331,12 @@ class Session:
         if self._only is not None:
             self._require(name == self.only, name)
             return saving.file(self._only, codec, sf.log, readonly=readonly)
+        with suppress(DatabaseNameError):  # as releases before could make them
+            if sf._is_saved(name):
+                return sf._catalog.engine(name, readonly=readonly)
         nameless = sf._catalog.nameless()
-        if name in nameless:
-            return saving.file(nameless[name], codec, sf.log, readonly=readonly)
-        self._require(sf._is_saved(name), name)
-        return sf._catalog.engine(name, readonly=readonly)
+        self._require(name in nameless, name)
+        return saving.file(nameless[name], codec, sf.log, readonly=readonly)
 
     def _require(self, is_there: bool, name: str) -> None:
         if not is_there:
@@ -348,13 +371,19 @@ class Session:
         kept = len(older) - unsaved
         return About(name, records, size, written, kept, health)
 
-    def databases(self, offset: int = 0, limit: int | None = None) -> list[About]:
-        """Tell of so many databases, by name."""
-        end = None if limit is None else offset + limit
+    def databases(
+        self,
+        names: Sequence[str] | None = None,
+        told: Callable[[int, int], object] | None = None,
+    ) -> list[About]:
+        """Tell of some databases, of all unless they are named."""
+        listed = self.names() if names is None else names
         found: list[About] = []
-        for name in self.names()[offset:end]:
+        for name in listed:
             with suppress(NotThereError):  # it was removed meanwhile
                 found.append(self.about(name))
+            if told is not None:
+                told(len(found), len(listed))
         return found
 
     # -- states and records ------------------------------------------------------
@@ -719,6 +748,20 @@ class Session:
 
         with self._database(name) as db:
             return check(db, told), looked_at
+
+    def health(self, name: str, *, seconds: float | None = None) -> Health:
+        """Look for damage and misfits, also in what cannot be opened.
+
+        Args:
+            name: The database.
+            seconds: When to give up the search for misfits; None: never.
+        """
+        problems = self.verify(name)
+        try:
+            found, looked_at = self.misfits(name, seconds=seconds)
+        except (DatabaseLoadError, OSError) as error:
+            return Health(str(error), problems, [], None)
+        return Health("", problems, found, looked_at)
 
     def key_at(self, name: str, path: str) -> str | None:
         """Return the token of the record that a place is in; None if it cannot be told."""
