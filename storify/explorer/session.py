@@ -888,22 +888,43 @@ class Session:
             if path:
                 raise
             blob = self._new_key(reading, key)
-        draft = self._drafts.get((name, blob))
-        stored = reading.get(blob)
-        before = MISSING if stored is None else reading.decode(stored)
-        base = before if draft is None else draft.after
-        value = self._value(base, text, path, cls)
-        after = replaced(copy.deepcopy(base), path, value) if path else value
-        self._refuse_misfits(before, after, literal(reading.key(blob)))
-        return self._keep(name, blob, stored, before, after)
+
+        def change(base: Any) -> Any:
+            value = self._value(base, text, path, cls)
+            return replaced(copy.deepcopy(base), path, value)
+
+        return self._staged(name, blob, change)
 
     def stage_delete(self, name: str, key: str) -> Draft:
         """Stage that a record goes."""
-        reading = self.reading(name)
+        return self._staged(name, self.find_key(name, key), lambda _base: MISSING)
+
+    def stage_from(self, name: str, key: str, path: str, state: str) -> Draft:
+        """Stage that a place in a record becomes what it was in a state.
+
+        Raises:
+            CheckError: What it was does not fit the class any more.
+            NotThereError: There is no such state, or the key is not in both.
+            PathError: The path leads to nothing.
+        """
+        then = at_path(self.row(name, key, state).value, path)
         blob = self.find_key(name, key)
+        return self._staged(
+            name, blob, lambda base: replaced(copy.deepcopy(base), path, then)
+        )
+
+    def _staged(
+        self, name: str, blob: bytes | int, change: Callable[[Any], Any]
+    ) -> Draft:
+        """Stage a change of what a record is, or of what a draft makes of it."""
+        reading = self.reading(name)
         stored = reading.get(blob)
         before = MISSING if stored is None else reading.decode(stored)
-        return self._keep(name, blob, stored, before, MISSING)
+        draft = self._drafts.get((name, blob))
+        after = change(before if draft is None else draft.after)
+        if after is not MISSING:
+            self._refuse_misfits(before, after, literal(reading.key(blob)))
+        return self._keep(name, blob, stored, before, after)
 
     def _new_key(self, reading: Reading, key: str) -> bytes | int:
         if reading.is_list:

@@ -231,8 +231,8 @@ class Showing(ModalScreen[str | None]):
             self.dismiss(f"follow {path}")
 
     def action_restore(self) -> None:
-        """Make the record what it was in the state that is shown."""
-        self.dismiss("restore ")
+        """Make the place, or all of it, what it is in the state that is shown."""
+        self.dismiss(f"restore {self._path()[0]}")
 
     def action_leave(self) -> None:
         """Go back."""
@@ -445,8 +445,15 @@ class Explorer(App[None]):
                 self._edit(name, row, path)
             elif what == "follow":
                 self._follow(row, path)
-            else:
+            elif not path:
                 self.restore(name, state, [key_token(row)])
+            elif self._may_write():
+                key = key_token(row)
+                draft = self.tried(
+                    lambda: self.session.stage_from(name, key, path, state)
+                )
+                if draft is not None:
+                    self._told(draft)
 
         self.push_screen(Showing(f"{name} {literal(row.key)}", row), done)
 

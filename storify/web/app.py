@@ -423,6 +423,10 @@ class _Pages:
         """Make an older state the present one, or one record of it."""
         name, form = request.path_params["name"], request.state.form
         key = form.get("key")
+        path = form.get("path", "").removeprefix("$")
+        if key is not None and path:
+            self.session.stage_from(name, key, path, form.get("state", ""))
+            return self._to(request, "drafts")
         self.session.restore(name, form.get("state", ""), [] if key is None else [key])
         return self._to(request, "log", name)
 

@@ -193,6 +193,22 @@ def test_restore_asks_first(run, data):
     assert lines(run("get", "data", "users", "u1", "age")) == ["$ 32"]
 
 
+def test_one_place_is_restored(run, data):
+    """The rest of the record stays as it is."""
+    assert run("set", "data", "users", "u1", "eve", "-p", "name", "-y").exit_code == 0
+    state = json.loads(run("log", "data", "users", "--json").stdout)[2]["id"]
+    arguments = "restore", "data", "users", state, "u1", "--path", "age"
+
+    assert lines(run(*arguments, "--dry-run")) == ["~ 'u1'", "    $.age: 32 → 31"]
+    assert lines(run(*arguments, "--yes"))[-1] == "1 record written"
+    assert lines(run("get", "data", "users", "u1"))[1:] == [
+        "  .name 'eve'",
+        "  .age 31",
+    ]
+    assert "write the keys" in run(*arguments[:4], "--path", "age").stderr
+    assert "there is no .agee" in run(*arguments[:-1], "agee").stderr
+
+
 def test_set_shows_what_changes_and_writes_it(run, data):
     """A dry run writes nothing."""
     arguments = "set", "data", "users", "u1", "33", "--path", "age"

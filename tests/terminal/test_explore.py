@@ -156,6 +156,13 @@ def test_time_goes_back_and_forth(typed):  # noqa: F811 - the fixture
         await choose(pilot, 1)
         labels = [str(node.label) for node in app.screen.query_one(Tree).root.children]
         assert ".age 31" in labels
+        await pilot.press("down", "down", "r")
+        await pilot.pause()
+        assert said(app) == "draft: ~ 'u1'; $.age: 32 → 31; ctrl+s saves  [1 draft]"
+        app.session.drop(app.session.drafts()[0])
+        await pilot.press("h")
+        await pilot.pause()
+        await choose(pilot, 1)
         await pilot.press("r")
         await pilot.pause()
         assert "$.age: 32 → 31" in listed(app)[1]

@@ -287,6 +287,18 @@ def test_one_record_is_restored(writer):
     assert "Dot" in shown
 
 
+def test_one_place_is_restored_as_a_draft(writer):
+    """The rest of the record stays as it is."""
+    older = _older(writer)
+    page = writer.get(f"/db/users/record?key=u1&at={older}").text
+
+    staged = post(
+        writer, "/db/users/restore", page=page, state=older, key="u1", path="$.age"
+    )
+
+    assert "$.age 32 31" in " ".join(text_of(staged).split())
+
+
 def test_a_record_is_added_and_one_removed(writer):
     """Of a class, if one is named."""
     page = writer.get("/db/users").text
