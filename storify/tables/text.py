@@ -233,7 +233,8 @@ def _row(
     def hold(name: str, value: Any, where: str) -> str:
         if name == CLASS:
             return str(value)
-        _refuse_set(value, where)
+        if not lossy:
+            _refuse_set(value, where)
         tree = classes.tree(value, where)
         if guarded and class_of(tree) is str and tree.startswith(_RUN):
             return dumps(tree)

@@ -359,7 +359,7 @@ class Explorer(App[None]):
         """Do something, and say what went wrong."""
         try:
             return action()
-        except (StorifyError, ValueError, OSError) as error:
+        except (StorifyError, ValueError, OSError, ModuleNotFoundError) as error:
             self.say(str(error))
             return None
 
@@ -687,7 +687,7 @@ class Explorer(App[None]):
                 self.session, self.db, out, losses, where=self.where, state=self.state
             )
         lost = sum(losses.causes.values())
-        left = f", {lost} values not held as they are" if lost else ""
+        left = f", {lost} not held as they are" if lost else ""
         self.say(f"{path}: {count} records{left}")
 
     # -- editing ---------------------------------------------------------------

@@ -308,7 +308,7 @@ def test_what_is_shown_is_exported(typed, tmp_path, monkeypatch, kind):  # noqa:
         await typed_in(pilot, f"out.{kind}")
         assert said(app) == (
             f"out.{kind}: 2 records"
-            + (", 1 values not held as they are" if kind is Format.PARQUET else "")
+            + (", 1 not held as they are" if kind is Format.PARQUET else "")
         )
 
     driven(typed, journey)
