@@ -116,6 +116,7 @@ class Part(NamedTuple):
     value: Any
 
 
+@lru_cache(maxsize=256)
 def shown_name(keyname: str) -> str:
     """Return a keyname without what marks it: ``User`` for ``__User__``."""
     inner = keyname.removeprefix("__").removesuffix("__")
@@ -221,6 +222,7 @@ def parse_path(path: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+@lru_cache(maxsize=256)
 def _key_of(step: str) -> Any:
     """Return the key or name that a step is written with; MISSING if it is no literal."""
     if step.startswith("."):
