@@ -21,6 +21,8 @@ from storify.explorer import (
     Page,
     Stats,
     at_path,
+    cell,
+    printable,
     size_text,
     time_text,
     tree_of,
@@ -80,11 +82,14 @@ def ls(
                 size_text(each.size_bytes),
                 time_text(each.written) if each.written else "-",
                 str(each.older),
-                each.health,
+                cell(each.health, 30),
             ]
             for each in found
         ]
         print_lines(table(heads, rows, right=("records", "size", "older")))
+        for each in found:
+            if each.records is None:
+                complain(f"{each.name}: {printable(each.health)}")
         left = len(names) - len(found)
         typer.echo(
             counted(len(found), "database") + (f" and {left:,} more" if left else "")

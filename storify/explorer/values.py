@@ -63,7 +63,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_listed(value: Any) -> bool:
-    return isinstance(value, _LISTED)
+    return isinstance(value, _LISTED) and class_of(value) is not Undecodable
 
 
 def is_set(value: Any) -> bool:
@@ -146,6 +146,8 @@ def fields_of(value: Any) -> Fields | None:
 
 def _names_in(cls: Any) -> list[str] | None:
     """Return the fields of a class that is stored by them; None of any other."""
+    if cls is Undecodable:
+        return None
     if hasattr(cls, "__attrs_attrs__"):
         return [each.name for each in cls.__attrs_attrs__]
     if hasattr(cls, "__dataclass_fields__"):

@@ -1,9 +1,22 @@
 """Models as JSON and back, as JSON Schema, and as types of pydantic and FastAPI."""
 
+import dataclasses
 import datetime as dt
 import enum
 import json
-from typing import Annotated, Generic, Literal, TypeVar
+from collections import deque
+from decimal import Decimal
+from pathlib import PurePosixPath
+from typing import (
+    Annotated,
+    Generic,
+    Literal,
+    NamedTuple,
+    NotRequired,
+    TypedDict,
+    TypeVar,
+)
+from uuid import UUID
 
 import attrs
 import jsonschema
@@ -205,3 +218,80 @@ def test_annotated_fields_are_read_as_well():
         points: Annotated[int, "of ten"]
 
     assert from_json(Mark, '{"points": 3}') == Mark(3)
+
+
+class Node(Model):
+    """Has others of its class."""
+
+    name: str
+    children: "list[Node]" = []
+    parent: "Node | None" = None
+
+
+class Part(TypedDict):
+    """One of its keys may be missing."""
+
+    size: int
+    name: NotRequired[str]
+
+
+class Point(NamedTuple):
+    """A place."""
+
+    x: int
+    y: float = 0.0
+
+
+@dataclasses.dataclass
+class Chain:
+    """Goes on."""
+
+    link: int
+    next: "Chain | None" = None
+
+
+class Rights(enum.Flag):
+    """Several at once."""
+
+    READ = 1
+    WRITE = 2
+
+
+@pytest.mark.parametrize(
+    ("hint", "value", "wrong"),
+    [
+        (Node, Node("a", [Node("b")], Node("c")), {"name": "a", "children": [{}]}),
+        (Part, {"size": 1}, {"name": "x"}),
+        (Point, Point(1), {"x": "a"}),
+        (Chain, Chain(1, Chain(2)), {"link": 1, "next": {"link": "x"}}),
+        (Rights, Rights.READ | Rights.WRITE, "READ"),
+        (dict[str, int], {"a": 1}, {"a": "x"}),
+        (dict[dt.date, int], {dt.date(2026, 1, 1): 1}, []),
+        (tuple[int, str], (1, "a"), [1]),
+        (tuple[int, ...], (1, 2), ["a"]),
+        (frozenset[int], frozenset({1}), [1, 1]),
+        (deque[int], deque([1]), [None]),
+        (Literal["a", 1], "a", "b"),
+        (int | None, None, "x"),
+        (range, range(3), 3),
+        (slice, slice(1, 2), 3),
+        (Decimal, Decimal("1.10"), 1.1),
+        (complex, 1j, 1),
+        (PurePosixPath, PurePosixPath("a/b"), 1),
+        (UUID, UUID(int=1), 1),
+        (float, float("nan"), "nan"),
+        (bytes, b"\0", 1),
+        (dt.timedelta, dt.timedelta(1), 1),
+        (dict, {"a": 1}, []),
+        (list, [1], {}),
+    ],
+    ids=map(str, range(24)),
+)
+def test_what_is_written_is_what_the_schema_says(hint, value, wrong):
+    """Of each kind; what it is not is refused."""
+    schema = json_schema(hint)
+    jsonschema.Draft202012Validator.check_schema(schema)
+    is_valid = jsonschema.Draft202012Validator(schema).is_valid
+
+    assert is_valid(json.loads(to_json(value)))
+    assert not is_valid(wrong)
