@@ -63,7 +63,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_listed(value: Any) -> bool:
-    return isinstance(value, _LISTED) and class_of(value) is not Undecodable
+    return _is(value, *_LISTED) and class_of(value) is not Undecodable
 
 
 def is_set(value: Any) -> bool:

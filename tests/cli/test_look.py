@@ -9,6 +9,7 @@ import pytest
 
 from cli.conftest import OLD, files
 from storify import Storify
+from storify.cli._text import table
 
 
 @pytest.fixture
@@ -430,7 +431,7 @@ def test_a_large_tree_is_cut_by_parts_and_lines(run, here):
 
 def test_a_narrow_terminal_names_the_columns_that_find_no_room(run, data, monkeypatch):
     """In a last line."""
-    monkeypatch.setattr("storify.cli._text.width", lambda: 12)
+    monkeypatch.setitem(table.__globals__, "width", lambda: 12)
 
     assert lines(run("show", "data", "users"))[-2:] == ["… and age", "1-3 of 3 records"]
 
