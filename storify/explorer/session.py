@@ -279,11 +279,6 @@ class Session:
         """What knows the classes, for bytes."""
         return self._sf._schema.codec
 
-    @property
-    def manager(self) -> Storify:
-        """What knows the classes and the place."""
-        return self._sf
-
     def class_named(self, name: str) -> type[Any]:
         """Return the registered class of a name or keyname.
 
@@ -1077,9 +1072,6 @@ def _annotation(cls: type, field: str) -> Any:
         return MISSING if find is None else find()
     except StorifyError:
         return MISSING
-
-
-_SIMPLE: Final = (str, bool, int, float)
 
 
 def _hint_of(value: Any) -> Any:

@@ -7,7 +7,7 @@ import msgpack
 import pytest
 
 from explorer.conftest import MODELS
-from storify import Storify
+from storify import CheckError, Storify
 from storify.explorer import (
     NOW,
     NotThereError,
@@ -21,6 +21,7 @@ from storify.explorer import (
     one_line,
     parse_filter,
     parse_state,
+    size_text,
     tree_of,
     tree_of_row,
 )
@@ -254,3 +255,107 @@ def test_a_state_that_is_ambiguous_or_gone_is_said(folder, session):
     shutil.rmtree(folder / ".backups" / "users")
     with pytest.raises(NotThereError, match="any more"):
         session._older(session.engine("users"), "users", states[1].id)
+
+
+def test_what_could_not_be_saved_stands_on_no_line(folder, session):
+    """It is counted among the health."""
+    name = "20261129T120000.000000Z.unsaved.mpack"
+    shutil.copy(folder / "users.mpack", folder / ".backups" / "users" / name)
+
+    unsaved = session.states("users")[-1]
+
+    assert unsaved.kind == "unsaved"
+    assert session.about("users").health == "1 unsaved"
+    assert session.around("users", unsaved.id) == (None, unsaved, None)
+    assert session.around("users", session.states("users")[1].id)[0] is None
+
+
+def test_a_name_of_a_former_release_is_looked_at(tmp_path, opened):
+    """Though none can have it today."""
+    (tmp_path / "a:b.mpack").write_bytes(msgpack.packb({"k": 1}))
+    session = opened(tmp_path)
+
+    assert session.names() == ["a:b"]
+    assert session.row("a:b", "k").value == 1
+
+
+def test_an_edit_says_what_it_cannot_do(typed, session, folder):
+    """By the field, the place, the kind."""
+    with pytest.raises(
+        CheckError, match="a User has no field 'agee'; did you mean 'age'"
+    ):
+        typed.stage("users", "u1", "1", ".agee")
+    typed.stage("log", "0", '"other"')
+    typed.apply()
+    older = typed.states("log")[1].id
+    with pytest.raises(NotThereError, match="items of a list by themselves"):
+        typed.restore("log", older, ["0"])
+    draft = session.stage("users", "u1", '{"name": "Eve"}')  # without the classes
+    assert kind_of(draft.after) == "User"
+    assert [each.path for each in draft.edits()][:1] == ["$.name"]
+
+
+def test_the_record_of_a_place_is_found_by_its_path(session):
+    """Of a key that is a text, a number, an index; not of one that is none."""
+    assert session.key_at("users", "$['u1'].age") == "u1"
+    assert session.key_at("users", "$['u1'] (key)") == "u1"
+    assert session.key_at("odd", "$[7]") == "7"
+    assert session.key_at("log", "$[2]['three']") == "2"
+    assert session.key_at("users", "$['gone']") is None
+    assert session.key_at("users", "no path [") is None
+    assert session.key_at("users", "$") is None
+
+
+def test_what_is_told_is_kept_in_notes(session):
+    """The warnings and errors, none of what is usual."""
+    session.notes.debug("a")
+    session.notes.info("b")
+    session.notes.warning("c")
+    session.notes.error("d")
+    session.notes.traceback("e")
+
+    assert session.notes.said == ["c", "d", "e"]
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [
+        (None, "-"),
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1024, "1.0 KiB"),
+        (5 << 30, "5.0 GiB"),
+        (3 << 40, "3.0 TiB"),
+        (1 << 60, "1048576.0 TiB"),
+    ],
+)
+def test_a_size_is_short(size_bytes, text):
+    """In a unit that fits."""
+    assert size_text(size_bytes) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("age in [32, 40]", ["u1", "u3"]),
+        ("name in [Cy, 'Dot']", ["u3", "u4"]),
+        ("not tags", ["u3", "u4"]),
+        ("tags contains x", ["u1"]),
+        ("name contains n", ["u1"]),
+        ("age contains 3", []),
+        ("kind = OWNER or kind = Kind.GUEST and age = 40", ["u1", "u3"]),
+        ("seen > 2026-11-28T11:00", ["u1"]),
+        ("seen = 2026-11-28T12:00+01:00", ["u1"]),
+        ("price >= 1.1 and price != '1.1'", ["u1", "u3", "u4"]),
+        ("friend = u1", ["u3"]),
+        ("home = none && (age < 40 || age > 40)", ["u1", "u4"]),
+        ("home.city ~ ROME", ["u3"]),
+        ("age = many", []),
+        ("_class = User and _key ~ u", ["u1", "u3", "u4"]),
+    ],
+)
+def test_a_filter_compares_each_kind(typed, text, found):
+    """As people write them."""
+    page, _ = typed.page("users", where=text)
+
+    assert [row.key for row in page.rows] == found
