@@ -7,7 +7,7 @@ import typer
 from storify.cli._place import AsJson, DryRun, Rest, Where, looking, named, print_json
 from storify.cli._shared import FAILED, FOUND, complain, counted
 from storify.exceptions import StorifyError
-from storify.explorer import Session, literal, size_text
+from storify.explorer import Session, literal, salvage_text, size_text
 
 __all__ = ["compact", "salvage", "verify"]
 
@@ -76,10 +76,7 @@ def salvage(
         else:
             for key in found.lost:
                 typer.echo(f"lost: {literal(key)}")
-            typer.echo(
-                f"{name}: {counted(found.recovered, 'record')} saved, "
-                f"{found.lost_count} lost, {len(found.older)} from an older state"
-            )
+            typer.echo(f"{name}: {salvage_text(found)}")
     if found.lost_count:
         raise typer.Exit(FOUND)
 

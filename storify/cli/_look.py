@@ -21,6 +21,8 @@ from storify.explorer import (
     Page,
     Stats,
     at_path,
+    cell,
+    printable,
     size_text,
     time_text,
     tree_of,
@@ -52,15 +54,23 @@ At: TypeAlias = Annotated[
 ]
 
 
-def ls(where: Where, *, as_json: AsJson = False) -> None:
+def ls(
+    where: Where,
+    *,
+    limit: Annotated[
+        int | None, typer.Option("--limit", "-n", min=1, help="How many at most.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """List the databases: records, bytes, when written last, older states, health.
 
     Exit codes: 0 all can be read, 1 some cannot, 2 there is no such place.
 
     Example: storify ls data
     """
-    with looking(where) as session:
-        found = session.databases()
+    with looking(where) as session, progress(where) as tell:
+        names = session.names()
+        found = session.databases(names[:limit], tell)
     if as_json:
         print_json([_about(each) for each in found])
     else:
@@ -72,12 +82,18 @@ def ls(where: Where, *, as_json: AsJson = False) -> None:
                 size_text(each.size_bytes),
                 time_text(each.written) if each.written else "-",
                 str(each.older),
-                each.health,
+                cell(each.health, 30),
             ]
             for each in found
         ]
         print_lines(table(heads, rows, right=("records", "size", "older")))
-        typer.echo(counted(len(found), "database"))
+        for each in found:
+            if each.records is None:
+                complain(f"{each.name}: {printable(each.health)}")
+        left = len(names) - len(found)
+        typer.echo(
+            counted(len(found), "database") + (f" and {left:,} more" if left else "")
+        )
     if any(each.records is None for each in found):
         raise typer.Exit(FOUND)
 

@@ -1,6 +1,5 @@
 """The place that a command looks at, and what its arguments name in it."""
 
-import json
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ import typer
 
 from storify.cli._shared import Failure, Stderr, failures, load_classes
 from storify.explorer import Session
+from storify.tables.lines import dumps
 
 __all__ = [
     "AsJson",
@@ -154,7 +154,7 @@ def asked(question: str, *, yes: bool) -> None:
 
 def print_json(document: Any) -> None:
     """Print a document for a program."""
-    typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    typer.echo(dumps(document, indent=2))
 
 
 def print_lines(lines: list[str]) -> None:

@@ -100,7 +100,13 @@ def failures() -> Generator[None]:
     """
     try:
         yield
-    except (Failure, StorifyError, OSError, ValueError) as error:
+    except (
+        Failure,
+        StorifyError,
+        OSError,
+        ValueError,
+        ModuleNotFoundError,  # of an extra that is not installed
+    ) as error:
         complain(error)
         raise typer.Exit(FAILED) from error
 
@@ -386,19 +392,12 @@ def _open_file(
 def open_place(
     root: Path | str, schema: str | None = None, classes: Classes | None = None
 ) -> Storify:
-    """Open a folder, or the URL of a server; nothing is saved by itself.
-
-    Raises:
-        Failure: The driver of a server is not installed.
-    """
-    try:
-        return Storify(
-            root,
-            save_interval=None,
-            log=Stderr(),
-            models=classes.models if classes else (),
-            types=classes.types if classes else (),
-            schema=schema if "://" in str(root) else None,
-        )
-    except ModuleNotFoundError as error:
-        raise Failure(error) from error
+    """Open a folder, or the URL of a server; nothing is saved by itself."""
+    return Storify(
+        root,
+        save_interval=None,
+        log=Stderr(),
+        models=classes.models if classes else (),
+        types=classes.types if classes else (),
+        schema=schema if "://" in str(root) else None,
+    )

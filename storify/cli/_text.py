@@ -103,7 +103,8 @@ def tree_lines(value: Any, *, most: int = _LINES) -> list[str]:
     return found
 
 
-def _tree(value: Any, step: str, deep: int) -> Iterator[str]:
+def _tree(value: Any, path: str, deep: int) -> Iterator[str]:
+    step = cell(path, _WIDE)
     room = max(width() - 2 * deep - len(step) - 1, 20)
     count = None if isinstance(value, Ref) else count_parts(value)
     text = one_line(value, room)

@@ -23,6 +23,7 @@ from storify.explorer import (
     NOW,
     Change,
     Comparison,
+    Draft,
     Edit,
     Session,
     State,
@@ -37,6 +38,9 @@ from storify.explorer import (
 
 __all__ = ["diff", "history", "log", "restore"]
 
+Place: TypeAlias = Annotated[
+    str, typer.Option("--path", "-p", metavar="PATH", help="A place in the record.")
+]
 Most: TypeAlias = Annotated[
     int, typer.Option("--limit", "-n", min=1, help="How many records at most.")
 ]
@@ -193,6 +197,7 @@ def restore(
     where: Where,
     rest: Rest = None,
     *,
+    path: Place = "",
     dry_run: DryRun = False,
     yes: Yes = False,
     models: Models = None,
@@ -200,7 +205,8 @@ def restore(
 ) -> None:
     """Make an older state the present one, or some keys: WHERE [DB] STATE [KEY …].
 
-    The state before joins the older states, so it can be restored in turn.
+    With --path only that place in the records becomes what it was. The state before
+    joins the older states, so it can be restored in turn.
 
     Example: storify restore data users yesterday u1 u2
     """
@@ -208,6 +214,17 @@ def restore(
         given = list(rest or ())
         name, state = named(session, given[: 2 - bool(session.only)], "STATE")
         keys = given[2 - bool(session.only) :]
+        if path:
+            if not keys:
+                msg = "write the keys whose --path is to be restored"
+                raise Failure(msg)
+            _write(
+                [session.stage_from(name, key, path, state) for key in keys],
+                session,
+                dry_run,
+                yes,
+            )
+            return
         found = session.restore(name, state, keys, dry_run=True)
         _tell_comparison(found, as_json=as_json)
         if dry_run or not (found.added or found.removed or found.changed):
@@ -225,9 +242,7 @@ def write_key(
     where: Where,
     rest: Rest = None,
     *,
-    path: Annotated[
-        str, typer.Option("--path", "-p", metavar="PATH", help="A place in the record.")
-    ] = "",
+    path: Place = "",
     cls: Annotated[
         str,
         typer.Option("--class", metavar="CLASS", help="The class of a new record."),
@@ -246,7 +261,7 @@ def write_key(
         name, key, text = named(session, rest, "KEY", "VALUE")
         found = None if not cls else session.class_named(cls)
         draft = session.stage(name, key, text, path, cls=found)
-        _write(session, Change(draft.key, draft.before, draft.after), dry_run, yes)
+        _write([draft], session, dry_run, yes)
 
 
 def remove_keys(
@@ -267,17 +282,16 @@ def remove_keys(
             session.stage_delete(name, key)
             for key in (first, *given[2 - bool(session.only) :])
         ]
-        changes = [Change(each.key, each.before, MISSING) for each in drafts]
-        for change in changes[:-1]:
-            print_lines(list(change_lines(change, width())))
-        _write(session, changes[-1], dry_run, yes)
+        _write(drafts, session, dry_run, yes)
 
 
-def _write(session: Session, last: Change, dry_run: bool, yes: bool) -> None:
-    print_lines(list(change_lines(last, width())))
-    count = len(session.drafts())
+def _write(drafts: list[Draft], session: Session, dry_run: bool, yes: bool) -> None:
+    """Show what changes, ask, and write it."""
+    changes = [Change(each.key, each.before, each.after) for each in drafts]
+    for change in changes:
+        print_lines(list(change_lines(change, width())))
     if dry_run:
         return
-    asked(f"Write {counted(count, 'record')}?", yes=yes)
+    asked(f"Write {counted(len(drafts), 'record')}?", yes=yes)
     session.apply()
-    typer.echo(f"{counted(count, 'record')} written")
+    typer.echo(f"{counted(len(drafts), 'record')} written")

@@ -18,6 +18,7 @@ from storify.explorer.drafts import Draft
 from storify.explorer.filters import Filter, FilterError, field_value, parse_filter
 from storify.explorer.lines import (
     change_lines,
+    salvage_text,
     side,
     size_text,
     state_text,
@@ -36,6 +37,7 @@ from storify.explorer.reading import (
 from storify.explorer.session import (
     About,
     ByClass,
+    Health,
     NotThereError,
     ReadOnlyError,
     Session,
@@ -80,6 +82,7 @@ __all__ = [
     "Fields",
     "Filter",
     "FilterError",
+    "Health",
     "Moment",
     "NotThereError",
     "Page",
@@ -110,6 +113,7 @@ __all__ = [
     "parse_state",
     "parts_of",
     "printable",
+    "salvage_text",
     "side",
     "size_text",
     "state_text",

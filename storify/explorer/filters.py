@@ -19,6 +19,7 @@ import re
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from operator import ge, gt, le, lt
 from typing import Any, Final, NamedTuple, NoReturn
 
@@ -329,34 +330,43 @@ def _ordered(order: Callable[[Any, Any], bool], found: Any, wanted: _Literal) ->
         return False
 
 
-def _like(found: Any, wanted: _Literal) -> Any:  # noqa: C901, PLR0911 - one for each kind
+def _like(found: Any, wanted: _Literal) -> Any:
     """Return what was written as a value of the kind that it is compared with."""
     text = wanted.text
-    name = _member(found)
-    if class_of(found) is Ref:
-        return found if str(found.key) == text else MISSING
-    if name is not None:
-        return found if text.rpartition(".")[2] == name else MISSING
+    kind: type | None = class_of(found)
+    if kind not in _READ:
+        name = _member(found)
+        if name is not None:
+            return found if text.rpartition(".")[2] == name else MISSING
+        if kind is Ref:
+            return found if str(found.key) == text else MISSING
+        kind = next((base for base in type(found).__mro__ if base in _READ), None)
+        if kind is None:
+            return found if str(found) == text else MISSING
+    made = _read(kind, text)
+    if kind is datetime and made is not MISSING and made.tzinfo is None:
+        made = made.replace(tzinfo=found.tzinfo)
+    return made
+
+
+#: How a text is read as a value of each kind.
+_READ: Final[dict[type, Callable[[str], Any]]] = {
+    type(None): {"none": None, "null": None}.__getitem__,
+    bool: {"true": True, "false": False}.__getitem__,
+    int: Decimal,
+    float: float,
+    Decimal: Decimal,
+    datetime: datetime.fromisoformat,
+    date: date.fromisoformat,
+    time: time.fromisoformat,
+    timedelta: lambda text: timedelta(seconds=float(text)),
+}
+
+
+@lru_cache(maxsize=1024)
+def _read(kind: type, text: str) -> Any:
+    """Read a text as a value of a kind, once for all records; MISSING if it is none."""
     try:
-        match found:
-            case None:
-                return None if text.lower() in {"none", "null"} else MISSING
-            case bool():
-                return {"true": True, "false": False}.get(text.lower(), MISSING)
-            case int() | float() | Decimal():
-                return Decimal(text) if type(found) is not float else float(text)
-            case datetime():
-                made = datetime.fromisoformat(text)
-                if found.tzinfo is not None and made.tzinfo is None:
-                    made = made.replace(tzinfo=found.tzinfo)
-                return made
-            case date():
-                return date.fromisoformat(text)
-            case time():
-                return time.fromisoformat(text)
-            case timedelta():
-                return timedelta(seconds=float(text))
-            case _:
-                return found if str(found) == text else MISSING
-    except (ValueError, InvalidOperation):
+        return _READ[kind](text.lower() if kind in {bool, type(None)} else text)
+    except (KeyError, ValueError, InvalidOperation):
         return MISSING

@@ -4,10 +4,18 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from storify.database import Salvage
 from storify.explorer.states import NOW, Change, State
 from storify.explorer.values import MISSING, literal, one_line, printable
 
-__all__ = ["change_lines", "side", "size_text", "state_text", "time_text"]
+__all__ = [
+    "change_lines",
+    "salvage_text",
+    "side",
+    "size_text",
+    "state_text",
+    "time_text",
+]
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB")
 _KILO: Final = 1024
@@ -38,6 +46,14 @@ def time_text(moment: datetime | None) -> str:
 def state_text(state: State) -> str:
     """Return a state as one of a list."""
     return NOW if state.id == NOW else f"{time_text(state.time)} {state.kind}"
+
+
+def salvage_text(found: Salvage) -> str:
+    """Tell what could be saved."""
+    return (
+        f"{found.recovered:,} records saved, {found.lost_count:,} lost, "
+        f"{len(found.older):,} from an older state"
+    )
 
 
 def side(value: Any, width: int = 60) -> str:

@@ -4,7 +4,7 @@ import copy
 import difflib
 import os
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -17,7 +17,12 @@ from storify.codec import Codec
 from storify.database import Database, Salvage
 from storify.database.maintenance.check import check
 from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
-from storify.exceptions import CheckError, DatabaseLoadError, StorifyError
+from storify.exceptions import (
+    CheckError,
+    DatabaseLoadError,
+    DatabaseNameError,
+    StorifyError,
+)
 from storify.explorer import pictures
 from storify.explorer.drafts import Draft, commit_drafts, parse_value
 from storify.explorer.filters import parse_filter
@@ -58,6 +63,7 @@ from storify.tables.lines import Classes, Pairs
 __all__ = [
     "About",
     "ByClass",
+    "Health",
     "NotThereError",
     "Notes",
     "ReadOnlyError",
@@ -143,6 +149,22 @@ class ByClass(NamedTuple):
     records: int
     size_bytes: int
     fields: Mapping[str, int]
+
+
+class Health(NamedTuple):
+    """What is wrong with a database.
+
+    Attributes:
+        broken: Why it cannot be opened; an empty text if it can.
+        problems: Damaged files.
+        misfits: Where records do not fit their classes.
+        looked_at: How many records were looked at, if time was up before all.
+    """
+
+    broken: str
+    problems: list[Problem]
+    misfits: list[Misfit]
+    looked_at: int | None
 
 
 class Stats(NamedTuple):
@@ -257,11 +279,6 @@ class Session:
         """What knows the classes, for bytes."""
         return self._sf._schema.codec
 
-    @property
-    def manager(self) -> Storify:
-        """What knows the classes and the place."""
-        return self._sf
-
     def class_named(self, name: str) -> type[Any]:
         """Return the registered class of a name or keyname.
 
@@ -309,11 +326,12 @@ class Session:
         if self._only is not None:
             self._require(name == self.only, name)
             return saving.file(self._only, codec, sf.log, readonly=readonly)
+        with suppress(DatabaseNameError):  # as releases before could make them
+            if sf._is_saved(name):
+                return sf._catalog.engine(name, readonly=readonly)
         nameless = sf._catalog.nameless()
-        if name in nameless:
-            return saving.file(nameless[name], codec, sf.log, readonly=readonly)
-        self._require(sf._is_saved(name), name)
-        return sf._catalog.engine(name, readonly=readonly)
+        self._require(name in nameless, name)
+        return saving.file(nameless[name], codec, sf.log, readonly=readonly)
 
     def _require(self, is_there: bool, name: str) -> None:
         if not is_there:
@@ -348,13 +366,19 @@ class Session:
         kept = len(older) - unsaved
         return About(name, records, size, written, kept, health)
 
-    def databases(self, offset: int = 0, limit: int | None = None) -> list[About]:
-        """Tell of so many databases, by name."""
-        end = None if limit is None else offset + limit
+    def databases(
+        self,
+        names: Sequence[str] | None = None,
+        told: Callable[[int, int], object] | None = None,
+    ) -> list[About]:
+        """Tell of some databases, of all unless they are named."""
+        listed = self.names() if names is None else names
         found: list[About] = []
-        for name in self.names()[offset:end]:
+        for name in listed:
             with suppress(NotThereError):  # it was removed meanwhile
                 found.append(self.about(name))
+            if told is not None:
+                told(len(found), len(listed))
         return found
 
     # -- states and records ------------------------------------------------------
@@ -720,6 +744,20 @@ class Session:
         with self._database(name) as db:
             return check(db, told), looked_at
 
+    def health(self, name: str, *, seconds: float | None = None) -> Health:
+        """Look for damage and misfits, also in what cannot be opened.
+
+        Args:
+            name: The database.
+            seconds: When to give up the search for misfits; None: never.
+        """
+        problems = self.verify(name)
+        try:
+            found, looked_at = self.misfits(name, seconds=seconds)
+        except (DatabaseLoadError, OSError) as error:
+            return Health(str(error), problems, [], None)
+        return Health("", problems, found, looked_at)
+
     def key_at(self, name: str, path: str) -> str | None:
         """Return the token of the record that a place is in; None if it cannot be told."""
         try:
@@ -845,22 +883,43 @@ class Session:
             if path:
                 raise
             blob = self._new_key(reading, key)
-        draft = self._drafts.get((name, blob))
-        stored = reading.get(blob)
-        before = MISSING if stored is None else reading.decode(stored)
-        base = before if draft is None else draft.after
-        value = self._value(base, text, path, cls)
-        after = replaced(copy.deepcopy(base), path, value) if path else value
-        self._refuse_misfits(before, after, literal(reading.key(blob)))
-        return self._keep(name, blob, stored, before, after)
+
+        def change(base: Any) -> Any:
+            value = self._value(base, text, path, cls)
+            return replaced(copy.deepcopy(base), path, value)
+
+        return self._staged(name, blob, change)
 
     def stage_delete(self, name: str, key: str) -> Draft:
         """Stage that a record goes."""
-        reading = self.reading(name)
+        return self._staged(name, self.find_key(name, key), lambda _base: MISSING)
+
+    def stage_from(self, name: str, key: str, path: str, state: str) -> Draft:
+        """Stage that a place in a record becomes what it was in a state.
+
+        Raises:
+            CheckError: What it was does not fit the class any more.
+            NotThereError: There is no such state, or the key is not in both.
+            PathError: The path leads to nothing.
+        """
+        then = at_path(self.row(name, key, state).value, path)
         blob = self.find_key(name, key)
+        return self._staged(
+            name, blob, lambda base: replaced(copy.deepcopy(base), path, then)
+        )
+
+    def _staged(
+        self, name: str, blob: bytes | int, change: Callable[[Any], Any]
+    ) -> Draft:
+        """Stage a change of what a record is, or of what a draft makes of it."""
+        reading = self.reading(name)
         stored = reading.get(blob)
         before = MISSING if stored is None else reading.decode(stored)
-        return self._keep(name, blob, stored, before, MISSING)
+        draft = self._drafts.get((name, blob))
+        after = change(before if draft is None else draft.after)
+        if after is not MISSING:
+            self._refuse_misfits(before, after, literal(reading.key(blob)))
+        return self._keep(name, blob, stored, before, after)
 
     def _new_key(self, reading: Reading, key: str) -> bytes | int:
         if reading.is_list:
@@ -1013,9 +1072,6 @@ def _annotation(cls: type, field: str) -> Any:
         return MISSING if find is None else find()
     except StorifyError:
         return MISSING
-
-
-_SIMPLE: Final = (str, bool, int, float)
 
 
 def _hint_of(value: Any) -> Any:

@@ -63,7 +63,7 @@ def _is_list(value: Any) -> bool:
 
 
 def _is_listed(value: Any) -> bool:
-    return isinstance(value, _LISTED)
+    return _is(value, *_LISTED) and class_of(value) is not Undecodable
 
 
 def is_set(value: Any) -> bool:
@@ -116,6 +116,7 @@ class Part(NamedTuple):
     value: Any
 
 
+@lru_cache(maxsize=256)
 def shown_name(keyname: str) -> str:
     """Return a keyname without what marks it: ``User`` for ``__User__``."""
     inner = keyname.removeprefix("__").removesuffix("__")
@@ -145,6 +146,8 @@ def fields_of(value: Any) -> Fields | None:
 
 def _names_in(cls: Any) -> list[str] | None:
     """Return the fields of a class that is stored by them; None of any other."""
+    if cls is Undecodable:
+        return None
     if hasattr(cls, "__attrs_attrs__"):
         return [each.name for each in cls.__attrs_attrs__]
     if hasattr(cls, "__dataclass_fields__"):
@@ -221,6 +224,7 @@ def parse_path(path: str) -> tuple[str, ...]:
     return tuple(steps)
 
 
+@lru_cache(maxsize=256)
 def _key_of(step: str) -> Any:
     """Return the key or name that a step is written with; MISSING if it is no literal."""
     if step.startswith("."):

@@ -3,7 +3,6 @@
 import datetime as dt
 import enum
 from collections.abc import Mapping
-from pathlib import PurePath
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
@@ -130,6 +129,8 @@ class _Schema:
                 and options_of(attributes[name]).stored
             ]
             return self._named(cls.__qualname__, fields, required, cls)
+        if issubclass(cls, enum.Flag):
+            return {"type": "integer"}  # several members at once are none of them
         if issubclass(cls, enum.Enum):
             by_value = goes_by_value(cls)
             return {"enum": [m.value if by_value else m.name for m in cls]}
@@ -144,7 +145,7 @@ class _Schema:
             return {"type": "object"}
         if issubclass(cls, (list, set, frozenset, tuple, range)) or cls is slice:
             return {"type": "array"}
-        return {"type": "string"} if issubclass(cls, PurePath) else {"type": ["string"]}
+        return {"type": "string"}
 
     def _named(
         self,

@@ -730,5 +730,10 @@ def from_json(cls: type[T], text: str | bytes) -> T:
         ValueError: It is no JSON.
     """
     hint: Any = cls
-    found: T = reader_of(hint).read(json.loads(text))
+    try:
+        tree = json.loads(text)
+    except RecursionError as error:
+        msg = "$: it is nested too deep"
+        raise ModelLoadError(msg, "$") from error
+    found: T = reader_of(hint).read(tree)
     return found

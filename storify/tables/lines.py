@@ -164,10 +164,10 @@ def is_utf8(text: str) -> bool:
     return True
 
 
-def dumps(tree: Any) -> str:
+def dumps(tree: Any, indent: int | None = None) -> str:
     """Return a tree as JSON, readable as far as UTF-8 has it."""
-    made = json.dumps(tree, ensure_ascii=False, allow_nan=False)
-    return made if is_utf8(made) else json.dumps(tree, allow_nan=False)
+    made = json.dumps(tree, ensure_ascii=False, allow_nan=False, indent=indent)
+    return made if is_utf8(made) else json.dumps(tree, allow_nan=False, indent=indent)
 
 
 class Classes:

@@ -130,7 +130,7 @@ def read_jsonl(
             continue
         try:
             tree = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             msg = f"line {number} is no JSON: {error}"
             raise ValueError(msg) from error
         yield pair_of(tree, classes, number, cls, key)
@@ -140,7 +140,11 @@ def read_json(
     source: TextIO, classes: Classes, cls: Any = None, key: str = ""
 ) -> Iterator[tuple[Any, Any]]:
     """Iterate over the keys and records of a list, or an object of objects; as lines."""
-    tree: Any = json.load(source)
+    try:
+        tree: Any = json.load(source)
+    except RecursionError as error:
+        msg = f"it is no JSON that can be read: {error}"
+        raise ValueError(msg) from error
     if class_of(tree) is dict:
         tree = [{KEY: name, **_fields(value)} for name, value in tree.items()]
     for number, each in enumerate(tree, 1):
@@ -233,7 +237,8 @@ def _row(
     def hold(name: str, value: Any, where: str) -> str:
         if name == CLASS:
             return str(value)
-        _refuse_set(value, where)
+        if not lossy:
+            _refuse_set(value, where)
         tree = classes.tree(value, where)
         if guarded and class_of(tree) is str and tree.startswith(_RUN):
             return dumps(tree)

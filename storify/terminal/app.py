@@ -51,6 +51,7 @@ from storify.explorer import (
     one_line,
     parts_of,
     printable,
+    salvage_text,
     side,
     size_text,
     state_text,
@@ -230,8 +231,8 @@ class Showing(ModalScreen[str | None]):
             self.dismiss(f"follow {path}")
 
     def action_restore(self) -> None:
-        """Make the record what it was in the state that is shown."""
-        self.dismiss("restore ")
+        """Make the place, or all of it, what it is in the state that is shown."""
+        self.dismiss(f"restore {self._path()[0]}")
 
     def action_leave(self) -> None:
         """Go back."""
@@ -278,6 +279,7 @@ class Explorer(App[None]):
         Binding("c", "check", "Misfits", show=False),
         Binding("i", "sizes", "Sizes"),
         Binding("o", "export", "Export"),
+        Binding("a", "add", "Add a record", show=False),
         Binding("x", "remove", "Remove", show=False),
         Binding("v", "drafts", "Drafts", show=False),
         Binding("r", "restore", "Restore", show=False),
@@ -357,7 +359,7 @@ class Explorer(App[None]):
         """Do something, and say what went wrong."""
         try:
             return action()
-        except (StorifyError, ValueError, OSError) as error:
+        except (StorifyError, ValueError, OSError, ModuleNotFoundError) as error:
             self.say(str(error))
             return None
 
@@ -391,12 +393,13 @@ class Explorer(App[None]):
                 start=self.start,
             )
         )
-        if found is None:
-            return
-        page, unmet = found
-        self.page, self.rows = page, page.rows
         table = self._table()
         table.clear(columns=True)
+        self.page, self.rows = None, []
+        if found is None:
+            return  # nothing of another database stays, which could be edited
+        page, unmet = found
+        self.page, self.rows = page, page.rows
         columns = heads_of(page.rows)
         table.add_columns(*(_plain(cell(each)) for each in columns))
         for row in page.rows:
@@ -442,8 +445,15 @@ class Explorer(App[None]):
                 self._edit(name, row, path)
             elif what == "follow":
                 self._follow(row, path)
-            else:
+            elif not path:
                 self.restore(name, state, [key_token(row)])
+            elif self._may_write():
+                key = key_token(row)
+                draft = self.tried(
+                    lambda: self.session.stage_from(name, key, path, state)
+                )
+                if draft is not None:
+                    self._told(draft)
 
         self.push_screen(Showing(f"{name} {literal(row.key)}", row), done)
 
@@ -584,14 +594,20 @@ class Explorer(App[None]):
 
     def action_check(self) -> None:
         """Show misfits and damaged files; enter shows the record."""
-        problems = self.tried(lambda: self.session.verify(self.db)) or []
-        found, looked_at = self.tried(
-            lambda: self.session.misfits(self.db, seconds=_SECONDS)
-        ) or ([], None)
-        choices = [("", printable(f"{each.place}: {each.what}")) for each in problems]
-        choices += [(each.path, printable(str(each)[:1000])) for each in found[:500]]
+        found = self.tried(lambda: self.session.health(self.db, seconds=_SECONDS))
+        if found is None:
+            return
+        damage = [printable(f"{each.place}: {each.what}") for each in found.problems]
+        if found.broken:
+            self._offer_salvage([printable(found.broken), *damage])
+            return
+        choices = [("", each) for each in damage]
+        choices += [
+            (each.path, printable(str(each)[:1000])) for each in found.misfits[:500]
+        ]
+        looked_at = found.looked_at
         cut = "" if looked_at is None else f", of {looked_at:,} records; time was up"
-        title = f"{len(found)} misfits, {len(problems)} damaged files{cut}"
+        title = f"{len(found.misfits)} misfits, {len(damage)} damaged files{cut}"
 
         def done(path: str | None) -> None:
             key = self.session.key_at(self.db, path) if path else None
@@ -601,6 +617,20 @@ class Explorer(App[None]):
                     self.show_record(self.db, row)
 
         self.push_screen(Choosing(title, choices or [("", "nothing")]), done)
+
+    def _offer_salvage(self, lines: list[str]) -> None:
+        """Show why a database cannot be opened, and save what is intact."""
+
+        def done(agreed: bool | None) -> None:
+            found = (
+                self.tried(lambda: self.session.salvage(self.db)) if agreed else None
+            )
+            if found is not None:
+                self.show_from(0)
+                self.say(f"{self.db}: {salvage_text(found)}")
+
+        title = "It cannot be opened; y saves what is intact"
+        self.push_screen(Telling(title, lines, asks=True), done)
 
     def action_sizes(self) -> None:
         """Show which classes and fields are large, and the growth."""
@@ -657,28 +687,40 @@ class Explorer(App[None]):
                 self.session, self.db, out, losses, where=self.where, state=self.state
             )
         lost = sum(losses.causes.values())
-        left = f", {lost} values not held as they are" if lost else ""
+        left = f", {lost} not held as they are" if lost else ""
         self.say(f"{path}: {count} records{left}")
 
     # -- editing ---------------------------------------------------------------
 
-    def _edit(self, name: str, row: Row, path: str) -> None:
+    def _may_write(self) -> bool:
         if not self.session.write:
             self.say("read-only: start with --write to edit")
-            return
+        return self.session.write
+
+    def _edit(self, name: str, row: Row, path: str) -> None:
+        self._stage(name, key_token(row), path, f"${path} of {literal(row.key)}")
+
+    def _stage(self, name: str, key: str, path: str, what: str) -> None:
+        """Ask for a value, and stage it."""
 
         def done(answer: str | None) -> None:
-            if answer is None:
-                return
-            draft = self.tried(
-                lambda: self.session.stage(name, key_token(row), answer, path)
-            )
-            if draft is not None:
-                self._told(draft)
+            if answer is not None:
+                draft = self.tried(lambda: self.session.stage(name, key, answer, path))
+                if draft is not None:
+                    self._told(draft)
 
-        self.push_screen(
-            Asking(f"${path} of {literal(row.key)}, as JSON or a text"), done
-        )
+        if self._may_write():
+            self.push_screen(Asking(f"{what}, as JSON or a text"), done)
+
+    def action_add(self) -> None:
+        """Ask for a new key, and what is to stand there."""
+
+        def done(key: str | None) -> None:
+            if key:
+                self._stage(self.db, key, "", key)
+
+        if self._may_write():
+            self.push_screen(Asking("The key of a new record"), done)
 
     def _told(self, draft: Draft) -> None:
         lines = change_lines(Change(draft.key, draft.before, draft.after))
@@ -687,10 +729,7 @@ class Explorer(App[None]):
     def action_remove(self) -> None:
         """Stage that the record under the cursor goes."""
         row = self.current()
-        if row is None:
-            return
-        if not self.session.write:
-            self.say("read-only: start with --write to edit")
+        if row is None or not self._may_write():
             return
         draft = self.tried(lambda: self.session.stage_delete(self.db, key_token(row)))
         if draft is not None:

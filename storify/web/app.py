@@ -43,6 +43,7 @@ from storify.explorer import (
     parts_of,
     pictures,
     printable,
+    salvage_text,
     side,
     size_text,
     state_text,
@@ -90,6 +91,7 @@ def application(
         Route("/db/{name}/record", pages.page(pages.edit), methods=["POST"]),
         Route("/db/{name}/log", pages.page(pages.log)),
         Route("/db/{name}/restore", pages.page(pages.restore), methods=["POST"]),
+        Route("/db/{name}/salvage", pages.page(pages.salvage), methods=["POST"]),
         Route("/db/{name}/diff", pages.page(pages.diff)),
         Route("/db/{name}/history", pages.page(pages.history)),
         Route("/db/{name}/misfits", pages.page(pages.misfits)),
@@ -132,6 +134,7 @@ class _Pages:
             size=size_text,
             when=time_text,
             state_text=state_text,
+            salvage_text=salvage_text,
             side=side,
             line=one_line,
             cell=cell,
@@ -218,7 +221,7 @@ class _Pages:
         """All databases, so many on a page."""
         offset = _number(request.query_params.get("offset"))
         names = self.session.names()
-        listed = self.session.databases(offset, _NAMES)
+        listed = self.session.databases(names[offset : offset + _NAMES])
         more = offset + _NAMES if len(names) > offset + _NAMES else None
         return self._render(
             request, "databases.html", listed=listed, total=len(names), more=more
@@ -336,19 +339,17 @@ class _Pages:
     def misfits(self, request: Request) -> Response:
         """Where records do not fit their classes, and damaged files."""
         name = request.path_params["name"]
-        found, looked_at = self.session.misfits(name, seconds=_SECONDS)
-        problems = self.session.verify(name)
+        found = self.session.health(name, seconds=_SECONDS)
         shown = [
-            (each, self.session.key_at(name, each.path)) for each in found[:_NAMES]
+            (each, self.session.key_at(name, each.path))
+            for each in found.misfits[:_NAMES]
         ]
         return self._render(
             request,
             "misfits.html",
             name=name,
-            found=shown,
-            total=len(found),
-            looked_at=looked_at,
-            problems=problems,
+            found=found,
+            shown=shown,
         )
 
     def sizes(self, request: Request) -> Response:
@@ -391,7 +392,9 @@ class _Pages:
             self.session.stage_delete(name, key)
         else:
             path = form.get("path", "").removeprefix("$")
-            self.session.stage(name, key, form.get("value", ""), path)
+            cls = form.get("class", "")
+            found = self.session.class_named(cls) if cls else None
+            self.session.stage(name, key, form.get("value", ""), path, cls=found)
         return self._to(request, "drafts")
 
     def _to(self, request: Request, page: str, name: str | None = None) -> Response:
@@ -410,10 +413,20 @@ class _Pages:
             self.session.apply()
         return self._to(request, "drafts")
 
+    def salvage(self, request: Request) -> Response:
+        """Save what is intact of a damaged database."""
+        name = request.path_params["name"]
+        found = self.session.salvage(name)
+        return self._render(request, "salvaged.html", name=name, found=found)
+
     def restore(self, request: Request) -> Response:
         """Make an older state the present one, or one record of it."""
         name, form = request.path_params["name"], request.state.form
         key = form.get("key")
+        path = form.get("path", "").removeprefix("$")
+        if key is not None and path:
+            self.session.stage_from(name, key, path, form.get("state", ""))
+            return self._to(request, "drafts")
         self.session.restore(name, form.get("state", ""), [] if key is None else [key])
         return self._to(request, "log", name)
 

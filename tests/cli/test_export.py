@@ -103,3 +103,47 @@ def test_a_table_without_classes_is_imported_as_dicts(run, here):
     assert run("import", "csv", "u.csv", "data").exit_code == 0
     document = json.loads(run("get", "data", "u", "2", "--json").stdout)
     assert document["value"] == {"name": "Ann", "years": 3}
+
+
+def test_what_cannot_be_imported_is_said(run, here):
+    """A key twice, a class that is not there, a file that is not."""
+    (here / "twice.jsonl").write_text('{"_key": "a", "x": 1}\n{"_key": "a", "x": 2}\n')
+
+    twice = run("import", "jsonl", "twice.jsonl", "new")
+    unknown = run("import", "jsonl", "twice.jsonl", "new", "--class", "User")
+    nothing = run("import", "csv", "nothing.csv", "new")
+
+    assert (twice.exit_code, unknown.exit_code, nothing.exit_code) == (2, 2, 2)
+    assert "the key 'a' is there twice in 'twice.jsonl'" in twice.stderr
+    assert (
+        "there is no class 'User' among the models: none; give --models"
+        in unknown.stderr
+    )
+    assert "nothing.csv" in nothing.stderr
+
+
+def test_a_format_that_is_no_text_needs_a_file(run, here):
+    """The standard output is for texts."""
+    from storify import Storify  # noqa: PLC0415
+
+    with Storify(here / "data", save_interval=None) as sf:
+        sf["d"]["a"] = {"x": 1}
+
+    result = run("export", "data", "d", "--to", "sqlite")
+
+    assert result.exit_code == 2
+    assert "sqlite is no text: add -o FILE" in result.stderr
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(run, here, monkeypatch):
+    """Not even half of it."""
+    from storify import Storify  # noqa: PLC0415
+
+    with Storify(here / "data", save_interval=None) as sf:
+        sf["d"]["a"] = {"x": (1, {2})}
+    before = sorted(here.iterdir())
+
+    result = run("export", "data", "d", "--to", "csv", "-o", "out.csv")
+
+    assert result.exit_code == 2
+    assert sorted(here.iterdir()) == before

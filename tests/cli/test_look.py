@@ -1,6 +1,7 @@
 """The verbs that show data, compare states and change single records."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,6 +9,7 @@ import pytest
 
 from cli.conftest import OLD, files
 from storify import Storify
+from storify.cli._text import table
 
 
 @pytest.fixture
@@ -193,6 +195,22 @@ def test_restore_asks_first(run, data):
     assert lines(run("get", "data", "users", "u1", "age")) == ["$ 32"]
 
 
+def test_one_place_is_restored(run, data):
+    """The rest of the record stays as it is."""
+    assert run("set", "data", "users", "u1", "eve", "-p", "name", "-y").exit_code == 0
+    state = json.loads(run("log", "data", "users", "--json").stdout)[2]["id"]
+    arguments = "restore", "data", "users", state, "u1", "--path", "age"
+
+    assert lines(run(*arguments, "--dry-run")) == ["~ 'u1'", "    $.age: 32 → 31"]
+    assert lines(run(*arguments, "--yes"))[-1] == "1 record written"
+    assert lines(run("get", "data", "users", "u1"))[1:] == [
+        "  .name 'eve'",
+        "  .age 31",
+    ]
+    assert "write the keys" in run(*arguments[:4], "--path", "age").stderr
+    assert "there is no .agee" in run(*arguments[:-1], "agee").stderr
+
+
 def test_set_shows_what_changes_and_writes_it(run, data):
     """A dry run writes nothing."""
     arguments = "set", "data", "users", "u1", "33", "--path", "age"
@@ -323,3 +341,127 @@ def test_databases_and_keys_are_completed(data, here):
     assert _complete_rest(Context, "u") == ["u1", "u3", "u4"]
     assert "data/" in _complete_where("da")
     assert _complete_where("data/us") == ["data/users.mpack"]
+
+
+def test_a_folder_of_one_database_needs_no_name(run, fill):
+    """To be shown; of several one is to be named."""
+    fill(u1=31)
+
+    assert lines(run("show", "data"))[-1] == "1-1 of 1 record"
+    assert (
+        lines(run("show", "data", "--sort", "age", "--columns", "nothing"))[0]
+        == "_key  nothing"
+    )
+
+
+def test_one_class_beside_another_is_a_column(run, here):
+    """As fields alone do not tell them apart."""
+    with Storify(here / "data", save_interval=None) as sf:
+        sf["d"].update({"a": {"x": 1}, "b": 2})
+
+    assert lines(run("show", "data", "d"))[0].split() == [
+        "_key",
+        "_class",
+        "x",
+        "_value",
+    ]
+
+
+def test_find_goes_on_and_counts_none(run, data):
+    """With more of them, and with none."""
+    assert lines(run("find", "data", "users", "age > 1", "-n", 1))[-1] == (
+        "there are more; go on with --offset 1"
+    )
+    assert lines(run("find", "data", "users", "age > 100"), 1) == ["none found"]
+    assert json.loads(run("find", "data", "users", "age > 100", "--json").stdout) == []
+
+
+def test_history_tells_what_came_and_went(run, data):
+    """Also to a program."""
+    newest, oldest = lines(run("history", "data", "users", "u2"))
+    document = json.loads(run("history", "data", "users", "u2", "--json").stdout)
+
+    assert newest.endswith("now  removed")
+    assert "User(name='ann', age=20)" in oldest
+    assert [each["there"] for each in document] == [False, True]
+    assert document[1]["value"] == {"name": "ann", "age": 20}
+
+
+def test_diff_is_bounded_and_needs_another_state(run, data, here):
+    """What is left out is counted."""
+    assert lines(run("diff", "data", "users", "-n", 1), 1)[-2:] == [
+        "… and 2 records more; see --limit",
+        "1 added, 1 removed, 1 changed",
+    ]
+    alone = run("diff", "data", "log")
+    assert alone.exit_code == 2
+    assert "no older state to compare with" in alone.stderr
+    added = json.loads(run("diff", "data", "users", "--json").stdout)["records"][1]
+    assert added["edits"] == [{"path": "$", "after": {"name": "dot", "age": 5}}]
+
+
+def test_a_database_that_cannot_be_read_is_told_by_the_exit_code(run, data):
+    """And listed with why."""
+    shutil.rmtree(data / ".backups" / "users")
+    (data / "users.mpack").write_bytes(b"\xc1")
+
+    listed = run("ls", "data")
+    document = json.loads(run("ls", "data", "--json").stdout)
+
+    assert listed.exit_code == 1
+    assert "damaged: " in listed.stdout
+    assert "storify: users: damaged: cannot load" in listed.stderr
+    assert [each["records"] for each in document] == [2, None]
+
+
+def test_a_large_tree_is_cut_by_parts_and_lines(run, here):
+    """And a place in it is shown by its path."""
+    with Storify(here / "data", save_interval=None) as sf:
+        sf["d"]["a"] = {
+            "x": list(range(500)),
+            "y": [[[n, [n]]] * 60 for n in range(60)],
+        }
+
+    shown = lines(run("get", "data", "d", "a"))
+
+    assert any("… and 400 more" in line for line in shown)
+    assert shown[-1] == "… and more; name a place in it"
+    assert lines(run("get", "data", "d", "a", "['x'][499]")) == ["$ 499"]
+
+
+def test_a_narrow_terminal_names_the_columns_that_find_no_room(run, data, monkeypatch):
+    """In a last line."""
+    monkeypatch.setitem(table.__globals__, "width", lambda: 12)
+
+    assert lines(run("show", "data", "users"))[-2:] == ["… and age", "1-3 of 3 records"]
+
+
+def test_completion_offers_nothing_where_nothing_can_be_read(data, here):
+    """And never fails."""
+    from storify.cli._place import _complete_rest, _complete_where  # noqa: PLC0415
+
+    class Context:
+        params = {"where": "nowhere", "rest": []}
+
+    assert _complete_rest(Context, "u") == []
+    assert _complete_where("nowhere/x") == []
+    Context.params = {"where": "data/users.mpack", "rest": []}
+    assert _complete_rest(Context, "u") == ["u1", "u3", "u4"]
+    Context.params["rest"] = ["u1"]
+    assert _complete_rest(Context, "u") == []
+
+
+def test_a_question_is_answered(run, data, monkeypatch):
+    """By yes; anything else writes nothing."""
+    from typer.testing import CliRunner  # noqa: PLC0415
+
+    from storify.cli._app import app  # noqa: PLC0415
+
+    arguments = ["rm", "data", "users", "u1"]
+    refused = CliRunner().invoke(app, arguments, input="n\n")
+    agreed = CliRunner().invoke(app, arguments, input="y\n")
+
+    assert refused.exit_code == 2
+    assert "nothing was written" in refused.stderr
+    assert agreed.exit_code == 0
+    assert lines(run("show", "data", "users"))[-1] == "1-2 of 2 records"

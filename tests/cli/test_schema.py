@@ -151,3 +151,15 @@ def test_without_models_there_is_nothing_to_describe(run, here, command):
     assert result.exit_code == 2
     assert "no model classes: give --models" in result.stderr
     assert not (here / "storify.lock.json").exists()
+
+
+def test_json_schema_is_of_the_models_or_of_one(run, here):
+    """As a validator reads it; a class that is not there is named."""
+    every = json.loads(run("schema", "json", "-m", "shop").stdout)
+    one = json.loads(run("schema", "json", "-m", "shop", "--class", "User").stdout)
+    none = run("schema", "json", "-m", "shop", "--class", "Usr")
+
+    assert every == {"User": one}
+    assert one["$defs"]["User"]["required"] == ["name"]
+    assert none.exit_code == 2
+    assert "Usr" in none.stderr

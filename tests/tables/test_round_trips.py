@@ -362,3 +362,47 @@ def test_a_guarded_cell_is_not_run_and_comes_back(tmp_path, cell):
 
     assert rows[1][1] == json.dumps(cell)
     assert back == {"a": {"t": cell}}
+
+
+def test_a_file_of_sqlite_says_what_cannot_be_read_or_written(tmp_path):
+    """A table that is there, one that is not, a file that is none, columns alike."""
+    out = tmp_path / "out.db"
+    with Storify(tmp_path / "data", save_interval=None) as sf:
+        sf["d"]["a"] = {"x": 1}
+        sf["alike"]["a"] = {"x": 1, "X": 2}
+    (tmp_path / "none.db").write_bytes(b"no file of SQLite" * 100)
+
+    with Session(tmp_path / "data") as session:
+        classes = session.classes()
+        assert write_records(session, "d", out, Losses("sqlite")) == 1
+        for name, message in (("d", "has one already"), ("alike", "case alone")):
+            with pytest.raises(ValueError, match=message):
+                write_records(session, name, out, Losses("sqlite"))
+        with pytest.raises(ValueError, match="has no table 'e'; it has d"):
+            list(sqlite.read_sqlite(out, "e", classes))
+        with pytest.raises(ValueError, match=r"cannot read .*none\.db"):
+            list(sqlite.read_sqlite(tmp_path / "none.db", "d", classes))
+        with pytest.raises(FileNotFoundError):
+            list(sqlite.read_sqlite(tmp_path / "nothing.db", "d", classes))
+        assert list(sqlite.read_sqlite(out, "d", classes)) == [("a", {"x": 1})]
+
+
+@pytest.mark.parametrize(
+    ("lines", "key", "message"),
+    [
+        (["[1]"], "", "line 1: expected an object"),
+        (['{"x": 1}'], "id", "there is no 'id' to be the key"),
+        (['{"_key": [1]}'], "", "a list or an object cannot be a key"),
+        (["{}", "x"], "", "line 2 is no JSON"),
+        (["[" * 100_000], "", "line 1 is no JSON"),
+        (['{"_key": 1, "_class": "__No__"}'], "", "'__No__' is not known here"),
+    ],
+    ids=map(str, range(6)),
+)
+def test_a_line_that_cannot_be_read_is_named(lines, key, message):
+    """By its number."""
+    with (
+        Session("memory://") as session,
+        pytest.raises(ValueError, match=message),
+    ):
+        list(text.read_jsonl(lines, session.classes(), key=key))

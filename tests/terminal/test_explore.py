@@ -10,6 +10,7 @@ from storify import Storify
 from storify.explorer import Session
 from storify.explorer.export import Format
 from storify.terminal import Explorer
+from web.test_serve import damaged
 
 
 def driven(session, journey):  # noqa: F811 - the fixture's name
@@ -155,6 +156,13 @@ def test_time_goes_back_and_forth(typed):  # noqa: F811 - the fixture
         await choose(pilot, 1)
         labels = [str(node.label) for node in app.screen.query_one(Tree).root.children]
         assert ".age 31" in labels
+        await pilot.press("down", "down", "r")
+        await pilot.pause()
+        assert said(app) == "draft: ~ 'u1'; $.age: 32 → 31; ctrl+s saves  [1 draft]"
+        app.session.drop(app.session.drafts()[0])
+        await pilot.press("h")
+        await pilot.pause()
+        await choose(pilot, 1)
         await pilot.press("r")
         await pilot.pause()
         assert "$.age: 32 → 31" in listed(app)[1]
@@ -233,6 +241,44 @@ def test_an_edit_is_a_draft_then_saved(typed, folder):  # noqa: F811 - the fixtu
         assert sf["users"]["u1"].age == 77
 
 
+def test_a_record_is_added(typed):  # noqa: F811 - the fixture
+    """By its key and a value."""
+
+    async def journey(app, pilot):
+        await to_users(app, pilot)
+        await pilot.press("a")
+        await pilot.pause()
+        await typed_in(pilot, "u9")
+        await typed_in(pilot, "7")
+        assert said(app).startswith("draft: + 'u9'  7; ctrl+s saves")
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert shown(app)[-1][0] == "u9"
+
+    driven(typed, journey)
+
+
+def test_what_is_intact_of_a_damaged_database_is_saved(typed, folder):  # noqa: F811 - the fixtures
+    """And nothing of another one is shown for it meanwhile."""
+    damaged(folder)
+
+    async def journey(app, pilot):
+        await pilot.press("b")
+        await pilot.pause()
+        await typed_in(pilot, "broken")
+        assert "cannot load" in said(app)
+        assert shown(app) == []
+        await pilot.press("x", "c")
+        await pilot.pause()
+        assert "cannot load" in listed(app)[0]
+        await pilot.press("y")
+        await pilot.pause()
+        assert "records saved" in said(app)
+        assert shown(app)[0][0] == "k0"
+
+    driven(typed, journey)
+
+
 def test_who_looks_cannot_write(opened):  # noqa: F811 - the fixture
     """And is told how."""
 
@@ -262,7 +308,7 @@ def test_what_is_shown_is_exported(typed, tmp_path, monkeypatch, kind):  # noqa:
         await typed_in(pilot, f"out.{kind}")
         assert said(app) == (
             f"out.{kind}: 2 records"
-            + (", 1 values not held as they are" if kind is Format.PARQUET else "")
+            + (", 1 not held as they are" if kind is Format.PARQUET else "")
         )
 
     driven(typed, journey)
@@ -291,27 +337,6 @@ def test_a_database_is_found_by_its_name(typed):  # noqa: F811 - the fixture
         assert said(app).endswith(", 0 older, ok")
 
     driven(typed, journey)
-
-
-@pytest.mark.parametrize(
-    "text", ["[red]markup[/red]", "\x1b[31m", "\u202eevil", "x" * 1_000_000]
-)
-def test_hostile_data_are_plain_text(tmp_path, text):
-    """No markup, no escape, no end."""
-    with Storify(tmp_path, save_interval=None) as sf:
-        sf["d"][text[:100]] = {text[:100]: text}
-
-    async def journey(app, pilot):
-        (row,) = shown(app)
-        assert all(each.isprintable() and len(each) <= 40 for each in row)
-        if text.startswith("[red]"):
-            assert row == [text, text]
-        await pilot.press("enter")
-        await pilot.pause()
-        assert len(app.screen.query_one(Tree).root.children) == 1
-
-    with Session(tmp_path) as session:  # noqa: F811 - another one
-        driven(session, journey)
 
 
 def test_an_empty_folder_is_shown(tmp_path):

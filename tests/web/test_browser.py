@@ -358,7 +358,7 @@ def test_everything_is_reached_by_the_keyboard(serve, visit):
     to("u3")
     page.keyboard.press("Enter")
     page.wait_for_url("**/record**")
-    to("Address, 2 parts")
+    to(".home Address, 2 parts")
     page.keyboard.press("Enter")
     expect(page.get_by_text("'Rome'")).to_be_hidden()
     to("→ users['u1']")
