@@ -10,6 +10,7 @@ from hashlib import sha256
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgpack import packb
 
 from storify import Storify, UnstorableError
 from storify.codec import Codec, _frames
@@ -109,6 +110,50 @@ def test_small_dicts_in_a_large_value_take_no_call_of_python_each():
 
     assert 0xC4 in blob
     assert calls < 100
+
+
+@pytest.mark.parametrize("size", [65_535, 65_536, 70_000])
+def test_long_bytes_are_written_as_the_packer_does(size):
+    """At each side of the size where their head grows; and it is known for ours."""
+    value, codec = bytes(size), Codec()
+    head = b"\xc6" + size.to_bytes(4, "big")
+
+    assert codec.encode(value) == packb(value)
+    assert codec.is_long_bin(codec.encode(value)) is (size > 65_535)
+    assert not codec.is_long_bin(b"\xc6\0\0\0\1x")
+    assert codec.decode(head + value) == value
+
+
+def test_a_buffer_in_a_value_that_nobody_holds_is_found(db):
+    """What is known of the types of a free value tells that there is one."""
+    db["k"] = [{"n": 196, "s": "x"} for _ in range(1000)]
+    db.flush()
+    db["k"][500]["s"] = bytearray(b"x")
+    db.flush()
+    assert db.reload() is None
+
+    assert type(db.raw("k")[500]["s"]) is bytearray
+
+
+def test_who_gets_a_free_value_while_it_is_encoded_may_put_a_buffer_into_it(
+    db, monkeypatch
+):
+    """It is encoded once more, with all checks."""
+    db["k"] = [{"n": 196}]
+    encode, values = Codec.encode, []
+
+    def meddled(codec, value, *args, **hints):
+        if hints.get("is_plain"):
+            values.append(db["k"])
+            values[0].append(bytearray(b"x"))
+        return encode(codec, value, *args, **hints)
+
+    monkeypatch.setattr(Codec, "encode", meddled)
+    db.flush()
+    monkeypatch.undo()
+
+    assert values
+    assert type(db.raw("k")[1]) is bytearray
 
 
 @pytest.mark.parametrize("depth", range(4))

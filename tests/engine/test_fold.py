@@ -87,6 +87,60 @@ def test_a_fold_by_block_is_the_root_that_a_fold_in_memory_is(
         snapshot.close()
 
 
+@given(
+    count=st.integers(1, 12),
+    changes=st.dictionaries(
+        st.integers(0, 14), st.none() | st.integers(100, 400), max_size=8
+    ),
+)
+def test_a_file_that_is_written_anew_is_the_root_that_one_in_memory_is(
+    tmp_path_factory, count, changes
+):
+    """Byte by byte, also where a block of it need not be read."""
+    folder = tmp_path_factory.mktemp("d")
+    entries = dict(encoded((str(n), "x" * (100 + 50 * n)) for n in range(count)))
+    new = encoded((str(key), size and "y" * size) for key, size in changes.items())
+    with journaling(), paging():
+        engine = make_engine(folder)
+        version = engine.commit(Commit(None, list(entries.items())))
+        with engine._writing("fold") as held:
+            unread = Unread.open(held, engine._known)
+            assert unread is not None
+            unread.close()
+
+        engine.commit(Commit(version, new, compact=True))
+
+        assert main(folder).read_bytes() == FORMAT.join(apply(entries, new))
+        assert not journal(folder).exists()
+
+
+@pytest.mark.usefixtures("_unnoticed")
+@pytest.mark.parametrize(("rotten", "ends"), [(0, True), (1, False)])
+def test_what_is_replaced_is_not_read_and_what_stays_is_checked(tmp_path, rotten, ends):
+    """Rot in a block that is replaced as a whole is nobody's; in another it tells."""
+    values = [letter * 2000 for letter in "ab"]
+    with journaling(), paging():
+        engine = make_engine(tmp_path)
+        engine.commit(Commit(None, encoded(zip("ab", values, strict=True))))
+        at = main(tmp_path).read_bytes().index(values[rotten].encode())
+        rot(main(tmp_path), at + 1000)
+        with engine._writing("fold") as held:
+            unread = Unread.open(held, engine._known)
+            assert unread is not None
+            parts = unread.after(encoded([("a", "new")])).parts
+
+            if ends:
+                assert FORMAT.decode_root(b"".join(parts)) == {
+                    "a": "new",
+                    "b": values[1],
+                }
+            else:
+                with pytest.raises(DamagedError):
+                    list(parts)
+
+            unread.close()
+
+
 def test_a_fold_reads_no_whole_file(tmp_path, unread):
     """Nor do the commits before and after it."""
     engine = grow(tmp_path, 3)

@@ -606,8 +606,16 @@ class Slots(dict[Any, Any]):
         return dict(zip(values, blobs.values(), strict=True))
 
     def is_crowded(self) -> bool:
-        """Whether there is more in memory than there is room for."""
-        return self._pages is not None and self._cached_bytes > self._room_bytes
+        """Whether there is more in memory than there is room for, by and large.
+
+        What is LIVE after a flush is held by somebody, and cannot be let go of.
+        """
+        count = storage.__len__(self)
+        free = count - len(self._live)
+        return (
+            self._pages is not None
+            and self._cached_bytes * free > self._room_bytes * count
+        )
 
     def make_do(self) -> None:
         """Have more room: nothing can be let go of for now."""
@@ -1145,8 +1153,8 @@ class Slots(dict[Any, Any]):
             self
         ):
             # All that is here, as after a bulk load: as it was at one moment.
-            views: Iterable[Any] = map(storage.items, (self, self._bases))
-            values, found = map(dict[Any, Any], views)
+            values = dict[Any, Any](storage.items(self))
+            found = self._bases.copy()
             counts = set(map(len, (self._live, values, found)))
             if len(counts) == 1 and Stored not in set(map(type, values.values())):
                 return values, found
