@@ -434,14 +434,67 @@ def run(seed):
     return True
 
 
-def test_what_is_held_at_any_depth_and_changed_later_is_saved():
-    """Five hundred random programs; and settling did take place."""
-    assert all(run(seed) for seed in range(500))
+@pytest.mark.parametrize("sighted", [0, slots._SIGHTED])
+def test_what_is_held_at_any_depth_and_changed_later_is_saved(monkeypatch, sighted):
+    """Hundreds of random programs; and settling did take place."""
+    monkeypatch.setattr(slots, "_SIGHTED", sighted)
+    assert all(run(seed) for seed in range(300))
 
     durable, data = opened({"a": {"x": [1]}, "b": 1})
     list(data.values())
     durable.flush(data)
     assert {type(slot) for slot in dict.values(data)} == {Stored}
+
+
+def test_what_is_seen_to_be_held_needs_no_placeholder():
+    """Of many values at once; it is saved when it is changed, and let go of later."""
+    mine = {f"k{n}": {"n": [n]} for n in range(100)}
+    durable, data = opened({})
+    data.update(mine)
+    durable.flush(data)
+    assert Stored not in set(map(type, dict.values(data)))
+    mine["k7"]["n"].append(1)
+    mine["new"] = data["new"] = []
+    del data["k8"]
+
+    durable.flush(data)
+    assert durable.content == {k: v for k, v in mine.items() if k != "k8"}
+    mine.clear()
+    durable.flush(data)
+
+    assert {type(slot) for slot in dict.values(data)} == {Stored}
+
+
+def test_what_is_set_or_read_since_a_mark_is_told_of_many_that_are_held():
+    """What is held is looked at by its parts, so reading it is nothing."""
+    mine = {f"k{n}": [n] for n in range(100)}
+    _, data = opened({})
+    data.update(mine, free=[1])
+    mark = data.mark()
+
+    assert data["k1"] == [1]
+    data["k2"] = [2]
+    assert data["free"] == [1]
+    del data["k3"]
+
+    assert data.touched_since(mark) == {"k2", "k3", "free"}
+
+
+def test_what_lies_behind_a_placeholder_at_a_mark_is_not_read_since():
+    """One that a flush before has left in its slot."""
+    mine = {f"k{n}": [n] for n in range(100)}
+    parts = [[] for _ in mine]
+    for value, part in zip(mine.values(), parts, strict=True):
+        value.append(part)
+    durable, data = opened(dict(mine))
+    mine.clear()
+    list(data.values())
+    durable.flush(data)  # they are held below, so each has a placeholder
+    assert {type(slot) for slot in dict.values(data)} == {Stored}
+
+    mark = data.mark()
+
+    assert data.touched_since(mark) == set()
 
 
 def never_held(values, owners=1, _kinds=None):

@@ -107,6 +107,9 @@ _UNLIKE: Final[dict[str, set[type]]] = {
 _FEW: Final = 16
 _MANY: Final = 1024
 
+#: So many values are looked at as such before they get placeholders.
+_SIGHTED: Final = 16
+
 #: What is in fewer containers than this is not too deep for the file.
 _PLAIN_DEPTH: Final = 100
 
@@ -1208,7 +1211,7 @@ class Slots(dict[Any, Any]):
         flush.touched = values = self._in_order(values, new)
         # What is held stays LIVE, so it need not be noted when that is accessed.
         free: Iterable[Any] = values
-        if len(values) > _FEW:
+        if len(values) >= _SIGHTED:
             held = held_at_sight(list(values.values()), _OWNERS)
             free = compress(values, map(not_, held))
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
