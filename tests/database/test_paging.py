@@ -12,6 +12,7 @@ from faults.database import journaling, paging
 from storify import Database, Model, Storify
 from storify.codec import Codec
 from storify.database.live.data import Data
+from storify.database.live.slots import Slots
 from storify.exceptions import CorruptionError
 
 CODEC = Codec()
@@ -316,6 +317,28 @@ def test_what_was_saved_makes_room_as_well(anywhere):
     ] + [0]
     db.close()
     assert list(open_db(anywhere))[-1] == "new"
+
+
+def test_what_is_held_makes_no_work_until_it_is_let_go_of(tmp_path, monkeypatch):
+    """After a bulk load it is looked at in vain; later the next commit makes room."""
+    looks = []
+    page_out = Slots.page_out
+    monkeypatch.setattr(
+        Slots, "page_out", lambda slots: looks.append(0) or page_out(slots)
+    )
+    mine = {f"k{n}": User("x" * 2000, n) for n in range(1000)}
+    db = open_db(tmp_path, cache_bytes=0)
+    db.update(mine)
+    db.flush()
+    assert looks == []
+
+    mine.clear()
+    db["new"] = User("new")
+    db.flush()
+
+    assert len(looks) == 1
+    assert len(in_memory(db)) < 20
+    assert sum(user.age for user in db.values()) == sum(range(1000))
 
 
 def test_a_key_that_comes_while_all_are_walked_through_is_an_error(anywhere):

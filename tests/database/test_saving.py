@@ -26,15 +26,15 @@ class Counting(Codec):
 
     encoded = 0
 
-    def encode_items(self, data):
+    def encode_items(self, data, **hints):
         """Count the pairs."""
         self.encoded += len(data)
-        return super().encode_items(data)
+        return super().encode_items(data, **hints)
 
-    def encode(self, value, path="$"):
+    def encode(self, value, path="$", **hints):
         """Count what stands for itself: a durable value that is spelled as ours."""
         self.encoded += path == "$"
-        return super().encode(value, path)
+        return super().encode(value, path, **hints)
 
 
 class Listening(MemoryEngine):

@@ -107,6 +107,9 @@ _UNLIKE: Final[dict[str, set[type]]] = {
 _FEW: Final = 16
 _MANY: Final = 1024
 
+#: What is less than this part of all is not worth a look at all.
+_HARDLY: Final = 8
+
 #: So many values are looked at as such before they get placeholders.
 _SIGHTED: Final = 16
 
@@ -609,15 +612,16 @@ class Slots(dict[Any, Any]):
         return dict(zip(values, blobs.values(), strict=True))
 
     def is_crowded(self) -> bool:
-        """Whether there is more in memory than there is room for, by and large.
+        """Whether there is more in memory than there is room for.
 
-        What is LIVE after a flush is held by somebody, and cannot be let go of.
+        Not where hardly any of it could be let go of: what is LIVE after a flush is
+        held by somebody.
         """
         count = storage.__len__(self)
-        free = count - len(self._live)
         return (
             self._pages is not None
-            and self._cached_bytes * free > self._room_bytes * count
+            and self._cached_bytes > self._room_bytes
+            and (count - len(self._live)) * _HARDLY > count
         )
 
     def make_do(self) -> None:
