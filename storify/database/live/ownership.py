@@ -62,7 +62,7 @@ RELIABLE: Final = (
 # How many values are looked at together; if one of them is held, one by one.
 _BATCH: Final = 64
 # And where only each itself is: what the nearest memory has room for.
-_MANY: Final = 1024
+_MANY: Final = 512
 
 # What a type is. The first is false, so that `compress` leaves it out.
 _LEAF: Final = 0
@@ -275,13 +275,16 @@ def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
 
 def _containers_in(level: list[Any], kinds: Kinds) -> tuple[list[Any], set[type]]:
     """Return what these objects hold that can hold others, and of what types it is."""
-    inner = get_referents(*level)
-    types = set(map(type, inner))
-    kinds.seen |= types
-    holders = {kind for kind in types if kinds[kind] != _LEAF}
-    if holders != types:
-        inner = list(compress(inner, map(holders.__contains__, map(type, inner))))
-    return inner, holders
+    found, holders = list[Any](), set[type]()
+    for start in range(0, len(level), _MANY):
+        inner = get_referents(*level[start : start + _MANY])
+        types = set(map(type, inner))
+        kinds.seen |= types
+        here = {kind for kind in types if kinds[kind] != _LEAF}
+        holders |= here
+        if here:
+            found += compress(inner, map(here.__contains__, map(type, inner)))
+    return found, holders
 
 
 def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:
