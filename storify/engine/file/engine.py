@@ -306,7 +306,9 @@ class FileEngine:
             new = after(self._format, dict(resting.entries), commit.changes)
             last = self._known.tail.moment
             return self._replace(held, resting.now, new, commit, last)
-        unread = Unread.open(held, self._known)
+        # A small one is read, and remembered from then on.
+        is_small = self._known.size_bytes < JOURNALED_FROM_BYTES
+        unread = None if is_small else Unread.open(held, self._known)
         if unread is None:
             return None
         try:
