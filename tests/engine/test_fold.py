@@ -291,3 +291,20 @@ def test_a_backup_of_a_large_file_copies_it_in_parts(tmp_path, unread):
     assert kept is not None
     copy = Path(engine.backup_path(kept))
     assert copy.read_bytes() == main(tmp_path).read_bytes()
+
+
+def test_a_small_file_is_read_for_the_first_commit_alone(tmp_path, monkeypatch):
+    """What that wrote is remembered, also where the file has an index."""
+    entries = encoded((f"key {n}", "x" * 300) for n in range(300))
+    make_engine(tmp_path).commit(Commit(None, entries))
+    engine = make_engine(tmp_path)
+    version = engine.open().version
+    version = engine.commit(Commit(version, encoded([("key 1", 1)])))
+
+    def fail(*_):
+        raise AssertionError
+
+    monkeypatch.setattr(state, "read_main", fail)
+    monkeypatch.setattr(Unread, "open", fail)
+    for number in range(3):
+        version = engine.commit(Commit(version, encoded([("key 2", number)])))

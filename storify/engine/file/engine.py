@@ -298,17 +298,17 @@ class FileEngine:
     def _rewrite(self, held: Held, commit: Commit) -> Version | None:
         """Write a file anew that is as it was known, without reading it whole.
 
-        From what is remembered of a small one, block by block from a large one; None,
-        and nothing was done, if that cannot be.
+        From what is remembered of a small one, or block by block from a large one;
+        None, and nothing was done, if that cannot be.
         """
         resting = self._known.at_rest(held.place, commit.base)
         if resting is not None:
             new = after(self._format, dict(resting.entries), commit.changes)
             last = self._known.tail.moment
             return self._replace(held, resting.now, new, commit, last)
-        # A small one is read, and remembered from then on.
-        is_small = self._known.size_bytes < JOURNALED_FROM_BYTES
-        unread = None if is_small else Unread.open(held, self._known)
+        if self._known.size_bytes < JOURNALED_FROM_BYTES:
+            return None  # it is read as a whole, and remembered for the next commit
+        unread = Unread.open(held, self._known)
         if unread is None:
             return None
         try:
