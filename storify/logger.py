@@ -61,11 +61,14 @@ class Logger:
     loaded `logging`, the same lines are written without it.
 
     Args:
-        level: The level to set, such as ``logging.INFO``.
+        level: The level to set, such as ``logging.INFO``; that of the last one made holds.
     """
 
+    #: The level to set where `logging` was not loaded yet.
+    _level = _INFO
+
     def __init__(self, level: int = _INFO) -> None:
-        self._level = level
+        Logger._level = level
         if "logging" in sys.modules:
             self.logger.setLevel(level)
 
@@ -80,7 +83,7 @@ class Logger:
             handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
             found.addHandler(handler)
         if found.level == logging.NOTSET:
-            found.setLevel(self._level)
+            found.setLevel(Logger._level)
         return found
 
     def debug(self, msg: str) -> None:
@@ -107,7 +110,7 @@ class Logger:
     def _say(self, level: int, msg: str, error: BaseException | None = None) -> None:
         if "logging" in sys.modules:
             self.logger.log(level, msg, exc_info=error)
-        elif level >= self._level:
+        elif level >= Logger._level:
             more = "" if error is None else f"{formatted(error)}\n"
             # There may be no stderr, or one that is closed: `logging` goes on, too.
             with contextlib.suppress(OSError, ValueError, AttributeError):

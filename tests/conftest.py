@@ -88,11 +88,11 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Run a sample of what runs on the server, of a quick run alone."""
     there = [item for item in items if _kind_of(item) == "server"]
-    chosen = set(sample(there, len(there) // 3)) if DEPTH == "quick" else set(there)
-    left = [item for item in there if item not in chosen]
-    if left and len(items) > FEW:
-        items[:] = [item for item in items if item not in set(left)]
-        config.hook.pytest_deselected(items=left)
+    if DEPTH != "quick" or len(items) <= FEW or len(there) <= FEW:
+        return
+    left = set(there) - set(sample(there, len(there) // 3))
+    items[:] = [item for item in items if item not in left]
+    config.hook.pytest_deselected(items=list(left))
 
 
 def _kind_of(item: pytest.Item) -> object:

@@ -183,3 +183,25 @@ def test_where_nothing_uses_logging_the_same_lines_are_written_without_it():
     assert traceback[0] == "Traceback (most recent call last):"
     assert last == "ERROR: another"
     assert run_unloaded(logging.DEBUG)[1].startswith("DEBUG: a detail\n")
+
+
+LATE = """
+import sys
+from storify import Logger
+Logger().info("a line")
+other = Logger(10)
+other.debug("a detail")
+assert "logging" not in sys.modules
+import logging
+other.debug("another detail")
+Logger().debug("nothing")
+"""
+
+
+def test_the_level_of_the_last_logger_holds_also_where_logging_comes_late():
+    """As a second ``Storify(verbose=True)`` asks for."""
+    done = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", LATE], check=True, capture_output=True, text=True
+    )
+
+    assert done.stderr == "INFO: a line\nDEBUG: a detail\nDEBUG: another detail\n"
