@@ -851,8 +851,8 @@ class Storify:
 
         As from a folder to a server, and back. Each is compared with its copy at the
         end. What was interrupted is finished by the same call. Nothing here is changed;
-        what is not flushed is not copied. Each state has the time that it has here. On its
-        way to a server a large one is never in memory as a whole.
+        what is not flushed is not copied. Each state has the time that it has here. To a
+        server it goes part by part.
 
         Args:
             other: Where to; it must have no other databases of these names.

@@ -197,18 +197,14 @@ HERE, THERE = "10.213.57.1", "10.213.57.2"
 
 
 @contextmanager
-def namespace(name):
-    """A network of its own, and what cuts it off."""
-    inside = partial(command, "ip", "netns", "exec", name)
+def namespace():
+    """A network of its own with a line to it: its name, and what runs a command in it."""
+    name = f"sf{os.getpid()}"
     command("ip", "netns", "add", name)
     try:
-        command("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0",
-                "netns", name)  # fmt: skip
-        command("ip", "address", "add", f"{HERE}/30", "dev", name)
-        command("ip", "link", "set", name, "up")
-        inside("ip", "address", "add", f"{THERE}/30", "dev", "eth0")
-        inside("ip", "link", "set", "eth0", "up")
-        yield partial(inside, "ip", "link", "set", "eth0", "down")
+        ends = name, "type", "veth", "peer", "name", "eth0", "netns", name
+        command("ip", "link", "add", *ends)
+        yield name, partial(command, "ip", "netns", "exec", name)
     finally:
         command("ip", "netns", "delete", name)
 
@@ -216,7 +212,7 @@ def namespace(name):
 def why_no_namespace():
     """Why there can be none here."""
     try:
-        with namespace("storify-try"):
+        with namespace():
             return None
     except OSError as error:
         return str(error)
@@ -227,8 +223,11 @@ def why_no_namespace():
 )
 def test_a_primary_that_is_cut_off_is_given_up():
     """No packet comes through; its connections are found dead, the standby is taken."""
-    name = "storify-cut"
-    with replicated() as (primary, standby), namespace(name) as cut:
+    with replicated() as (primary, standby), namespace() as (name, inside):
+        command("ip", "address", "add", f"{HERE}/30", "dev", name)
+        command("ip", "link", "set", name, "up")
+        inside("ip", "address", "add", f"{THERE}/30", "dev", "eth0")
+        inside("ip", "link", "set", "eth0", "up")
         relay = subprocess.Popen(  # noqa: S603 - our own
             [shutil.which("ip") or "", "netns", "exec", name, sys.executable, "-c",
              RELAY, THERE, str(primary.folder / ".s.PGSQL.5432")],
@@ -246,7 +245,7 @@ def test_a_primary_that_is_cut_off_is_given_up():
             db.flush()
             db["n"] = 2
 
-            cut()
+            inside("ip", "link", "set", "eth0", "down")
             standby.promote()
             db.flush()
 

@@ -2,7 +2,8 @@
 
 State by state, oldest first, each at the time that it has. The oldest comes a part at a
 time to a server, where none is kept but the whole; each later one is one commit of what
-it changed. So no state is in memory as a whole, unless its engine has it so.
+it changed. So no state is in memory as a whole, unless its engine has it so: a folder's
+does when it lists or opens what was, and for each commit to a new file.
 
 What was interrupted goes on with what comes next, and at the end all is compared.
 """
