@@ -1,5 +1,6 @@
 """A large file and its journal become a new file block by block, in flat memory."""
 
+import errno
 import tracemalloc
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from faults.database import (
 from stand_ins import Log
 from storify import Storify
 from storify.engine import Commit, apply
-from storify.engine.file import index, state
+from storify.engine.file import descriptors, index, state, vfs
 from storify.engine.file.fold import Unread
 from storify.engine.file.snapshot import DamagedError
 from storify.exceptions import CorruptionError
@@ -229,6 +230,27 @@ def test_a_backup_is_not_made_of_rot(tmp_path):
             engine.backup()
 
         assert not list(backups(tmp_path).glob("*.mpack"))
+
+
+def test_a_copy_that_fails_has_nothing_open_still(tmp_path, monkeypatch):
+    """However long somebody keeps the error, and with it the frames that it came from."""
+    with journaling(), paging():
+        engine = grow(tmp_path, 1)
+        engine.load()
+        before = set(descriptors._open)
+        write = vfs._write_all
+
+        def fail(fd, payload):
+            if Path(f"/proc/self/fd/{fd}").readlink().is_relative_to(backups(tmp_path)):
+                raise OSError(errno.EIO, "no")
+            write(fd, payload)
+
+        monkeypatch.setattr(vfs, "_write_all", fail)
+        with pytest.raises(OSError, match="no") as caught:
+            engine.backup()
+
+        assert set(descriptors._open) == before
+        assert caught.value.errno == errno.EIO
 
 
 def rot(path, at):

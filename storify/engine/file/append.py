@@ -17,6 +17,7 @@ writes the main file anew.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 
 from storify.engine.file import log_index, vfs
 from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
@@ -149,8 +150,9 @@ def _mirror(held: Held, size: int, payload: bytes) -> None:
             vfs.write_spare(place.mirror, payload)
             return
         vfs.write_spare(place.mirror)  # it is missing, or stayed behind
-        for part in vfs.read_parts(place.journal):
-            vfs.append_bytes(place.mirror, part)
+        with closing(vfs.read_parts(place.journal)) as parts:
+            for part in parts:
+                vfs.append_bytes(place.mirror, part)
 
 
 def has_second_copy(held: Held, known: Known) -> bool:

@@ -17,7 +17,8 @@ out. Other names are never touched.
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
@@ -98,7 +99,7 @@ def _same_file(one: str, other: str) -> bool:
     return first is not None and second is not None and first.inode == second.inode
 
 
-def _checked(path: str, digest: str) -> Iterator[bytes]:
+def _checked(path: str, digest: str) -> Generator[bytes]:
     """Read a file in parts; at its end it must have had that sha256."""
     found = sha256()
     for part in vfs.read_parts(path):
@@ -267,8 +268,11 @@ class BackupFolder:
         else:
             if self._holds(path, digest) and (link or not _same_file(source, path)):
                 return entry.id, False
-        parts = _checked(source, digest) if payload is None else payload
-        vfs.replace_bytes(path, parts, self._prefix)
+        if payload is not None:
+            vfs.replace_bytes(path, payload, self._prefix)
+        else:
+            with closing(_checked(source, digest)) as parts:
+                vfs.replace_bytes(path, parts, self._prefix)
         return entry.id, True
 
     def _holds(self, path: str, digest: str) -> bool:

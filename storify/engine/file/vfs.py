@@ -14,7 +14,7 @@ import os
 import stat
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from operator import call
 
@@ -191,8 +191,10 @@ def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     return b"".join(parts), found
 
 
-def read_parts(path: str) -> Iterator[bytes]:
+def read_parts(path: str) -> Generator[bytes]:
     """Read a regular file in order, a mebibyte at a time.
+
+    It is open until the end: who may not come so far closes what this returns.
 
     Raises:
         FileNotFoundError: Nothing is there.
