@@ -53,6 +53,7 @@ from storify.explorer.states import (
     edits,
     parse_state,
 )
+from storify.explorer.tree import node_of
 from storify.explorer.values import (
     MISSING,
     Fields,
@@ -108,6 +109,7 @@ __all__ = [
     "key_token",
     "kind_of",
     "literal",
+    "node_of",
     "one_line",
     "parse_filter",
     "parse_state",

@@ -17,7 +17,9 @@ from storify.codec import Codec
 from storify.database.session.keys import LIST, decode_key
 from storify.engine import Snapshot
 from storify.explorer.filters import Filter, field_value
+from storify.explorer.tree import drawn, node_of
 from storify.explorer.values import MISSING, Undecodable, fields_of, kind_of
+from storify.models.hints import key_step
 from storify.models.options import class_of
 
 if TYPE_CHECKING:
@@ -61,6 +63,10 @@ class Row(NamedTuple):
     value: Any
     size_bytes: int
     blob: bytes | int
+
+    def _repr_html_(self) -> str:
+        """The record as a tree, where a notebook shows it."""
+        return drawn(node_of(self.value, f"${key_step(self.key)}"))
 
 
 class Page(NamedTuple):

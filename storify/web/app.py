@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from http import HTTPStatus
-from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any, Final, TextIO
@@ -30,17 +29,15 @@ from storify.explorer import (
     MISSING,
     NOW,
     NotThereError,
-    Part,
     Session,
     cell,
     column_value,
-    count_parts,
     heads_of,
     key_token,
     kind_of,
     literal,
+    node_of,
     one_line,
-    parts_of,
     pictures,
     printable,
     salvage_text,
@@ -50,9 +47,7 @@ from storify.explorer import (
     time_text,
 )
 from storify.explorer.export import Format, write_records
-from storify.models import Ref
 from storify.models.hints import field_step
-from storify.models.options import class_of
 from storify.tables.lines import Losses
 from storify.web.safety import Guard, Keys
 
@@ -60,9 +55,8 @@ __all__ = ["application"]
 
 _PAGE: Final = 50
 _NAMES: Final = 200
-_PARTS: Final = 200
-#: How much a page tells of one record, or of what differs.
-_CHARACTERS: Final = 1 << 20
+#: So long is no name of a column.
+_LONG: Final = 200
 #: How long a page may search.
 _SECONDS: Final = 2.0
 _CHUNK: Final = 1 << 16
@@ -112,7 +106,7 @@ def _number(text: str | None, least: int = 0, most: int = 1 << 40) -> int:
 
 def _sorting(column: str) -> str:
     """Return the path that sorts by a column; none for one that is too long."""
-    return field_step(column).removeprefix(".") if len(column) < _PARTS else ""
+    return field_step(column).removeprefix(".") if len(column) < _LONG else ""
 
 
 class _Pages:
@@ -277,38 +271,9 @@ class _Pages:
             row=row,
             key=key_token(row),
             shown=shown,
-            tree=self._tree(Part("$", row.value), [_CHARACTERS]),
+            tree=node_of(row.value),
+            follow=self.session.follow,
         )
-
-    def _tree(self, part: Part, room: list[int], deep: int = 0) -> dict[str, Any]:
-        """Return what a template shows of a value: bounded in all directions.
-
-        Args:
-            part: The value and the step to it.
-            room: How many characters the page has left.
-            deep: How deep it stands.
-        """
-        value = part.value
-        link = self.session.follow(value) if class_of(value) is Ref else None
-        inner: list[dict[str, Any]] = []
-        count = None if class_of(value) is Ref else count_parts(value)
-        text = one_line(value, 10_000 if count is None else 200)
-        room[0] -= len(text) + 100
-        if count and deep < 30:  # noqa: PLR2004 - a page is no deeper
-            for each in islice(parts_of(value), _PARTS):
-                if room[0] < 0:
-                    break
-                inner.append(self._tree(each, room, deep + 1))
-        return {
-            "step": printable(part.step[:200]),
-            "kind": kind_of(value)[:80],
-            "text": text,
-            "count": count,
-            "inner": inner,
-            "left": (count or 0) - len(inner),
-            "link": link,
-            "deep": deep,
-        }
 
     def log(self, request: Request) -> Response:
         """The states on a line."""

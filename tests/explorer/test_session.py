@@ -403,6 +403,30 @@ def test_sizes_are_told_by_class_and_field(typed):
     assert [records for _, records, _ in found.growth] == [3, 3]
 
 
+def test_a_record_is_a_tree_in_a_notebook(session, typed):
+    """With the same steps as a path, with its class and without it; nothing gets out."""
+    for opened in (session, typed):
+        shown = opened.row("users", "u1")._repr_html_()
+
+        assert shown.startswith("<details open><summary><code>$[&#x27;u1&#x27;]</code>")
+        assert "<code>.name</code>" in shown
+        assert "<code>[0]</code>" in shown
+
+    with Storify("memory://hostile", save_interval=None) as sf:
+        sf["d"]["<b>"] = {
+            "<script>": ["\x1b[2J", {"deep": [[[["<i>"]]]]}],
+            "n": range(3),
+        }
+        sf["d"]["wide"] = list(range(1000))
+        sf.flush()
+        with Session(sf) as opened:
+            hostile = opened.row("d", "<b>")._repr_html_()
+            wide = opened.row("d", "wide")._repr_html_()
+
+    assert not [each for each in ("<script>", "<i>", "<b>", "\x1b") if each in hostile]
+    assert wide.endswith("<li>… and 800 more</li></ul></details>")
+
+
 def test_sizes_and_growth_are_pictures_in_a_notebook(session):
     """A bar for each class, field and state, with what it stands for as a text."""
     drawn = session.stats("users")._repr_html_()
