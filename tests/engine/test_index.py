@@ -1,5 +1,6 @@
 """The index of a main file: what it finds, and that it is nothing but a cache."""
 
+import errno
 import os
 import shutil
 import zlib
@@ -370,6 +371,25 @@ def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
     assert entries(snapshot, expected(2)) == expected(2)
     assert FORMAT.split(snapshot.load().payload) == expected(2)
     snapshot.close()
+
+
+def test_a_file_of_a_disk_that_does_not_answer_is_closed_all_the_same(
+    tmp_path, monkeypatch
+):
+    """Else it would be open for ever, and nobody could unmount the disk."""
+    grow(tmp_path, 1)
+    file = vfs.OpenFile(str(main(tmp_path)))
+    fd = file.fileno()
+
+    def fail(_):
+        raise OSError(errno.EIO, "no answer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(vfs, "_fstat", fail)
+        file.close()
+
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(fd)
 
 
 def test_a_descriptor_that_is_another_files_by_now_is_left_alone(tmp_path):

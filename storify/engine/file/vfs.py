@@ -268,12 +268,13 @@ class OpenFile:
         fd = self._fd
         if fd < 0:
             return
-        is_ours = False
         # A program that becomes a daemon closes all that it finds, and what it opens
         # then may have this number.
-        with contextlib.suppress(OSError):
+        try:
             now = _fstat(fd)
             is_ours = (now.st_dev, now.st_ino) == self._inode
+        except OSError as err:  # or a disk that does not answer
+            is_ours = err.errno != errno.EBADF
         gone = (partial(setattr, self, "_fd", -1), partial(forget, fd))
         # In one call of C, which no interrupt cuts in half.
         steps = (*gone, partial(_close, fd)) if is_ours else gone
