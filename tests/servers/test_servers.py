@@ -115,6 +115,14 @@ def lost(folder, noted, name="visits") -> dict[str, tuple[int, int]]:
     }
 
 
+def is_told(server: Running) -> bool:
+    """Whether it says that a signal came inside of a block, and where the visits are.
+
+    The handler of a signal cannot tell whether what a block has done belongs together.
+    """
+    return "ended inside of `with db.lock`; what can be stored is in" in server.output
+
+
 @pytest.mark.parametrize(("name", "ending"), CELLS)
 def test_no_visit_is_lost_silently(ours, name, ending):
     """The database is opened when the application is imported."""
@@ -128,7 +136,7 @@ def test_no_visit_is_lost_silently(ours, name, ending):
     if server.inherits:
         assert "was opened before this process was forked" in running.output
     else:
-        assert lost(ours, visitors.noted) == {}, running.output
+        assert is_told(running) or lost(ours, visitors.noted) == {}, running.output
 
 
 @pytest.mark.parametrize(("name", "ending"), LATE)
@@ -138,7 +146,7 @@ def test_no_visit_is_lost_silently_of_what_is_opened_late(ours, name, ending):
     with Running(server, ours, "late") as running, Visitors(running) as visitors:
         end(running, visitors, ending)
 
-    assert lost(ours, visitors.noted) == {}, running.output
+    assert is_told(running) or lost(ours, visitors.noted) == {}, running.output
 
 
 #: Two workers count in one database, if they can do so without a loss.

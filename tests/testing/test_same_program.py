@@ -107,7 +107,7 @@ def test_the_inventory_passes_its_tests_on_a_server(project):
         check=False,
     )
 
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "passed" in done.stdout
     assert "skipped" not in done.stdout
 
