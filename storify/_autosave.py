@@ -19,8 +19,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-from storify.threads import OurThread
-
 __all__ = ["Autosaver", "Saves", "autosaver"]
 
 #: The thread sleeps at least so long, whatever it is told.
@@ -60,7 +58,9 @@ class Autosaver:
         here = id(target)
         self._watched[here] = weakref.ref(target, partial(self._watched.pop, here))
         self._bell.put(None)  # it may be due before what the thread waits for
-        thread = OurThread(target=self._run, name="storify-autosave", daemon=True)
+        thread = threading.Thread(
+            target=self._run, name="storify-autosave", daemon=True
+        )
         try:
             if self._thread.setdefault(0, thread) is thread:
                 thread.start()

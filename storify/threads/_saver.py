@@ -33,13 +33,11 @@ from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 __all__ = [
     "Caller",
     "Job",
-    "OurThread",
     "caller",
     "checkpoint",
     "finish_all",
     "in_saver",
     "is_given_up",
-    "others_run",
     "patience",
     "run_async",
     "say",
@@ -311,19 +309,6 @@ class Job(Generic[T]):
             say(message)
 
 
-class OurThread(threading.Thread):
-    """A thread of storify's own: it writes to no data but in the turn of their lock."""
-
-
-def others_run() -> bool:
-    """Whether the program has threads beside this one, other than ours."""
-    me = threading.current_thread()
-    return any(
-        each is not me and not isinstance(each, OurThread)
-        for each in threading.enumerate()
-    )
-
-
 #: What was handed over and has not ended.
 _jobs: dict[Job[Any], None] = {}
 _queue: SimpleQueue[Job[Any]] = SimpleQueue()
@@ -334,7 +319,9 @@ _idle: deque[None] = deque()
 def _start_saver() -> bool:
     """Start a thread that is idle; False if none can be started."""
     is_idle = threading.Event()
-    thread = OurThread(target=_work, args=(is_idle,), name="storify-saver", daemon=True)
+    thread = threading.Thread(
+        target=_work, args=(is_idle,), name="storify-saver", daemon=True
+    )
     try:
         thread.start()
     except RuntimeError:  # the interpreter is about to end, or there are too many

@@ -20,6 +20,8 @@ from storify import (
     TransactionError,
     UnstorableError,
 )
+from storify.database.live.slots import Slots
+from storify.database.session.transaction import Transactional
 from storify.testing import same
 
 
@@ -342,6 +344,58 @@ def test_a_closed_database_has_no_transactions(pair):
 
     with pytest.raises(DatabaseClosedError), db.transaction():
         pass
+
+
+WRITES = {
+    "set": lambda data: data.update(a="thread"),
+    "item": lambda data: data.__setitem__("a", "thread"),
+    "new": lambda data: data.setdefault("z", "thread"),
+    "pop": lambda data: data.pop("a"),
+    "clear": lambda data: data.clear(),
+}
+
+
+@pytest.mark.parametrize("write", WRITES.values(), ids=list(WRITES))
+def test_a_writer_that_a_transaction_overtakes_waits_for_its_end(
+    pair, monkeypatch, write
+):
+    """It is in the midst of its write when the block of another thread begins."""
+    db, _ = pair
+    before = dict(db.data)
+    inside, over = threading.Event(), threading.Event()
+    base_of, wait, looked = Slots._base_of, Transactional.wait_for_transaction, []
+
+    def transact():
+        with db.transaction():
+            inside.set()
+            over.wait(30)
+            looked.append(dict(db.data))
+
+    def overtaken(slots, key, slot):
+        if threading.current_thread() is writer and not inside.is_set():
+            block.start()
+            inside.wait(30)
+        return base_of(slots, key, slot)
+
+    def waits(session):
+        if inside.is_set():
+            over.set()
+        return wait(session)
+
+    def write_in_the_midst():
+        write(db.data)
+        over.set()
+
+    monkeypatch.setattr(Slots, "_base_of", overtaken)
+    monkeypatch.setattr(Transactional, "wait_for_transaction", waits)
+    block = threading.Thread(target=transact)
+    writer = threading.Thread(target=write_in_the_midst)
+    writer.start()
+    writer.join(30)
+    block.join(30)
+
+    assert looked == [before]
+    assert dict(db.data) != before
 
 
 def test_counters_of_many_writers_lose_no_step():

@@ -302,31 +302,3 @@ def test_work_at_the_end_of_the_interpreter_is_done():
         """
     )
     assert told == "done\n"
-
-
-ENDS = """
-import sys, threading, time
-from storify import Storify
-db = Storify(sys.argv[1]).get_db("users")
-db["u1"] = 1
-if sys.argv[2] == "with others":
-    threading.Thread(target=threading.Event().wait, daemon=True).start()
-time.sleep = print
-"""
-
-
-@pytest.mark.parametrize(
-    ("what", "said"), [("alone", ""), ("with others", "0.02\n")], ids=str
-)
-def test_the_end_of_a_program_waits_for_writers_where_there_may_be_some(
-    tmp_path, what, said
-):
-    """Threads of storify's own are none."""
-    command = [sys.executable, "-c", ENDS, tmp_path, what]
-
-    done = subprocess.run(  # noqa: S603 - our own code
-        command, capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout == said
-    assert done.stderr == ""

@@ -94,6 +94,7 @@ _pop = storage.pop
 _OWNERS: Final = 3
 
 _has_key: Final[Any] = contains
+_TURN: Final[Callable[[Any], Any]] = attrgetter("turn")
 
 #: The types of the keys of a snapshot of one kind, and those of what equals no key in it.
 _KINDS: Final[dict[str, set[type]]] = {"str": {str}, "int": {int}}
@@ -369,6 +370,7 @@ class Slots(dict[Any, Any]):
         "count_misfits",
         "doubtful",
         "fits",
+        "turn",
     )
 
     def __init__(self, codec: Codec) -> None:
@@ -394,6 +396,10 @@ class Slots(dict[Any, Any]):
         #: Tells of a decoded value whether it surely is of the type of the database;
         #: None where nothing is to be told.
         self.fits: Callable[[Any], bool] | None = None
+        #: Waits, in a transaction of another caller, for its end, and tells whether there
+        #: was one; None outside of transactions. What writes asks it, and looks in the
+        #: step in which it writes whether it is the same still.
+        self.turn: Callable[[], bool] | None = None
         #: Whether all keys are exactly str: then equal keys are the same key.
         self._only_str = True
         #: What is asked for keys that are not here; None if all are.
@@ -441,6 +447,13 @@ class Slots(dict[Any, Any]):
     def _slots_of(self, keys: Iterable[Any]) -> list[Any]:
         """Return what the slots of keys hold, MISSING for one that is not there."""
         return list(map(_get, repeat(self), keys, repeat(MISSING)))
+
+    def _wait_turn(self) -> Iterator[bool]:
+        """Wait for a turn to write; return whether it still is, for a step."""
+        # Again after waiting: the next transaction may have begun.
+        while (turn := self.turn) is not None and turn():
+            pass
+        return map(is_, map(_TURN, (self,)), (turn,))
 
     # --- keys that are not here yet -----------------------------------------------
     def page_in(self, key: Any) -> Any:
@@ -977,8 +990,15 @@ class Slots(dict[Any, Any]):
             self._points[-1].note(key, self._before(base, slot), seen)
         return self._put_live(key, slot, base, value)
 
-    def _put_live(self, key: Any, slot: Any, base: Base, value: Any) -> bool:
-        """Put a value into a slot as LIVE, in one step; False if the slot has changed."""
+    def _put_live(
+        self,
+        key: Any,
+        slot: Any,
+        base: Base,
+        value: Any,
+        also: Iterable[bool] = (),
+    ) -> bool:
+        """Put a value into a slot as LIVE; see `_step`."""
         if type(key) is not str:
             return self._step(
                 (key,),
@@ -986,13 +1006,14 @@ class Slots(dict[Any, Any]):
                 partial(self._bases.update, {key: base}),
                 partial(self._live.setdefault, base),
                 partial(storage.update, self, {key: value}),
+                also=also,
             )
         # The same in less time, for a key whose hash runs no code.
         dicts = (self._bases, self._live, self)
         puts = map(_put, dicts, (key, base, key), (base, None, value))
         now: Iterator[Any] = map(_get, (self,), (key,), (MISSING,))
-        same = map(is_, (slot,), now)
-        return bool(list(map(call, compress((_in_c(puts),), same))))
+        same = chain(map(is_, (slot,), now), also)
+        return bool(list(map(call, compress((_in_c(puts),), map(all, (same,))))))
 
     def _before(self, base: Base, slot: Any) -> Before:
         is_live, deletion = base in self._live, self._gone.get(base)
@@ -1051,13 +1072,14 @@ class Slots(dict[Any, Any]):
             if type(key) is not str:
                 self._only_str = False
         while True:
+            is_turn = self._wait_turn()
             slot = self.page_in(key)
             if expected is not _ANY and slot is not expected:
                 return False
             base = self._base_of(key, slot)
             if self._points:
                 self._points[-1].note(key, self._before(base, slot))
-            if self._put_live(key, slot, base, value):
+            if self._put_live(key, slot, base, value, is_turn):
                 return True
 
     def _set_all(self, entries: dict[Any, Any]) -> None:
@@ -1070,6 +1092,7 @@ class Slots(dict[Any, Any]):
             entries = {self.own_key(key): value for key, value in entries.items()}
             self._only_str = self._only_str and {str}.issuperset(map(type, entries))
         while True:
+            is_turn = self._wait_turn()
             slots = self._page_in_all(list(entries))
             if not self._bases and {Missing}.issuperset(map(type, slots)):
                 bases = list(map(Base, entries, repeat(None)))  # all of it is new
@@ -1085,6 +1108,7 @@ class Slots(dict[Any, Any]):
                 partial(self._bases.update, dict(zip(entries, bases, strict=True))),
                 _in_c(map(self._live.setdefault, bases)),
                 partial(storage.update, self, entries),
+                also=is_turn,
             ):
                 return
 
@@ -1111,6 +1135,7 @@ class Slots(dict[Any, Any]):
 
     def _remove_all(self, keys: Sequence[Any], slots: Sequence[Any]) -> bool:
         """Delete keys in one step; False, and nothing was done, if a slot changed."""
+        is_turn = self._wait_turn()
         bases = list(map(self._base_of, keys, slots))
         if self._points:
             self._note_order()
@@ -1129,6 +1154,7 @@ class Slots(dict[Any, Any]):
             partial(self._paged.update, dict.fromkeys(paged)),
             _in_c(map(self._live.pop, bases, repeat(None))),
             _in_c(map(_pop, repeat(self), keys, repeat(None))),
+            also=is_turn,
         )
 
     def _note_order(self) -> None:

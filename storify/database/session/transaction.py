@@ -11,19 +11,16 @@ A block that is cut off on its way out is never half of one: what commits does a
 it where nothing cuts it in half, and a block that was left in any other way is rolled
 back by who comes next (`Transactional.finish_cut_off`).
 
-Other callers that write through the dict itself wait for the end. It is of another
-class meanwhile, whose methods look whose turn it is; so that writing costs nothing more
-outside of transactions.
+Other callers that write through the dict itself wait for the end (`Slots.turn`).
 """
 
 import sys
-import time
 import weakref
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from functools import partial, wraps
+from functools import partial
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from storify.database.live.data import Data
 from storify.database.session.root import Root
@@ -36,16 +33,12 @@ from storify.threads import (
     TurnLock,
     checkpoint,
     in_saver,
-    others_run,
     run_async,
 )
 
 if TYPE_CHECKING:
     from storify.database.session.session import Session
     from storify.threads import Turn
-
-#: How long a thread has to end one write of a value, at the end of the process.
-_IN_THE_MIDST_S: Final = 0.02
 
 __all__ = [
     "AsyncTransaction",
@@ -98,43 +91,6 @@ class WriteLock(TurnLock):
         except DeadlockError as error:
             msg = f"cannot use database {self._name!r} now: {error}; try again"
             raise TransactionError(msg) from None
-
-
-#: By the id of a dict that is guarded: waits its turn, and gives whether it waited.
-_waits: dict[int, Callable[[], bool]] = {}
-
-#: What changes a dict.
-_WRITERS = (
-    "__setitem__",
-    "__delitem__",
-    "__ior__",
-    "clear",
-    "pop",
-    "popitem",
-    "setdefault",
-    "update",
-)
-
-
-class _Guarded(Data):
-    """A `Data` in a transaction."""
-
-    __slots__ = ()
-
-
-def _guarded(method: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(method)
-    def wait_and_write(self: Data, /, *args: Any, **keywords: Any) -> Any:
-        # Again after waiting: the next transaction may have begun.
-        while (wait := _waits.get(id(self))) is not None and wait():
-            pass
-        return method(self, *args, **keywords)
-
-    return wait_and_write
-
-
-for _name in _WRITERS:
-    setattr(_Guarded, _name, _guarded(getattr(Data, _name)))
 
 
 class _Block(NamedTuple):
@@ -290,23 +246,19 @@ class Transactional:
         """Let other callers that write wait; the lock is held."""
         data = self._guarded = self.data if isinstance(self.data, Data) else None
         if data is not None:
-            _waits[id(data)] = self.wait_for_transaction
-            data.__class__ = _Guarded
+            data.turn = self.wait_for_transaction
 
     def let_writers_in(self) -> None:
         """Let everybody write again."""
         data = self._guarded
         if data is not None:
-            data.__class__ = Data
-            _waits.pop(id(data), None)
+            data.turn = None
         self._guarded = None
 
     def close_for_good(self) -> None:
         """Let other callers that write wait for the end of the process."""
         self._is_ending = True
         self.keep_writers_out()
-        if others_run():
-            time.sleep(_IN_THE_MIDST_S)  # who writes just now comes to the end of it
 
     def reopen(self) -> None:
         """Let everybody write again, in a forked child: its end is another one."""
