@@ -6,6 +6,7 @@ from typing import Any
 from storify import Model, Storify
 from storify.codec import Codec
 from storify.database.live.data import Data
+from storify.database.live.refresh import Incoming
 from storify.database.live.slots import MISSING
 from storify.engine import Change, apply
 
@@ -88,14 +89,16 @@ class Durable:
 
 def adopt(data: Data, key: Any, value: bytes | None) -> None:
     """Take what another writer committed for one key, as a merge does."""
-    content = MISSING if value is None else data.content_of(key, value)
-    data.adopt(key, value, content)
+    content = MISSING if value is None else Incoming(data).content_of(key, value)
+    Incoming(data).adopt(key, value, content)
 
 
 def revert(data: Data, key: Any) -> None:
     """Drop what was changed under one key, as a merge does."""
     blob = data.durable(key)
-    data.revert(key, MISSING if blob is None else data.content_of(key, blob))
+    Incoming(data).revert(
+        key, MISSING if blob is None else Incoming(data).content_of(key, blob)
+    )
 
 
 def opened(content: Mapping[Any, Any]) -> tuple[Durable, Data]:

@@ -14,6 +14,8 @@ from durable_dict import CODEC, Durable, Point, adopt, opened, revert
 from storify import DatabaseLoadError, UnstorableError
 from storify.codec import Codec, DecodeError
 from storify.database.live.data import Data, Stored, _Ahead
+from storify.database.live.refresh import Incoming
+from storify.database.live.savepoints import Savepoints
 from storify.testing import same
 
 
@@ -387,7 +389,7 @@ def test_new_keys_keep_their_order_through_a_failed_commit():
 def test_reorder_touches_no_value():
     """What is not named goes last."""
     _, data = opened({"a": 1, "b": 2, "c": 3, "d": 4})
-    data.reorder(["c", "missing", "a"])
+    Incoming(data).reorder(["c", "missing", "a"])
 
     assert list(data) == ["c", "a", "b", "d"]
     assert data.is_clean()
@@ -588,9 +590,9 @@ def test_a_rebased_key_keeps_my_value():
     del data["b"]
     data["new"] = 11
 
-    data.rebase("a", CODEC.encode(5))
-    data.rebase("b", CODEC.encode(6))
-    data.rebase("new", CODEC.encode(11))
+    Incoming(data).rebase("a", CODEC.encode(5))
+    Incoming(data).rebase("b", CODEC.encode(6))
+    Incoming(data).rebase("new", CODEC.encode(11))
     assert data.durable("a") == CODEC.encode(5)
     changes = durable.flush(data)
 
@@ -607,10 +609,10 @@ def test_a_key_that_others_deleted_is_new_again_when_rebased():
     del data["b"]
     data["d"] = data.pop("d")
 
-    data.rebase("a", None)
-    data.rebase("b", None)
-    data.rebase("c", None)
-    data.rebase("d", None)
+    Incoming(data).rebase("a", None)
+    Incoming(data).rebase("b", None)
+    Incoming(data).rebase("c", None)
+    Incoming(data).rebase("d", None)
     changes = durable.flush(data)
 
     assert sorted(changes) == sorted(
@@ -626,10 +628,10 @@ def test_a_key_that_others_deleted_goes_last_with_my_value():
     data["new"] = 12
     durable.entries = CODEC.encode_items({"c": 3})
 
-    data.rebase("a", None)
-    data.rebase("b", None)
+    Incoming(data).rebase("a", None)
+    Incoming(data).rebase("b", None)
     assert list(data) == ["c", "new", "a", "b"]
-    data.reorder(["c", "b", "new"])
+    Incoming(data).reorder(["c", "b", "new"])
     durable.flush(data)
 
     assert list(durable.content) == list(data) == ["c", "b", "new", "a"]
@@ -686,7 +688,7 @@ def test_rollback_returns_to_the_same_objects_and_content():
     dirty.append(2)
     data["new"] = [5]
 
-    data.begin(encode)
+    Savepoints(data).begin(encode)
     inside = data["b"]
     inside["x"].append(9)
     dirty.append(3)
@@ -696,7 +698,7 @@ def test_rollback_returns_to_the_same_objects_and_content():
     del data["c"]
     data["c"] = "again"
     data.pop("new")
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert list(data) == ["a", "b", "c", "d", "new"]
     assert data == {"a": [1, 2], "b": {"x": [2]}, "c": 3, "d": [4], "new": [5]}
@@ -713,10 +715,10 @@ def test_rollback_decodes_nothing_that_was_not_looked_at():
     """A value that was set or deleted unread is a placeholder again."""
     _, data = opened({"a": [1], "b": [2], "c": [3]})
 
-    data.begin()
+    Savepoints(data).begin()
     data["a"] = 5
     del data["b"]
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert raw(data) == list(data) == ["a", "b", "c"]
     assert data.is_clean()
@@ -727,11 +729,11 @@ def test_rollback_parts_what_was_moved_from_one_value_to_another():
     _, data = opened({"a": {"x": [1]}, "b": {"x": [2]}, "c": [[3]]})
     a, b, c = data["a"], data["b"], data["c"]
 
-    data.begin()
+    Savepoints(data).begin()
     b["x"] = a["x"]
     c[0] = a["x"]
     a["x"] = b
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data == {"a": {"x": [1]}, "b": {"x": [2]}, "c": [[3]]}
     assert (data["a"], data["b"], data["c"]) == (a, b, c)
@@ -745,9 +747,9 @@ def test_rollback_parts_models_and_lists_that_share():
     _, data = opened(content)
     p, q, items = data["p"], data["q"], data["l"]
 
-    data.begin()
+    Savepoints(data).begin()
     p.tags = q.tags = items[0]
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data == content
     assert (data["p"] is p, data["q"] is q, data["l"] is items) == (True, True, True)
@@ -760,9 +762,9 @@ def test_rollback_of_what_another_writer_spelled():
     read, changed = data["a"], data["b"]
     inner = changed["x"][1]
 
-    data.begin()
+    Savepoints(data).begin()
     inner.append(3)
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data == {"a": {"x": [1, [2]]}, "b": {"x": [1, [2]]}}
     assert data["a"] is read
@@ -775,11 +777,11 @@ def test_rollback_of_what_cannot_be_read_any_more():
     codec = Codec()
     data = Data.opened(codec, Durable({"a": [1], "b": [2]}).entries)
     held = data["a"]
-    data.begin()
+    Savepoints(data).begin()
     held.append(2)
     codec.decode = lambda _: (_ for _ in ()).throw(DecodeError("lost"))
 
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data["a"] is held == [1, 2]
     assert raw(data) == ["b"]
@@ -790,11 +792,11 @@ def test_rollback_of_a_model_keeps_what_is_never_stored():
     _, data = opened({"m": Point(x=1, tags=["a"])})
     point = data["m"]
 
-    data.begin()
+    Savepoints(data).begin()
     point.x = 2
     point.tags.append("b")
     point._note = "mine"
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data["m"] is point == Point(x=1, tags=["a"])
     assert point._note == "mine"
@@ -805,10 +807,10 @@ def test_rollback_undoes_what_cannot_be_saved():
     _, data = opened({"a": [1]})
     held = data["a"]
 
-    data.begin()
+    Savepoints(data).begin()
     held.append(object())
     data["b"] = object()
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data == {"a": [1]}
     assert data["a"] is held
@@ -817,21 +819,21 @@ def test_rollback_undoes_what_cannot_be_saved():
 def test_a_savepoint_inside_a_savepoint():
     """The inner one returns to what the outer one made, the outer one to all before."""
     _, data = opened({"a": [1], "b": [2], "c": [3]})
-    data.begin(encode)
+    Savepoints(data).begin(encode)
     data["a"].append(10)
-    data.begin(encode)
+    Savepoints(data).begin(encode)
     data["a"].append(20)
     data["b"].append(20)
     del data["c"]
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data == {"a": [1, 10], "b": [2], "c": [3]}
 
-    data.begin(encode)
+    Savepoints(data).begin(encode)
     del data["b"]
     data["new"] = 1
-    data.commit()
-    data.rollback()()
+    Savepoints(data).commit()
+    Savepoints(data).rollback()()
 
     assert list(data.items()) == [("a", [1]), ("b", [2]), ("c", [3])]
 
@@ -839,13 +841,13 @@ def test_a_savepoint_inside_a_savepoint():
 def test_what_an_inner_rollback_left_in_use_is_restored_by_the_outer():
     """It was first handed out inside both."""
     _, data = opened({"a": [1]})
-    data.begin()
-    data.begin()
+    Savepoints(data).begin()
+    Savepoints(data).begin()
     held = data["a"]
     held.append(2)
-    data.rollback()()
+    Savepoints(data).rollback()()
     held.append(3)
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert data["a"] is held == [1]
 
@@ -857,33 +859,33 @@ def test_a_value_that_cannot_be_encoded_makes_no_savepoint():
 
     for way in (encode, None):
         with pytest.raises(UnstorableError):
-            data.begin(way)
+            Savepoints(data).begin(way)
     with pytest.raises(IndexError):
-        data.rollback()()
+        Savepoints(data).rollback()()
 
 
 def test_a_failed_commit_inside_a_savepoint_can_be_rolled_back():
     """A successful one cannot: the changes are durable."""
     durable, data = opened({"a": [1], "b": [2]})
-    data.begin()
+    Savepoints(data).begin()
     data["a"].append(2)
     del data["b"]
     data["new"] = 1
     durable.flush(data, fails=True)
-    data.rollback()()
+    Savepoints(data).rollback()()
     assert list(data.items()) == [("a", [1]), ("b", [2])]
 
-    data.begin()
+    Savepoints(data).begin()
     data["a"].append(3)
     durable.flush(data)
-    data.rollback()()
+    Savepoints(data).rollback()()
     assert data == {"a": [1, 3], "b": [2]} == durable.content
 
 
 def test_nothing_is_adopted_inside_a_savepoint():
     """The transaction holds the lock of the file."""
     _, data = opened({"a": [1]})
-    data.begin()
+    Savepoints(data).begin()
 
     with pytest.raises(RuntimeError, match="transaction"):
         adopt(data, "a", None)
@@ -893,10 +895,10 @@ def test_rollback_brings_back_the_key_itself():
     """1 and True are one key, of two kinds of bytes."""
     durable, data = opened({1: "x", 2: "y"})
 
-    data.begin()
+    Savepoints(data).begin()
     del data[1]
     data[True] = "z"
-    data.rollback()()
+    Savepoints(data).rollback()()
 
     assert same(data.copy(), {1: "x", 2: "y"})
     assert durable.flush(data) == []
@@ -913,16 +915,16 @@ def test_any_steps_are_rolled_back(seed):
             random_step(data, held, chance)
         levels = []
         for _ in range(chance.randrange(1, 4)):
-            data.begin(encode)
+            Savepoints(data).begin(encode)
             levels.append((CODEC.encode_items(data.copy()), dict(dict.items(data))))
             for _ in range(chance.randrange(8)):
                 random_step(data, held, chance)
         while levels:
             before, objects = levels.pop()
             if chance.random() < 0.3:
-                data.commit()
+                Savepoints(data).commit()
                 continue
-            data.rollback()()
+            Savepoints(data).rollback()()
             assert list(CODEC.encode_items(data.copy()).items()) == list(before.items())
             assert all(
                 data[key] is value

@@ -85,7 +85,7 @@ def theirs(db, managers):
 
 def live(db):
     """The keys whose values were handed out."""
-    return {base.key for base in db._session.data._live}
+    return {base.key for base in db._session.data.live}
 
 
 @contextmanager
@@ -666,7 +666,7 @@ def test_an_index_that_nobody_holds_refuses_nothing(db):
     db.flush()
 
     assert db._session.guards.held == []
-    assert db._session.data._watchers._told == []
+    assert db._session.data.watchers._told == []
 
 
 def test_several_unique_indexes_are_asked(db):
@@ -958,7 +958,7 @@ class IndexIsCurrent(RuleBasedStateMachine):
     @invariant()
     def watched_once(self) -> None:
         """Nothing piles up in the database."""
-        assert len(self.db._session.data._watchers._told) <= 1
+        assert len(self.db._session.data.watchers._told) <= 1
 
 
 class MemoryIndexIsCurrent(IndexIsCurrent):

@@ -83,7 +83,7 @@ def db(sf):
 
 def live(db):
     """The keys whose values were handed out."""
-    return {base.key for base in db._session.data._live}
+    return {base.key for base in db._session.data.live}
 
 
 # --- what it gives --------------------------------------------------------------
@@ -454,7 +454,7 @@ def test_a_run_that_stops_early_decodes_a_few(sf):
         def __getattr__(self, name):
             return getattr(codec, name)
 
-    db._session.data._codec = Counting()
+    db._session.data.codec = Counting()
 
     assert db.where().first() == [0]
     assert sum(decoded) < 50

@@ -363,7 +363,7 @@ def test_a_writer_that_a_transaction_overtakes_waits_for_its_end(
     db, _ = pair
     before = dict(db.data)
     inside, over = threading.Event(), threading.Event()
-    base_of, wait, looked = Slots._base_of, Transactional.wait_for_transaction, []
+    base_of, wait, looked = Slots.base_of, Transactional.wait_for_transaction, []
 
     def transact():
         with db.transaction():
@@ -386,7 +386,7 @@ def test_a_writer_that_a_transaction_overtakes_waits_for_its_end(
         write(db.data)
         over.set()
 
-    monkeypatch.setattr(Slots, "_base_of", overtaken)
+    monkeypatch.setattr(Slots, "base_of", overtaken)
     monkeypatch.setattr(Transactional, "wait_for_transaction", waits)
     block = threading.Thread(target=transact)
     writer = threading.Thread(target=write_in_the_midst)

@@ -398,7 +398,7 @@ def test_records_with_references_settle_when_they_are_saved(sf):
     orders.flush()
 
     if RELIABLE:
-        assert [base.key for base in orders._session.data._live] == ["held"]
+        assert [base.key for base in orders._session.data.live] == ["held"]
     held.note = "changed"
     assert orders.dirty() == {"held"}
 

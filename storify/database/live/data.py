@@ -29,11 +29,18 @@ from typing import Any, Final, NoReturn, Self, cast
 
 from storify.codec import Codec
 from storify.database.live.observers import Changed
-from storify.database.live.savepoints import Encode, Undoable
-from storify.database.live.slots import MISSING, Base, Blob, Flush, Stored, storage
+from storify.database.live.slots import (
+    MISSING,
+    Base,
+    Blob,
+    Flush,
+    Slots,
+    Stored,
+    storage,
+)
 from storify.exceptions import UnstorableError
 
-__all__ = ["Data", "Encode", "Flush", "Stored"]
+__all__ = ["Data", "Flush", "Stored"]
 
 _at = storage.__getitem__
 _get = storage.get
@@ -53,7 +60,7 @@ _LONG: Final = 200
 _Pairs = Iterator[tuple[Any, Any]]
 
 
-class Data(Undoable):
+class Data(Slots):
     """A dict root.
 
     Threads: as for a dict, each operation is one step for other threads, except
@@ -78,7 +85,7 @@ class Data(Undoable):
     def __getitem__(self, key: Any) -> Any:
         value = _at(self, key)
         if type(value) is Stored:
-            return self._open(key)
+            return self.open(key)
         return value
 
     def get(self, key: Any, default: Any = None) -> Any:
@@ -88,7 +95,7 @@ class Data(Undoable):
             return default
         if type(value) is Stored:
             try:
-                return self._open(key)
+                return self.open(key)
             except KeyError:
                 return default  # another thread deleted it meanwhile
         return value
@@ -109,16 +116,16 @@ class Data(Undoable):
 
     def __len__(self) -> int:
         while True:
-            pages, paged = self._pages, self._paged
+            pages, paged = self.pages, self.given
             # At one time: what comes into one comes into both.
             known, count = list(map(_len, (paged, self)))
             if pages is None:
                 return count
-            if pages is self._pages and paged is self._paged:
+            if pages is self.pages and paged is self.given:
                 return len(pages) - known + count
 
     def __iter__(self) -> Iterator[Any]:
-        if self._pages is not None:
+        if self.pages is not None:
             return (key for key, _ in self._unchanged(self._streamed()))
         keys: Iterator[Any] = storage.__iter__(self)
         return keys
@@ -147,10 +154,10 @@ class Data(Undoable):
 
     def _unchanged(self, pairs: _Pairs) -> _Pairs:
         """Iterate, and raise if a key was added or deleted meanwhile, as a dict does."""
-        count, more = len(self), _len(self) - _len(self._paged)
+        count, more = len(self), _len(self) - _len(self.given)
         for pair in pairs:
             # What is paged in or out counts in both.
-            if _len(self) - _len(self._paged) != more and len(self) != count:
+            if _len(self) - _len(self.given) != more and len(self) != count:
                 msg = "dictionary changed size during iteration"
                 raise RuntimeError(msg)
             yield pair
@@ -177,7 +184,7 @@ class Data(Undoable):
             begin: Begins to iterate over the storage, which has all; None: forwards.
         """
         if begin is None:
-            if self._pages is not None:
+            if self.pages is not None:
                 yield from self._unchanged(self._walk())
                 return
             begin = partial(iter, storage.items(self))
@@ -190,7 +197,7 @@ class Data(Undoable):
 
     def copy(self) -> dict[Any, Any]:
         """Return a plain dict of the keys and live values of one moment."""
-        if self._pages is not None:
+        if self.pages is not None:
             return dict(self._unchanged(self._walk()))
         pairs = list(storage.items(self))
         for start in range(0, len(pairs), _MOST):
@@ -285,13 +292,13 @@ class Data(Undoable):
     def _decode_each(self, blobs: list[bytes]) -> list[Any]:
         """Decode values; MISSING stands for what cannot be."""
         try:
-            return self._codec.decode_all(blobs)
+            return self.codec.decode_all(blobs)
         except Exception:  # noqa: BLE001 - whatever it is, it is of one of them
             return [self._decode_or_none(blob) for blob in blobs]
 
     def _decode_or_none(self, blob: bytes) -> Any:
         try:
-            return self._codec.decode(blob)
+            return self.codec.decode(blob)
         except ValueError:
             return MISSING  # who wants it reads it, which says what is wrong
 
@@ -312,7 +319,7 @@ class Data(Undoable):
         Raises:
             DatabaseLoadError: It still cannot be.
         """
-        return self._decode(key, self._base_of(key, slot).blob or b"")
+        return self.decode(key, self.base_of(key, slot).blob or b"")
 
     def hand_out(self, key: Any, slot: Stored, value: Any) -> bool:
         """Make LIVE what `peek_all` gave for *slot*; False if that is another now."""
@@ -320,7 +327,7 @@ class Data(Undoable):
 
     def watch(self, changed: Changed) -> None:
         """Note in *changed* the keys whose values change, while it is held."""
-        self._watchers.add(changed)
+        self.watchers.add(changed)
 
     def changed(self, noted: Changed) -> tuple[dict[Any, None], dict[Any, object]]:
         """Return the keys whose values may be others than they were.
@@ -334,7 +341,7 @@ class Data(Undoable):
         """
         seen = dict(noted)
         keys: dict[Any, None] = dict.fromkeys(seen)
-        keys.update((base.key, None) for base in list(self._live))
+        keys.update((base.key, None) for base in list(self.live))
         return keys, seen
 
     # --- writing ----------------------------------------------------------------

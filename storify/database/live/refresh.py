@@ -15,7 +15,6 @@ are in use was decoded before. So all of it can be done where nothing cuts it in
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterable
 from functools import partial
-from itertools import repeat
 from typing import Any, Final
 
 from storify.database.live.slots import (
@@ -31,7 +30,7 @@ from storify.exceptions import DatabaseLoadError
 from storify.models import Model
 from storify.models.state import UNKNOWN
 
-__all__ = ["Adopting", "Refresher", "refresh"]
+__all__ = ["Incoming", "Refresher", "refresh"]
 
 
 _Part = Callable[[object, object], object]
@@ -200,19 +199,26 @@ _WAYS: dict[type[Any], Callable[[_Part, Any, Any], bool]] = {
 _get = storage.get
 
 
-class Adopting(Slots):
-    """Slots that take what another writer committed.
+class Incoming:
+    """What other writers committed, on its way into slots.
 
     None of it may happen inside a transaction: RuntimeError.
+
+    Args:
+        slots: What takes it.
     """
 
-    __slots__ = ()
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
 
     def refresher(self, keys: Collection[Any]) -> Refresher:
         """Return what brings content into the values of *keys*, and into no other."""
+        slots = self._slots
 
         def values() -> tuple[list[Any], list[Any]]:
-            live, _ = self.live_values()
+            live, _ = slots.live_values()
             mine = [value for key, value in live.items() if key in keys]
             others = [value for key, value in live.items() if key not in keys]
             return mine, others
@@ -221,17 +227,19 @@ class Adopting(Slots):
 
     def is_live(self, key: Any) -> bool:
         """Whether somebody may hold the value of a key."""
-        slot = _get(self, key, MISSING)
-        return slot is not MISSING and self._base_of(key, slot) in self._live
+        slots = self._slots
+        slot = _get(slots, key, MISSING)
+        return slot is not MISSING and slots.base_of(key, slot) in slots.live
 
     def was_handed_out(self, keys: Iterable[Any]) -> bool:
         """Whether a value was handed out or set since the last flush began."""
-        flush = self._flush
+        slots = self._slots
+        flush = slots.flush
         held = {} if flush is None else flush.touched  # without placeholders
-        slots = [(key, _get(self, key, MISSING)) for key in keys]
+        now = [(key, _get(slots, key, MISSING)) for key in keys]
         return any(
             type(slot) not in (Stored, Missing) and slot is not held.get(key, MISSING)
-            for key, slot in slots
+            for key, slot in now
         )
 
     def content_of(self, key: Any, blob: bytes) -> Any:
@@ -239,8 +247,9 @@ class Adopting(Slots):
 
         The next access says why.
         """
+        slots = self._slots
         try:
-            return self._decode(key, blob)
+            return slots.decode(key, blob)
         except DatabaseLoadError:
             return MISSING
 
@@ -264,31 +273,32 @@ class Adopting(Slots):
             refresher: What brings it into the object that is there, if others are
                 taken, too.
         """
+        slots = self._slots
         self._expect_no_transaction()
-        key = self.own_key(key)
+        key = slots.own_key(key)
         if value is not None:
-            self._codec.learn(value)
-            self._only_str = self._only_str and type(key) is str
+            slots.codec.learn(value)
+            slots.only_str = slots.only_str and type(key) is str
         while True:
-            slot = self.page_in(key)
-            base = self._base_of(key, slot)
-            if value is not None and base in self._live and slot is not MISSING:
+            slot = slots.page_in(key)
+            base = slots.base_of(key, slot)
+            if value is not None and base in slots.live and slot is not MISSING:
                 if self._refill(key, slot, base, value, content, refresher):
                     return
                 continue
             steps: list[Callable[[], object]] = [
-                *self._watchers.notes((key,)),
-                partial(self._live.pop, base, None),
-                partial(self._gone.pop, base, None),
+                *slots.watchers.notes((key,)),
+                partial(slots.live.pop, base, None),
+                partial(slots.gone.pop, base, None),
             ]
             if value is not None:
-                steps.append(partial(storage.update, self, {key: Stored(value)}))
+                steps.append(partial(storage.update, slots, {key: Stored(value)}))
             else:
-                if key in self._paged:
-                    steps.append(partial(self._paged.update, {key: None}))
-                steps.append(partial(self._bases.pop, key, None))
-                steps.append(partial(storage.pop, self, key, None))
-            if self._step((key,), (slot,), *steps):
+                if key in slots.given:
+                    steps.append(partial(slots.given.update, {key: None}))
+                steps.append(partial(slots.bases.pop, key, None))
+                steps.append(partial(storage.pop, slots, key, None))
+            if slots.step((key,), (slot,), *steps):
                 return
 
     def _refill(
@@ -301,22 +311,23 @@ class Adopting(Slots):
         refresher: Refresher | None,
     ) -> bool:
         """Fill a LIVE value with new content; False if its slot changed meanwhile."""
+        slots = self._slots
         if content is MISSING:  # it cannot be read: the next access says so
-            return self._step(
+            return slots.step(
                 (key,),
                 (slot,),
-                *self._watchers.notes((key,)),
-                partial(self._live.pop, base, None),
-                partial(self._gone.pop, base, None),
-                partial(storage.update, self, {key: Stored(value)}),
+                *slots.watchers.notes((key,)),
+                partial(slots.live.pop, base, None),
+                partial(slots.gone.pop, base, None),
+                partial(storage.update, slots, {key: Stored(value)}),
             )
         old = slot.cell_contents[1] if type(slot) is Stored else slot
         fresh = (refresher or self.refresher([key])).refresh(old, content)
-        return self._step(
+        return slots.step(
             (key,),
             (slot,),
             partial(setattr, base, "blob", value),
-            partial(storage.update, self, {key: fresh}),
+            partial(storage.update, slots, {key: fresh}),
         )
 
     def rebase(self, key: Any, value: bytes | None) -> None:
@@ -329,23 +340,24 @@ class Adopting(Slots):
             key: The key.
             value: Its durable bytes; None if it is not durable.
         """
+        slots = self._slots
         self._expect_no_transaction()
-        key = self.own_key(key)
+        key = slots.own_key(key)
         while True:
-            slot = self.page_in(key)
-            base = self._base_of(key, slot)
-            if slot is MISSING or base in self._live:
+            slot = slots.page_in(key)
+            base = slots.base_of(key, slot)
+            if slot is MISSING or base in slots.live:
                 break
-            self._open(key)  # set and settled meanwhile by another thread
+            slots.open(key)  # set and settled meanwhile by another thread
         was, base.blob, base.form = base.blob, value, None
         if value is None:
-            moves = was is not None and base not in self._gone
-            self._gone.pop(base, None)
+            moves = was is not None and base not in slots.gone
+            slots.gone.pop(base, None)
             if moves and slot is not MISSING:
-                self._put_last([key])
+                slots.put_last([key])
         elif slot is MISSING:
-            self._bases[key] = base
-            self._gone.setdefault(base, object())
+            slots.bases[key] = base
+            slots.gone.setdefault(base, object())
 
     def revert(
         self, key: Any, content: Any = MISSING, refresher: Refresher | None = None
@@ -360,75 +372,62 @@ class Adopting(Slots):
             content: Its durable value, decoded, if it is LIVE.
             refresher: As of `adopt`.
         """
+        slots = self._slots
         self._expect_no_transaction()
-        key = self.own_key(key)
+        key = slots.own_key(key)
         while True:
-            slot = self.page_in(key)
-            base = self._base_of(key, slot)
-            self._watchers.note((key,))
-            if base in self._gone or (not self._only_str and key in self._gone_keys()):
+            slot = slots.page_in(key)
+            base = slots.base_of(key, slot)
+            slots.watchers.note((key,))
+            if base in slots.gone or (not slots.only_str and key in self._gone_keys()):
                 key = self._come_back(key)
-                slot = _get(self, key, MISSING)
-                base = self._base_of(key, slot)
+                slot = _get(slots, key, MISSING)
+                base = slots.base_of(key, slot)
             if base.blob is None:
-                self._live.pop(base, None)
-                storage.pop(self, key, None)
-            if base.blob is None or base not in self._live:
+                slots.live.pop(base, None)
+                storage.pop(slots, key, None)
+            if base.blob is None or base not in slots.live:
                 return
             if self._refill(key, slot, base, base.blob, content, refresher):
                 return
 
     def _gone_keys(self) -> dict[Any, Base]:
-        return {base.key: base for base in self._gone.copy()}
+        slots = self._slots
+        return {base.key: base for base in slots.gone.copy()}
 
     def _come_back(self, key: Any) -> Any:
         """Undo that a key was deleted, and perhaps set again; give it as it was."""
+        slots = self._slots
         gone = self._gone_keys()
         own = key_in(gone, key)
         base = gone[own]
-        self._gone.pop(base, None)
-        if storage.__contains__(self, key) and self.is_same_key(own, {key: None}):
-            self._bases[key] = base
-            self._live[base] = None
+        slots.gone.pop(base, None)
+        if storage.__contains__(slots, key) and slots.is_same_key(own, {key: None}):
+            slots.bases[key] = base
+            slots.live[base] = None
             return key
-        slot = _get(self, key, MISSING)
-        self._live.pop(self._base_of(key, slot), None)
-        self._live.pop(base, None)
-        storage.pop(self, key, None)
-        storage.__setitem__(self, own, Stored(base.blob))
+        slot = _get(slots, key, MISSING)
+        slots.live.pop(slots.base_of(key, slot), None)
+        slots.live.pop(base, None)
+        storage.pop(slots, key, None)
+        storage.__setitem__(slots, own, Stored(base.blob))
         return own
 
     def reorder(self, keys: Iterable[Any]) -> None:
         """Bring the keys into this order; those that are not named go last."""
+        slots = self._slots
         self._expect_no_transaction()
-        self._arrange(
-            self.own_key(key) for key in keys if storage.__contains__(self, key)
+        slots.arrange(
+            slots.own_key(key) for key in keys if storage.__contains__(slots, key)
         )
 
     def move_last(self, keys: Iterable[Any]) -> None:
         """Move keys that are there to the end, in this order."""
-        self._put_last([self.own_key(key) for key in keys])
-
-    def _arrange(self, keys: Iterable[Any]) -> None:
-        """Bring the keys into this order; those that are not named go last."""
-        wanted = dict.fromkeys(keys)
-        wanted.update(dict.fromkeys(list(storage.__iter__(self))))
-        order = list(wanted)
-        at = 0
-        for held, key in zip(list(storage.__iter__(self)), order, strict=False):
-            if held is not key and held != key:
-                break
-            at += 1
-        self._put_last(order[at:])
-
-    def _put_last(self, keys: list[Any]) -> None:
-        """Move keys to the end."""
-        # In one call of C, so that no other thread finds a key missing.
-        popped: Iterable[Any] = map(storage.pop, repeat(self), keys)
-        put: Iterable[Any] = map(storage.__setitem__, repeat(self), keys, popped)
-        deque(put, maxlen=0)
+        slots = self._slots
+        slots.put_last([slots.own_key(key) for key in keys])
 
     def _expect_no_transaction(self) -> None:
-        if self._points:
+        slots = self._slots
+        if slots.points:
             msg = "cannot take what others committed: a transaction is under way"
             raise RuntimeError(msg)

@@ -10,17 +10,18 @@ from contextlib import suppress
 from functools import partial
 from typing import Any
 
-from storify.database.live.refresh import Adopting, Refresher
+from storify.database.live.refresh import Refresher
 from storify.database.live.slots import (
     MISSING,
     Before,
     Savepoint,
+    Slots,
     Stored,
     storage,
 )
 from storify.exceptions import DatabaseLoadError
 
-__all__ = ["Encode", "Undo", "Undoable"]
+__all__ = ["Encode", "Savepoints", "Undo"]
 
 Encode = Callable[[dict[Any, Any]], Mapping[Any, bytes]]
 """Gives the bytes of each value of ``{key: value}``, by the same keys."""
@@ -29,10 +30,17 @@ Undo = Callable[[], None]
 """Returns memory to a savepoint; it runs no code of the user's."""
 
 
-class Undoable(Adopting):
-    """Slots that can return to a savepoint."""
+class Savepoints:
+    """The savepoints of slots, and the way back to them.
 
-    __slots__ = ()
+    Args:
+        slots: What returns to them.
+    """
+
+    __slots__ = ("_slots",)
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
 
     def begin(self, encode: Encode | None = None) -> None:
         """Make a savepoint, at the cost of what is LIVE.
@@ -42,34 +50,36 @@ class Undoable(Adopting):
                 here, and there is no savepoint. None: what is LIVE is as durable, as
                 right after a flush.
         """
-        values, bases = self.live_values()
+        slots = self._slots
+        values, bases = slots.live_values()
         point = Savepoint(values, bases)
-        self._points.append(point)
+        slots.points.append(point)
         try:
             if encode is not None:
                 point.blobs = encode(dict(values))
             else:
                 point.blobs = {
-                    key: self._codec.encode(values[key])
+                    key: slots.codec.encode(values[key])
                     for key, base in bases.items()
                     if base.blob is None
                 }
         except BaseException:
-            self._points.remove(point)
+            slots.points.remove(point)
             raise
 
     def depth(self) -> int:
         """Count the savepoints."""
-        return len(self._points)
+        return len(self._slots.points)
 
     def commit(self) -> None:
         """Forget the last savepoint; what changed belongs to the one around it."""
-        point = self._points[-1]
-        if len(self._points) > 1:
-            outer = self._points[-2]
+        slots = self._slots
+        point = slots.points[-1]
+        if len(slots.points) > 1:
+            outer = slots.points[-2]
             for key, before in point.before.copy().items():
                 outer.note(key, before, point.handed.get(key, MISSING))
-        self._points.remove(point)
+        slots.points.remove(point)
 
     def rollback(self) -> Undo:
         """Return what returns to the last savepoint and forgets it.
@@ -78,16 +88,17 @@ class Undoable(Adopting):
         restored in place. An object that was handed out since stays live, too. Of a
         savepoint before a commit nothing is undone: its changes are durable.
         """
-        point = self._points[-1]
+        slots = self._slots
+        point = slots.points[-1]
         if point.is_spent:
-            return partial(self._points.remove, point)
+            return partial(slots.points.remove, point)
         contents = self._contents_at(point)
         values = {key: value for key, (value, _) in contents.items()}
         wrong: dict[Any, Any] = {}
         for key, (value, blob) in contents.items():
             if not self._is(value, blob):
                 with suppress(DatabaseLoadError):  # it cannot be read any more
-                    wrong[key] = self._decode(key, blob)
+                    wrong[key] = slots.decode(key, blob)
         return partial(self._return_to, point, values, wrong)
 
     def _contents_at(self, point: Savepoint) -> dict[Any, tuple[Any, bytes]]:
@@ -106,7 +117,7 @@ class Undoable(Adopting):
         return found
 
     def _is(self, value: Any, blob: bytes) -> bool:
-        codec = self._codec
+        codec = self._slots.codec
         try:
             now = codec.encode(value)
             # Another writer may have spelled it in other bytes than we do.
@@ -124,6 +135,7 @@ class Undoable(Adopting):
             values: The objects that somebody may hold.
             wrong: What those held that hold something else now.
         """
+        slots = self._slots
         refresher = Refresher(
             lambda: (
                 [value for key, value in values.items() if key in wrong],
@@ -136,17 +148,19 @@ class Undoable(Adopting):
             self._give_back(key, before, values.get(key, MISSING))
         for key in point.values:
             if key in wrong and key not in point.before:
-                before = self._before(point.bases[key], values[key])
+                before = slots.before(point.bases[key], values[key])
                 self._give_back(key, before, values[key])
         if point.order is not None:
-            self._arrange(key for key in point.order if storage.__contains__(self, key))
-        if len(self._points) > 1:
-            outer = self._points[-2]
+            slots.arrange(
+                key for key in point.order if storage.__contains__(slots, key)
+            )
+        if len(slots.points) > 1:
+            outer = slots.points[-2]
             for key, before in point.before.copy().items():
                 if key in point.handed:
                     outer.note(key, before, values.get(key, point.handed[key]))
-        self._watchers.note(point.before.copy())
-        self._points.remove(point)
+        slots.watchers.note(point.before.copy())
+        slots.points.remove(point)
 
     def _give_back(self, key: Any, before: Before, value: Any) -> None:
         """Return one slot to what it was, with its object; what was given stays so.
@@ -156,28 +170,29 @@ class Undoable(Adopting):
             before: What was known of it.
             value: The object that somebody may hold; MISSING if there is none.
         """
+        slots = self._slots
         base = before.base
-        now = self._bases.get(key)
+        now = slots.bases.get(key)
         if now is not None and now is not base:
-            self._live.pop(now, None)
-            self._gone.pop(now, None)
+            slots.live.pop(now, None)
+            slots.gone.pop(now, None)
         slot = before.slot if value is MISSING else value
-        own = self.own_key(key)
+        own = slots.own_key(key)
         # Of an exact str the dict may store an equal object, which is no other key.
         if slot is MISSING or (
             own is not key and not (type(own) is str and type(key) is str)
         ):
-            storage.pop(self, key, None)  # or it is another key, which equals this one
+            storage.pop(slots, key, None)  # or it is another key, which equals this one
         if before.deletion is None:
-            self._gone.pop(base, None)
+            slots.gone.pop(base, None)
         else:
-            self._gone[base] = before.deletion
+            slots.gone[base] = before.deletion
         if before.is_live or (value is not MISSING and type(before.slot) is Stored):
-            self._live[base] = None
+            slots.live[base] = None
         else:
-            self._live.pop(base, None)
+            slots.live.pop(base, None)
         if slot is not MISSING:
-            self._bases[key] = base
-            storage.__setitem__(self, key, slot)
-        if before.paged is not MISSING:
-            self._paged[key] = before.paged
+            slots.bases[key] = base
+            storage.__setitem__(slots, key, slot)
+        if before.given is not MISSING:
+            slots.given[key] = before.given

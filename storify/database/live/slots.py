@@ -11,10 +11,10 @@ Each key has one slot, the dict's own::
 
 A `Base` says what is durable under one key; it goes with the key wherever that is
 noted, so a commit has one place to change. The bases of all that is LIVE stand in
-`_live`: it may have been changed by whoever holds it, so a flush encodes it and
-compares. Those of keys that were deleted stand in `_gone` until that is durable.
+`live`: it may have been changed by whoever holds it, so a flush encodes it and
+compares. Those of keys that were deleted stand in `gone` until that is durable.
 
-Nothing here has a lock. Each change of the slots is one call of C (`_step`), in which
+Nothing here has a lock. Each change of the slots is one call of C (`step`), in which
 no other thread runs, no signal handler and no finalizer, so it is done or it is not,
 wherever the program is interrupted. A key is LIVE from before its value is handed out
 until after it was found that nobody can change it: a flush that is cut off leaves all
@@ -25,7 +25,7 @@ Where a `Snapshot` can be asked for single keys, the dict begins empty: a key ge
 slot when it is asked for (`page_in`), and loses it when memory is to be had again and
 the snapshot can give the same once more, as nobody holds or has changed it
 (`page_out`). What only goes through all of them streams them. Whoever is given the dict
-gets it filled, and so it stays (`fill`). Of a key in `_bases` or `_paged` memory knows
+gets it filled, and so it stays (`fill`). Of a key in `bases` or `given` memory knows
 more than the snapshot, which is of then, until it takes a later one (`renew`).
 """
 
@@ -288,7 +288,7 @@ class Before(NamedTuple):
         base: Its base.
         is_live: Whether it was LIVE.
         deletion: The mark of its deletion, None if it was not deleted.
-        paged: What the snapshot gave for it, None if it was deleted since; MISSING if
+        given: What the snapshot gave for it, None if it was deleted since; MISSING if
             the snapshot did not give it.
     """
 
@@ -296,7 +296,7 @@ class Before(NamedTuple):
     base: Base
     is_live: bool
     deletion: object
-    paged: bytes | Missing | None
+    given: bytes | Missing | None
 
 
 class Savepoint:
@@ -348,72 +348,81 @@ def _in_place(point: Savepoint, whole: Iterable[Any]) -> list[Any]:
 class Slots(dict[Any, Any]):
     """The storage of a dict root and its bookkeeping; `Data` is the dict on top.
 
+    It is a dict itself, the one that the user holds: only so one call of C can look
+    whether a slot is as it was and change it.
+
     Args:
         codec: Values to bytes and back.
+
+    Attributes:
+        codec: As given.
+        bases: Those of the keys that are or were LIVE or deleted.
+        live: Those of what is LIVE.
+        gone: Those of keys that were deleted, and perhaps set again, each with the
+            mark of its last deletion.
+        flush: The flush that began last and has not ended.
+        points: The savepoints of the transactions that run, outer ones first.
+        watchers: Told of each key that stops being LIVE, or changes without.
+        count_misfits: A number that grows by one if nothing was decoded with misfits
+            since.
+        doubtful: The keys of what was decoded with misfits, and not found to be right
+            since.
+        fits: Whether a decoded value surely is of the type of the database; None where
+            nothing is to be told.
+        turn: Waits, in a transaction of another caller, for its end, and tells whether
+            there was one; None outside of transactions. What writes asks it, and looks
+            in the step in which it writes whether it is the same still.
+        only_str: Whether all keys are exactly str: then equal keys are the same key.
+        pages: What is asked for keys that are not here; None if all are.
+        given: The keys that it gave and the bytes of their values; None if it was
+            deleted since.
+        cache_bytes: How many bytes of it are kept in memory, encoded, though nobody
+            holds them.
     """
 
     __slots__ = (
-        "_bases",
         "_cached_bytes",
-        "_codec",
-        "_flush",
-        "_gone",
         "_is_ordered",
-        "_live",
-        "_only_str",
-        "_paged",
-        "_pages",
-        "_points",
         "_room_bytes",
-        "_watchers",
+        "bases",
         "cache_bytes",
+        "codec",
         "count_misfits",
         "doubtful",
         "fits",
+        "flush",
+        "given",
+        "gone",
+        "live",
+        "only_str",
+        "pages",
+        "points",
         "turn",
+        "watchers",
     )
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
-        self._codec = codec
-        #: The bases of the keys that are or were LIVE or deleted.
-        self._bases: dict[Any, Base] = {}
-        #: The bases of what is LIVE.
-        self._live: dict[Base, None] = {}
-        #: The bases of keys that were deleted, and perhaps set again, each with the
-        #: mark of its last deletion.
-        self._gone: dict[Base, object] = {}
-        #: The flush that began last and has not ended.
-        self._flush: Flush | None = None
-        #: The savepoints of the transactions that run, outer ones first.
-        self._points: list[Savepoint] = []
-        #: They are told of each key that stops being LIVE, or changes without.
-        self._watchers = Watchers()
-        #: Gives a number that grows by one if nothing was decoded with misfits since.
+        self.codec = codec
+        self.bases: dict[Any, Base] = {}
+        self.live: dict[Base, None] = {}
+        self.gone: dict[Base, object] = {}
+        self.flush: Flush | None = None
+        self.points: list[Savepoint] = []
+        self.watchers: Watchers = Watchers()
         self.count_misfits: Callable[[], int] = codec.count_misfits
-        #: The keys of what was decoded with misfits, and not found to be right since.
         self.doubtful: set[Any] = set()
-        #: Tells of a decoded value whether it surely is of the type of the database;
-        #: None where nothing is to be told.
         self.fits: Callable[[Any], bool] | None = None
-        #: Waits, in a transaction of another caller, for its end, and tells whether there
-        #: was one; None outside of transactions. What writes asks it, and looks in the
-        #: step in which it writes whether it is the same still.
         self.turn: Callable[[], bool] | None = None
-        #: Whether all keys are exactly str: then equal keys are the same key.
-        self._only_str = True
-        #: What is asked for keys that are not here; None if all are.
-        self._pages: Snapshot | None = None
-        #: The keys that it gave and the bytes of their values; None if it was deleted
-        #: since.
-        self._paged: dict[Any, bytes | None] = {}
-        #: How many bytes of it are kept in memory, encoded, though nobody holds them.
+        self.only_str: bool = True
+        self.pages: Snapshot | None = None
+        self.given: dict[Any, bytes | None] = {}
         self.cache_bytes: int = 0
         self._cached_bytes = self._room_bytes = 0
         #: Whether the slots stand in the order of the durable state, if all are there.
         self._is_ordered = False
 
-    def _step(
+    def step(
         self,
         keys: Sequence[Any],
         slots: Sequence[Any],
@@ -468,7 +477,7 @@ class Slots(dict[Any, Any]):
             OSError: It cannot be read now.
         """
         while True:
-            pages = self._pages
+            pages = self.pages
             if pages is None:
                 return _get(self, key, MISSING)
             if type(key) not in _KINDS[pages.kind] and not _has(self, key):
@@ -488,7 +497,7 @@ class Slots(dict[Any, Any]):
 
     def _page_in_all(self, keys: Sequence[Any]) -> list[Any]:
         """Return what lies in the slots of keys, at one time; see `page_in`."""
-        while pages := self._pages:
+        while pages := self.pages:
             known = self._known_of(keys)
             found = self._asked(
                 pages,
@@ -507,7 +516,7 @@ class Slots(dict[Any, Any]):
         """Return those of *keys* that a snapshot has, with what it gives for them."""
         if not pages:
             return []
-        kinds, encode_key = _KINDS[pages.kind], self._codec.encode_key
+        kinds, encode_key = _KINDS[pages.kind], self.codec.encode_key
         asked = (
             (key, pages.get(encode_key(key))) for key in keys if type(key) in kinds
         )
@@ -518,7 +527,7 @@ class Slots(dict[Any, Any]):
 
         MISSING stands for each that is not there. The keys are hashed by C.
         """
-        dicts: tuple[dict[Any, Any], ...] = (self, self._paged, self._bases)
+        dicts: tuple[dict[Any, Any], ...] = (self, self.given, self.bases)
         looks = [map(_get, repeat(each), keys, repeat(MISSING)) for each in dicts]
         found: list[tuple[Any, Any, Any]] = list(zip(*looks, strict=True))
         return found
@@ -531,14 +540,14 @@ class Slots(dict[Any, Any]):
         blobs: list[bytes] = [slot.cell_contents for _, slot in slots]
         # Neither deleted nor set by another thread meanwhile.
         known = chain(
-            map(_has_key, repeat(self._bases), keys),
-            map(_has_key, repeat(self._paged), keys),
-            map(is_not, map(attrgetter("_pages"), (self,)), (pages,)),
+            map(_has_key, repeat(self.bases), keys),
+            map(_has_key, repeat(self.given), keys),
+            map(is_not, map(attrgetter("pages"), (self,)), (pages,)),
         )
-        if self._step(
+        if self.step(
             keys,
             [MISSING] * len(keys),
-            partial(self._paged.update, dict(zip(keys, blobs, strict=True))),
+            partial(self.given.update, dict(zip(keys, blobs, strict=True))),
             partial(storage.update, self, dict(slots)),
             also=map(not_, known),
         ):
@@ -550,9 +559,9 @@ class Slots(dict[Any, Any]):
         Of a value that nobody holds and nobody has changed, those first that came
         first. In a transaction or a flush, everything stays.
         """
-        if self._pages is None or self._points or self._flush is not None:
+        if self.pages is None or self.points or self.flush is not None:
             return
-        sizes = {key: len(blob or b"") for key, blob in self._paged.copy().items()}
+        sizes = {key: len(blob or b"") for key, blob in self.given.copy().items()}
         size = sum(sizes.values())
         oldest: list[Any] = []
         for key, each in sizes.items():
@@ -568,19 +577,19 @@ class Slots(dict[Any, Any]):
         finally:
             self.abandon(flush)
         self._cached_bytes = sum(
-            len(blob or b"") for blob in self._paged.copy().values()
+            len(blob or b"") for blob in self.given.copy().values()
         )
         self._room_bytes = max(self.cache_bytes, 2 * self._cached_bytes)
 
     def _let_go(self, seen: dict[Any, Stored]) -> None:
         """Take keys out of memory, each if its slot holds what was seen there."""
-        self._watchers.note(seen)
+        self.watchers.note(seen)
         groups: list[tuple[Callable[[], object], ...]] = [
             (
                 partial(_pop, self, key, None),
-                partial(self._paged.pop, key, None),
-                partial(storage.pop, self._live, self._bases.get(key), None),
-                partial(self._bases.pop, key, None),
+                partial(self.given.pop, key, None),
+                partial(storage.pop, self.live, self.bases.get(key), None),
+                partial(self.bases.pop, key, None),
             )
             for key in seen
         ]
@@ -603,20 +612,20 @@ class Slots(dict[Any, Any]):
             if key not in flush.cells:
                 content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
                 now = content[0].blob if isinstance(content, tuple) else content
-                if now is blob and base not in self._live:
+                if now is blob and base not in self.live:
                     found[key] = slot
             elif key not in flush.held and flush.bases[key].blob is blob:
                 values[key] = flush.touched[key]
         blobs = self._encoded_each(values)
         for key, blob in blobs.items():
-            if same_value(self._codec, flush.base(key), blob):
+            if same_value(self.codec, flush.base(key), blob):
                 found[key] = flush.cells[key]
         return found
 
     def _encoded_each(self, values: dict[Any, Any]) -> dict[Any, bytes]:
         """Encode values, those that can be stored."""
         try:
-            blobs = self._codec.encode_items(values)
+            blobs = self.codec.encode_items(values)
         except (TypeError, ValueError, RuntimeError):
             if len(values) == 1:
                 return {}
@@ -632,9 +641,9 @@ class Slots(dict[Any, Any]):
         """
         count = storage.__len__(self)
         return (
-            self._pages is not None
+            self.pages is not None
             and self._cached_bytes > self._room_bytes
-            and (count - len(self._live)) * _HARDLY > count
+            and (count - len(self.live)) * _HARDLY > count
         )
 
     def make_do(self) -> None:
@@ -647,29 +656,27 @@ class Slots(dict[Any, Any]):
         Nothing was committed since, and no flush is under way. If another thread sets
         or deletes something meanwhile, the old one stays.
         """
-        before = self._pages
-        here, gone = dict(storage.items(self)), self._gone.copy()
+        before = self.pages
+        here, gone = dict(storage.items(self)), self.gone.copy()
         paged: dict[Any, bytes | None] = {}
         for key, slot in here.items():
-            base = self._base_of(key, slot)
+            base = self.base_of(key, slot)
             blob = base.blob
             if blob is not None:
                 paged[key] = None if base in gone else blob
         for base in gone:
             if base.blob is not None:
                 paged[base.key] = None
-        left = [
-            key for key in list(self._bases) if key not in here and key not in paged
-        ]
+        left = [key for key in list(self.bases) if key not in here and key not in paged]
         sizes: Iterator[int] = map(storage.__len__, (self,))
-        counts: Iterator[int] = map(len, (self._gone,))
-        same = map(is_, map(attrgetter("_pages"), (self,)), (before,))
-        self._step(
+        counts: Iterator[int] = map(len, (self.gone,))
+        same = map(is_, map(attrgetter("pages"), (self,)), (before,))
+        self.step(
             list(here),
             list(here.values()),
-            partial(setattr, self, "_pages", pages),
-            partial(setattr, self, "_paged", paged),
-            _in_c(map(self._bases.pop, left, repeat(None))),
+            partial(setattr, self, "pages", pages),
+            partial(setattr, self, "given", paged),
+            _in_c(map(self.bases.pop, left, repeat(None))),
             also=chain(
                 same, map(eq, sizes, (len(here),)), map(eq, counts, (len(gone),))
             ),
@@ -685,10 +692,10 @@ class Slots(dict[Any, Any]):
             CorruptionError: The state is damaged and cannot be rebuilt.
             OSError: It cannot be read now.
         """
-        pages, keys = self._pages, list(storage.__iter__(self))
-        if pages is None or (self._is_ordered and len(self._paged) == len(pages)):
+        pages, keys = self.pages, list(storage.__iter__(self))
+        if pages is None or (self._is_ordered and len(self.given) == len(pages)):
             return self._in_memory(keys)
-        behind = dict.fromkeys(key for key in keys if self._paged.get(key) is None)
+        behind = dict.fromkeys(key for key in keys if self.given.get(key) is None)
         return chain(self._in_pages(pages, behind), self._in_memory(list(behind)))
 
     def _in_pages(
@@ -697,7 +704,7 @@ class Slots(dict[Any, Any]):
         """Iterate over the keys of a snapshot, but those that stand behind them all."""
         order: list[Any] | None = []
         for entries in pages.items():
-            keys = self._codec.plain_keys([key for key, _ in entries])
+            keys = self.codec.plain_keys([key for key, _ in entries])
             unknown = [
                 (key, Stored(blob))
                 for key, (_, blob), known in zip(
@@ -714,7 +721,7 @@ class Slots(dict[Any, Any]):
                     found.append((key, now))
             if order is not None:
                 order += keys
-                order = order if len(order) <= len(self._paged) else None
+                order = order if len(order) <= len(self.given) else None
             yield found
         if order is not None:
             self._put_in_order(pages, order)
@@ -724,18 +731,18 @@ class Slots(dict[Any, Any]):
 
         So that it need not be read for the order again.
         """
-        if self._pages is not pages or len(self._paged) != len(pages):
+        if self.pages is not pages or len(self.given) != len(pages):
             return
         here = dict(storage.items(self))
         slots = {
             key: here[key]
             for key in order
-            if key in here and self._paged.get(key) is not None
+            if key in here and self.given.get(key) is not None
         }
         slots.update(here)
-        sizes: Iterator[int] = map(storage.__len__, (self, self._paged))
-        same = map(is_, map(attrgetter("_pages"), (self,)), (pages,))
-        self._step(
+        sizes: Iterator[int] = map(storage.__len__, (self, self.given))
+        same = map(is_, map(attrgetter("pages"), (self,)), (pages,))
+        self.step(
             list(here),
             list(here.values()),
             partial(storage.clear, self),
@@ -763,10 +770,10 @@ class Slots(dict[Any, Any]):
             CorruptionError: The state is damaged and cannot be rebuilt.
             OSError: It cannot be read now.
         """
-        while (pages := self._pages) is not None:
+        while (pages := self.pages) is not None:
             entries = entries_of(pages) if later is None else later
-            whole = type(self).opened(self._codec, entries)
-            here, paged = dict(storage.items(self)), self._paged.copy()
+            whole = type(self).opened(self.codec, entries)
+            here, paged = dict(storage.items(self)), self.given.copy()
             slots = dict(storage.items(whole))
             slots.update(
                 (key, here[key])
@@ -778,31 +785,31 @@ class Slots(dict[Any, Any]):
             slots.update(here)
             orders = [
                 partial(setattr, point, "order", _in_place(point, whole))
-                for point in self._points
+                for point in self.points
                 if point.order is not None
             ]
             sizes: Iterator[int] = map(storage.__len__, (self,))
             # Another thread may have filled it meanwhile. The snapshot is not closed
             # here: one may be asking it still, and it goes with the last who does.
-            unfilled = map(is_, map(attrgetter("_pages"), (self,)), (pages,))
-            self._step(
+            unfilled = map(is_, map(attrgetter("pages"), (self,)), (pages,))
+            self.step(
                 list(here),
                 list(here.values()),
                 partial(storage.clear, self),
                 partial(storage.update, self, slots),
                 *orders,
-                partial(setattr, self, "_pages", None),
+                partial(setattr, self, "pages", None),
                 also=chain(unfilled, map(eq, sizes, (len(here),))),
             )
 
     def is_filled(self) -> bool:
         """Whether all keys have their slots."""
-        return self._pages is None
+        return self.pages is None
 
     def let_go(self) -> None:
         """Let go of what is asked for further keys: asking for one is an OSError."""
-        if self._pages is not None:
-            self._pages.close()
+        if self.pages is not None:
+            self.pages.close()
 
     @classmethod
     def opened(cls, codec: Codec, entries: Mapping[bytes, bytes]) -> Self:
@@ -822,7 +829,7 @@ class Slots(dict[Any, Any]):
         for blob in entries.values():
             codec.learn(blob)
         storage.update(self, zip(keys, map(Stored, entries.values()), strict=True))
-        self._only_str = {str}.issuperset(map(type, keys))
+        self.only_str = {str}.issuperset(map(type, keys))
         return self
 
     @classmethod
@@ -836,10 +843,10 @@ class Slots(dict[Any, Any]):
                 nobody holds it.
         """
         self = cls(codec)
-        self._pages = pages
+        self.pages = pages
         self.cache_bytes = self._room_bytes = cache_bytes
         self._is_ordered = not pages
-        self._only_str = pages.kind == "str"
+        self.only_str = pages.kind == "str"
         return self
 
     # --- keys -------------------------------------------------------------------
@@ -850,7 +857,7 @@ class Slots(dict[Any, Any]):
         differ: the dict keeps the key that it has, so that one is saved.
         A key that holds a NaN equals only itself; it is found by its bytes.
         """
-        if self._only_str and type(key) is str:
+        if self.only_str and type(key) is str:
             return key
         if _has(self, key):
             return key_in(self, key)
@@ -858,33 +865,52 @@ class Slots(dict[Any, Any]):
 
     def is_same_key(self, key: Any, keys: Mapping[Any, Any]) -> bool:
         """Whether the key in *keys* that equals *key* has its bytes, too."""
-        if self._only_str and type(key) is str:
+        if self.only_str and type(key) is str:
             return True
-        encode_key = self._codec.encode_key
+        encode_key = self.codec.encode_key
         return encode_key(key) == encode_key(key_in(keys, key))
 
     def _same_bytes(self, key: Any) -> Any:
         if type(key) in (str, int, bytes, bool) or key is None:
             return key
         try:
-            blob = self._codec.encode_key(key)
-            copy = self._codec.decode_all([blob])[0]
+            blob = self.codec.encode_key(key)
+            copy = self.codec.decode_all([blob])[0]
         except (TypeError, ValueError, RuntimeError):
             return key  # what is wrong with it is said when it is saved
         if copy == key or type(copy) is not type(key):
             return key
         for each in list(storage.__iter__(self)):
-            if type(each) is type(key) and self._codec.encode_key(each) == blob:
+            if type(each) is type(key) and self.codec.encode_key(each) == blob:
                 return each
         return key
 
+    def arrange(self, keys: Iterable[Any]) -> None:
+        """Bring the keys into this order; those that are not named go last."""
+        wanted = dict.fromkeys(keys)
+        wanted.update(dict.fromkeys(list(storage.__iter__(self))))
+        order = list(wanted)
+        at = 0
+        for held, key in zip(list(storage.__iter__(self)), order, strict=False):
+            if held is not key and held != key:
+                break
+            at += 1
+        self.put_last(order[at:])
+
+    def put_last(self, keys: Collection[Any]) -> None:
+        """Move keys to the end."""
+        # In one call of C, so that no other thread finds a key missing.
+        popped: Iterable[Any] = map(storage.pop, repeat(self), keys)
+        put: Iterable[Any] = map(storage.__setitem__, repeat(self), keys, popped)
+        deque(put, maxlen=0)
+
     # --- bytes ------------------------------------------------------------------
-    def _base_of(self, key: Any, slot: Any) -> Base:
+    def base_of(self, key: Any, slot: Any) -> Base:
         """Return the base of a key, there or deleted; *slot* is what lies in its slot."""
         if type(slot) is Stored:
             content = cast("Blob | tuple[Base, Any]", slot.cell_contents)
             return content[0] if isinstance(content, tuple) else Base(key, content)
-        base = self._bases.get(key)
+        base = self.bases.get(key)
         if base is None or not (
             base.key is key or self.is_same_key(key, {base.key: 0})
         ):
@@ -899,7 +925,7 @@ class Slots(dict[Any, Any]):
         slot = self.page_in(key)
         if slot is not MISSING and not self.is_same_key(key, self):
             return None
-        return self._base_of(key, slot).blob
+        return self.base_of(key, slot).blob
 
     def stored_items(self) -> Iterator[tuple[Any, bytes]]:
         """Return the durable state: keys and bytes.
@@ -907,10 +933,10 @@ class Slots(dict[Any, Any]):
         First the keys that are in memory, in the order of the dict; then those that
         are deleted here, but durable still, wherever they stand in the file.
         """
-        gone = dict(self._gone)
+        gone = dict(self.gone)
         for pairs in self.stream():
             for key, slot in pairs:
-                base = self._base_of(key, slot)
+                base = self.base_of(key, slot)
                 blob = None if base in gone else base.blob
                 if blob is not None:
                     yield base.key, blob
@@ -919,7 +945,7 @@ class Slots(dict[Any, Any]):
                 yield base.key, blob
 
     # --- access -----------------------------------------------------------------
-    def _open(self, key: Any) -> Any:
+    def open(self, key: Any) -> Any:
         """Return the live value of a key that may not be LIVE yet.
 
         Raises:
@@ -934,14 +960,19 @@ class Slots(dict[Any, Any]):
             if isinstance(content, tuple):
                 value = content[1]
             else:
-                value = self._decode(key, content or b"")
+                value = self.decode(key, content or b"")
             if self.make_live(self.own_key(key), slot, value):
                 return value
 
-    def _decode(self, key: Any, blob: bytes) -> Any:
+    def decode(self, key: Any, blob: bytes) -> Any:
+        """Decode the value of a key, and note if it is in doubt.
+
+        Raises:
+            DatabaseLoadError: It cannot be.
+        """
         before = self.count_misfits()
         try:
-            value = self._codec.decode(blob)
+            value = self.codec.decode(blob)
         except ValueError as error:
             msg = (
                 f"cannot read the value of key {key!r}: {error}; its bytes are kept as "
@@ -984,10 +1015,10 @@ class Slots(dict[Any, Any]):
             slot: What was seen there.
             value: What was decoded for it, or is to take its place.
         """
-        base = self._base_of(key, slot)
-        if self._points:
+        base = self.base_of(key, slot)
+        if self.points:
             seen = value if type(slot) is Stored else MISSING
-            self._points[-1].note(key, self._before(base, slot), seen)
+            self.points[-1].note(key, self.before(base, slot), seen)
         return self._put_live(key, slot, base, value)
 
     def _put_live(
@@ -998,27 +1029,28 @@ class Slots(dict[Any, Any]):
         value: Any,
         also: Iterable[bool] = (),
     ) -> bool:
-        """Put a value into a slot as LIVE; see `_step`."""
+        """Put a value into a slot as LIVE; see `step`."""
         if type(key) is not str:
-            return self._step(
+            return self.step(
                 (key,),
                 (slot,),
-                partial(self._bases.update, {key: base}),
-                partial(self._live.setdefault, base),
+                partial(self.bases.update, {key: base}),
+                partial(self.live.setdefault, base),
                 partial(storage.update, self, {key: value}),
                 also=also,
             )
         # The same in less time, for a key whose hash runs no code.
-        dicts = (self._bases, self._live, self)
+        dicts = (self.bases, self.live, self)
         puts = map(_put, dicts, (key, base, key), (base, None, value))
         now: Iterator[Any] = map(_get, (self,), (key,), (MISSING,))
         same = chain(map(is_, (slot,), now), also)
         return bool(list(map(call, compress((_in_c(puts),), map(all, (same,))))))
 
-    def _before(self, base: Base, slot: Any) -> Before:
-        is_live, deletion = base in self._live, self._gone.get(base)
-        paged = self._paged.get(base.key, MISSING)
-        return Before(slot, base, is_live, deletion, paged)
+    def before(self, base: Base, slot: Any) -> Before:
+        """Return what is known of a key, for a savepoint."""
+        is_live, deletion = base in self.live, self.gone.get(base)
+        given = self.given.get(base.key, MISSING)
+        return Before(slot, base, is_live, deletion, given)
 
     def open_all(self, pairs: Iterable[tuple[Any, Any]]) -> None:
         """Make LIVE what is not decoded yet of these keys and slots, in bulk.
@@ -1036,17 +1068,17 @@ class Slots(dict[Any, Any]):
         blobs = [content or b"" for content in contents]
         before = self.count_misfits()
         try:
-            values = self._codec.decode_all(blobs)
+            values = self.codec.decode_all(blobs)
         except Exception:  # noqa: BLE001 - each alone says what is wrong with it
             return
         self.doubt(keys, values, is_odd=self.count_misfits() != before + 1)
-        if not self._points:
+        if not self.points:
             bases = list(map(Base, keys, contents))
-            if self._step(
+            if self.step(
                 keys,
                 slots,
-                partial(self._bases.update, dict(zip(keys, bases, strict=True))),
-                partial(self._live.update, dict.fromkeys(bases)),
+                partial(self.bases.update, dict(zip(keys, bases, strict=True))),
+                partial(self.live.update, dict.fromkeys(bases)),
                 partial(storage.update, self, dict(zip(keys, values, strict=True))),
             ):
                 return
@@ -1065,48 +1097,48 @@ class Slots(dict[Any, Any]):
         Returns:
             False if it holds something else.
         """
-        if self._pages is not None:
+        if self.pages is not None:
             self.page_in(key)
-        if not (self._only_str and type(key) is str):
+        if not (self.only_str and type(key) is str):
             key = self.own_key(key)
             if type(key) is not str:
-                self._only_str = False
+                self.only_str = False
         while True:
             is_turn = self._wait_turn()
             slot = self.page_in(key)
             if expected is not _ANY and slot is not expected:
                 return False
-            base = self._base_of(key, slot)
-            if self._points:
-                self._points[-1].note(key, self._before(base, slot))
+            base = self.base_of(key, slot)
+            if self.points:
+                self.points[-1].note(key, self.before(base, slot))
             if self._put_live(key, slot, base, value, is_turn):
                 return True
 
     def _set_all(self, entries: dict[Any, Any]) -> None:
         """Put many values of the user's into their slots, in one step."""
-        if not self._only_str or not {str}.issuperset(map(type, entries)):
+        if not self.only_str or not {str}.issuperset(map(type, entries)):
             for key in entries:
                 self.page_in(
                     key
                 )  # it is filled if this may equal a key that is not here
             entries = {self.own_key(key): value for key, value in entries.items()}
-            self._only_str = self._only_str and {str}.issuperset(map(type, entries))
+            self.only_str = self.only_str and {str}.issuperset(map(type, entries))
         while True:
             is_turn = self._wait_turn()
             slots = self._page_in_all(list(entries))
-            if not self._bases and {Missing}.issuperset(map(type, slots)):
+            if not self.bases and {Missing}.issuperset(map(type, slots)):
                 bases = list(map(Base, entries, repeat(None)))  # all of it is new
             else:
-                bases = list(map(self._base_of, entries, slots))
-            if self._points:
-                point = self._points[-1]
+                bases = list(map(self.base_of, entries, slots))
+            if self.points:
+                point = self.points[-1]
                 for key, slot, base in zip(entries, slots, bases, strict=True):
-                    point.note(key, self._before(base, slot))
-            if self._step(
+                    point.note(key, self.before(base, slot))
+            if self.step(
                 list(entries),
                 slots,
-                partial(self._bases.update, dict(zip(entries, bases, strict=True))),
-                _in_c(map(self._live.setdefault, bases)),
+                partial(self.bases.update, dict(zip(entries, bases, strict=True))),
+                _in_c(map(self.live.setdefault, bases)),
                 partial(storage.update, self, entries),
                 also=is_turn,
             ):
@@ -1136,33 +1168,33 @@ class Slots(dict[Any, Any]):
     def _remove_all(self, keys: Sequence[Any], slots: Sequence[Any]) -> bool:
         """Delete keys in one step; False, and nothing was done, if a slot changed."""
         is_turn = self._wait_turn()
-        bases = list(map(self._base_of, keys, slots))
-        if self._points:
+        bases = list(map(self.base_of, keys, slots))
+        if self.points:
             self._note_order()
             for key, slot, base in zip(keys, slots, bases, strict=True):
-                self._points[-1].note(key, self._before(base, slot))
+                self.points[-1].note(key, self.before(base, slot))
         # What is not durable may be in flight: it is durable when the commit is done.
-        flies = self._flush is not None
+        flies = self.flush is not None
         gone = {base: object() for base in bases if flies or base.blob is not None}
-        paged = [key for key in keys if key in self._paged]
-        return self._step(
+        paged = [key for key in keys if key in self.given]
+        return self.step(
             keys,
             slots,
-            *self._watchers.notes(keys),
-            partial(self._bases.update, dict(zip(keys, bases, strict=True))),
-            partial(self._gone.update, gone),
-            partial(self._paged.update, dict.fromkeys(paged)),
-            _in_c(map(self._live.pop, bases, repeat(None))),
+            *self.watchers.notes(keys),
+            partial(self.bases.update, dict(zip(keys, bases, strict=True))),
+            partial(self.gone.update, gone),
+            partial(self.given.update, dict.fromkeys(paged)),
+            _in_c(map(self.live.pop, bases, repeat(None))),
             _in_c(map(_pop, repeat(self), keys, repeat(None))),
             also=is_turn,
         )
 
     def _note_order(self) -> None:
         """Keep the order of the keys, before the first that is deleted is."""
-        if self._points[-1].order is None:
-            order, paged = list(storage.__iter__(self)), self._paged.copy()
+        if self.points[-1].order is None:
+            order, paged = list(storage.__iter__(self)), self.given.copy()
             placed = frozenset(key for key in order if paged.get(key) is not None)
-            for point in self._points:
+            for point in self.points:
                 if point.order is None:
                     point.placed = placed
                     point.order = order
@@ -1170,41 +1202,39 @@ class Slots(dict[Any, Any]):
     # --- a flush ----------------------------------------------------------------
     def is_clean(self) -> bool:
         """Whether nothing was handed out, set or deleted since it was saved."""
-        return not self._live and not self._gone
+        return not self.live and not self.gone
 
     def touched_count(self) -> int:
         """Count the keys that a flush looks at, deleted ones included."""
-        return len(self._live) + len(self._gone)
+        return len(self.live) + len(self.gone)
 
     def is_newest(self, flush: Flush) -> bool:
         """Whether no other flush has begun since *flush*, nor has it ended."""
-        return self._flush is flush
+        return self.flush is flush
 
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
         """Return what is LIVE by the keys that the dict stores, and its bases."""
-        if self._only_str and len(self._live) == len(self._bases) == storage.__len__(
-            self
-        ):
+        if self.only_str and len(self.live) == len(self.bases) == storage.__len__(self):
             # All that is here, as after a bulk load: as it was at one moment.
             values = dict[Any, Any](storage.items(self))
-            found = self._bases.copy()
-            counts = set(map(len, (self._live, values, found)))
+            found = self.bases.copy()
+            counts = set(map(len, (self.live, values, found)))
             if len(counts) == 1 and Stored not in set(map(type, values.values())):
                 return values, found
-        bases = list(self._live)
+        bases = list(self.live)
         keys = list(map(_KEY, bases))
         slots = self._slots_of(keys)
-        same = list(map(self._bases.get, keys)) == bases
+        same = list(map(self.bases.get, keys)) == bases
         if same and {Stored, Missing}.isdisjoint(map(type, slots)):
             # The common case, by a few calls of C.
             values = dict(zip(keys, slots, strict=True))
             return values, dict(zip(keys, bases, strict=True))
         values, found = dict[Any, Any](), dict[Any, Base]()
         for key, base, slot in zip(keys, bases, slots, strict=True):
-            if type(slot) is Stored and self._base_of(key, slot) is not base:
+            if type(slot) is Stored and self.base_of(key, slot) is not base:
                 continue  # it was replaced from the file
             value = _value_in(slot)
-            if value is not MISSING and self._bases.get(key) is base:
+            if value is not MISSING and self.bases.get(key) is base:
                 values[key], found[key] = value, base
         return values, found
 
@@ -1223,10 +1253,10 @@ class Slots(dict[Any, Any]):
 
     def _begin_flush(self) -> Flush:
         # First of all: one that a handler begins meanwhile makes this one an old one.
-        self._flush = flush = Flush(self)
+        self.flush = flush = Flush(self)
         deletions = flush.deletions
-        if self._gone:
-            gone = self._gone.copy()
+        if self.gone:
+            gone = self.gone.copy()
             deletions.update((b, m) for b, m in gone.items() if b.blob is not None)
             # No commit is under way: what is not durable will not be.
             never = {b: mark for b, mark in gone.items() if b.blob is None}
@@ -1259,7 +1289,7 @@ class Slots(dict[Any, Any]):
             if _value_in(slot) is not values[key]:
                 slots[at] = _ANY  # it was set meanwhile, and stays as it is
         same = self._are(cells, slots)
-        if self._only_str:
+        if self.only_str:
             _in_c(starmap(partial(_put, self), compress(cells.items(), same)))()
         else:  # each with its hash: between the look and the put nothing may run
             entries = [{key: cell} for key, cell in cells.items()]
@@ -1267,8 +1297,8 @@ class Slots(dict[Any, Any]):
 
     def _forget_deletions(self, deletions: Mapping[Base, object]) -> None:
         """Let go of deletions, but not of keys that were deleted again since."""
-        same = map(is_, map(self._gone.get, deletions), deletions.values())
-        _in_c(map(self._gone.pop, compress(deletions, same), repeat(None)))()
+        same = map(is_, map(self.gone.get, deletions), deletions.values())
+        _in_c(map(self.gone.pop, compress(deletions, same), repeat(None)))()
 
     @staticmethod
     def _new(
@@ -1317,12 +1347,12 @@ class Slots(dict[Any, Any]):
             self._cached_bytes += len(blob)
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
-        self._watchers.note(cells)
+        self.watchers.note(cells)
         free = [key for key in cells if key not in flush.held]
         same = self._are(free, map(cells.__getitem__, free))
         settled = compress(map(bases.__getitem__, free), same)
-        _in_c(map(self._live.pop, settled, repeat(None)))()
-        for point in self._points:
+        _in_c(map(self.live.pop, settled, repeat(None)))()
+        for point in self.points:
             point.is_spent = True
         self.abandon(flush)
 
@@ -1335,7 +1365,7 @@ class Slots(dict[Any, Any]):
 
         Not those that were held then and were only read.
         """
-        keys = list(map(_KEY, list(self._live)))
+        keys = list(map(_KEY, list(self.live)))
         read = (
             key
             for key, slot in zip(keys, self._slots_of(keys), strict=True)
@@ -1346,13 +1376,13 @@ class Slots(dict[Any, Any]):
         )
         deleted = (
             base.key
-            for base, deletion in self._gone.copy().items()
+            for base, deletion in self.gone.copy().items()
             if mark.deletions.get(base) is not deletion
         )
         return {*read, *deleted}
 
     def abandon(self, flush: Flush) -> None:
         """End a flush of which nothing is durable; what it looked at is LIVE still."""
-        if self._flush is flush:
-            self._flush = None
+        if self.flush is flush:
+            self.flush = None
         flush.empty()

@@ -240,6 +240,7 @@ class _Merge:
     def __init__(self, root: Root, theirs: list[Change], pending: Pending) -> None:
         self._root = root
         self._live = root.slots
+        self._incoming = root.incoming
         self._codec = root.codec
         self._theirs = theirs
         self._pending = pending
@@ -314,7 +315,7 @@ class _Merge:
             else self._root.content_of(keys[key_bytes], value)
             for key_bytes, value in news.items()
             if (key_bytes in dropped or key_bytes not in mine)
-            and (value is None or live.is_live(live.own_key(keys[key_bytes])))
+            and (value is None or self._incoming.is_live(live.own_key(keys[key_bytes])))
         }
         return partial(self._take, side, news, dropped, contents)
 
@@ -328,7 +329,9 @@ class _Merge:
         careful: bool,
     ) -> list[Any] | None:
         live = self._live
-        if careful and live.was_handed_out(self._keys[each] for each in contents):
+        if careful and self._incoming.was_handed_out(
+            self._keys[each] for each in contents
+        ):
             raise OvertakenError
         placed = self._placed()
         self._take_values(side, news, dropped, contents)
@@ -342,9 +345,9 @@ class _Merge:
             known = set(behind)
             first = [key for key in live if key not in known]
             theirs_last = [key for key in behind if key in live and key not in last]
-            live.reorder([*first, *theirs_last, *last])
+            self._incoming.reorder([*first, *theirs_last, *last])
         elif placed:
-            live.move_last(last)
+            self._incoming.move_last(last)
         return None
 
     def _take_values(
@@ -354,8 +357,8 @@ class _Merge:
         dropped: Collection[bytes],
         contents: Mapping[bytes, Any],
     ) -> None:
-        live, mine, keys = self._live, self._pending.contents, self._keys
-        refresher = live.refresher(
+        mine, keys = self._pending.contents, self._keys
+        refresher = self._incoming.refresher(
             {keys[each] for each in news if each in dropped or each not in mine}
         )
         for key_bytes, value in news.items():
@@ -364,11 +367,11 @@ class _Merge:
                 twin = self._twins[key_bytes]
                 self._take_twin(key, value, twin, side, content, refresher)
             elif key_bytes not in mine:
-                live.adopt(key, value, content, refresher)
+                self._incoming.adopt(key, value, content, refresher)
             else:
-                live.rebase(key, value)
+                self._incoming.rebase(key, value)
                 if key_bytes in dropped:
-                    live.revert(key, content, refresher)
+                    self._incoming.revert(key, content, refresher)
 
     def _take_twin(
         self,
@@ -381,7 +384,7 @@ class _Merge:
     ) -> None:
         """Decide between a key of mine and another one that equals it."""
         kept = self._live.pop(mine, None)  # it is gone if it gave way to a delete
-        self._live.adopt(key, value, content, refresher)
+        self._incoming.adopt(key, value, content, refresher)
         if side == "mine":
             del self._live[key]
             self._live[mine] = kept

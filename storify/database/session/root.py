@@ -21,7 +21,8 @@ from storify.codec import Codec
 from storify.database.live.canonical import respell_all
 from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all
-from storify.database.live.savepoints import Undo
+from storify.database.live.refresh import Incoming
+from storify.database.live.savepoints import Savepoints, Undo
 from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
 from storify.engine import Change, Snapshot, Version, WholeSnapshot, apply, entries_of
 from storify.exceptions import UnstorableError
@@ -93,6 +94,8 @@ class Root:
     Attributes:
         slots: As given.
         codec: Values to bytes and back.
+        incoming: Brings into them what others committed.
+        savepoints: Theirs.
         over: As given; empty once it is replaced.
         is_list: As given.
         spelling: How the file spells its keys.
@@ -107,6 +110,8 @@ class Root:
         is_list: bool = False,
     ) -> None:
         self.slots: Data = slots
+        self.incoming: Incoming = Incoming(slots)
+        self.savepoints: Savepoints = Savepoints(slots)
         self.codec: Codec = codec
         self.over: dict[bytes, bytes] = dict(over or {})
         self.is_list: bool = is_list
@@ -296,9 +301,9 @@ class Root:
         self.slots.fill()
         self.over = {}
         for key, _ in list(self.slots.items()):  # live, so that it can be saved again
-            self.slots.rebase(key, None)
+            self.incoming.rebase(key, None)
         for key, _ in list(self.slots.stored_items()):
-            self.slots.rebase(key, None)
+            self.incoming.rebase(key, None)
 
     # -- how the file spells its keys ------------------------------------------
 
@@ -321,21 +326,21 @@ class Root:
     # -- other writers ---------------------------------------------------------
 
     def content_of(self, key: Any, blob: bytes) -> Any:
-        """Decode what is to be brought into a value; see `Slots.content_of`.
+        """Decode what is to be brought into a value; see `Incoming.content_of`.
 
         Raises:
             ValueError: A list root cannot be read here: there is no next access to it.
         """
         if self.is_list:
             return self.codec.decode_root(blob)
-        return self.slots.content_of(key, blob)
+        return self.incoming.content_of(key, blob)
 
     def arrange(self, entries: Iterable[bytes], last: list[Any]) -> None:
         """Bring the keys into the order of the durable state, but some of them last."""
         slots = self.slots
         slots.fill()
         keys = map(slots.own_key, decode_keys(self.codec, entries))
-        slots.reorder([*(key for key in keys if key not in last), *last])
+        self.incoming.reorder([*(key for key in keys if key not in last), *last])
 
     # -- the end, transactions -------------------------------------------------
 
@@ -363,7 +368,7 @@ class Root:
 
     def begin(self) -> None:
         """Make a savepoint."""
-        self.slots.begin(None if self.slots.is_clean() else self._encode)
+        self.savepoints.begin(None if self.slots.is_clean() else self._encode)
 
     def _encode(self, items: dict[Any, Any]) -> dict[Any, bytes]:
         blobs = encode_quietly(lambda: self.codec.encode_items(items))
@@ -371,15 +376,15 @@ class Root:
 
     def depth(self) -> int:
         """Count the savepoints."""
-        return self.slots.depth()
+        return self.savepoints.depth()
 
     def release(self) -> None:
         """Forget the last savepoint."""
-        self.slots.commit()
+        self.savepoints.commit()
 
     def roll_back(self) -> Undo:
         """Return what returns to the last savepoint; it runs no code of the user's."""
-        return self.slots.rollback()
+        return self.savepoints.rollback()
 
 
 # -- what is to be saved --------------------------------------------------------------
