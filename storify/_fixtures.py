@@ -87,7 +87,7 @@ def _reopen_db(db: D) -> D:
     for each in (db, opened):  # it may have been closed, and got anew by others
         if each is not None:
             each.close()
-    use = db._use
+    use = db._source.use
     again = sf.get_db(
         db.name, model=use.hint, key=use.key, readonly=use.readonly, strict=use.strict
     )

@@ -22,6 +22,7 @@ from storify.codec import CustomType
 from storify.database import Database, ListDatabase
 from storify.database._resolver import StorifyHome
 from storify.database._schema import Schema, Use
+from storify.database._source import Source
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.shutdown import heed_signals, is_open
 from storify.engine import Catalog, Engine, Keep, Sync, check_name
@@ -245,7 +246,7 @@ class Storify:
         )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
-        self._schema.home = StorifyHome(self)
+        self._schema.home = StorifyHome(self, Storify._find_source, Storify._peek)
         self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []
@@ -742,17 +743,17 @@ class Storify:
                 bad = Misfit("$", "bad name", "a portable name", repr(name), name)
                 found.append(bad)
             try:
-                with look() as db:
-                    if db is not None:
+                with look() as source:
+                    if source is not None:
                         hint = Use.hint_of(types.get(name))
-                        found += check(db, progress, hint=hint)
+                        found += check(source, progress, hint=hint)
             except (DatabaseLoadError, OSError) as error:
                 kind = type(error).__name__
                 found.append(Misfit("$", "unreadable", "a database", kind, name))
         return found
 
     @contextmanager
-    def _peek(self, name: str) -> Generator[Database[Any, Any] | None]:
+    def _peek(self, name: str) -> Generator[Source | None]:
         """Return the database *name*, or a read-only one that is not kept open.
 
         None if there is no such database.
@@ -762,43 +763,43 @@ class Storify:
         """
         db = self._known(name)
         if db is not None:
-            yield db
+            yield db._source
             return
         if not self._is_saved(name):
             yield None
             return
-        with self._read(name, self._catalog.engine(name, readonly=True)) as db:
-            yield db
+        with self._read(name, self._catalog.engine(name, readonly=True)) as source:
+            yield source
 
     @contextmanager
-    def _peek_at(self, name: str, path: str) -> Generator[Database[Any, Any] | None]:
+    def _peek_at(self, name: str, path: str) -> Generator[Source | None]:
         """Return the database in a file; as `_peek`, where no name leads to it."""
         db = self._opened_at(path)
         if db is not None:
-            yield db
+            yield db._source
             return
         codec = self._schema.codec
         engine = self._saving.file(path, codec, self.log, readonly=True)
-        with self._read(name, engine) as db:
-            yield db
+        with self._read(name, engine) as source:
+            yield source
 
     @contextmanager
-    def _read(self, name: str, engine: Engine) -> Generator[Database[Any, Any]]:
+    def _read(self, name: str, engine: Engine) -> Generator[Source]:
         self._schema.registry.register(*self.models)
         use = Use(readonly=True)
         given = self._schema, self.models, None, use, self._saving
         db: Database[Any, Any] = Database._over(name, engine, *given)
         try:
-            yield db
+            yield db._source
         finally:
             db.close(discard=True)
 
-    def _find_db(self, name: str) -> Database[Any, Any] | None:
+    def _find_source(self, name: str) -> Source | None:
         """Return the database *name*, opened if it is not; None if there is none."""
         db = self._known(name)
         if db is None and self._is_saved(name):
             db = self.get_db(name)
-        return db
+        return None if db is None else db._source
 
     def _known(self, name: str) -> Database[Any, Any] | None:
         try:

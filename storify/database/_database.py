@@ -33,7 +33,8 @@ from storify._typing import TypeVar
 from storify.codec import CustomType
 from storify.database._mapping import RootMapping, RootSequence
 from storify.database._root import Root
-from storify.database._schema import Judge, Schema, Use, is_same_type
+from storify.database._schema import Schema, Use, is_same_type
+from storify.database._source import Source
 from storify.database.live.data import Data
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.session import Session
@@ -44,9 +45,7 @@ from storify.engine.file.mounts import require_local
 from storify.engine.names import name_in
 from storify.exceptions import (
     ConflictError,
-    DatabaseClosedError,
     DatabaseLoadError,
-    DatabaseReadOnlyError,
 )
 from storify.logger import BasicLogger, LoggerLike, adapt
 from storify.threads import Guard, run_async
@@ -87,10 +86,6 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
     log: LoggerLike
     #: When this object last flushed, in seconds since the epoch.
     last_flush: float
-    #: Whether `close` was called: the object cannot be used any more.
-    defunct: bool
-    #: Whether `destroy` was called: the file is gone too.
-    destroyed: bool
     #: What gives this object to all who ask for it by its name.
     _found_by: object = None
 
@@ -161,20 +156,16 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         self.name = name
         self.models = models
         self.log = schema.log
-        self.defunct = False
-        self.destroyed = False
         self.last_flush = time.time()
         self._schema = schema
-        self._use = use
         self._saving = saving
         schema.register_hint(use.hint)
         schema.register_hint(use.key)
-        self._judge = None if use.hint is None else Judge(schema, use.hint)
         root = copy.deepcopy(_checked_root(initial, name))
         if use.strict:
             content = enumerate(root) if isinstance(root, list) else root.items()
             for key, value in content:
-                self._check(key, value)
+                schema.check_record(key, value, use)
         self._session = Session(
             name,
             engine,
@@ -184,9 +175,9 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             readonly=use.readonly,
             saving=saving,
         )
-        self._demand_types()
-        # A Database that nobody holds is flushed; at exit every open session is.
-        self._finalizer = weakref.finalize(self, finalize, self._session)
+        self._source = Source(self._session, schema, use)
+        # One that nobody holds, nor a query of it, is flushed; at exit each that is open.
+        self._finalizer = weakref.finalize(self._source, finalize, self._session)
         self._finalizer.atexit = False
         self._take_form()
 
@@ -220,7 +211,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             ValueError: It has other types already; the same class defined again is
                 none.
         """
-        mine = self._use
+        mine = self._source.use
         hint = mine.hint if use.hint is None else use.hint
         key = mine.key if use.key is None else use.key
         if not (is_same_type(mine.hint, hint) and is_same_type(mine.key, key)):
@@ -231,20 +222,24 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             raise ValueError(msg)
         self._schema.register_hint(hint)
         self._schema.register_hint(key)
-        self._use = mine._replace(hint=hint, key=key)
-        if hint is not mine.hint or self._judge is None:
-            self._judge = None if hint is None else Judge(self._schema, hint)
-            self._demand_types()
+        use = mine._replace(hint=hint, key=key)
+        if hint is mine.hint:
+            self._source.use = use
+        else:
+            self._source.declare(use)
         return self
 
-    def _demand_types(self) -> None:
-        """Have loaded values judged by the type, and unknown classes refused."""
-        if self._judge is not None:
-            self._session.expect(self._judge.quick_look)
-        if self._judge is not None or self._use.strict:
-            self._session.encoding = self._schema.registry.refuse_unknown
-
     # -- what it is ------------------------------------------------------------
+
+    @property
+    def defunct(self) -> bool:
+        """Whether `close` was called: the object cannot be used any more."""
+        return self._source.defunct
+
+    @property
+    def destroyed(self) -> bool:
+        """Whether `destroy` was called: the file is gone too."""
+        return self._source.destroyed
 
     @property
     def path(self) -> str:
@@ -261,7 +256,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         """The backups of this database."""
         from storify.database.backups import Backups  # noqa: PLC0415 -- few programs need it
 
-        return Backups(self)
+        return Backups(self, self._source)
 
     @property
     def lock(self) -> AbstractContextManager[Any]:
@@ -288,43 +283,13 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
     @property
     def readonly(self) -> bool:
         """Whether the database was opened with ``readonly=True``."""
-        return self._use.readonly
+        return self._source.use.readonly
 
     def _replace_all(self, root: dict[Any, Any] | list[Any]) -> None:
         """Make *root* the whole content."""
-        self._writable()
+        self._source.writable()
         self._session.replace(_checked_root(root, self.name))
         self._take_form()
-
-    def _root(self) -> dict[Any, Any] | list[Any]:
-        if self.defunct:
-            what = "destroyed" if self.destroyed else "closed"
-            msg = f"database {self.name!r} is {what}; get it anew to use it"
-            raise DatabaseClosedError(msg)
-        session = self._session
-        if session.is_cut_off() and not session.lock.is_mine():
-            with session.lock:
-                session.finish_cut_off()
-        return session.data
-
-    def _writable(self) -> dict[Any, Any] | list[Any]:
-        root = self._root()
-        if self._use.readonly:
-            msg = (
-                f"cannot change database {self.name!r}: it was opened read-only; "
-                f"open it without readonly=True"
-            )
-            raise DatabaseReadOnlyError(msg)
-        session = self._session
-        if session.is_inherited and not session.was_told_of_fork:
-            self._tell_of_fork()
-        if session.wait_for_transaction():
-            return self._root()  # it may be another one now, or closed
-        return root
-
-    def _tell_of_fork(self) -> None:
-        if not self._session.in_transaction:
-            self.log.warning(self._session.words_about_fork())
 
     def __eq__(self, other: object) -> bool:
         """Whether *other* is this very object; contents are not compared."""
@@ -379,7 +344,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         is encoded as a whole and gives ``{None}`` if it differs. What cannot be
         stored differs; `check` says where it is.
         """
-        self._root()
+        self._source.root()
         return self._session.dirty()
 
     def flush(self, *, compact: bool = False) -> None:
@@ -414,9 +379,9 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             session.ready("flush")
             if self.defunct:
                 return
-            if self._use.readonly:
+            if self._source.use.readonly:
                 if session.dirty():
-                    self._writable()
+                    self._source.writable()
                 return
             session.flush_held(compact=compact)
         self.last_flush = time.time()
@@ -466,7 +431,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             The errors of `flush`: at the start the block was not run, at the end
             it was undone.
         """
-        return Transaction(self, self._session, self._writable)
+        return Transaction(self, self._session, self._source.writable)
 
     def run(self, action: Callable[[Self], R], *, tries: int = 5) -> R:
         """Run *action* in a transaction, again if another writer was in its way.
@@ -525,7 +490,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
         Raises:
             The errors of `transaction`.
         """
-        return AsyncTransaction(Transaction(self, self._session, self._writable))
+        return AsyncTransaction(Transaction(self, self._session, self._source.writable))
 
     async def aflush(self, *, compact: bool = False) -> None:
         """Flush without stopping the loop; see `flush`.
@@ -568,7 +533,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             UnstorableError: A changed value could not be saved.
             OSError: The state could not be read; memory is as it was.
         """
-        self._root()
+        self._source.root()
         if keep not in ("mine", "theirs", None):
             msg = f'keep must be "mine", "theirs" or None: {keep!r}'
             raise ValueError(msg)
@@ -595,7 +560,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             CorruptionError: That state is damaged.
             ValueError: The time has no time zone.
         """
-        self._root()
+        self._source.root()
         from storify.database.backups import state_of  # noqa: PLC0415 -- few programs need it
         from storify.engine.memory import MemoryEngine  # noqa: PLC0415 -- few programs need it
 
@@ -607,7 +572,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             location=f"{self.path}@{which if time is None else time.isoformat()}",
             time=time or datetime.now(UTC),
         )
-        use = self._use._replace(readonly=True)
+        use = self._source.use._replace(readonly=True)
         return self._over(
             self.name, engine, self._schema, self.models, None, use, self._saving
         )
@@ -691,13 +656,13 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             FileNotFoundError: There is no file *path*.
             TransactionError: Inside a transaction.
         """
-        self._root()
+        self._source.root()
         with self._session.lock:
             self._session.ready("load")
             if path is None:
                 self._session.load()
             else:
-                self._writable()
+                self._source.writable()
                 self._session.replace(self.unpack(path))
             self._take_form()
 
@@ -732,7 +697,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             self.log.warning(session.words_about_fork())
 
     def _close(self) -> None:
-        self.defunct = True
+        self._source.defunct = True
         self._finalizer.detach()
         self._session.close()
 
@@ -753,15 +718,15 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
             self._session.ready("destroy")
             if self.destroyed:
                 return
-            if self._use.readonly:
-                self._writable()
+            if self._source.use.readonly:
+                self._source.writable()
             if not backups:
                 self.flush()
             self._session.run_uncut(partial(self._destroy, backups=backups))
 
     def _destroy(self, *, backups: bool) -> None:
         self._session.engine.destroy(backups=backups)
-        self.destroyed = True
+        self._source.destroyed = True
         self._close()
 
     async def __aenter__(self) -> Self:
@@ -863,7 +828,7 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
             CorruptionError: A large one is damaged, and cannot be rebuilt.
             OSError: A large one, whose keys are read by this, cannot be read now.
         """
-        root = self._root()
+        root = self._source.root()
         if isinstance(root, Data):
             root.fill()
         return cast("dict[K, V]", root)
@@ -895,7 +860,7 @@ class Database(BaseDatabase[V, K], RootMapping[V, K], Generic[V, K]):
         """
         from storify.database.query.index import Index  # noqa: PLC0415 -- few programs need it
 
-        return Index(self, key, unique=unique)
+        return Index(self._source, key, unique=unique)
 
 
 if TYPE_CHECKING:
@@ -950,7 +915,7 @@ class ListDatabase(_ListForm[V], Generic[V]):
             TypeError: Nor is a function one: there are no keys for an `Index`.
         """
         try:
-            return self._list_to_read("look up an item of").index(value, start, stop)
+            return self._source.sequence("look up an item of").index(value, start, stop)
         except ValueError:
             if callable(value):
                 super().index(value)

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, overload
 
 from storify._typing import TypeVar
 from storify.database._root import Root
+from storify.database._source import Source
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING
 from storify.threads import without_collector
@@ -39,22 +40,22 @@ class RootSequence(Root[V, K], Generic[V, K]):
 
     def append(self, value: V) -> None:
         """Append *value* to a list root."""
-        root = self._list("append to")
-        self._admit_item(len(root), value)
+        root = self._source.sequence("append to", writable=True)
+        self._source.admit_item(len(root), value)
         root.append(value)
 
     def extend(self, values: Iterable[V]) -> None:
         """Append *values* to a list root, all or none."""
-        root = self._list("extend")
+        root = self._source.sequence("extend", writable=True)
         items = list(values)
         for at, value in enumerate(items, len(root)):
-            self._admit_item(at, value)
+            self._source.admit_item(at, value)
         root.extend(items)
 
     def insert(self, index: int, value: V) -> None:
         """Put *value* before the item at *index* of a list root."""
-        root = self._list("insert an item into")
-        self._admit_item(index, value)
+        root = self._source.sequence("insert an item into", writable=True)
+        self._source.admit_item(index, value)
         root.insert(index, value)
 
     def remove(self, value: V) -> None:
@@ -63,30 +64,30 @@ class RootSequence(Root[V, K], Generic[V, K]):
         Raises:
             ValueError: There is no such item.
         """
-        self._list("remove an item from").remove(value)
+        self._source.sequence("remove an item from", writable=True).remove(value)
 
     def sort(
         self, *, key: Callable[[V], Any] | None = None, reverse: bool = False
     ) -> None:
         """Sort a list root, as ``list.sort`` does."""
-        root = self._list("sort")
+        root = self._source.sequence("sort", writable=True)
         root[:] = sorted(root, key=key, reverse=reverse)
 
     def reverse(self) -> None:
         """Reverse the order of a list root."""
-        self._list("reverse").reverse()
+        self._source.sequence("reverse", writable=True).reverse()
 
     def count(self, value: object) -> int:
         """Count the items of a list root that equal *value*."""
-        return self._list_to_read("count items of").count(value)
+        return self._source.sequence("count items of").count(value)
 
     def __add__(self, other: list[V]) -> list[V]:
         """Return a plain list of the items and those of *other*."""
-        return self._list_to_read("add to") + other
+        return self._source.sequence("add to") + other
 
     def __radd__(self, other: list[V]) -> list[V]:
         """Return a plain list of the items of *other* and these."""
-        return other + self._list_to_read("add")
+        return other + self._source.sequence("add")
 
     def __iadd__(self, values: Iterable[V]) -> Self:
         """Append *values*, as `extend` does."""
@@ -95,30 +96,15 @@ class RootSequence(Root[V, K], Generic[V, K]):
 
     def __mul__(self, count: int) -> list[V]:
         """Return a plain list of the items, *count* times."""
-        return self._list_to_read("repeat") * count
+        return self._source.sequence("repeat") * count
 
     __rmul__ = __mul__
 
     def __imul__(self, count: int) -> Self:
         """Repeat the items *count* times."""
-        root = self._list("repeat")
+        root = self._source.sequence("repeat", writable=True)
         root *= count
         return self
-
-    def _list(self, what: str) -> list[Any]:
-        return self._as_list(self._writable(), what)
-
-    def _list_to_read(self, what: str) -> list[Any]:
-        return self._as_list(self._root(), what)
-
-    def _as_list(self, root: dict[Any, Any] | list[Any], what: str) -> list[Any]:
-        if isinstance(root, list):
-            return root
-        msg = (
-            f"cannot {what} database {self.name!r}: its root is a dict; "
-            f"a list root is made by get_db(name, root=[])"
-        )
-        raise TypeError(msg)
 
 
 T = TypeVar("T")
@@ -131,27 +117,29 @@ _read: Callable[[Any, Any], Any] = dict[Any, Any].__getitem__
 class _Items(ItemsView[K, V]):
     """The items of a database, without a look-up for each."""
 
-    _mapping: "RootMapping[V, K]"
+    def __init__(self, mapping: "RootMapping[V, K]", source: Source) -> None:
+        super().__init__(mapping)
+        self._source = source
 
     def __iter__(self) -> Iterator[tuple[K, V]]:
-        return self._mapping._checked()  # noqa: SLF001 - a part of the class
+        return self._source.pairs()
 
     def __reversed__(self) -> Iterator[tuple[K, V]]:
-        return self._mapping._checked(backwards=True)  # noqa: SLF001 - as above
+        return self._source.pairs(backwards=True)
 
 
 class _Values(ValuesView[V]):
     """The values of a database, without a look-up for each."""
 
-    _mapping: "RootMapping[V, Any]"
+    def __init__(self, mapping: "RootMapping[V, Any]", source: Source) -> None:
+        super().__init__(mapping)
+        self._source = source
 
     def __iter__(self) -> Iterator[V]:
-        for _, value in self._mapping._checked():  # noqa: SLF001 - as above
-            yield value
+        return (value for _, value in self._source.pairs())
 
     def __reversed__(self) -> Iterator[V]:
-        for _, value in self._mapping._checked(backwards=True):  # noqa: SLF001 - as above
-            yield value
+        return (value for _, value in self._source.pairs(backwards=True))
 
 
 class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
@@ -166,8 +154,9 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
                 `raw` gives it all the same.
         """
         # One call for a live value: this is the way of every read.
-        session = self._session
-        root: Any = self._root() if session.blocks or self.defunct else session.data
+        source = self._source
+        session = source.session
+        root: Any = source.root() if session.blocks or source.defunct else session.data
         try:
             value = _read(root, key)
             if type(value) is Stored:
@@ -176,14 +165,14 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         except TypeError:  # a list, or a key that cannot be hashed
             value = root[key]
             doubtful = True
-        judge = self._judge
+        judge = source.judge
         if judge is not None and (value.__class__ is not judge.cls or doubtful):
-            self._check_type(key, value, root)
+            source.check_type(key, value, root)
         return value  # type: ignore[no-any-return] # what was stored as V
 
     def keys(self) -> KeysView[K]:
         """Return a view of the keys, as a dict does."""
-        self._dict_to_read("keys")
+        self._source.mapping("keys")
         return super().keys()
 
     @overload
@@ -198,7 +187,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         Raises:
             ModelLoadError: As reading it does.
         """
-        self._dict_to_read("get")
+        self._source.mapping("get")
         try:
             return self[key]
         except KeyError:
@@ -210,26 +199,16 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         Iterating over it raises `ModelLoadError` at a record that does not fit
         its class, in a typed database.
         """
-        self._dict_to_read("values")
-        return _Values(self)
+        self._source.mapping("values")
+        return _Values(self, self._source)
 
     def items(self) -> ItemsView[K, V]:
         """Return a view of the keys and live values, as a dict does.
 
         Iterating over it raises as iterating over `values` does.
         """
-        self._dict_to_read("items")
-        return _Items(self)
-
-    def _checked(self, *, backwards: bool = False) -> Iterator[tuple[K, V]]:
-        root: Any = self._dict_to_read("items")
-        items, judge = root.items(), self._judge
-        for key, value in reversed(items) if backwards else items:
-            if judge is not None and (
-                value.__class__ is not judge.cls or root.doubtful
-            ):
-                self._check_type(key, value, root)
-            yield cast("tuple[K, V]", (key, value))
+        self._source.mapping("items")
+        return _Items(self, self._source)
 
     def __setitem__(self, key: K, value: V) -> None:
         """Put the live *value* under *key*; it is saved by the next flush.
@@ -239,19 +218,19 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
             DuplicateKeyError: Another record has its value in a unique index.
             DatabaseReadOnlyError: The database was opened read-only.
         """
-        root: Any = self._writable()
+        root: Any = self._source.writable()
         if type(root) is list and isinstance(key, slice):
             items: list[Any] = list(cast("Iterable[Any]", value))
             for at, item in enumerate(items, key.indices(len(self))[0]):
-                self._admit_item(at, item)
+                self._source.admit_item(at, item)
             root[key] = items
             return
-        self._admit(key, value)
+        self._source.admit(key, value)
         cast("Any", root)[key] = value
 
     def __delitem__(self, key: K) -> None:
         """Remove *key* and its value; KeyError if there is none."""
-        del cast("Any", self._writable())[key]
+        del cast("Any", self._source.writable())[key]
 
     def __iter__(self) -> Iterator[K]:
         """Iterate over the keys in order; for a list root over its items.
@@ -259,14 +238,14 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         Raises:
             ModelLoadError: In a typed database, an item is not of the type.
         """
-        root: Any = self._root()
-        if self._judge is not None and isinstance(root, list):
-            return self._checked_items(root)
+        root: Any = self._source.root()
+        if self._source.judge is not None and isinstance(root, list):
+            return self._source.checked_items(root)
         return iter(cast("dict[K, V]", root))
 
     def __reversed__(self) -> Iterator[K]:
         """Iterate over the keys, or the items of a list root, from the last on."""
-        return reversed(cast("dict[K, V]", self._root()))
+        return reversed(cast("dict[K, V]", self._source.root()))
 
     @overload
     def pop(self, key: K = ..., /) -> V: ...
@@ -283,7 +262,7 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
             KeyError, IndexError: There is no such item and no default.
             TypeError: The root is a dict and no key was given.
         """
-        root = self._writable()
+        root = self._source.writable()
         if isinstance(root, list):
             if default is not MISSING:
                 msg = (
@@ -292,13 +271,13 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
                 )
                 raise TypeError(msg)
             at: Any = -1 if key is MISSING else key
-            if self._judge is not None and root:
+            if self._source.judge is not None and root:
                 self[at]  # raises for what is not of the type, which stays
             return root.pop(at)
         if key is MISSING:
             msg = f"pop from database {self.name!r} needs a key: its root is a dict"
             raise TypeError(msg)
-        if self._judge is not None and key in root:
+        if self._source.judge is not None and key in root:
             self[key]  # raises for what is not of the type, which stays
         return root.pop(key) if default is MISSING else root.pop(key, default)
 
@@ -309,8 +288,8 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
             KeyError: There is none.
             ModelLoadError: As reading it does.
         """
-        root = self._dict("popitem")
-        if self._judge is not None and root:
+        root = self._source.mapping("popitem", writable=True)
+        if self._source.judge is not None and root:
             self[next(reversed(root))]  # as in pop
         return root.popitem()
 
@@ -327,12 +306,12 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
             As setting it does.
             ModelLoadError: As reading it does.
         """
-        root = self._dict("setdefault")
+        root = self._source.mapping("setdefault", writable=True)
         if key not in root:
-            self._admit(key, default)
+            self._source.admit(key, default)
         value = root.setdefault(key, default)
-        if self._judge is not None:
-            self._check_type(key, value, root)
+        if self._source.judge is not None:
+            self._source.check_type(key, value, root)
         return value
 
     @overload
@@ -347,11 +326,11 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         Raises:
             As setting one of them does: none was set.
         """
-        root = self._dict("update")
+        root = self._source.mapping("update", writable=True)
         entries = dict[Any, Any](*other, **named)
-        if self._is_guarded():
+        if self._source.is_guarded():
             for key, value in entries.items():
-                self._admit(key, value)
+                self._source.admit(key, value)
         # Something is made for each, which lives as long as the entry.
         without_collector(partial(root.update, entries))
 
@@ -361,9 +340,9 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         Raises:
             ModelLoadError: As reading one of them does.
         """
-        root: Any = self._root()
-        if self._judge is not None and isinstance(root, dict):
-            return dict(self._checked())
+        root: Any = self._source.root()
+        if self._source.judge is not None and isinstance(root, dict):
+            return dict(self._source.pairs())
         return root.copy()  # type: ignore[no-any-return] # a list is no dict
 
     def __or__(self, other: "Mapping[K, V]") -> dict[K, V]:
@@ -382,21 +361,6 @@ class RootMapping(RootSequence[V, K], MutableMapping[K, V], Generic[V, K]):
         """Set many keys, as `update` does."""
         self.update(other)
         return self
-
-    def _dict(self, method: str) -> dict[Any, Any]:
-        return self._as_dict(self._writable(), method)
-
-    def _dict_to_read(self, method: str) -> dict[Any, Any]:
-        return self._as_dict(self._root(), method)
-
-    def _as_dict(self, root: dict[Any, Any] | list[Any], method: str) -> dict[Any, Any]:
-        if isinstance(root, dict):
-            return root
-        msg = (
-            f"cannot call {method}() of database {self.name!r}: its root is a list, "
-            f"which has no such method"
-        )
-        raise TypeError(msg)
 
 
 def _joined(left: Any, right: Any) -> Any:

@@ -6,15 +6,15 @@ somebody keeps does not keep databases open.
 
 import os
 import weakref
-from collections.abc import Container
+from collections.abc import Callable, Container
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 from storify.exceptions import DanglingRefError, DatabaseLoadError
 from storify.models import Unloaded
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._source import Source
 
 __all__ = ["Folder", "LookedAt", "StorifyHome", "holds"]
 
@@ -27,26 +27,33 @@ class Folder(Protocol):
 
     root: str
 
-    def _find_db(self, name: str) -> "RootMapping[Any, Any] | None":
-        """Return the database *name*, opened if it is not; None if there is none."""
-        ...
 
-    def _peek(
-        self, name: str
-    ) -> "AbstractContextManager[RootMapping[Any, Any] | None]":
-        """Return the database *name* to look at; None if there is none."""
-        ...
+F = TypeVar("F", bound=Folder)
+
+Find = Callable[[F, str], "Source | None"]
+"""Returns a database of a folder, opened if it is not; None if there is none."""
+
+Peek = Callable[[F, str], "AbstractContextManager[Source | None]"]
+"""Returns a database of a folder to look at; None if there is none."""
 
 
 class StorifyHome:
-    """The `Home` of the references that the databases of one `Storify` hold."""
+    """The `Home` of the references that the databases of one `Storify` hold.
 
-    __slots__ = ("_folder",)
+    Args:
+        folder: The `Storify`.
+        find: How it finds a database.
+        peek: How it looks into one.
+    """
 
-    def __init__(self, folder: Folder) -> None:
-        self._folder = weakref.ref(folder)
+    __slots__ = ("_find", "_folder", "_peek")
 
-    def _here(self, db: str) -> Folder:
+    def __init__(self, folder: F, find: Find[F], peek: Peek[F]) -> None:
+        self._folder: weakref.ref[Any] = weakref.ref(folder)
+        self._find: Find[Any] = find
+        self._peek: Peek[Any] = peek
+
+    def _here(self, db: str) -> Any:
         folder = self._folder()
         if folder is None:
             msg = (
@@ -58,12 +65,12 @@ class StorifyHome:
 
     def look_up(self, db: str, key: Any) -> Any:
         """Return the live record; see `Home`."""
-        found = self._here(db)._find_db(db)  # noqa: SLF001 - a part of the class
-        if found is None or not holds(_keys_of(found), key):
+        source = self._find(self._here(db), db)
+        if source is None or not holds(_keys_in(source.root()), key):
             raise LookupError(db)
-        value = found[key]
+        value = source.read(key)
         if type(value) is Unloaded:  # of a database that has no type
-            raise found._load_error(key, value)  # noqa: SLF001 - as it would itself
+            raise source.load_error(key, value)
         return value
 
     def place(self) -> tuple[str, int] | None:
@@ -81,11 +88,11 @@ class StorifyHome:
     def records(self, db: str) -> "LookedAt | None":
         """Return the records of a database to look at; see `Home`."""
         try:
-            with self._here(db)._peek(db) as found:  # noqa: SLF001 - as above
-                if found is None:
+            with self._peek(self._here(db), db) as source:
+                if source is None:
                     return None
-                found._session.root.fill()  # noqa: SLF001 - it is closed again
-                return LookedAt(found._root())  # noqa: SLF001 - one package
+                source.session.root.fill()  # it is closed again
+                return LookedAt(source.root())
         except DatabaseLoadError:
             return None
 
@@ -113,10 +120,6 @@ class LookedAt:
         root = self._root
         is_list = isinstance(root, list)
         return cast("Any", root)[key] if is_list else root.look(key)
-
-
-def _keys_of(db: "RootMapping[Any, Any]") -> Container[Any]:
-    return _keys_in(db._root())  # noqa: SLF001 - one package
 
 
 def _keys_in(root: Any) -> Container[Any]:

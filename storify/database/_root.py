@@ -1,24 +1,19 @@
 """What a `Database` is whatever its root is, a dict or a list; and what it knows of it.
 
-Only a typed database looks at what it gives: a record that does not fit its class is an
-error when it is read, never silently a dict.
-
 What it knows of its records beyond a dict or list are modules of their own, loaded when
 they are used: a lazy pipeline over the records (`query`), the comparison of what is
 stored with the types (`check`), and its rewriting in the present form (`migrate`). The
 look-up by a computed value (`index`) is a dict's alone.
 """
 
-from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Generic, cast, get_origin, overload
 
 from storify._typing import Defaults, TypeVar
-from storify.database._schema import Judge, Schema, Use, is_several
+from storify.database._schema import is_several
+from storify.database._source import Source
 from storify.database.query.scan import Scan, path_of
-from storify.database.session.session import Session
-from storify.exceptions import ModelLoadError
-from storify.models import Misfit, Ref, Unloaded
+from storify.models import Misfit, Ref
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
@@ -46,32 +41,19 @@ class Root(Defaults, Generic[V, K]):
     """
 
     name: str
-    defunct: bool
-    _session: Session
-    _schema: Schema
-    _use: Use
-    #: Knows the declared type of the values; None if there is none.
-    _judge: Judge | None
-
-    @abstractmethod
-    def _root(self) -> dict[Any, Any] | list[Any]:
-        """Return the live root; raises if the database is closed."""
-
-    @abstractmethod
-    def _writable(self) -> dict[Any, Any] | list[Any]:
-        """Return the live root; raises if it must not be changed."""
+    _source: Source
 
     def __len__(self) -> int:
         """Count the keys; for a list root its items."""
-        return len(self._root())
+        return len(self._source.root())
 
     def __contains__(self, key: object) -> bool:
         """Whether *key* is there; for a list root, whether the item is."""
-        return key in self._root()
+        return key in self._source.root()
 
     def clear(self) -> None:
         """Remove all keys, or all items of a list root."""
-        self._writable().clear()
+        self._source.writable().clear()
 
     def raw(self, key: K) -> Any:
         """Return what lies under *key*, of whatever type it is.
@@ -82,7 +64,7 @@ class Root(Defaults, Generic[V, K]):
         Raises:
             KeyError: There is no such key.
         """
-        return cast("Any", self._root())[key]
+        return cast("Any", self._source.root())[key]
 
     # -- searching -------------------------------------------------------------
 
@@ -97,7 +79,7 @@ class Root(Defaults, Generic[V, K]):
         """
         from storify.database.query.query import Query  # noqa: PLC0415 -- few programs need it
 
-        return Query(self).where(*tests)
+        return Query[V, K](self._source).where(*tests)
 
     # A `TypeIs` overload of `where` would make mypy hide what is wrong in a lambda.
     @overload
@@ -127,10 +109,10 @@ class Root(Defaults, Generic[V, K]):
         """
         from storify.database.query.query import Query  # noqa: PLC0415 -- few programs need it
 
-        query: Query[Any, K] = Query(self).of(model)
+        query: Query[Any, K] = Query[V, K](self._source).of(model)
         for each in model if is_several(model) else (model,):
             if isinstance(get_origin(each) or each, type):
-                self._schema.register_hint(each)
+                self._source.schema.register_hint(each)
         return query
 
     @overload
@@ -151,7 +133,7 @@ class Root(Defaults, Generic[V, K]):
             TypeError: There is a record, and it is no *model*.
         """
         if model is not object:
-            scan = Scan(self, self._root())
+            scan = Scan(self._source, self._source.root())
             for _, _, record in scan.see([key], strict=False):
                 if not isinstance(record, model):
                     msg = (
@@ -160,7 +142,7 @@ class Root(Defaults, Generic[V, K]):
                         f"{type(record).__qualname__}"
                     )
                     raise TypeError(msg)
-        home = self._schema.home
+        home = self._source.schema.home
         return Ref[Any]._to(self.name, key, home)  # noqa: SLF001 - one stack
 
     # -- checking --------------------------------------------------------------
@@ -183,8 +165,8 @@ class Root(Defaults, Generic[V, K]):
         """
         from storify.database.maintenance.check import check  # noqa: PLC0415 -- few programs need it
 
-        self._root()
-        return check(self, progress)
+        self._source.root()
+        return check(self._source, progress)
 
     def migrate(
         self, progress: "Progress | None" = None, *, dry_run: bool = False
@@ -207,86 +189,7 @@ class Root(Defaults, Generic[V, K]):
         from storify.database.maintenance.migrate import migrate  # noqa: PLC0415 -- few programs need it
 
         if dry_run:
-            self._root()
+            self._source.root()
         else:
-            self._writable()
-        return migrate(self, progress, dry_run=dry_run)
-
-    # -- what fits --------------------------------------------------------------
-
-    def _check_type(self, key: Any, value: Any, root: Any) -> None:
-        """Raise unless *value* is of the declared type.
-
-        Raises:
-            ModelLoadError: It is not, with the first place.
-        """
-        if type(value) is Unloaded:
-            raise self._load_error(key, value)
-        if self._judge is None:
-            return
-        if key.__class__ is slice and isinstance(root, list):
-            places = range(*key.indices(len(cast("Any", root))))
-            for at, item in zip(places, value, strict=True):
-                self._check_type(at, item, root)
-            return
-        keys: Any = getattr(root, "doubtful", ())  # a list has none
-        if root.__class__ is list:
-            is_doubtful = self._schema.registry.has_met_misfits
-            is_doubtful = is_doubtful or not self._judge.fits(value)
-        else:
-            is_doubtful = bool(keys) and key in keys
-        misfit = self._judge.misfit(value, is_doubtful=is_doubtful)
-        if misfit is not None:
-            path = path_of(key) + misfit.path.removeprefix("$")
-            msg = (
-                f"cannot load {path} of database {self.name!r}: expected "
-                f"{misfit.expected}, found {misfit.found}; it is kept as it is and can "
-                f"be read by db.raw({key!r})"
-            )
-            raise ModelLoadError(msg, path)
-        if is_doubtful and keys:
-            keys.discard(key)
-
-    def _load_error(self, key: object, value: object) -> ModelLoadError:
-        record = cast("Unloaded", value)
-        cause = record.error
-        path = path_of(key) + (cause.path.removeprefix("$") if cause else "")
-        reason = cause or (
-            f"the class of {next(iter(record), None)!r} is not registered, "
-            f"pass it in models=[...]"
-        )
-        msg = (
-            f"cannot load {path} of database {self.name!r}: {reason}; the record is "
-            f"kept as it is and can be read by db.raw({key!r})"
-        )
-        error = (type(cause) if cause else ModelLoadError)(msg, path)
-        error.__cause__ = cause
-        return error
-
-    def _checked_items(self, root: Any) -> Iterator[Any]:
-        for at, value in enumerate(root):
-            self._check_type(at, value, root)
-            yield value
-
-    def _is_guarded(self) -> bool:
-        """Whether `_admit` may refuse anything."""
-        return self._use.strict or bool(self._session.guards.held)
-
-    def _admit(self, key: object, value: object) -> None:
-        """Raise if *value* must not be put under *key*."""
-        if self._use.strict:
-            self._check(key, value)
-        if self._session.guards.held:
-            self._session.guards.admit(key, value)
-
-    def _check(self, key: object, value: object) -> None:
-        path = path_of(key)
-        if self._use.key is not None:
-            self._schema.check(key, self._use.key, path)
-        hint = type(value) if self._use.hint is None else self._use.hint
-        self._schema.check(value, hint, path)
-
-    def _admit_item(self, at: int, value: object) -> None:
-        """Raise if *value* must not be put at an index."""
-        if self._use.strict:
-            self._check(at, value)
+            self._source.writable()
+        return migrate(self._source, progress, dry_run=dry_run)

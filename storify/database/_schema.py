@@ -33,6 +33,7 @@ from storify.codec import Codec, CustomType
 from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
 from storify.logger import LoggerLike
 from storify.models import Check, Home, Leads, Misfit, Model, Ref, Registry
+from storify.models.hints import key_step
 
 __all__ = ["Judge", "Schema", "Use", "is_same_type", "is_several"]
 
@@ -317,6 +318,13 @@ class Schema:
                 f"found {misfit.found}; the database is strict"
             )
             raise CheckError(msg, where)
+
+    def check_record(self, key: object, value: object, use: Use) -> None:
+        """Raise `CheckError` if a key or its value misfits what was declared."""
+        path = f"${key_step(key)}"
+        if use.key is not None:
+            self.check(key, use.key, path)
+        self.check(value, type(value) if use.hint is None else use.hint, path)
 
     def _has_new_classes(self, value: object) -> bool:
         """Register what is in *value*; tell whether a class was defined again."""

@@ -20,6 +20,7 @@ from storify.engine import Commit, Keep, Problem, Snapshot, difference, entries_
 
 if TYPE_CHECKING:
     from storify.database._database import BaseDatabase
+    from storify.database._source import Source
 
 __all__ = ["Backups", "Diff"]
 
@@ -50,9 +51,10 @@ class Backups:
         db: The database.
     """
 
-    def __init__(self, db: "BaseDatabase[Any, Any]") -> None:
+    def __init__(self, db: "BaseDatabase[Any, Any]", source: "Source") -> None:
         self.db = db
-        self._session = db._session  # noqa: SLF001 - two halves of one class
+        self._source = source
+        self._session = source.session
         self._engine = self._session.engine
 
     @property
@@ -176,7 +178,7 @@ class Backups:
             DatabaseReadOnlyError: The database was opened read-only.
             The errors of `Database.flush`: nothing was restored.
         """
-        self.db._writable()  # noqa: SLF001 - as above
+        self._source.writable()
         session = self._session
         with session.lock:
             session.ready("restore a backup of")

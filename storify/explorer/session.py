@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple, Self
 
 from storify._manager import Storify
 from storify.codec import Codec
-from storify.database import Database, Salvage
+from storify.database import Salvage
 from storify.database.maintenance.check import check
 from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
 from storify.exceptions import (
@@ -716,11 +716,6 @@ class Session:
 
     # -- health ----------------------------------------------------------------
 
-    @contextmanager
-    def _database(self, name: str) -> Generator[Database[Any, Any]]:
-        with self._sf._read(name, self._engine(name, readonly=True)) as db:
-            yield db
-
     def misfits(
         self, name: str, *, seconds: float | None = None
     ) -> tuple[list[Misfit], int | None]:
@@ -741,8 +736,8 @@ class Session:
             looked_at = done if done < total else None
             return not is_over()
 
-        with self._database(name) as db:
-            return check(db, told), looked_at
+        with self._sf._read(name, self._engine(name, readonly=True)) as source:
+            return check(source, told), looked_at
 
     def health(self, name: str, *, seconds: float | None = None) -> Health:
         """Look for damage and misfits, also in what cannot be opened.

@@ -420,7 +420,7 @@ class Interrupted(Left[Place]):
     def _flushed(
         self, db: Database[Any, Any], options: dict[str, Any]
     ) -> Iterator[str]:
-        if db._use.readonly:
+        if db._source.use.readonly:
             return
         try:
             db.flush()

@@ -453,7 +453,7 @@ class Stage(RuleBasedStateMachine, Generic[V]):
         What a class refuses or its annotations do not admit is no fair change.
         """
         schema = self.db._schema
-        hint = self.db._use.hint
+        hint = self.db._source.use.hint
         try:
             if hint is not None:
                 schema.check(value, hint, "$")

@@ -282,7 +282,7 @@ def found(tree, **options):
     """Give path and kind of each misfit in a file, found both ways."""
     with opened(packed(tree), **options) as db:
         quick = db.check()
-        assert check(db, walk_all=True) == quick
+        assert check(db._source, walk_all=True) == quick
     return [(misfit.path, misfit.kind) for misfit in quick]
 
 
@@ -399,7 +399,7 @@ def test_what_was_saved_fits(made_and_object):
             db.flush()
 
             assert db.check() == []
-            assert check(db, walk_all=True) == []
+            assert check(db._source, walk_all=True) == []
 
 
 DAMAGE = st.sampled_from(
@@ -479,7 +479,7 @@ def test_the_short_way_finds_what_a_walk_finds(file, typed):
         with opened(payload, models=models, model=models[0] if typed else None) as db:
             db._schema.home = sf._schema.home
 
-            assert db.check() == check(db, walk_all=True)
+            assert db.check() == check(db._source, walk_all=True)
             db.close(discard=True)
 
 
@@ -495,7 +495,7 @@ def judged(content, **options):
         unsaved = db.check()
         db.flush()
         misfits = db.check()
-        assert misfits == check(db, walk_all=True) == unsaved
+        assert misfits == check(db._source, walk_all=True) == unsaved
         return [(m.path, m.expected, m.found) for m in misfits]
 
 
@@ -743,7 +743,7 @@ def test_the_items_of_a_list_may_be_plain_objects():
         db = sf.get_db("bad", bad)
 
         assert [m.path for m in db.check()] == paths
-        assert check(db, walk_all=True) == db.check()
+        assert check(db._source, walk_all=True) == db.check()
 
 
 def test_parametrisations_of_one_model_are_told_apart():

@@ -214,7 +214,7 @@ def test_a_database_is_reopened_from_the_disk(sf, make_storify, anywhere):
     assert again is not users
     assert dict(again) == {1: User("Ann"), 2: User("Bob")}
     assert again[1] is not ann
-    assert again._use == users._use
+    assert again._source.use == users._source.use
     assert sf.databases == [again]
 
 

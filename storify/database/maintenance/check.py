@@ -23,7 +23,7 @@ from storify.exceptions import DanglingRefError, UnstorableError
 from storify.models import Lead, Misfit, Records, Ref, Unloaded
 
 if TYPE_CHECKING:
-    from storify.database._root import Root
+    from storify.database._source import Source
 
 __all__ = ["Progress", "check"]
 
@@ -42,7 +42,7 @@ _Entry = tuple[Any, bytes]
 
 
 def check(
-    db: "Root[Any, Any]",
+    source: "Source",
     progress: Progress | None = None,
     *,
     hint: Any = None,
@@ -51,7 +51,7 @@ def check(
     """List the misfits of a database, as it would be stored now.
 
     Args:
-        db: The database.
+        source: The database.
         progress: Told after each batch; if it returns False, the others are left out.
         hint: The type of the values, if the database has none of its own.
         walk_all: Walk through each record, also through those of clean batches. It
@@ -60,14 +60,14 @@ def check(
     Raises:
         ModelError: No value of *hint* can be stored.
     """
-    checker = _Checker(db, hint, walk_all=walk_all)
-    total = len(db)
+    checker = _Checker(source, hint, walk_all=walk_all)
+    total = len(source.root())
     done = 0
     for count in checker.run():
         done += count
         if progress is not None and progress(done, max(done, total)) is False:
             break
-    return [misfit._replace(database=db.name) for misfit in checker.found]
+    return [misfit._replace(database=source.name) for misfit in checker.found]
 
 
 class _Checker:
@@ -77,12 +77,12 @@ class _Checker:
         found: The misfits so far.
     """
 
-    def __init__(self, db: "Root[Any, Any]", hint: Any, *, walk_all: bool) -> None:
+    def __init__(self, source: "Source", hint: Any, *, walk_all: bool) -> None:
         self.found: list[Misfit] = []
-        use = db._use  # noqa: SLF001 - one package
-        self._session = db._session  # noqa: SLF001 - one package
+        use = source.use
+        self._session = source.session
         self._root: Any = self._session.data
-        self._schema = db._schema  # noqa: SLF001 - one package
+        self._schema = source.schema
         self._schema.register_hint(hint)
         own: Any = hint if use.hint is None else use.hint
         # not None, which as an annotation admits nothing but None

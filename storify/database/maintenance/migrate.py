@@ -11,7 +11,7 @@ at are decoded here, one batch after the other, and let go again.
 
 from collections.abc import Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from storify.database.maintenance.check import Progress
 from storify.database.session.merge import catch_up
@@ -20,7 +20,7 @@ from storify.models import Unloaded
 
 if TYPE_CHECKING:
     from storify.codec import Codec
-    from storify.database._root import Root
+    from storify.database._source import Source
     from storify.database.session.session import Session
 
 __all__ = ["migrate"]
@@ -43,9 +43,9 @@ class _Rewritten(NamedTuple):
     unknown: int
 
 
-def migrate(db: "Root[Any, Any]", progress: Progress | None, *, dry_run: bool) -> int:
+def migrate(source: "Source", progress: Progress | None, *, dry_run: bool) -> int:
     """Rewrite what is stored in an older form; give how many records."""
-    session = db._session  # noqa: SLF001 - a part of the class
+    session = source.session
     with session.lock:
         session.ready("migrate")
         if dry_run:

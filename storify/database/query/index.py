@@ -24,7 +24,7 @@ from storify.exceptions import DuplicateKeyError, QueryError
 from storify.threads import TurnLock
 
 if TYPE_CHECKING:
-    from storify.database._mapping import RootMapping
+    from storify.database._source import Source
 
 __all__ = ["Buckets", "Index", "Tracking", "Unique"]
 
@@ -118,9 +118,7 @@ class Tracking(Generic[I]):
         key: Gives the value of a record, None for none.
     """
 
-    def __init__(
-        self, source: "RootMapping[Any, Any]", key: Callable[[Any], I | None]
-    ) -> None:
+    def __init__(self, source: "Source", key: Callable[[Any], I | None]) -> None:
         self.source = source
         self.lock: TurnLock = TurnLock()
         self.buckets: Buckets[I] = Buckets()
@@ -136,7 +134,7 @@ class Tracking(Generic[I]):
             TypeError: It is a list.
             DatabaseClosedError: The database was closed.
         """
-        root = self.source._root()  # noqa: SLF001 - one stack
+        root = self.source.root()
         if isinstance(root, Data):
             return root
         msg = (
@@ -286,8 +284,7 @@ class Unique(Generic[I]):
                     self._refuse("save", other, key)
 
     def _has_no_keys(self) -> bool:
-        session = self._tracking.source._session  # noqa: SLF001 - one stack
-        return isinstance(session.data, list)
+        return isinstance(self._tracking.source.session.data, list)
 
     def _others(self, key: Any, value: I) -> list[Any]:
         keys = self._tracking.buckets.keys(value)
@@ -328,7 +325,7 @@ class Index(Defaults, Generic[I, V, K]):
 
     def __init__(
         self,
-        source: "RootMapping[V, K]",
+        source: "Source",
         key: Callable[[V], I | None],
         *,
         unique: bool,
@@ -340,7 +337,7 @@ class Index(Defaults, Generic[I, V, K]):
             self._unique = Unique(tracking) if unique else None
         if self._unique is not None:
             # It is held here alone: an index that nobody holds refuses nothing.
-            source._session.guards.add(self._unique)  # noqa: SLF001 - one stack
+            source.session.guards.add(self._unique)
 
     def __getitem__(self, value: I) -> V:
         """Return the one live record that has *value*.
@@ -418,7 +415,7 @@ class Index(Defaults, Generic[I, V, K]):
             )
             raise QueryError(msg)
         try:
-            return self._source[keys[0]] if keys else MISSING
+            return self._source.read(keys[0]) if keys else MISSING
         except KeyError:
             return MISSING  # another thread deleted it meanwhile
 
@@ -432,7 +429,7 @@ class Index(Defaults, Generic[I, V, K]):
         if len(keys) != 1:
             return MISSING
         try:
-            record = self._source[keys[0]]
+            record = self._source.read(keys[0])
         except KeyError:
             return MISSING
         return record if self._tracking.has(keys[0], record, value) else MISSING

@@ -41,7 +41,7 @@ from storify.models.options import class_options
 if TYPE_CHECKING:
     from typing_extensions import TypeIs
 
-    from storify.database._root import Root
+    from storify.database._source import Source
     from storify.tables.lines import Classes
 
 __all__ = ["Found", "Limit", "Map", "Of", "Offset", "Query", "Sorted", "Stage", "Where"]
@@ -334,7 +334,7 @@ class Query(Defaults, Generic[V_co, K]):
     raise is raised by the run, with a note that names the record.
     """
 
-    def __init__(self, source: "Root[V_co, K]", found: Found | None = None) -> None:
+    def __init__(self, source: "Source", found: Found | None = None) -> None:
         self._source = source
         self._found = found
         self._stages: tuple[Stage, ...] = ()
@@ -396,7 +396,7 @@ class Query(Defaults, Generic[V_co, K]):
         return kinds
 
     def _misfit(self, key: Any, record: Any) -> Exception:
-        return self._source._load_error(key, record)  # noqa: SLF001 - one stack
+        return self._source.load_error(key, record)
 
     def _no_type(self, model: Any) -> TypeError:
         return TypeError(
@@ -539,7 +539,7 @@ class Query(Defaults, Generic[V_co, K]):
     def _classes(self) -> "Classes":
         from storify.tables.lines import Classes  # noqa: PLC0415 -- few programs need it
 
-        schema = self._source._schema  # noqa: SLF001 - one stack
+        schema = self._source.schema
         return Classes(schema.registry, schema.codec)
 
     def __bool__(self) -> NoReturn:
@@ -579,7 +579,7 @@ class Query(Defaults, Generic[V_co, K]):
         while seeing and isinstance(seeing[-1], Limit):
             seeing.pop()  # it counts what is handed out
         found = self._found
-        scan = Scan(self._source, self._source._root())  # noqa: SLF001 - one stack
+        scan = Scan(self._source, self._source.root())
         keys = scan.keys() if found is None else found.keys()
         keys = islice(keys, offset, None)
         tests: tuple[Test, ...] = () if found is None else (found.passes,)

@@ -16,7 +16,7 @@ from storify.models import Unloaded
 from storify.models.hints import key_step
 
 if TYPE_CHECKING:
-    from storify.database._root import Root
+    from storify.database._source import Source
 
 __all__ = ["Row", "Scan", "Test", "name_record", "path_of"]
 
@@ -55,13 +55,11 @@ class Scan:
         root: Its root. A list is looked at as it is now, its indexes are the keys.
     """
 
-    def __init__(
-        self, source: "Root[Any, Any]", root: dict[Any, Any] | list[Any]
-    ) -> None:
+    def __init__(self, source: "Source", root: dict[Any, Any] | list[Any]) -> None:
         self._source = source
         self._data = dict(enumerate(root)) if isinstance(root, list) else root
         self._root = root
-        self._judge = source._judge  # noqa: SLF001 - one stack
+        self._judge = source.judge
 
     def keys(self) -> Iterator[Any]:
         """Iterate over the keys of now, in order."""
@@ -138,7 +136,7 @@ class Scan:
         if isinstance(value, Stored) and isinstance(self._data, Data):
             value = self._data.peek(key, slot)
         if self._judge is not None:
-            self._source._check_type(key, value, self._root)  # noqa: SLF001 - one stack
+            self._source.check_type(key, value, self._root)
         return key, slot, value
 
     def see_again(

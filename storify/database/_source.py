@@ -1,0 +1,250 @@
+"""What is open under a name, as all that works on it sees it.
+
+A `Database` is what the user holds; it, its queries and indexes, its backups, its check
+and its migration work on one `Source`: the live root, with what its owner declared of
+it. Only a typed database looks at what it gives: a record that does not fit its class
+is an error when it is read, never silently a dict.
+"""
+
+from collections.abc import Iterator
+from typing import Any, cast
+
+from storify.database._schema import Judge, Schema, Use
+from storify.database.query.scan import path_of
+from storify.database.session.session import Session
+from storify.exceptions import (
+    DatabaseClosedError,
+    DatabaseReadOnlyError,
+    ModelLoadError,
+)
+from storify.models import Unloaded
+
+__all__ = ["Source"]
+
+
+class Source:
+    """An open database.
+
+    Args:
+        session: Its live root, and how it is saved.
+        schema: The types that it knows.
+        use: What its owner declared.
+
+    Attributes:
+        name: Its name, for messages.
+        session: As given.
+        schema: As given.
+        use: As given; replaced when it is asked for with a type that it had not.
+        judge: Knows the declared type of the values; None if there is none.
+        defunct: Whether it was closed.
+        destroyed: Whether its file is gone, too.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "defunct",
+        "destroyed",
+        "judge",
+        "name",
+        "schema",
+        "session",
+        "use",
+    )
+
+    def __init__(self, session: Session, schema: Schema, use: Use) -> None:
+        self.name: str = session.name
+        self.session: Session = session
+        self.schema: Schema = schema
+        self.defunct: bool = False
+        self.destroyed: bool = False
+        self.declare(use)
+
+    def declare(self, use: Use) -> None:
+        """Have loaded values judged by the type, and unknown classes refused."""
+        self.use: Use = use
+        hint = use.hint
+        self.judge: Judge | None = None if hint is None else Judge(self.schema, hint)
+        if self.judge is not None:
+            self.session.expect(self.judge.quick_look)
+        if self.judge is not None or use.strict:
+            self.session.encoding = self.schema.registry.refuse_unknown
+
+    # -- the root --------------------------------------------------------------
+
+    def root(self) -> dict[Any, Any] | list[Any]:
+        """Return the live root.
+
+        Raises:
+            DatabaseClosedError: The database was closed.
+        """
+        if self.defunct:
+            what = "destroyed" if self.destroyed else "closed"
+            msg = f"database {self.name!r} is {what}; get it anew to use it"
+            raise DatabaseClosedError(msg)
+        session = self.session
+        if session.is_cut_off() and not session.lock.is_mine():
+            with session.lock:
+                session.finish_cut_off()
+        return session.data
+
+    def writable(self) -> dict[Any, Any] | list[Any]:
+        """Return the live root, to be changed; wait for the transaction of another.
+
+        Raises:
+            DatabaseClosedError: The database was closed.
+            DatabaseReadOnlyError: It was opened to be read.
+        """
+        root = self.root()
+        if self.use.readonly:
+            msg = (
+                f"cannot change database {self.name!r}: it was opened read-only; "
+                f"open it without readonly=True"
+            )
+            raise DatabaseReadOnlyError(msg)
+        session = self.session
+        if session.is_inherited and not session.was_told_of_fork:
+            self._tell_of_fork()
+        if session.wait_for_transaction():
+            return self.root()  # it may be another one now, or closed
+        return root
+
+    def _tell_of_fork(self) -> None:
+        if not self.session.in_transaction:
+            self.session.log.warning(self.session.words_about_fork())
+
+    def mapping(self, method: str, *, writable: bool = False) -> dict[Any, Any]:
+        """Return the live root, as `root` and `writable` do.
+
+        Raises:
+            TypeError: It is a list, which has no such method.
+        """
+        root = self.writable() if writable else self.root()
+        if isinstance(root, dict):
+            return root
+        msg = (
+            f"cannot call {method}() of database {self.name!r}: its root is a list, "
+            f"which has no such method"
+        )
+        raise TypeError(msg)
+
+    def sequence(self, what: str, *, writable: bool = False) -> list[Any]:
+        """Return the live root, as `root` and `writable` do.
+
+        Raises:
+            TypeError: It is a dict, with which *what* cannot be done.
+        """
+        root = self.writable() if writable else self.root()
+        if isinstance(root, list):
+            return root
+        msg = (
+            f"cannot {what} database {self.name!r}: its root is a dict; "
+            f"a list root is made by get_db(name, root=[])"
+        )
+        raise TypeError(msg)
+
+    # -- what may be given out -------------------------------------------------
+
+    def read(self, key: Any) -> Any:
+        """Return the live value under *key*; for a list root, at an index.
+
+        Raises:
+            KeyError, IndexError: There is none.
+            ModelLoadError: It is not of the declared type.
+        """
+        root: Any = self.root()
+        value = root[key]
+        self.check_type(key, value, root)
+        return value
+
+    def pairs(self, *, backwards: bool = False) -> Iterator[tuple[Any, Any]]:
+        """Iterate over the keys and live values of a dict root.
+
+        Raises:
+            ModelLoadError: One is not of the declared type.
+        """
+        root: Any = self.mapping("items")
+        items, judge = root.items(), self.judge
+        for key, value in reversed(items) if backwards else items:
+            if judge is not None and (
+                value.__class__ is not judge.cls or root.doubtful
+            ):
+                self.check_type(key, value, root)
+            yield key, value
+
+    def check_type(self, key: Any, value: Any, root: Any) -> None:
+        """Raise unless *value* is of the declared type.
+
+        Raises:
+            ModelLoadError: It is not, with the first place.
+        """
+        if type(value) is Unloaded:
+            raise self.load_error(key, value)
+        if self.judge is None:
+            return
+        if key.__class__ is slice and isinstance(root, list):
+            places = range(*key.indices(len(cast("Any", root))))
+            for at, item in zip(places, value, strict=True):
+                self.check_type(at, item, root)
+            return
+        keys: Any = getattr(root, "doubtful", ())  # a list has none
+        if root.__class__ is list:
+            is_doubtful = self.schema.registry.has_met_misfits
+            is_doubtful = is_doubtful or not self.judge.fits(value)
+        else:
+            is_doubtful = bool(keys) and key in keys
+        misfit = self.judge.misfit(value, is_doubtful=is_doubtful)
+        if misfit is not None:
+            path = path_of(key) + misfit.path.removeprefix("$")
+            msg = (
+                f"cannot load {path} of database {self.name!r}: expected "
+                f"{misfit.expected}, found {misfit.found}; it is kept as it is and can "
+                f"be read by db.raw({key!r})"
+            )
+            raise ModelLoadError(msg, path)
+        if is_doubtful and keys:
+            keys.discard(key)
+
+    def load_error(self, key: object, value: object) -> ModelLoadError:
+        """Return what says why a record is an `Unloaded`."""
+        record = cast("Unloaded", value)
+        cause = record.error
+        path = path_of(key) + (cause.path.removeprefix("$") if cause else "")
+        reason = cause or (
+            f"the class of {next(iter(record), None)!r} is not registered, "
+            f"pass it in models=[...]"
+        )
+        msg = (
+            f"cannot load {path} of database {self.name!r}: {reason}; the record is "
+            f"kept as it is and can be read by db.raw({key!r})"
+        )
+        error = (type(cause) if cause else ModelLoadError)(msg, path)
+        error.__cause__ = cause
+        return error
+
+    def checked_items(self, root: Any) -> Iterator[Any]:
+        """Iterate over the items of a list root.
+
+        Raises:
+            ModelLoadError: One is not of the declared type.
+        """
+        for at, value in enumerate(root):
+            self.check_type(at, value, root)
+            yield value
+
+    # -- what may be put in ----------------------------------------------------
+
+    def is_guarded(self) -> bool:
+        """Whether `admit` may refuse anything."""
+        return self.use.strict or bool(self.session.guards.held)
+
+    def admit(self, key: object, value: object) -> None:
+        """Raise if *value* must not be put under *key*."""
+        if self.use.strict:
+            self.schema.check_record(key, value, self.use)
+        if self.session.guards.held:
+            self.session.guards.admit(key, value)
+
+    def admit_item(self, at: int, value: object) -> None:
+        """Raise if *value* must not be put at an index."""
+        if self.use.strict:
+            self.schema.check_record(at, value, self.use)
