@@ -1014,7 +1014,8 @@ class Storify:
 
     def _forget_closed(self) -> None:
         """Let go of closed databases, one by one: others may be opened meanwhile."""
-        for db in [db for db in list(self.databases) if db.defunct]:
+        # Not by a call for each, of which there may be thousands.
+        for db in [db for db in list(self.databases) if db._source.defunct]:
             with suppress(ValueError):  # another thread was faster
                 self.databases.remove(db)
 

@@ -18,6 +18,8 @@ from storify._fixtures import MakeStorify
 EVERYWHERE = {"database", "guide", "importers", "manager"}
 #: With so many tests, those of a file that somebody works on, none is left out.
 FEW = 1_000
+#: So many cases of a test are tried at least.
+CASES = 8
 
 # A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
 for _name, _usual in [
@@ -86,11 +88,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
-    """Run a sample of what runs on the server, of a quick run alone."""
-    there = [item for item in items if _kind_of(item) == "server"]
-    if DEPTH != "quick" or len(items) <= FEW or len(there) <= FEW:
+    """Run a sample, of a quick run alone.
+
+    A third of what runs in memory and of what runs on the server, as the same runs in a
+    folder; of a test on a disk with many cases a third of them; nothing that is deep.
+    """
+    if DEPTH != "quick" or len(items) <= FEW:
         return
-    left = set(there) - set(sample(there, len(there) // 3))
+    deep = [item for item in items if item.get_closest_marker("deep")]
+    kinds: dict[object, list[pytest.Item]] = {}
+    cases: dict[str, list[pytest.Item]] = {}
+    for item in items:
+        kind = _kind_of(item)
+        if kind in {"memory", "server"}:
+            kinds.setdefault(kind, []).append(item)
+        elif "tmp_path" in getattr(item, "fixturenames", ()):
+            cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
+    left = {*deep}
+    for there in kinds.values():
+        left |= {*there} - {*sample(there, len(there) // 3)}
+    for all_cases in cases.values():
+        some = sample(all_cases, max(CASES, len(all_cases) // 3))
+        left |= {*all_cases} - {*some}
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=list(left))
 

@@ -18,6 +18,7 @@ from faults.database import (
     make_engine,
     state,
 )
+from faults.sampling import sample
 from stand_ins import Log
 from storify.engine.file import vfs
 from storify.engine.file.seal import is_sealed, sealed_ns
@@ -87,7 +88,7 @@ def test_a_record_of_any_age_does_no_harm(tmp_path):
     whole = record(tmp_path).read_bytes()
     assert whole.startswith(first)
 
-    for length in range(len(first), len(whole), 7):
+    for length in sample(range(len(first), len(whole), 7), 20):
         for tail in (b"", bytes(99), b"\xff"):
             folder = tmp_path / "cut"
             shutil.copytree(tmp_path, folder, ignore=lambda *_: ["cut"])

@@ -184,6 +184,7 @@ def driven(folder, journey):
     asyncio.run(run())
 
 
+@pytest.mark.deep("it makes as many")
 def test_a_hundred_thousand_databases_are_listed_by_the_command(crowd):
     """As many as are asked for; one of them is found at once."""
     listed = run("ls", crowd, "-n", 50).splitlines()
@@ -193,6 +194,7 @@ def test_a_hundred_thousand_databases_are_listed_by_the_command(crowd):
     assert "1-1 of 1 record" in run("show", crowd, "d77777")
 
 
+@pytest.mark.deep("it makes as many")
 def test_a_hundred_thousand_databases_are_pages_in_the_browser(crowd):
     """And one of them is a page."""
     with Session(crowd) as session:
@@ -207,6 +209,7 @@ def test_a_hundred_thousand_databases_are_pages_in_the_browser(crowd):
         assert client.get("/db/d77777").status_code == 200
 
 
+@pytest.mark.deep("it makes as many")
 def test_a_hundred_thousand_databases_are_looked_through_in_the_terminal(crowd):
     """A thousand of them are listed, others are found by their names."""
 

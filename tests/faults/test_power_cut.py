@@ -26,7 +26,7 @@ from faults.database import (
     state,
     step,
 )
-from faults.sampling import runs, sample
+from faults.sampling import fewer, runs, sample
 from stand_ins import Log
 from storify.engine.file import (
     append,
@@ -300,7 +300,7 @@ def test_a_power_cut_keeps_the_small_commits_of_one_engine(tmp_path, work):
     """Whatever it leaves of the record, which no commit but the first has synced."""
     start = None if work is ten_commits else 3
 
-    bad = violations(tmp_path, work, start, deeper=1, moments=60)
+    bad = violations(tmp_path, work, start, deeper=1, moments=fewer(30, 60))
 
     assert list(bad) == []
 

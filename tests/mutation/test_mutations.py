@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from faults.sampling import SOAK, sample
+from faults.sampling import SOAK, fewer, sample
 from mutation.copies import ROOT, findings, library, plant, with_fault
 from mutation.kit import TOOLS
 from mutation.planted import FAULTS, Fault
 from mutation.table import MARK, PAGE, row
 
 #: From all over the list, found by different tools; a soak plants all.
-TRIED = sample(FAULTS, 2, "fault")
+TRIED = sample(FAULTS, fewer(1, 2), "fault")
 
 
 @pytest.mark.parametrize("fault", TRIED, ids=lambda fault: fault.what)
@@ -25,6 +25,7 @@ def test_a_planted_fault_is_found(fault: Fault, tmp_path: Path) -> None:
     assert [each.tool for each in found if each.said] == [fault.caught_by]
 
 
+@pytest.mark.deep("it runs the tools on a copy")
 def test_without_a_fault_nothing_is_found(tmp_path: Path) -> None:
     """The tools that find faults pass the library as it is."""
     library(tmp_path)

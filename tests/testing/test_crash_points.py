@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from faults.database import journaling, without_syncs
+from faults.sampling import runs
 from storify import (
     Database,
     DatabaseClosedError,
@@ -318,6 +319,28 @@ def test_a_scenario_that_tries_again_has_saved(tmp_path):
             assert dict(crashed.reopen()["db"]) == {"a": 1}, crashed
 
 
+def test_how_fast_the_machine_is_makes_no_other_run(tmp_path):
+    """An index that is much younger than its file would count, and spare a read."""
+    runs = tmp_path / "runs"
+    runs.touch()
+
+    def save_again(root, done):
+        runs.write_text(runs.read_text() + ".")
+        with Storify(root, save_interval=None) as sf:
+            sf["db"].update(turn=0, bulk="." * 40_000)
+        index = root / ".backups" / "db" / ".index"
+        now, is_slow = index.stat().st_mtime_ns, len(runs.read_text()) % 2
+        os.utime(index, ns=(now, now + is_slow * 10**9))
+        with Storify(root, save_interval=None) as sf:
+            sf["db"]["turn"] = 1
+        done(1)
+
+    with journaling():
+        points = list(crash_points(save_again, tmp_path / "data", kinds=["EIO"]))
+
+    assert len(points) > 50
+
+
 def test_each_run_is_the_same(tmp_path):
     """The points are the same again, and what is left at each of them."""
 
@@ -378,7 +401,9 @@ def test_nothing_of_a_run_writes_after_its_end(tmp_path):
             each["a"] = "unsaved"
 
     found = set()
-    for crashed in crash_points(keep, tmp_path, kinds=["killed", "EIO"], most=40):
+    for crashed in crash_points(
+        keep, tmp_path, kinds=["killed", "EIO"], most=runs(12, 40)
+    ):
         work = crashed.root.parent.parent
         before = everything(work)
 

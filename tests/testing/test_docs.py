@@ -104,6 +104,7 @@ def output_of(tmp_path_factory):
     return output_of
 
 
+@pytest.mark.deep("it runs the tests of a page")
 @pytest.mark.parametrize("page", PAGES)
 def test_those_fail_of_which_a_failure_is_shown_and_no_others(output_of, page):
     """All other tests of the page pass."""
@@ -117,6 +118,7 @@ def test_those_fail_of_which_a_failure_is_shown_and_no_others(output_of, page):
     assert set(names_in(program)) == {*failed, *passed}, output
 
 
+@pytest.mark.deep("it runs the tests of a page")
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda failure: failure.test)
 def test_a_failure_is_printed_as_it_is_shown(output_of, failure):
     """Line by line, but for what the page leaves out."""

@@ -201,6 +201,7 @@ def make_environment(place: Path, *requirements: str | Path) -> Path:
     return python
 
 
+@pytest.mark.deep("it builds a wheel and installs it")
 def test_the_wheel_needs_no_extra(wheel, tmp_path):
     """What a program does works with what the plain wheel brings."""
     python = make_environment(tmp_path / "env", wheel)
@@ -210,6 +211,7 @@ def test_the_wheel_needs_no_extra(wheel, tmp_path):
     assert Path(printed.strip()).is_relative_to(tmp_path)
 
 
+@pytest.mark.deep("it builds a wheel and installs it")
 def test_the_project_passes_on_the_wheel(wheel, tmp_path):
     """Its tests and mypy, strict, in an environment with what it asks for."""
     project = copied(tmp_path)
