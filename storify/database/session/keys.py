@@ -10,7 +10,7 @@ be another key and there twice (`Spelling`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # `import storify` loads this, and neither of them
     from storify.codec import Codec
@@ -25,6 +25,9 @@ LIST = b""
 #: A root of one pair, and any value for its key.
 _ONE_PAIR = b"\x81"
 _NIL = b"\xc0"
+
+#: Keys of which any number can be encoded.
+_PLAIN: Final = frozenset({str, int})
 
 
 def contents(changes: Iterable["Change"]) -> dict[bytes, bytes | None]:
@@ -140,6 +143,12 @@ class Spelling:
         return {own[key]: value for key, value in entries.items()}
 
     def _own(self, keys: Mapping[bytes, object]) -> dict[bytes, bytes]:
-        decoded = decode_keys(self._codec, keys)
-        blobs = [self._codec.encode_key(key) for key in decoded]
+        codec = self._codec
+        decoded = decode_keys(codec, keys)
+        # As a rule all are spelled as we do, which is seen by encoding them together.
+        if _PLAIN.issuperset(map(type, decoded)) and codec.encode(
+            dict.fromkeys(decoded)
+        ) == codec.join(dict.fromkeys(keys, _NIL)):
+            return dict(zip(keys, keys, strict=True))
+        blobs = [codec.encode_key(key) for key in decoded]
         return {**dict(zip(keys, blobs, strict=True)), LIST: LIST}

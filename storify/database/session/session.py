@@ -105,13 +105,11 @@ class Session(Transactional):
         readonly: bool = False,
         saving: Saving | None = None,
     ) -> None:
-        saving = saving or Saving()
-        super().__init__(name, Root.made(initial, codec, saving.cache_bytes))
         self.engine = engine
         self.log = log
         self.readonly = readonly
         self.last_error: Exception | None = None
-        self.saving: Saving = saving
+        self.saving: Saving = saving or Saving()
         self.flushed_at_s: float = self.saving.clock()
         self.syncing: Syncing = Syncing(engine, self.saving)
         self.codec = codec
@@ -121,11 +119,16 @@ class Session(Transactional):
         self.is_inherited: bool = False
         self.forks: int = 0
         self.was_told_of_fork: bool = False
-        #: The root at the moment of the fork, and what it was then.
-        self._forked: tuple[Root, object] = (self.root, None)
         self.version: Version | None = None
         shutdown.finish_orphans(engine)
-        self.load()
+        found = self._open_present(name)
+        if found is None:
+            root = Root.made(initial, codec, self.saving.cache_bytes)
+        else:
+            root, self.version = found
+        super().__init__(name, root)
+        #: The root at the moment of the fork, and what it was then.
+        self._forked: tuple[Root, object] = (root, None)
         shutdown.remember(self)
 
     # -- reading ---------------------------------------------------------------
@@ -140,15 +143,21 @@ class Session(Transactional):
             FileNotFoundError: It does not exist and was opened read-only.
         """
         with self.lock:
-            snapshot = self.engine.open()
-            if snapshot is not None:
-                self.take(self.open(snapshot), snapshot.version)
-            elif self.readonly:
-                msg = (
-                    f"cannot open database {self.name!r} read-only: "
-                    f"{self.engine.location} does not exist"
-                )
-                raise FileNotFoundError(msg)
+            found = self._open_present(self.name)
+            if found is not None:
+                self.take(*found)
+
+    def _open_present(self, name: str) -> tuple[Root, Version] | None:
+        snapshot = self.engine.open()
+        if snapshot is not None:
+            return self.open(snapshot), snapshot.version
+        if not self.readonly:
+            return None
+        msg = (
+            f"cannot open database {name!r} read-only: "
+            f"{self.engine.location} does not exist"
+        )
+        raise FileNotFoundError(msg)
 
     def take(self, root: Root, version: Version | None) -> None:
         """Take another live root, which is based on a state."""
