@@ -90,8 +90,8 @@ def pytest_collection_modifyitems(
 ) -> None:
     """Run a sample, of a quick run alone.
 
-    A third of what runs in memory and of what runs on the server, as the same runs in a
-    folder; of a test on a disk with many cases a third of them; nothing that is deep.
+    A quarter of what runs in memory and of what runs on the server, as the same runs in
+    a folder; of a test on a disk with many cases a quarter; nothing that is deep.
     """
     if DEPTH != "quick" or len(items) <= FEW:
         return
@@ -106,9 +106,9 @@ def pytest_collection_modifyitems(
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left = {*deep}
     for there in kinds.values():
-        left |= {*there} - {*sample(there, len(there) // 3)}
+        left |= {*there} - {*sample(there, len(there) // 4)}
     for all_cases in cases.values():
-        some = sample(all_cases, max(CASES, len(all_cases) // 3))
+        some = sample(all_cases, max(CASES, len(all_cases) // 4))
         left |= {*all_cases} - {*some}
     items[:] = [item for item in items if item not in left]
     config.hook.pytest_deselected(items=list(left))

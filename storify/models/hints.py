@@ -598,6 +598,9 @@ class Parser:
         cls = self._newest(cls)
         if cls is object or vars(cls).get("_is_protocol"):
             return ANYTHING
+        if is_model_class(cls):
+            self._model(cls)
+            return Instance(cls, _default_arguments(cls))
         if cls in SCALARS or cls in ROLES or cls in loaded(MORE_SCALARS, MORE_ROLES):
             return Instance(cls)
         if cls is tuple:
@@ -606,9 +609,6 @@ class Parser:
             return self._generic(cls, (), None)
         if any(each.is_typeddict(cls) for each in _typing_modules()):
             return self._once(cls, cls.__qualname__, lambda: self._typed_dict(cls))
-        if is_model_class(cls):
-            self._model(cls)
-            return Instance(cls, _default_arguments(cls))
         if _is_role(cls):
             return Instance(cls)
         if cls.__module__ == "collections.abc" or issubclass(cls, type):
@@ -654,6 +654,8 @@ def _default_arguments(cls: type[Any]) -> tuple[Any, ...]:
     That of a variable without a default is itself, as it stands for anything.
     """
     variables = getattr(cls, "__parameters__", ())
+    if not variables:
+        return ()
     defaults = [getattr(each, "__default__", None) for each in variables]
     none = {None, *_special_forms("NoDefault")}
     found = [

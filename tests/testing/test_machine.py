@@ -327,6 +327,7 @@ def test_a_broken_invariant_of_the_users_is_found() -> None:
     assert "age=1000" in text
 
 
+@pytest.mark.deep("it shrinks a failure")
 def test_a_failure_is_printed_as_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is short, in terms of the database, and says what is wrong and where."""
     lose_nested_changes(monkeypatch)
