@@ -2,7 +2,8 @@
 
 - the face: `Database` (``_database``), as a dict or a list (``_mapping``), as either,
   with its records (``_root``), its past (``backups``), the types that it knows
-  (``_schema``), where its references lead (``_resolver``)
+  (``_schema``), where its references lead (``_resolver``); and what is open under a
+  name, as all of these and the folders below see it (``_source``)
 - ``live``: the objects that are in memory, and what is durable of each
 - ``session``: what changed, merged with what others did, and saved
 - ``query``: pipelines over the records, and indexes
