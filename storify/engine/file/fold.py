@@ -29,12 +29,13 @@ from storify.engine.file.index import (
     Index,
     IndexBuilder,
     Row,
+    in_parts,
 )
 from storify.engine.file.known import Known
 from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.replay import Harm, read_journal
-from storify.engine.file.root import Next, in_parts, in_pieces
+from storify.engine.file.root import Next
 from storify.engine.file.snapshot import Files, Spared, version_of_log
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
@@ -150,8 +151,7 @@ class Unread:
         seen = sha256(self._files.main.read(0, start))
         entries = self._entries(changes, _nothing if spared else seen.update, spared)
         for part in in_parts(entries):
-            builder.add(part)
-            yield from in_pieces(part)
+            yield from builder.take(part)
         if not spared and seen.hexdigest() != self.now.digest:
             raise DamagedError
 
