@@ -168,7 +168,7 @@ def test_a_flush_lets_go_of_the_values():
     durable, data = opened({"a": [1]})
     assert data["a"]
     flush = data.begin_flush()
-    data.end_flush(flush, {})
+    data.end_flush(flush, (), ())
 
     assert flush.touched == {}
     assert durable.flush(data) == []

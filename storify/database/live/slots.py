@@ -120,6 +120,9 @@ _PLAIN_DEPTH: Final = 100
 #: What is known of a key that is not in memory.
 _NOTHING: Final = (MISSING, MISSING, MISSING)
 
+#: As often as somebody asks.
+_NONE: Final = repeat(None)
+
 #: That a slot may hold anything.
 _ANY: Final[Any] = object()
 
@@ -1213,13 +1216,17 @@ class Slots(dict[Any, Any]):
         return self.flush is flush
 
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
-        """Return what is LIVE by the keys that the dict stores, and its bases."""
+        """Return what is LIVE by the keys that the dict stores, and its bases.
+
+        Both are in one order.
+        """
         if self.only_str and len(self.live) == len(self.bases) == storage.__len__(self):
             # All that is here, as after a bulk load: as it was at one moment.
             values = dict[Any, Any](storage.items(self))
             found = self.bases.copy()
             counts = set(map(len, (self.live, values, found)))
-            if len(counts) == 1 and Stored not in set(map(type, values.values())):
+            is_in_order = len(counts) == 1 and all(map(is_, values, found))
+            if is_in_order and Stored not in set(map(type, values.values())):
                 return values, found
         bases = list(self.live)
         keys = list(map(_KEY, bases))
@@ -1266,8 +1273,9 @@ class Slots(dict[Any, Any]):
             )
         values, bases = self.live_values()
         flush.bases = bases
-        new = self._new(bases, deletions)
-        flush.is_new = len(new) == len(bases) and not deletions
+        is_new = not deletions and all(map(is_, map(_BLOB, bases.values()), _NONE))
+        new = bases if is_new else self._new(bases, deletions)
+        flush.is_new = is_new
         flush.touched = values = self._in_order(values, new)
         # What is held stays LIVE, so it need not be noted when that is accessed.
         free: Iterable[Any] = values
@@ -1277,9 +1285,11 @@ class Slots(dict[Any, Any]):
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        for key in [key for key in values if not _has(self, key)]:
-            del values[key]
-            flush.cells.pop(key, None)
+        here = chain(storage.__iter__(self), repeat(MISSING))
+        if not all(map(is_, values, here)):  # else it is all that there is
+            for key in [key for key in values if not _has(self, key)]:
+                del values[key]
+                flush.cells.pop(key, None)
         return flush
 
     def _put_cells(self, cells: dict[Any, Stored], values: dict[Any, Any]) -> None:
@@ -1305,7 +1315,7 @@ class Slots(dict[Any, Any]):
         bases: dict[Any, Base], deletions: Mapping[Base, object]
     ) -> dict[Any, None]:
         """Return the keys that go last in the file: new ones, and those set again."""
-        are_new = map(is_, map(_BLOB, bases.values()), repeat(None))
+        are_new = map(is_, map(_BLOB, bases.values()), _NONE)
         new: dict[Any, None] = dict.fromkeys(compress(bases, are_new))
         new.update(
             (base.key, None) for base in deletions if bases.get(base.key) is base
@@ -1330,21 +1340,26 @@ class Slots(dict[Any, Any]):
         order = [key for key in values if key not in new] + found[::-1]
         return {key: values[key] for key in order if key in values}
 
-    def end_flush(self, flush: Flush, durable: Iterable[tuple[Any, bytes]]) -> None:
+    def end_flush(
+        self, flush: Flush, keys: Collection[Any], blobs: Collection[bytes]
+    ) -> None:
         """End a flush: all that it looked at is durable; *flush* is used up.
 
         Args:
             flush: What `begin_flush` gave; no other has begun since.
-            durable: Keys of `Flush.touched` and the bytes that were committed for them;
-                the others were found to be as durable.
+            keys: Those of `Flush.touched` for which something was committed; the
+                others were found to be as durable.
+            blobs: What that is, for each of them.
         """
         bases, deletions, cells = flush.bases, flush.deletions, flush.cells
         for base in deletions:
             base.blob = None
-        for key, blob in durable:
-            base = bases[key]
+        # No look-up for each where it is all of them, in the same order.
+        is_all = len(keys) == len(bases) and all(map(is_, keys, bases))
+        committed = bases.values() if is_all else map(bases.__getitem__, keys)
+        for base, blob in zip(committed, blobs, strict=True):
             base.blob, base.form = blob, flush.form
-            self._cached_bytes += len(blob)
+        self._cached_bytes += sum(map(len, blobs))
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
         self.watchers.note(cells)

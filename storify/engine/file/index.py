@@ -180,7 +180,8 @@ class IndexBuilder:
         first = start = 0
         while first < len(sizes):
             last = min(bisect_left(ends, start + BLOCK_BYTES) + 1, len(sizes))
-            crc, pieces = crcs[first], part[first]  # of one entry it is the same
+            pieces: tuple[bytes, ...] = part[first]
+            crc = crcs[first]  # of one entry it is the same
             if last - first > 1:
                 block = b"".join(chain.from_iterable(part[first:last]))
                 crc, pieces = zlib.crc32(block), (block,)
