@@ -198,6 +198,8 @@ class Base:
 
 _KEY: Final[Callable[[Base], Any]] = attrgetter("key")
 _BLOB: Final[Callable[[Base], Blob]] = attrgetter("blob")
+_SET_BLOB: Final[Any] = vars(Base)["blob"].__set__
+_SET_FORM: Final[Any] = vars(Base)["form"].__set__
 
 
 class Flush:
@@ -1128,7 +1130,10 @@ class Slots(dict[Any, Any]):
             self.only_str = self.only_str and {str}.issuperset(map(type, entries))
         while True:
             is_turn = self._wait_turn()
-            slots = self._page_in_all(list(entries))
+            keys = list(entries)
+            # Into an empty dict: the same without a look at each key.
+            is_first = not (storage.__len__(self) or self.bases or self.pages)
+            slots = [MISSING] * len(keys) if is_first else self._page_in_all(keys)
             if not self.bases and {Missing}.issuperset(map(type, slots)):
                 bases = list(map(Base, entries, repeat(None)))  # all of it is new
             else:
@@ -1137,13 +1142,14 @@ class Slots(dict[Any, Any]):
                 point = self.points[-1]
                 for key, slot, base in zip(entries, slots, bases, strict=True):
                     point.note(key, self.before(base, slot))
+            sizes = map(storage.__len__, (self, self.bases) if is_first else ())
             if self.step(
-                list(entries),
-                slots,
+                () if is_first else keys,
+                () if is_first else slots,
                 partial(self.bases.update, dict(zip(entries, bases, strict=True))),
                 _in_c(map(self.live.setdefault, bases)),
                 partial(storage.update, self, entries),
-                also=is_turn,
+                also=chain(is_turn, map(not_, sizes)),
             ):
                 return
 
@@ -1356,9 +1362,9 @@ class Slots(dict[Any, Any]):
             base.blob = None
         # No look-up for each where it is all of them, in the same order.
         is_all = len(keys) == len(bases) and all(map(is_, keys, bases))
-        committed = bases.values() if is_all else map(bases.__getitem__, keys)
-        for base, blob in zip(committed, blobs, strict=True):
-            base.blob, base.form = blob, flush.form
+        those = list(bases.values() if is_all else map(bases.__getitem__, keys))
+        deque(map(_SET_BLOB, those, blobs), 0)
+        deque(map(_SET_FORM, those, repeat(flush.form)), 0)
         self._cached_bytes += sum(map(len, blobs))
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.

@@ -24,7 +24,15 @@ from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Incoming
 from storify.database.live.savepoints import Savepoints, Undo
 from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
-from storify.engine import Change, Snapshot, Version, WholeSnapshot, apply, entries_of
+from storify.engine import (
+    Change,
+    Changes,
+    Snapshot,
+    Version,
+    WholeSnapshot,
+    apply,
+    entries_of,
+)
 from storify.exceptions import UnstorableError
 from storify.threads import without_collector
 
@@ -260,11 +268,11 @@ class Root:
         stored = dict(self.slots.stored_items())
         return dict(zip(encode_keys(self.codec, stored), stored.values(), strict=True))
 
-    def entries(self, changes: list[Change]) -> dict[bytes, bytes]:
+    def entries(self, changes: Changes) -> dict[bytes, bytes]:
         """The whole root that a commit of *changes* leaves."""
         return apply(self.durable(), changes)
 
-    def committed(self, changes: list[Change]) -> None:
+    def committed(self, changes: Changes) -> None:
         """The changes are in the file; there is nothing else to replace any more."""
         self.over = {}
         self.spelling.committed(changes)
@@ -307,7 +315,7 @@ class Root:
 
     # -- how the file spells its keys ------------------------------------------
 
-    def for_file(self, changes: list[Change]) -> list[Change]:
+    def for_file(self, changes: Changes) -> Changes:
         """Return changes with the keys that are in the file spelled as there."""
         return self.spelling.for_file(changes)
 
@@ -347,7 +355,7 @@ class Root:
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Return the whole root without what cannot be encoded."""
         pending, refused = self.begin_look()
-        changes = pending.changes
+        changes = list(pending.changes)
         for key, error in refused.items():
             report(error)
             if not self.is_list and self.slots.durable(key) is not None:
@@ -416,7 +424,7 @@ class Pending:
         self,
         root: Root,
         flush: Flush,
-        changes: list[Change],
+        changes: Changes,
         contents: Mapping[bytes, bytes | None],
         keys: Callable[[], dict[bytes, Any]],
         new: _New = ((), ()),
@@ -501,9 +509,10 @@ def _compare(root: Root, flush: Flush) -> Pending:
 
 def _compare_new(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
     """All of it is new: no look at each, there may be very many."""
-    changes: list[Change] = list(blobs.items())
     touched, over = list(flush.touched), dict.fromkeys(root.over)
-    changes[:0] = over.items()
+    changes: Changes = blobs.items()
+    if over:
+        changes = [*over.items(), *changes]
 
     def keys() -> dict[bytes, Any]:
         return {**over, **dict(zip(blobs, touched, strict=True))}

@@ -18,7 +18,7 @@ from storify.engine.file.index import (
 from storify.engine.file.log import Frame
 from storify.engine.file.replay import replay
 from storify.engine.file.vfs import PART_BYTES, Found
-from storify.engine.protocol import Change, Format, apply
+from storify.engine.protocol import Changes, Format, apply
 
 __all__ = [
     "Next",
@@ -43,7 +43,7 @@ class Next(NamedTuple):
     """
 
     parts: Iterable[bytes]
-    changes: Sequence[Change]
+    changes: Changes
     make_index: Callable[[Found, str], bytes | None] | None = None
     payload: bytes | None = None
     entries: dict[bytes, bytes] | None = None
@@ -63,16 +63,14 @@ def next_root(
     root_format: Format,
     before: bytes,
     frames: Sequence[Frame],
-    changes: Sequence[Change],
+    changes: Changes,
 ) -> Next:
     """Build the root after *changes* to a main file and its journal."""
     entries, _ = replay(root_format.split(before), frames)
     return after(root_format, entries, changes)
 
 
-def after(
-    root_format: Format, entries: dict[bytes, bytes], changes: Sequence[Change]
-) -> Next:
+def after(root_format: Format, entries: dict[bytes, bytes], changes: Changes) -> Next:
     """Bring changes into *entries*, in place, and make the root of them."""
     apply(entries, changes)
     if b"" in entries or sum(map(len, entries.values())) < PART_BYTES:
