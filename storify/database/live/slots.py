@@ -132,6 +132,11 @@ def _in_c(calls: Iterator[object]) -> Callable[[], object]:
     return partial(deque[object], calls, 0)
 
 
+def _walked(walk: Callable[[Any], Iterator[Any]], keys: Any) -> Iterator[Any]:
+    """Walk through the keys of a dict as it is at the first step, then MISSING."""
+    return chain(chain.from_iterable(map(walk, (keys,))), repeat(MISSING))
+
+
 class _Probe:
     """Finds the key that a dict stores for an equal one, by one look-up."""
 
@@ -1222,17 +1227,13 @@ class Slots(dict[Any, Any]):
         return self.flush is flush
 
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
-        """Return what is LIVE by the keys that the dict stores, and its bases.
-
-        Both are in one order.
-        """
+        """Return what is LIVE by the keys that the dict stores, and its bases."""
         if self.only_str and len(self.live) == len(self.bases) == storage.__len__(self):
             # All that is here, as after a bulk load: as it was at one moment.
             values = dict[Any, Any](storage.items(self))
             found = self.bases.copy()
             counts = set(map(len, (self.live, values, found)))
-            is_in_order = len(counts) == 1 and all(map(is_, values, found))
-            if is_in_order and Stored not in set(map(type, values.values())):
+            if len(counts) == 1 and Stored not in set(map(type, values.values())):
                 return values, found
         bases = list(self.live)
         keys = list(map(_KEY, bases))
@@ -1291,7 +1292,7 @@ class Slots(dict[Any, Any]):
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        here = chain(storage.__iter__(self), repeat(MISSING))
+        here = _walked(storage.__iter__, self)
         if not all(map(is_, values, here)):  # else it is all that there is
             for key in [key for key in values if not _has(self, key)]:
                 del values[key]
@@ -1335,12 +1336,12 @@ class Slots(dict[Any, Any]):
         # They stand last in the dict as a rule, and in this order.
         backwards: Callable[[Any], Iterator[Any]] = storage.__reversed__
         if len(new) == len(values) and all(
-            map(is_, reversed(values), chain(backwards(self), repeat(MISSING)))
+            map(is_, reversed(values), _walked(backwards, self))
         ):
             return values
         count, found = len(new), list[Any]()
         while len(found) < len(new) and count // 2 < len(self):
-            last = list(islice(backwards(self), count))
+            last = list(islice(_walked(backwards, self), count))
             found = [key for key in last if key in new]
             count *= 2
         order = [key for key in values if key not in new] + found[::-1]
