@@ -3,10 +3,10 @@
 import itertools
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property
-from itertools import accumulate, chain, groupby, islice
+from itertools import accumulate, chain, islice
 from typing import Any, Final, TypeVar, cast
 
 from msgpack import Packer, unpackb
@@ -75,10 +75,7 @@ _ESCAPED_MARKER: Final = b"\xc7\x00\x1a"
 
 
 _NO_WRAPS: Final[Mapping[type, Callable[[Any], dict[str, Any] | None]]] = {}
-_Lower = Callable[
-    [Iterable[Any], Mapping[type, Callable[[Any], Any]]],
-    Iterator[dict[str, Any] | None],
-]
+_Lower = Callable[[Any, Mapping[type, Callable[[Any], Any]]], dict[str, Any] | None]
 _NO_LOWERS: Final[Mapping[type, _Lower]] = {}
 
 
@@ -120,14 +117,13 @@ class Codec:
             ``{keyname: fields}``, one level deep with its values live, or None.
         wraps: A live view of classes whose objects need not be asked about: class
             to what gives the wrapper of its objects. It saves a call for each.
-        lowers: A live view of classes to what gives, at once, the wrapper of each object
+        lowers: A live view of classes to what gives, at once, the wrapper of an object
             with all in it copied and lowered to what the packer writes by itself: by
             exact class None, bool, int, float, str, bytes, list, dict, datetime (if
             in `timezone.utc` with fold 0), and what the encoders that it is given
             make of others. It holds nothing else that looks like a wrapper, and is
-            less than 400 deep. It holds until the next one is asked for. None for an
-            object that this does not fit: it goes the usual way, which gives the same
-            bytes in twice the time.
+            less than 400 deep. None for an object that this does not fit: it goes the
+            usual way, which gives the same bytes in twice the time.
         structure: Sees each decoded map, inner ones first, and gives an object or
             the dict itself. Payloads that hold no map of one string key may be
             decoded without it. None: wrappers are read as the dicts that they are.
@@ -316,7 +312,7 @@ class Codec:
         failure: Exception | None = None
         try:
             lower = self._lowers.get(value.__class__)
-            tree = None if lower is None else next(lower((value,), self._types.singles))
+            tree = None if lower is None else lower(value, self._types.singles)
             if tree is not None:
                 blob = writer.pack_lowered(tree)
                 if not writer.was_asked:
@@ -416,14 +412,13 @@ class Codec:
             pack = writer.pack_lowered
             # The usual way says what it is.
             with suppress(TypeError, ValueError, RecursionError):
-                made: list[bytes | None] = []
-                for kind, some in groupby(values, type):
-                    lower = lower_of(kind)
-                    if lower is None:
-                        made += (None for _ in some)
-                        continue
-                    trees = lower(some, singles)
-                    made += [None if tree is None else pack(tree) for tree in trees]
+                made = [
+                    None
+                    if (lower := lower_of(value.__class__)) is None
+                    or (tree := lower(value, singles)) is None
+                    else pack(tree)
+                    for value in values
+                ]
                 if {str}.issuperset(map(type, keys)):
                     heads = list(map(pack, keys))
                 else:

@@ -5,12 +5,9 @@ what it cannot tell apart is looked for in its bytes afterwards. The function ma
 here gives a tree that needs neither: every value in it is of a class that the packer
 writes by itself, checked exactly and copied, so that another thread cannot change
 it. For an object that holds anything else it gives None, and the usual way is gone.
-
-It goes through many objects, and gives the same few dicts each time, filled anew: to
-make one costs more than to fill it. What is in lists and dicts gets dicts of its own.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -23,11 +20,8 @@ __all__ = ["Encoders", "Found", "Layout", "Lower", "LoweredField", "Lowering"]
 Encoders = Mapping[type, Callable[[Any], Any]]
 """Exact class to what gives one extension value for an object of it."""
 
-Lower = Callable[[Iterable[Any], Encoders], Iterator[dict[str, Any] | None]]
-"""Gives ``{keyname: fields}`` of each object, ready for the packer, or None.
-
-It holds until the next one is asked for.
-"""
+Lower = Callable[[Any, Encoders], dict[str, Any] | None]
+"""Gives ``{keyname: fields}`` of an object, ready for the packer, or None."""
 
 _NATIVE: Final = frozenset({type(None), bool, int, float, str, bytes})
 # More fields than this are lowered by a call.
@@ -127,28 +121,20 @@ class Lowering:
             "UTC": UTC,
         }
         self.lines: list[str] = []
-        self._reused: list[str] = []
-        self._classes: list[str] = []
         names = [*layout.fields, *layout.constants]
         if len(names) == 1 and not _kinds(layout.fields[0].shape, find).is_single:
             return  # fields that may look like a record themselves
-        record = self._record("o", layout, is_reused=True)
-        # a class for which the user registered hooks of its own
-        hooked = " or ".join(f"{name} in e" for name in self._classes)
         self.lines = [
-            "def lower(objects, e):",
-            *(f"    {line}" for line in self._reused),
-            f"    hooked = {hooked}",
-            "    for o in objects:",
-            "        try:",
-            *(f"            {line}" for line in record),
-            "        except KeyError:",  # an attribute or an encoder that is not there
-            "            o = None",
-            "        yield o",
+            "def lower(o, e):",
+            "    try:",
+            *(f"        {line}" for line in self._record("o", layout)),
+            "        return o",
+            "    except KeyError:",  # an attribute or an encoder that is not there
+            "        return None",
         ]
 
-    def _record(self, value: str, layout: Layout, *, is_reused: bool) -> list[str]:
-        """Write what makes of an object of the class its wrapper, or a KeyError."""
+    def _record(self, value: str, layout: Layout) -> list[str]:
+        """Write what makes of an object of the class its wrapper, or gives None."""
         state, fields = f"{value}_s", layout.fields
         names = [f"{value}_{i}" for i in range(len(fields))]
         conditions: list[str] = []
@@ -159,37 +145,23 @@ class Lowering:
                 conditions.append(self._test(name, kinds.native))
             else:
                 body += self._lower(name, kinds)
-        if (name := self._name(layout.cls)) not in self._classes:
-            self._classes.append(name)
+        keys = [field.key for field in fields]
+        items = [f"{key!r}: {name}" for key, name in zip(keys, names, strict=True)]
+        items += [f"{key!r}: {number}" for key, number in layout.constants.items()]
         lines = [
             f"{state} = {value}.__dict__",
-            f"if hooked or {layout.has_more(state)}:",
-            "    raise KeyError",
+            # or a class for which the user registered hooks of its own
+            f"if {layout.has_more(state)} or {self._name(layout.cls)} in e:",
+            "    return None",
         ]
         self.names |= layout.names
         attributes = [field.name for field in fields]
         pairs = zip(names, attributes, strict=True)
         lines += [f"{name} = {state}[{attribute!r}]" for name, attribute in pairs]
         if conditions:
-            lines += [f"if not ({' and '.join(conditions)}):", "    raise KeyError"]
-        keys = [field.key for field in fields]
-        values = dict(zip(keys, names, strict=True))
-        if not is_reused:
-            made = self._written(layout, values)
-            return [*lines, *body, f"{value} = {{{layout.keyname!r}: {made}}}"]
-        made = f"d{len(self._reused)}"
-        blank = self._written(layout, dict.fromkeys(keys, "None"))
-        self._reused.append(f"{made} = {{{layout.keyname!r}: {blank}}}")
-        self._reused.append(f"{made}_f = {made}[{layout.keyname!r}]")
-        stores = [f"{made}_f[{key!r}] = {name}" for key, name in values.items()]
-        return [*lines, *body, *stores, f"{value} = {made}"]
-
-    @staticmethod
-    def _written(layout: Layout, values: Mapping[str, str]) -> str:
-        """Write a dict of the fields, what is in them given as source."""
-        items = [f"{key!r}: {value}" for key, value in values.items()]
-        items += [f"{key!r}: {number}" for key, number in layout.constants.items()]
-        return f"{{{', '.join(items)}}}"
+            lines += [f"if not ({' and '.join(conditions)}):", "    return None"]
+        made = f"{{{layout.keyname!r}: {{{', '.join(items)}}}}}"
+        return [*lines, *body, f"{value} = {made}"]
 
     def _name(self, thing: Any) -> str:
         """Name what the source refers to, the same thing once."""
@@ -211,13 +183,13 @@ class Lowering:
         return f"({' or '.join(tests)})" if tests else "False"
 
     def _lower(self, value: str, kinds: _Kinds, level: int = 0) -> list[str]:
-        """Write what makes of *value* what the packer writes, or a KeyError."""
+        """Write what makes of *value* what the packer writes, or gives None."""
         branches: list[tuple[str, list[str]]] = []
         if kinds.native:
             branches.append((self._test(value, kinds.native), ["pass"]))
         for cls in kinds.models:
             test = f"{value}.__class__ is {self._name(cls)}"
-            branches.append((test, self._model(value, cls, is_reused=not level)))
+            branches.append((test, self._model(value, cls)))
         for holder in kinds.holders:
             copy = self._items if isinstance(holder, Items) else self._pairs
             test = f"{value}.__class__ is {holder.cls.__name__}"
@@ -230,7 +202,7 @@ class Lowering:
             last = [f"{value} = e[{value}.__class__]({value})"]
             branches.append((f"{value}.__class__ not in native", last))
         else:
-            branches.append(("", ["raise KeyError"]))
+            branches.append(("", ["return None"]))
         lines: list[str] = []
         for test, body in branches:
             word = "elif" if lines else "if"
@@ -238,16 +210,16 @@ class Lowering:
             lines += [f"    {line}" for line in body]
         return lines
 
-    def _model(self, value: str, cls: type, *, is_reused: bool) -> list[str]:
+    def _model(self, value: str, cls: type) -> list[str]:
         found = self._find(cls)
         if found is None:  # pragma: no cover - it was there when the kinds were told
-            return ["raise KeyError"]
+            return ["return None"]
         lower, layout = found
         # A call costs a third of a small record; within another, the code doubles.
         if value.count("_") == 1 and len(layout.fields) <= _INLINED:
-            return self._record(value, layout, is_reused=is_reused)
-        lines = [f"{value} = next({self._name(lower)}(({value},), e))"]
-        return [*lines, f"if {value} is None:", "    raise KeyError"]
+            return self._record(value, layout)
+        lines = [f"{value} = {self._name(lower)}({value}, e)"]
+        return [*lines, f"if {value} is None:", "    return None"]
 
     def _items(self, value: str, shape: Any, level: int) -> list[str]:
         item = f"{value}i"
@@ -255,7 +227,7 @@ class Lowering:
         if kinds.is_flat:
             test = f"    if not {self._test(item, kinds.native)}:"
             lines = [f"{value} = [*{value}]", f"for {item} in {value}:", test]
-            return [*lines, "        raise KeyError"]
+            return [*lines, "        return None"]
         return [
             f"{value}w = []",
             f"for {item} in [*{value}]:",
@@ -273,15 +245,15 @@ class Lowering:
         if kinds.is_flat:
             both = f"{test} and {self._test(item, kinds.native)}"
             lines += [f"for {key}, {item} in {value}.items():", f"    if not ({both}):"]
-            return [*lines, "        raise KeyError"]
+            return [*lines, "        return None"]
         if not kinds.is_single:  # one pair may look like a record
-            lines += [f"if len({value}) == 1:", "    raise KeyError"]
+            lines += [f"if len({value}) == 1:", "    return None"]
         return [
             *lines,
             f"{value}w = {{}}",
             f"for {key}, {item} in {value}.items():",
             f"    if not {test}:",
-            "        raise KeyError",
+            "        return None",
             *(f"    {line}" for line in self._lower(item, kinds, level)),
             f"    {value}w[{key}] = {item}",
             f"{value} = {value}w",

@@ -119,7 +119,7 @@ def lowers(fast: Codec, value: Any) -> bool:
     """Tell whether *value* takes the fast path."""
     fast.encode(value)
     found = fast._lowers.get(type(value))
-    return found is not None and next(found((value,), fast._types.singles)) is not None
+    return found is not None and found(value, fast._types.singles) is not None
 
 
 def test_an_object_as_declared_is_lowered() -> None:
