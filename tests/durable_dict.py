@@ -78,7 +78,7 @@ class Durable:
             data.abandon(work)
             return changes
         apply(self.entries, changes)
-        data.end_flush(work, durable.items())
+        data.end_flush(work, durable.keys(), durable.values())
         return changes
 
     def agrees_with(self, data: Data) -> bool:

@@ -199,7 +199,7 @@ class Codec:
         """
         search = re.compile(re.escape(_ESCAPED_MARKER)).search
         # In a long text, or bytes, it would mean nothing.
-        if any(v[0] not in _LONG_HEADS and search(v) for v in entries.values()):
+        if any(map(search, [v for v in entries.values() if v[0] not in _LONG_HEADS])):
             return ""
         return _frames.kind_of_keys(entries.keys())
 

@@ -20,6 +20,7 @@ deleted and set in one commit goes last.
 
 from collections.abc import (
     Callable,
+    Collection,
     Hashable,
     Iterable,
     Iterator,
@@ -29,7 +30,7 @@ from collections.abc import (
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Literal, NamedTuple, NewType, Protocol, cast
+from typing import Any, Final, Literal, NamedTuple, NewType, Protocol, cast
 
 from storify.engine.retention import Keep
 
@@ -81,8 +82,8 @@ Clock = Callable[[], datetime]
 Change = tuple[bytes, bytes | None]
 """Encoded key and encoded value; None deletes the key."""
 
-Changes = Sequence[Change]
-"""Changes in the order in which they take place."""
+Changes = Collection[Change]
+"""Changes in the order in which they take place; perhaps the items of a dict."""
 
 
 def utc_now() -> datetime:
@@ -95,13 +96,21 @@ def version_of(payload: bytes) -> Version:
     return Version(sha256(payload).hexdigest())
 
 
+#: What the items of a dict are, which know that dict.
+_Items: Final[Any] = type(dict[bytes, bytes]().items())
+
+
 def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes, bytes]:
     """Bring *changes* into *entries*, in place, and give them.
 
     A root without keys and one with keys exclude each other: the later one holds.
     """
     if not entries:
-        whole = dict(changes := list(changes))
+        whole: dict[bytes, bytes | None]
+        if isinstance(changes, _Items):  # of a whole new root: no look at each
+            whole = changes.mapping.copy()
+        else:
+            whole = dict(changes := list(changes))
         if (
             len(whole) == len(changes)
             and b"" not in whole

@@ -2,6 +2,7 @@
 
 import gc
 import random
+import sys
 import threading
 from decimal import Decimal
 from enum import StrEnum
@@ -163,12 +164,41 @@ def test_a_flush_that_goes_no_further_leaves_no_trace():
     assert durable.content == data == {"a": [1, 2], "c": [3], "d": [4]}
 
 
+@pytest.mark.parametrize("change", ["set", "delete"])
+def test_a_flush_begins_while_keys_are_set_and_deleted(change):
+    """Between any two steps, as by another thread: it goes on, and nothing is lost."""
+    step = struck = 0
+
+    def strike(*_: object) -> None:
+        nonlocal struck
+        struck += 1
+        if struck == step:
+            data.pop("b") if change == "delete" else data.update(new=[1])
+
+    while struck >= step:
+        step, struck = step + 1, 0
+        durable, data = opened({"x": 1})
+        data.update({"a": [1], "b": [2], "c": [3]})
+        sys.setprofile(strike)
+        try:
+            flush = data.begin_flush()
+        finally:
+            sys.setprofile(None)
+        expected = {"a", "b", "c"} - ({"b"} if "b" not in data else set())
+
+        assert expected <= flush.touched.keys() <= {"a", "b", "c", "new"}
+        data.abandon(flush)
+        durable.flush(data)
+        assert durable.content == dict(data.copy())
+    assert step > 20
+
+
 def test_a_flush_lets_go_of_the_values():
     """Else each would count as held by the next flush."""
     durable, data = opened({"a": [1]})
     assert data["a"]
     flush = data.begin_flush()
-    data.end_flush(flush, {})
+    data.end_flush(flush, (), ())
 
     assert flush.touched == {}
     assert durable.flush(data) == []

@@ -539,7 +539,7 @@ def test_a_look_after_the_encoding_is_found_out(monkeypatch):
         if look_late:
             flush.look()
         assert blob == flush.base("a")
-        data.end_flush(flush, {})
+        data.end_flush(flush, (), ())
         durable.flush(data)
         return durable.content != {"a": {"x": [1, 2]}}
 

@@ -282,7 +282,9 @@ def _containers_in(level: list[Any], kinds: Kinds) -> tuple[list[Any], set[type]
         kinds.seen |= types
         here = {kind for kind in types if kinds[kind] != _LEAF}
         holders |= here
-        if here:
+        if len(here) == len(types):
+            found += inner
+        elif here:
             found += compress(inner, map(here.__contains__, map(type, inner)))
     return found, holders
 

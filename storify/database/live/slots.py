@@ -120,6 +120,9 @@ _PLAIN_DEPTH: Final = 100
 #: What is known of a key that is not in memory.
 _NOTHING: Final = (MISSING, MISSING, MISSING)
 
+#: As often as somebody asks.
+_NONE: Final = repeat(None)
+
 #: That a slot may hold anything.
 _ANY: Final[Any] = object()
 
@@ -127,6 +130,11 @@ _ANY: Final[Any] = object()
 def _in_c(calls: Iterator[object]) -> Callable[[], object]:
     """Return what makes calls of C, one after the other and nothing in between."""
     return partial(deque[object], calls, 0)
+
+
+def _walked(walk: Callable[[Any], Iterator[Any]], keys: Any) -> Iterator[Any]:
+    """Walk through the keys of a dict as it is at the first step, then MISSING."""
+    return chain(chain.from_iterable(map(walk, (keys,))), repeat(MISSING))
 
 
 class _Probe:
@@ -195,6 +203,8 @@ class Base:
 
 _KEY: Final[Callable[[Base], Any]] = attrgetter("key")
 _BLOB: Final[Callable[[Base], Blob]] = attrgetter("blob")
+_SET_BLOB: Final[Any] = vars(Base)["blob"].__set__
+_SET_FORM: Final[Any] = vars(Base)["form"].__set__
 
 
 class Flush:
@@ -1125,7 +1135,10 @@ class Slots(dict[Any, Any]):
             self.only_str = self.only_str and {str}.issuperset(map(type, entries))
         while True:
             is_turn = self._wait_turn()
-            slots = self._page_in_all(list(entries))
+            keys = list(entries)
+            # Into an empty dict: the same without a look at each key.
+            is_first = not (storage.__len__(self) or self.bases or self.pages)
+            slots = [MISSING] * len(keys) if is_first else self._page_in_all(keys)
             if not self.bases and {Missing}.issuperset(map(type, slots)):
                 bases = list(map(Base, entries, repeat(None)))  # all of it is new
             else:
@@ -1134,13 +1147,14 @@ class Slots(dict[Any, Any]):
                 point = self.points[-1]
                 for key, slot, base in zip(entries, slots, bases, strict=True):
                     point.note(key, self.before(base, slot))
+            sizes = map(storage.__len__, (self, self.bases) if is_first else ())
             if self.step(
-                list(entries),
-                slots,
+                () if is_first else keys,
+                () if is_first else slots,
                 partial(self.bases.update, dict(zip(entries, bases, strict=True))),
                 _in_c(map(self.live.setdefault, bases)),
                 partial(storage.update, self, entries),
-                also=is_turn,
+                also=chain(is_turn, map(not_, sizes)),
             ):
                 return
 
@@ -1266,8 +1280,9 @@ class Slots(dict[Any, Any]):
             )
         values, bases = self.live_values()
         flush.bases = bases
-        new = self._new(bases, deletions)
-        flush.is_new = len(new) == len(bases) and not deletions
+        is_new = not deletions and all(map(is_, map(_BLOB, bases.values()), _NONE))
+        new = bases if is_new else self._new(bases, deletions)
+        flush.is_new = is_new
         flush.touched = values = self._in_order(values, new)
         # What is held stays LIVE, so it need not be noted when that is accessed.
         free: Iterable[Any] = values
@@ -1277,9 +1292,11 @@ class Slots(dict[Any, Any]):
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        for key in [key for key in values if not _has(self, key)]:
-            del values[key]
-            flush.cells.pop(key, None)
+        here = _walked(storage.__iter__, self)
+        if not all(map(is_, values, here)):  # else it is all that there is
+            for key in [key for key in values if not _has(self, key)]:
+                del values[key]
+                flush.cells.pop(key, None)
         return flush
 
     def _put_cells(self, cells: dict[Any, Stored], values: dict[Any, Any]) -> None:
@@ -1305,7 +1322,7 @@ class Slots(dict[Any, Any]):
         bases: dict[Any, Base], deletions: Mapping[Base, object]
     ) -> dict[Any, None]:
         """Return the keys that go last in the file: new ones, and those set again."""
-        are_new = map(is_, map(_BLOB, bases.values()), repeat(None))
+        are_new = map(is_, map(_BLOB, bases.values()), _NONE)
         new: dict[Any, None] = dict.fromkeys(compress(bases, are_new))
         new.update(
             (base.key, None) for base in deletions if bases.get(base.key) is base
@@ -1319,32 +1336,37 @@ class Slots(dict[Any, Any]):
         # They stand last in the dict as a rule, and in this order.
         backwards: Callable[[Any], Iterator[Any]] = storage.__reversed__
         if len(new) == len(values) and all(
-            map(is_, reversed(values), chain(backwards(self), repeat(MISSING)))
+            map(is_, reversed(values), _walked(backwards, self))
         ):
             return values
         count, found = len(new), list[Any]()
         while len(found) < len(new) and count // 2 < len(self):
-            last = list(islice(backwards(self), count))
+            last = list(islice(_walked(backwards, self), count))
             found = [key for key in last if key in new]
             count *= 2
         order = [key for key in values if key not in new] + found[::-1]
         return {key: values[key] for key in order if key in values}
 
-    def end_flush(self, flush: Flush, durable: Iterable[tuple[Any, bytes]]) -> None:
+    def end_flush(
+        self, flush: Flush, keys: Collection[Any], blobs: Collection[bytes]
+    ) -> None:
         """End a flush: all that it looked at is durable; *flush* is used up.
 
         Args:
             flush: What `begin_flush` gave; no other has begun since.
-            durable: Keys of `Flush.touched` and the bytes that were committed for them;
-                the others were found to be as durable.
+            keys: Those of `Flush.touched` for which something was committed; the
+                others were found to be as durable.
+            blobs: What that is, for each of them.
         """
         bases, deletions, cells = flush.bases, flush.deletions, flush.cells
         for base in deletions:
             base.blob = None
-        for key, blob in durable:
-            base = bases[key]
-            base.blob, base.form = blob, flush.form
-            self._cached_bytes += len(blob)
+        # No look-up for each where it is all of them, in the same order.
+        is_all = len(keys) == len(bases) and all(map(is_, keys, bases))
+        those = list(bases.values() if is_all else map(bases.__getitem__, keys))
+        deque(map(_SET_BLOB, those, blobs), 0)
+        deque(map(_SET_FORM, those, repeat(flush.form)), 0)
+        self._cached_bytes += sum(map(len, blobs))
         self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
         self.watchers.note(cells)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:  # `import storify` loads this, and neither of them
     from storify.codec import Codec
-    from storify.engine import Change
+    from storify.engine import Change, Changes
 
 __all__ = ["LIST", "Spelling", "contents", "decode_key", "decode_keys", "encode_keys"]
 
@@ -97,7 +97,7 @@ class Spelling:
         own = self._own(dict.fromkeys(entries))
         self._spelled = {mine: key for key, mine in own.items() if key != mine}
 
-    def committed(self, changes: "list[Change]") -> None:
+    def committed(self, changes: "Changes") -> None:
         """Forget the keys that *changes* deleted: they are ours from now on."""
         if self._spelled:
             for key, value in changes:
@@ -106,7 +106,7 @@ class Spelling:
 
     # -- ours to theirs --------------------------------------------------------
 
-    def for_file(self, changes: "list[Change]") -> "list[Change]":
+    def for_file(self, changes: "Changes") -> "Changes":
         """Return changes with the keys that are in the file spelled as there."""
         if not self._spelled:
             return changes

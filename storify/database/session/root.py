@@ -11,8 +11,8 @@ user holds; so a list is loaded, compared, merged and rolled back as any value i
 Who flushes, merges and rolls back is the session; here is what that does to a root.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
@@ -24,7 +24,15 @@ from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Incoming
 from storify.database.live.savepoints import Savepoints, Undo
 from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
-from storify.engine import Change, Snapshot, Version, WholeSnapshot, apply, entries_of
+from storify.engine import (
+    Change,
+    Changes,
+    Snapshot,
+    Version,
+    WholeSnapshot,
+    apply,
+    entries_of,
+)
 from storify.exceptions import UnstorableError
 from storify.threads import without_collector
 
@@ -260,11 +268,11 @@ class Root:
         stored = dict(self.slots.stored_items())
         return dict(zip(encode_keys(self.codec, stored), stored.values(), strict=True))
 
-    def entries(self, changes: list[Change]) -> dict[bytes, bytes]:
+    def entries(self, changes: Changes) -> dict[bytes, bytes]:
         """The whole root that a commit of *changes* leaves."""
         return apply(self.durable(), changes)
 
-    def committed(self, changes: list[Change]) -> None:
+    def committed(self, changes: Changes) -> None:
         """The changes are in the file; there is nothing else to replace any more."""
         self.over = {}
         self.spelling.committed(changes)
@@ -307,7 +315,7 @@ class Root:
 
     # -- how the file spells its keys ------------------------------------------
 
-    def for_file(self, changes: list[Change]) -> list[Change]:
+    def for_file(self, changes: Changes) -> Changes:
         """Return changes with the keys that are in the file spelled as there."""
         return self.spelling.for_file(changes)
 
@@ -347,7 +355,7 @@ class Root:
     def storable(self, report: Callable[[Exception], None]) -> dict[bytes, bytes]:
         """Return the whole root without what cannot be encoded."""
         pending, refused = self.begin_look()
-        changes = pending.changes
+        changes = list(pending.changes)
         for key, error in refused.items():
             report(error)
             if not self.is_list and self.slots.durable(key) is not None:
@@ -390,6 +398,9 @@ class Root:
 # -- what is to be saved --------------------------------------------------------------
 
 
+_New = tuple[Collection[Any], Collection[bytes]]
+
+
 class Pending:
     """The changes of a root at one moment; ended by at most one of `done` and `drop`.
 
@@ -400,7 +411,8 @@ class Pending:
         changes: For the engine, in order.
         contents: Key bytes to what they hold, for keys that hold something else
             than the durable state; a key that only moved is not among them.
-        keys: The keys for the bytes of `changes`; None for a list root.
+        keys: The keys for the bytes of `changes`; None for a list root. Made when it is
+            asked for.
         deleted: The durable keys that were deleted, and perhaps set again.
         moved: How many of them were set again.
         is_empty: Whether nothing was touched at all.
@@ -412,19 +424,25 @@ class Pending:
         self,
         root: Root,
         flush: Flush,
-        changes: list[Change],
+        changes: Changes,
         contents: Mapping[bytes, bytes | None],
-        keys: dict[bytes, Any],
+        keys: Callable[[], dict[bytes, Any]],
+        new: _New = ((), ()),
     ) -> None:
         self.changes = changes
         self.contents = contents
-        self.keys = keys
         self.deleted: set[Any] = set()
         self.moved = 0
         self._root = root
         self._flush = flush
-        #: Those to no effect included, which may be taken out of `changes`.
-        self._all = changes
+        self._make_keys = keys
+        #: Keys and their new values: those to no effect included, which may be taken
+        #: out of `changes`.
+        self._new = new
+
+    @cached_property
+    def keys(self) -> dict[bytes, Any]:  # noqa: D102 - above
+        return self._make_keys()
 
     def stored(self, key: bytes) -> bytes | None:
         """The durable value under the bytes of a key that is to change."""
@@ -440,10 +458,8 @@ class Pending:
 
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""
-        keys = self.keys
-        durable = ((keys[key], blob) for key, blob in self._all if blob is not None)
-        end = partial(self._root.slots.end_flush, self._flush, durable)
-        if len(self._all) < _FEW:
+        end = partial(self._root.slots.end_flush, self._flush, *self._new)
+        if len(self._new[0]) < _FEW:
             end()
         else:
             without_collector(end)
@@ -460,7 +476,7 @@ class _Nothing(Pending):
     is_empty = True
 
     def __init__(self, root: Root) -> None:
-        super().__init__(root, Flush(root.slots), [], {}, {})
+        super().__init__(root, Flush(root.slots), [], {}, dict)
 
     @override
     def is_newest(self) -> bool:
@@ -493,12 +509,15 @@ def _compare(root: Root, flush: Flush) -> Pending:
 
 def _compare_new(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
     """All of it is new: no look at each, there may be very many."""
-    changes: list[Change] = list(blobs.items())
-    keys: dict[bytes, Any] = dict(zip(blobs, flush.touched, strict=True))
-    if root.over:
-        changes[:0] = [(key, None) for key in root.over]
-        keys.update(dict.fromkeys(root.over))
-    return Pending(root, flush, changes, blobs, keys)
+    touched, over = list(flush.touched), dict.fromkeys(root.over)
+    changes: Changes = blobs.items()
+    if over:
+        changes = [*over.items(), *changes]
+
+    def keys() -> dict[bytes, Any]:
+        return {**over, **dict(zip(blobs, touched, strict=True))}
+
+    return Pending(root, flush, changes, blobs, keys, (touched, blobs.values()))
 
 
 def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending:
@@ -508,6 +527,7 @@ def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending
         gone = encode_keys(root.codec, {base.key: base for base in flush.deletions})
     set_again = touched.keys() & gone.values()
     changes: list[Change] = []
+    new: tuple[list[Any], list[bytes]] = [], []
     held: dict[bytes, bytes | None] = {}
     if root.over or gone:
         changes += ((key, None) for key in (*root.over, *gone))
@@ -518,11 +538,13 @@ def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending
         if key_bytes not in other and key not in set_again:
             continue
         changes.append((key_bytes, blob))
+        new[0].append(key)
+        new[1].append(blob)
         keys[key_bytes] = key
         # 1 and True are one key for a dict, but two for the file.
         if key_bytes in other or key_bytes not in gone:
             held[key_bytes] = blob
-    pending = Pending(root, flush, changes, held, keys)
+    pending = Pending(root, flush, changes, held, lambda: keys, new)
     pending.deleted = set(gone.values())
     pending.moved = len(set_again)
     return pending

@@ -29,16 +29,17 @@ from storify.engine.file.index import (
     Index,
     IndexBuilder,
     Row,
+    in_parts,
 )
 from storify.engine.file.known import Known
 from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.replay import Harm, read_journal
-from storify.engine.file.root import Next, in_parts, in_pieces
+from storify.engine.file.root import Next
 from storify.engine.file.snapshot import Files, Spared, version_of_log
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.protocol import Change
+from storify.engine.protocol import Changes
 
 __all__ = ["Unread"]
 
@@ -106,7 +107,7 @@ class Unread:
         """Let go of the files."""
         self._files.close()
 
-    def after(self, changes: Sequence[Change]) -> Next | None:
+    def after(self, changes: Changes) -> Next | None:
         """Return the root after the journal and *changes*; None if it must be read whole.
 
         Raises:
@@ -142,7 +143,7 @@ class Unread:
         self,
         start: int,
         count: int,
-        changes: Sequence[Change],
+        changes: Changes,
         builder: IndexBuilder,
         spared: Spared,
     ) -> Iterator[bytes]:
@@ -150,14 +151,13 @@ class Unread:
         seen = sha256(self._files.main.read(0, start))
         entries = self._entries(changes, _nothing if spared else seen.update, spared)
         for part in in_parts(entries):
-            builder.add(part)
-            yield from in_pieces(part)
+            yield from builder.take(part)
         if not spared and seen.hexdigest() != self.now.digest:
             raise DamagedError
 
     def _entries(
         self,
-        changes: Sequence[Change],
+        changes: Changes,
         note: Callable[[bytes], object],
         spared: Spared,
     ) -> Iterator[tuple[bytes, bytes]]:
@@ -180,7 +180,7 @@ class Unread:
         yield from last.items()
 
 
-def last_set(changes: Sequence[Change]) -> dict[bytes, bytes]:
+def last_set(changes: Changes) -> dict[bytes, bytes]:
     """Return what keys were set to, those that are new in the order of the root."""
     found: dict[bytes, bytes] = {}
     for key, value in changes:
@@ -204,7 +204,7 @@ def _spared(blocks: Sequence[Block], places: Mapping[bytes, Row | None]) -> Spar
     return found
 
 
-def _growth(changes: Sequence[Change], places: Mapping[bytes, Row | None]) -> int:
+def _growth(changes: Changes, places: Mapping[bytes, Row | None]) -> int:
     """Return how many keys more there are after *changes*."""
     after = {key: value is not None for key, value in changes}
     return sum(is_set - (places[key] is not None) for key, is_set in after.items())

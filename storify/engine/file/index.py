@@ -32,8 +32,9 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate, chain
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain, islice, repeat
 from operator import add
 from typing import Final, NamedTuple
 
@@ -49,6 +50,7 @@ __all__ = [
     "IndexBuilder",
     "Row",
     "build_index",
+    "in_parts",
     "read_rows",
 ]
 
@@ -70,6 +72,7 @@ _HASH_BYTES: Final = 4
 _PAGE_BYTES: Final = 4096
 _PAGE_ROWS: Final = (_PAGE_BYTES - _CRC.size) // _ROW.size
 _MOST: Final = 1 << 32
+_MANY: Final = 16
 
 
 class DamagedError(Exception):
@@ -153,26 +156,38 @@ class IndexBuilder:
         self._crcs = array("I")
         self._blocks: list[bytes] = []
 
-    def add(self, parts: Sequence[tuple[bytes, bytes]]) -> None:
-        """Add the entries that come next: keys and values, the keys of items empty."""
-        if not parts:
+    def take(self, part: Sequence[tuple[bytes, bytes]]) -> Iterator[bytes]:
+        """Return what stands in the file for the entries that come next.
+
+        All of it is to be taken before the next ones come. A large value is not copied.
+
+        Args:
+            part: Keys and values, the keys of items empty.
+        """
+        if not part:
             return
-        keys, values = zip(*parts, strict=True)
+        keys, values = zip(*part, strict=True)
         hashes = list(map(zlib.crc32, keys))
         sizes = list(map(add, map(len, keys), map(len, values)))
-        self._crcs.extend(map(zlib.crc32, values, hashes))
-        numbers = range(len(self._sizes), len(self._sizes) + len(parts))
-        self._hashes.extend(numbers if self._is_list else hashes)
+        crcs = list(map(zlib.crc32, values, hashes))
+        count = len(self._sizes)
+        self._hashes.extend(
+            range(count, count + len(part)) if self._is_list else hashes
+        )
         self._sizes.extend(sizes)
+        self._crcs.extend(crcs)
         ends = list(accumulate(sizes))
         first = start = 0
         while first < len(sizes):
             last = min(bisect_left(ends, start + BLOCK_BYTES) + 1, len(sizes))
-            crc = self._crcs[first - len(sizes)]  # of one entry it is the same
+            pieces: tuple[bytes, ...] = part[first]
+            crc = crcs[first]  # of one entry it is the same
             if last - first > 1:
-                crc = zlib.crc32(b"".join(chain.from_iterable(parts[first:last])))
+                block = b"".join(chain.from_iterable(part[first:last]))
+                crc, pieces = zlib.crc32(block), (block,)
             end = ends[last - 1]
             self._blocks.append(_BLOCK.pack(end - start, last - first, crc))
+            yield from pieces
             first, start = last, end
 
     def build(self, found: vfs.Found, digest: str, kind: str) -> bytes | None:
@@ -219,10 +234,27 @@ def build_index(
         kind: Of what type all keys are: `Format.keyed`.
     """
     builder = IndexBuilder(is_list=items is not None)
-    builder.add(
-        list(entries.items()) if items is None else [(b"", item) for item in items]
-    )
+    each = entries.items() if items is None else zip(repeat(b""), items)
+    for part in in_parts(each):
+        deque(builder.take(part), 0)
     return builder.build(found, digest, kind)
+
+
+def in_parts(
+    entries: Iterable[tuple[bytes, bytes]],
+) -> Iterator[list[tuple[bytes, bytes]]]:
+    """Part entries into stretches of about a mebibyte."""
+    left = iter(entries)
+    part: list[tuple[bytes, bytes]] = []
+    size = 0
+    while some := list(islice(left, _MANY)):
+        part += some
+        size += sum(map(len, chain.from_iterable(some)))
+        if size >= vfs.PART_BYTES:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _packed(numbers: Iterable[int]) -> bytes:

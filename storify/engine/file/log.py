@@ -28,7 +28,7 @@ import struct
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol, overload
 
@@ -129,7 +129,7 @@ class Frame(NamedTuple):
     raw: bytes
 
     @classmethod
-    def made(cls, base: str, seq: int, moment: Moment, ops: Sequence[Op]) -> "Frame":
+    def made(cls, base: str, seq: int, moment: Moment, ops: Collection[Op]) -> "Frame":
         """Return a frame that is not in a journal yet, and need not be synced.
 
         Raises:

@@ -1,38 +1,33 @@
-"""A root on its way to a file: its bytes in order, about a mebibyte at a time.
+"""A root on its way to a file: its bytes in order, a block at a time.
 
 What is written is hashed and indexed on the way, so a large root is never in memory as
 a whole.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from itertools import chain, islice
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import NamedTuple
 
-from storify.engine.file.index import LIST_KIND, IndexBuilder, build_index
+from storify.engine.file.index import (
+    LIST_KIND,
+    IndexBuilder,
+    build_index,
+    in_parts,
+)
 from storify.engine.file.log import Frame
 from storify.engine.file.replay import replay
-from storify.engine.file.vfs import Found
-from storify.engine.protocol import Change, Format, apply
+from storify.engine.file.vfs import PART_BYTES, Found
+from storify.engine.protocol import Changes, Format, apply
 
 __all__ = [
-    "PART_BYTES",
     "Next",
     "after",
-    "in_parts",
-    "in_pieces",
     "index_of",
     "next_root",
     "root_after",
     "whole",
 ]
-
-PART_BYTES: Final = 1 << 20
-"""How long a part is, about."""
-
-_MANY: Final = 16
-
-Entry = tuple[bytes, bytes]
 
 
 class Next(NamedTuple):
@@ -48,7 +43,7 @@ class Next(NamedTuple):
     """
 
     parts: Iterable[bytes]
-    changes: Sequence[Change]
+    changes: Changes
     make_index: Callable[[Found, str], bytes | None] | None = None
     payload: bytes | None = None
     entries: dict[bytes, bytes] | None = None
@@ -68,16 +63,14 @@ def next_root(
     root_format: Format,
     before: bytes,
     frames: Sequence[Frame],
-    changes: Sequence[Change],
+    changes: Changes,
 ) -> Next:
     """Build the root after *changes* to a main file and its journal."""
     entries, _ = replay(root_format.split(before), frames)
     return after(root_format, entries, changes)
 
 
-def after(
-    root_format: Format, entries: dict[bytes, bytes], changes: Sequence[Change]
-) -> Next:
+def after(root_format: Format, entries: dict[bytes, bytes], changes: Changes) -> Next:
     """Bring changes into *entries*, in place, and make the root of them."""
     apply(entries, changes)
     if b"" in entries or sum(map(len, entries.values())) < PART_BYTES:
@@ -86,12 +79,12 @@ def after(
         return Next((payload,), changes, index, payload, entries)
     builder = IndexBuilder(is_list=False)
     head = root_format.head(len(entries))
-    parts = _written(head, in_parts(entries.items()), builder)
+    parts = map(builder.take, in_parts(entries.items()))
 
     def build(found: Found, digest: str) -> bytes | None:
         return builder.build(found, digest, root_format.keyed(entries))
 
-    return Next(parts, changes, build)
+    return Next(chain((head,), chain.from_iterable(parts)), changes, build)
 
 
 def index_of(
@@ -102,35 +95,3 @@ def index_of(
     items = root_format.items(entries[b""]) if is_list else None
     kind = LIST_KIND if is_list else root_format.keyed(entries)
     return build_index(entries, items, found, digest, kind)
-
-
-def _written(
-    head: bytes, parts: Iterable[list[Entry]], builder: IndexBuilder
-) -> Iterator[bytes]:
-    yield head
-    for part in parts:
-        builder.add(part)
-        yield from in_pieces(part)
-
-
-def in_pieces(part: list[Entry]) -> Iterator[bytes]:
-    """Return what stands in the file for some entries; a large value is not copied."""
-    if len(part) > 1 or len(part[0][1]) < PART_BYTES:
-        yield b"".join(chain.from_iterable(part))
-    else:
-        yield from part[0]
-
-
-def in_parts(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Part entries into stretches of about a mebibyte."""
-    left = iter(entries)
-    part: list[Entry] = []
-    size = 0
-    while some := list(islice(left, _MANY)):
-        part += some
-        size += sum(map(len, chain.from_iterable(some)))
-        if size >= PART_BYTES:
-            yield part
-            part, size = [], 0
-    if part:
-        yield part
