@@ -87,8 +87,13 @@ def time_of(stamp: str) -> datetime | None:
     return None if moment is None else moment.clock
 
 
+@lru_cache
+def _digits() -> re.Pattern[str]:
+    return re.compile(_DIGITS, re.ASCII)
+
+
 def _parse(text: str) -> datetime | None:
-    match = re.fullmatch(_DIGITS, text, re.ASCII)
+    match = _digits().fullmatch(text)
     if match is None:
         return None
     year, month, day, hour, minute, second, microsecond = map(int, match.groups())

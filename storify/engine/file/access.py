@@ -1,13 +1,14 @@
 """The way to the files of one database: find them, take the lock, go to work."""
 
 import os
+import stat
 from types import TracebackType
 
 from storify.engine.file.backups import BackupFolder
 from storify.engine.file.held import Held
 from storify.engine.file.lock import Hold, Lock, Mode
 from storify.engine.file.paths import Place, place_of
-from storify.engine.file.renaming import finish_rename, rename_pending
+from storify.engine.file.renaming import finish_rename
 from storify.engine.protocol import Clock, Format
 from storify.logger import LoggerLike
 
@@ -42,21 +43,26 @@ class Access:
         self.clock = clock
         self.lock_timeout_s = lock_timeout_s
         self._place: Place | None = None
+        #: For work on the files of that place: without its lock, and with it.
+        self._seen: Held
+        self._held: Held
 
     def place(self) -> Place:
         """Find the files; links may lead elsewhere than before."""
-        # Two looks tell that they do not, in a tenth of the time of following them.
-        if self._place is None or not _leads_to(self.path, self._place.main):
-            self._place = place_of(self.path, self.backups_directory)
-        return self._place
-
-    def folder(self, place: Place) -> BackupFolder:
-        """The backups, for calls that need no lock."""
-        return BackupFolder(place.backups, place.prefix, self.log)
+        # A look tells that they do not, in a tenth of the time of following them.
+        place = self._place
+        if place is None or not _leads_to(self.path, place.main):
+            place = self._place = place_of(self.path, self.backups_directory)
+            folder = BackupFolder(place.backups, place.prefix, self.log)
+            shared = place, folder, self.root_format, self.log, self.clock
+            self._seen = Held(*shared, writable=False)
+            self._held = Held(*shared, writable=True)
+        return place
 
     def seen(self) -> Held:
         """Look at the files without the lock: what is read may change meanwhile."""
-        return self._held(self.place(), writable=False)
+        self.place()
+        return self._seen
 
     def held(self, mode: Mode) -> "_InHand":
         """Hold the lock in a ``with`` block, with any cut-off rename settled.
@@ -83,8 +89,10 @@ class Access:
             hold: Hold | None = None
             if mode != "look" and not is_mine:
                 hold = lock.take(self, mode, is_of_block=is_of_block)
-            if hold is None or not rename_pending(place):
-                return hold, self._held(place, writable=is_mine or hold is not None)
+            if hold is None:
+                return None, self._held if is_mine else self._seen
+            if not os.path.lexists(place.intent):  # no rename is under way, or cut off
+                return hold, self._held
             # Only without our lock: the rename needs it.
             hold.release()
             finish_rename(place, self.log, self.lock_timeout_s)
@@ -104,10 +112,6 @@ class Access:
     def _lock(self) -> tuple[Place, Lock]:
         place = self.place()
         return place, Lock(place.lock, self.lock_timeout_s, self.path, place.main)
-
-    def _held(self, place: Place, *, writable: bool) -> Held:
-        folder = self.folder(place)
-        return Held(place, folder, self.root_format, self.log, self.clock, writable)
 
 
 class _InHand:
@@ -141,6 +145,9 @@ class _InHand:
 
 def _leads_to(path: str, main: str) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.lstat(main))
+        found = os.lstat(main)
+        if path == main:
+            return not stat.S_ISLNK(found.st_mode)
+        return os.path.samestat(os.stat(path), found)
     except OSError:
         return False

@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -74,18 +73,24 @@ _NAME = attrgetter("name")
 _ORDER = attrgetter("stamp", "number", "name")
 
 
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
+
+
 def _match(pattern: str, name: str) -> re.Match[str] | None:
-    return re.fullmatch(pattern, name, re.ASCII)
+    return _compiled(pattern).fullmatch(name)
 
 
 @lru_cache(1024)  # each commit looks at all names
 def _entry(name: str) -> Entry | None:
+    if not name.endswith(".mpack"):
+        number = _match(LEGACY, name)
+        return Entry(name, "legacy", number=int(name)) if number else None
     if (match := _match(SNAPSHOT, name)) and time_of(match[1]):
         return Entry(name, "snapshot", digest=match[2], stamp=match[1])
     if (match := _match(UNSAVED, name)) and time_of(match[1]):
         return Entry(name, "unsaved", stamp=match[1])
-    if _match(LEGACY, name):
-        return Entry(name, "legacy", number=int(name))
     return None
 
 
@@ -121,6 +126,7 @@ class BackupFolder:
 
     def __init__(self, path: str, prefix: str, log: LoggerLike) -> None:
         self.path = path
+        self._begin = os.path.join(path, "")
         self._prefix = prefix
         self._log = log
 
@@ -141,11 +147,11 @@ class BackupFolder:
 
     def journal(self, backup_id: str) -> str:
         """The path of what was committed on top of a backup; it need not exist."""
-        return self.file(backup_id + JOURNAL_SUFFIX)
+        return f"{self._begin}{backup_id}{JOURNAL_SUFFIX}"
 
     def file(self, name: str) -> str:
         """The path of a name in the folder."""
-        return os.path.join(self.path, name)
+        return self._begin + name
 
     def find(self, backup_id: str) -> Entry:
         """The backup with an id, whether or not its file exists.
@@ -318,24 +324,26 @@ class BackupFolder:
         vfs.sync_directory(self.path)
         return path
 
-    def prune(self, keep: Keep, good: str | None, now: datetime) -> None:
+    def prune(self, keep: Keep, good: str | None, clock: Clock) -> None:
         """Delete the snapshots that a policy drops, and old damaged files.
 
         Args:
             keep: Which ones stay; at least the newest good one does.
             good: The id of one that was verified just now.
-            now: What the clock says.
+            clock: Tells the time, where there are hours and days to keep.
         """
         names = vfs.list_names(self.path)
         entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
-        times: list[datetime | None] = [None] * len(entries)
+        excess = entries[max(keep.last, 1) :]
         if keep.hourly or keep.daily:
             times = [time_of(entry.stamp) for entry in entries]
-        excess = [entries[place] for place in dropped(times, keep, now)]
-        gone = set(excess)
-        stay = [entry for entry in entries if entry not in gone]
-        if excess and not any(entry.id == good for entry in stay):
-            excess = self._without_newest_good(stay, excess)
+            excess = [entries[place] for place in dropped(times, keep, clock())]
+        # The first stays always; it is the good one as a rule.
+        if excess and entries[0].name != f"{good}.mpack":
+            gone = set(excess)
+            stay = [entry for entry in entries if entry not in gone]
+            if not any(entry.id == good for entry in stay):
+                excess = self._without_newest_good(stay, excess)
         for entry in excess:
             self.remove(entry)
         kept = set(map(_NAME, entries))
@@ -355,8 +363,9 @@ class BackupFolder:
 
     def remove(self, entry: Entry) -> None:
         """Delete a backup and what was committed on top of it."""
-        vfs.remove(self.journal(entry.id))
-        vfs.remove(self.file(entry.name))
+        path = self.file(entry.name)
+        vfs.remove(path.removesuffix(".mpack") + JOURNAL_SUFFIX)
+        vfs.remove(path)
 
     def _without_newest_good(
         self, stay: list[Entry], excess: list[Entry]

@@ -76,12 +76,27 @@ def next_root(
 
 
 def after(
-    root_format: Format, entries: dict[bytes, bytes], changes: Sequence[Change]
+    root_format: Format,
+    entries: dict[bytes, bytes],
+    changes: Sequence[Change],
+    before: bytes | None = None,
 ) -> Next:
-    """Bring changes into *entries*, in place, and make the root of them."""
+    """Bring changes into *entries*, in place, and make the root of them.
+
+    Args:
+        root_format: How a root parts into entries.
+        entries: Those of the state before.
+        changes: What is to change.
+        before: The root of that state, if it is small and in memory.
+    """
+    payload = None if before is None else _with_one(before, entries, changes)
     apply(entries, changes)
-    if b"" in entries or sum(map(len, entries.values())) < PART_BYTES:
-        payload = root_format.join(entries)
+    if (
+        payload is not None
+        or b"" in entries
+        or sum(map(len, entries.values())) < PART_BYTES
+    ):
+        payload = payload or root_format.join(entries)
         index = partial(index_of, root_format, entries)
         return Next((payload,), changes, index, payload, entries)
     builder = IndexBuilder(is_list=False)
@@ -92,6 +107,25 @@ def after(
         return builder.build(found, digest, root_format.keyed(entries))
 
     return Next(parts, changes, build)
+
+
+def _with_one(
+    before: bytes, entries: dict[bytes, bytes], changes: Sequence[Change]
+) -> bytes | None:
+    """Return a root with one other value; None if more changes, or other than that.
+
+    All around it is copied at once: to join the entries takes several times as long.
+    """
+    key, value = changes[0] if len(changes) == 1 else (b"", None)
+    old = entries.get(key)
+    if not key or value is None or old is None or len(value) >= PART_BYTES:
+        return None
+    behind = list(entries)
+    behind = behind[behind.index(key) + 1 :]
+    after = sum(map(len, behind)) + sum(map(len, map(entries.__getitem__, behind)))
+    end = len(before) - after
+    whole = memoryview(before)
+    return b"".join((whole[: end - len(old)], value, whole[end:]))
 
 
 def index_of(
