@@ -249,7 +249,8 @@ class Job(Generic[T]):
                 self.join(limit_s)
             raise
         finally:
-            self.say()
+            if self._said:
+                self.say()
         if not self.is_ended:
             self.is_given_up = True
             msg = f"the disk did not answer for {limit_s:.2g} s"

@@ -243,9 +243,7 @@ class Root:
         return refused
 
     def moved_much(self, pending: "Pending") -> bool:
-        """Whether it is worth while to look which keys moved at all."""
-        if not pending.moved:
-            return False
+        """Whether it is worth while to look which of the keys moved to no effect."""
         size = len(self.slots)
         return size <= _SMALL or pending.moved * _PART >= size
 
@@ -296,7 +294,7 @@ class Root:
 
     def for_file(self, changes: list[Change]) -> list[Change]:
         """Return changes with the keys that are in the file spelled as there."""
-        return self.spelling.for_file(changes) if self.spelling.spelled else changes
+        return self.spelling.for_file(changes)
 
     def note_file(self, entries: Iterable[bytes]) -> None:
         """Look how the file spells all its keys."""

@@ -304,7 +304,7 @@ class Session(Transactional):
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
             raise UnstorableError(msg, error.path) from error
-        if self.root.moved_much(pending):
+        if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)
         return pending
 
@@ -316,7 +316,7 @@ class Session(Transactional):
         """
         with self.encoding():
             pending, refused = self.root.begin_look()
-        if self.root.moved_much(pending):
+        if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)
         return pending, refused
 
@@ -356,9 +356,10 @@ class Session(Transactional):
         if pending.changes or self.version is None or compact:
             if self.guards.held:
                 self.guards.check(pending)
+            is_ours = not self.root.spelling.spelled
             commit = Commit(
                 self.version,
-                self.root.for_file(pending.changes),
+                pending.changes if is_ours else self.root.for_file(pending.changes),
                 stored=pending.stored,
                 compact=compact,
                 whole=lambda: self.codec.join(self.root.entries(pending.changes)),

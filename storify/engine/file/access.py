@@ -3,6 +3,7 @@
 import os
 import stat
 from types import TracebackType
+from typing import NamedTuple
 
 from storify.engine.file.backups import BackupFolder
 from storify.engine.file.held import Held
@@ -13,6 +14,22 @@ from storify.engine.protocol import Clock, Format
 from storify.logger import LoggerLike
 
 __all__ = ["Access"]
+
+
+class _Found(NamedTuple):
+    """The files of a database.
+
+    Attributes:
+        place: Where they are.
+        lock: Their lock.
+        seen: They in the hands of who only looks;
+        held: and of who has the lock.
+    """
+
+    place: Place
+    lock: Lock
+    seen: Held
+    held: Held
 
 
 class Access:
@@ -42,27 +59,30 @@ class Access:
         self.log = log
         self.clock = clock
         self.lock_timeout_s = lock_timeout_s
-        self._place: Place | None = None
-        #: For work on the files of that place: without its lock, and with it.
-        self._seen: Held
-        self._held: Held
+        self._found: _Found | None = None
 
-    def place(self) -> Place:
+    def find(self) -> _Found:
         """Find the files; links may lead elsewhere than before."""
         # A look tells that they do not, in a tenth of the time of following them.
-        place = self._place
-        if place is None or not _leads_to(self.path, place.main):
-            place = self._place = place_of(self.path, self.backups_directory)
+        found = self._found
+        if found is None or not _leads_to(self.path, found.place.main):
+            place = place_of(self.path, self.backups_directory)
+            lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
             folder = BackupFolder(place.backups, place.prefix, self.log)
             shared = place, folder, self.root_format, self.log, self.clock
-            self._seen = Held(*shared, writable=False)
-            self._held = Held(*shared, writable=True)
-        return place
+            found = _Found(
+                place, lock, Held(*shared, writable=False), Held(*shared, writable=True)
+            )
+            self._found = found
+        return found
+
+    def place(self) -> Place:
+        """Find the files."""
+        return self.find().place
 
     def seen(self) -> Held:
         """Look at the files without the lock: what is read may change meanwhile."""
-        self.place()
-        return self._seen
+        return self.find().seen
 
     def held(self, mode: Mode) -> "_InHand":
         """Hold the lock in a ``with`` block, with any cut-off rename settled.
@@ -84,15 +104,15 @@ class Access:
             As `Lock.take`.
         """
         while True:
-            place, lock = self._lock()
+            place, lock, seen, held = self.find()
             is_mine = lock.mine(self)
             hold: Hold | None = None
             if mode != "look" and not is_mine:
                 hold = lock.take(self, mode, is_of_block=is_of_block)
             if hold is None:
-                return None, self._held if is_mine else self._seen
+                return None, held if is_mine else seen
             if not os.path.lexists(place.intent):  # no rename is under way, or cut off
-                return hold, self._held
+                return hold, held
             # Only without our lock: the rename needs it.
             hold.release()
             finish_rename(place, self.log, self.lock_timeout_s)
@@ -107,11 +127,7 @@ class Access:
 
     def is_locked_by_caller(self) -> bool:
         """Whether a block of the caller's has the lock."""
-        return self._lock()[1].is_of_callers_block()
-
-    def _lock(self) -> tuple[Place, Lock]:
-        place = self.place()
-        return place, Lock(place.lock, self.lock_timeout_s, self.path, place.main)
+        return self.find().lock.is_of_callers_block()
 
 
 class _InHand:

@@ -261,25 +261,24 @@ class BackupFolder:
             CorruptionError: The main file does not hold it; nothing was written.
             OSError: Nothing was written.
         """
-        start = digest[:HASH_DIGITS]
-        entry = Entry(f"{stamp}-{start}.mpack", "snapshot", start, stamp)
-        path = self.file(entry.name)
+        backup = f"{stamp}-{digest[:HASH_DIGITS]}"
+        path = self.file(f"{backup}.mpack")
         try:
             if link and vfs.hard_link(source, path):
-                return entry.id, True
+                return backup, True
         except FileExistsError:
             if self._holds(path, digest):
-                return entry.id, False
+                return backup, False
             self._log.warning(f"backup {path!r} was damaged and is replaced")
         else:
             if self._holds(path, digest) and (link or not _same_file(source, path)):
-                return entry.id, False
+                return backup, False
         if payload is not None:
             vfs.replace_bytes(path, payload, self._prefix)
         else:
             with closing(_checked(source, digest)) as parts:
                 vfs.replace_bytes(path, parts, self._prefix)
-        return entry.id, True
+        return backup, True
 
     def _holds(self, path: str, digest: str) -> bool:
         found = sha256()

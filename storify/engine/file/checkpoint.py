@@ -218,7 +218,7 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
         # in between.
         current = now.current
         if main is not None and is_whole:
-            current = held.sum_of(now, main)
+            current = now.known or held.new_sum(now, main)
             if keep.last and (frames or main.digest != written.digest):
                 backup, is_new_backup = folder.keep(
                     place.main, None, main.digest, current.time, link=True
@@ -234,13 +234,15 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
         else:
             moment = held.next_moment(last or held.last_moment(stamp))
             stamp = stamp_of(*moment)
-            with suppress(OverflowError):  # too large; it is whole in the root
+            try:
                 if main is not None and before:
                     delta = commit_frame(
                         *(before, seq + 1, moment, changes),
                         durable=False,
                         after_sync=False,
                     )
+            except OverflowError:
+                delta = None  # too large; it is whole in the root
         if is_whole and delta is not None:
             follows = f"{before}+{seq + 1}.{delta[CRC].hex()}"
         elif is_whole and not changes:

@@ -274,7 +274,9 @@ class FileEngine:
             OSError: Disk full, not writable or broken. The old state and all
                 backups stand, and another try may succeed.
         """
-        with self._writing("commit to") as held:
+        self._require_writable("commit to")
+        hold, held = self._access.begin("write")
+        try:
             known, version = self._known, None
             ops = self._ops(commit)
             # If nobody has written since, the files need not be read.
@@ -294,6 +296,9 @@ class FileEngine:
             if version is not None:
                 return version
             return self._replace(held, now, self._next(now, commit), commit)
+        finally:
+            if hold is not None:
+                hold.release()
 
     def _rewrite(self, held: Held, commit: Commit) -> Version | None:
         """Write a file anew that is as it was known, without reading it whole.

@@ -120,10 +120,10 @@ def _with_one(
     old = entries.get(key)
     if not key or value is None or old is None or len(value) >= PART_BYTES:
         return None
-    behind = list(entries)
-    behind = behind[behind.index(key) + 1 :]
-    after = sum(map(len, behind)) + sum(map(len, map(entries.__getitem__, behind)))
-    end = len(before) - after
+    keys, values = list(entries), list(entries.values())
+    next_at = keys.index(key) + 1
+    behind = sum(map(len, keys[next_at:])) + sum(map(len, values[next_at:]))
+    end = len(before) - behind
     whole = memoryview(before)
     return b"".join((whole[: end - len(old)], value, whole[end:]))
 
