@@ -129,6 +129,8 @@ class BackupFolder:
         self._begin = os.path.join(path, "")
         self._prefix = prefix
         self._log = log
+        #: What the last `prune` has left, newest first.
+        self._left: list[Entry] | None = None
 
     def entries(self) -> list[Entry]:
         """All backups, newest first; legacy ones last, by number."""
@@ -323,16 +325,27 @@ class BackupFolder:
         vfs.sync_directory(self.path)
         return path
 
-    def prune(self, keep: Keep, good: str | None, clock: Clock) -> None:
+    def prune(
+        self, keep: Keep, good: str | None, clock: Clock, *, again: bool = False
+    ) -> None:
         """Delete the snapshots that a policy drops, and old damaged files.
 
         Args:
             keep: Which ones stay; at least the newest good one does.
             good: The id of one that was verified just now.
             clock: Tells the time, where there are hours and days to keep.
+            again: Whether nobody has committed since the last time: then *good* alone
+                is new, and the folder need not be listed.
         """
-        names = vfs.list_names(self.path)
-        entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
+        left, self._left = self._left, None
+        names: list[str] = []
+        if again and good is not None and left is not None:
+            stamp, _, digest = good.rpartition("-")
+            newest = Entry(f"{good}.mpack", "snapshot", digest, stamp)
+            entries = left if newest in left else [newest, *left]
+        else:
+            names = vfs.list_names(self.path)
+            entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
         excess = entries[max(keep.last, 1) :]
         if keep.hourly or keep.daily:
             times = [time_of(entry.stamp) for entry in entries]
@@ -345,6 +358,12 @@ class BackupFolder:
                 excess = self._without_newest_good(stay, excess)
         for entry in excess:
             self.remove(entry)
+        self._left = [entry for entry in entries if entry not in excess]
+        if names:
+            self._sweep(names, entries)
+
+    def _sweep(self, names: Iterable[str], entries: Iterable[Entry]) -> None:
+        """Delete journals whose backups are gone, and old damaged files."""
         kept = set(map(_NAME, entries))
         corrupt: list[str] = []
         for name in names:

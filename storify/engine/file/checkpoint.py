@@ -280,7 +280,7 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
     if last is None and written.new.make_index is not None:
         with held.or_warn("note the entries of"):
             note_index(held, written.new.make_index, written.digest, written.found)
-    held.prune(keep, backup)
+    held.prune(keep, backup, again=last is not None)
     return record, moment
 
 

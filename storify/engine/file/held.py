@@ -195,10 +195,10 @@ class Held(NamedTuple):
         if vfs.remove(self.place.journal):
             vfs.sync_directory(self.place.directory)
 
-    def prune(self, keep: Keep, good: str | None) -> None:
+    def prune(self, keep: Keep, good: str | None, *, again: bool = False) -> None:
         """Delete old backups if possible; see `BackupFolder.prune`."""
         try:
-            self.folder.prune(keep, good, self.clock)
+            self.folder.prune(keep, good, self.clock, again=again)
         except OSError as error:
             self.warn("prune the backups of", error)
 
