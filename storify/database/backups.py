@@ -308,7 +308,7 @@ def _compare(session: Session, state: Snapshot) -> Diff:
     with session.lock:
         session.finish_cut_off()
         pending, refused = session.begin_look()
-        now = pending.entries()
+        now = session.root.entries(pending.changes)
         pending.drop()
         then = session.root.spell_entries(entries_of(state))
     before = set(decode_keys(codec, then))

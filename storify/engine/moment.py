@@ -67,9 +67,10 @@ def stamp_of(order: datetime, clock: datetime | None = None) -> str:
     """A moment as it stands in names: in UTC, and later ones sort after."""
     if clock is not None and clock != order:
         return f"{stamp_of(order)}~{stamp_of(clock)}"
-    # strftime would drop the zeros of years before 1000 on some systems.
+    # strftime takes longer, and drops the zeros of years before 1000 on some systems.
     utc = order.astimezone(UTC)
-    return f"{utc.year:04}{utc:%m%dT%H%M%S.%f}Z"
+    day = f"{utc.year:04}{utc.month:02}{utc.day:02}"
+    return f"{day}T{utc.hour:02}{utc.minute:02}{utc.second:02}.{utc.microsecond:06}Z"
 
 
 @lru_cache(1024)
@@ -87,8 +88,13 @@ def time_of(stamp: str) -> datetime | None:
     return None if moment is None else moment.clock
 
 
+@lru_cache
+def _digits() -> re.Pattern[str]:
+    return re.compile(_DIGITS, re.ASCII)
+
+
 def _parse(text: str) -> datetime | None:
-    match = re.fullmatch(_DIGITS, text, re.ASCII)
+    match = _digits().fullmatch(text)
     if match is None:
         return None
     year, month, day, hour, minute, second, microsecond = map(int, match.groups())

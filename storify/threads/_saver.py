@@ -74,30 +74,19 @@ class _Here(threading.local):
 _here = _Here()
 
 
-def act_for(caller: Caller) -> None:
-    """Let this thread count as somebody else until `stop_acting`."""
-    _here.acts_for = caller
-
-
-def stop_acting() -> None:
-    """Let this thread count as itself again."""
-    _here.acts_for = None
-
-
 def caller() -> Caller:
     """Return who calls."""
-    here = _here
+    here, modules = _here, sys.modules
     if here.acts_for is not None:
         return here.acts_for
+    if "asyncio" not in modules and "trio" not in modules:
+        return here.itself  # a library that nobody has imported runs no task
     task = _task()
     return here.itself if task is None else Caller(task, here.itself.thread)
 
 
 def _task() -> object:
-    """Return the task that runs in this thread, None if none does.
-
-    A library that nobody has imported runs no task.
-    """
+    """Return the task that runs in this thread, None if none does."""
     task: object = None
     asyncio: Any = sys.modules.get("asyncio")
     if asyncio is not None:
@@ -214,7 +203,7 @@ class Job(Generic[T]):
         """Do the work in this thread."""
         before = _working.job
         _working.job = self
-        act_for(self._who)
+        _here.acts_for = self._who
         try:
             assert self._action is not None  # noqa: S101 - it runs once
             self._result = self._action()
@@ -223,7 +212,7 @@ class Job(Generic[T]):
         finally:
             self._action = None
             _working.job = before
-            stop_acting()
+            _here.acts_for = None
             self._end()
 
     def _end(self) -> None:
@@ -260,7 +249,8 @@ class Job(Generic[T]):
                 self.join(limit_s)
             raise
         finally:
-            self.say()
+            if self._said:
+                self.say()
         if not self.is_ended:
             self.is_given_up = True
             msg = f"the disk did not answer for {limit_s:.2g} s"

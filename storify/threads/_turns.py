@@ -215,7 +215,7 @@ class TurnLock:
         until = None if timeout_s is None else time.monotonic() + timeout_s
         began = 0.0
         while (turn := self._now.setdefault(0, mine)) is not mine:
-            if turn.is_over():
+            if turn.is_ended or turn.is_over():
                 self._replace(turn, mine)
             elif turn.caller.who is me.who:
                 return turn

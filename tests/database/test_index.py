@@ -463,14 +463,14 @@ def test_who_is_gone_is_told_nothing():
     noted, gone = Changed(), Changed()
     watchers.add(noted)
     watchers.add(gone)
-    watchers._told.append(weakref.ref(Changed()))
+    watchers.told.append(weakref.ref(Changed()))
 
     watchers.note(["a"])
     del gone
     watchers.note(["b"])
 
     assert list(noted) == ["a", "b"]
-    assert len(watchers._told) == 2
+    assert len(watchers.told) == 2
 
 
 # --- being unique ---------------------------------------------------------------
@@ -666,7 +666,7 @@ def test_an_index_that_nobody_holds_refuses_nothing(db):
     db.flush()
 
     assert db._session.guards.held == []
-    assert db._session.data.watchers._told == []
+    assert db._session.data.watchers.told == []
 
 
 def test_several_unique_indexes_are_asked(db):
@@ -958,7 +958,7 @@ class IndexIsCurrent(RuleBasedStateMachine):
     @invariant()
     def watched_once(self) -> None:
         """Nothing piles up in the database."""
-        assert len(self.db._session.data.watchers._told) <= 1
+        assert len(self.db._session.data.watchers.told) <= 1
 
 
 class MemoryIndexIsCurrent(IndexIsCurrent):

@@ -25,6 +25,7 @@ from storify.engine import Keep, MemoryCatalog
 from storify.engine.file import renaming, vfs
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.renaming import finish_rename, rename
+from storify.engine.file.root import after
 from storify.engine.moment import stamp_of, time_of
 from storify.exceptions import (
     DatabaseLockedError,
@@ -40,6 +41,38 @@ class Os:
 
     def __getattr__(self, name):
         return getattr(os, name)
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 300])
+@pytest.mark.parametrize("size", [0, 7, 40, 3000])
+def test_a_root_with_one_other_value_is_what_joining_it_anew_gives(count, size):
+    """Wherever the value stands, and however long the new one is."""
+    entries = {FORMAT.encode_key(f"k{n}"): FORMAT.encode("v" * n) for n in range(count)}
+    value = FORMAT.encode(b"n" * size)
+
+    for key in (next(iter(entries)), list(entries)[count // 2], list(entries)[-1]):
+        new = after(FORMAT, dict(entries), [(key, value)], FORMAT.join(entries))
+
+        assert new.payload == FORMAT.join({**entries, key: value})
+        assert new.entries == {**entries, key: value}
+
+
+def test_what_a_root_before_does_not_help_with_is_joined():
+    """More changes than one, a new key, a key that goes, a list."""
+    entries = {FORMAT.encode_key(key): FORMAT.encode(key) for key in "abc"}
+    (a, one), (b, other) = list(entries.items())[:2]
+    new_key = FORMAT.encode_key("new")
+    whole = FORMAT.join(entries)
+
+    for changes, wanted in (
+        ([(a, other), (b, one)], {**entries, a: other, b: one}),
+        ([(new_key, one)], {**entries, new_key: one}),
+        ([(a, None)], {key: entries[key] for key in entries if key != a}),
+        ([(b"", FORMAT.encode([1]))], {b"": FORMAT.encode([1])}),
+    ):
+        new = after(FORMAT, dict(entries), changes, whole)
+
+        assert new.payload == FORMAT.join(wanted)
 
 
 def failing(code):

@@ -68,6 +68,40 @@ def test_the_newest_good_backup_is_never_pruned(folder):
     assert len(ids) == 2
 
 
+@pytest.mark.parametrize("meanwhile", ["nothing", "backed up", "deleted", "by another"])
+def test_the_newest_are_kept_whatever_happens_between_commits(tmp_path, meanwhile):
+    """A writer that is alone does not list the folder again for each commit."""
+    engine = grow(tmp_path, 9)
+    if meanwhile == "backed up":
+        engine.backup()
+    elif meanwhile == "deleted":
+        for path in backups(tmp_path).glob("*.mpack"):
+            path.unlink()
+    elif meanwhile == "by another":
+        make_engine(tmp_path).backup()
+
+    for generation in range(10, 16):
+        commit(engine, generation)
+
+    assert generations(engine) == [14, 13, 12, 11, 10]
+    journals = {path.stem for path in backups(tmp_path).glob("*.journal")}
+    assert journals == {path.stem for path in backups(tmp_path).glob("*.mpack")}
+
+
+def test_a_single_writer_lists_its_backups_but_once(tmp_path, monkeypatch):
+    """That, and looking for what goes, took as long as all else that is noted."""
+    engine = grow(tmp_path, 9)
+    listed = []
+    real = os.listdir
+    monkeypatch.setattr(os, "listdir", lambda path: listed.append(path) or real(path))
+
+    for generation in range(10, 13):
+        commit(engine, generation)
+
+    assert listed == []
+    assert generations(engine) == [11, 10, 9, 8, 7]
+
+
 def test_without_a_verified_backup_none_is_pruned(tmp_path):
     """A numbered backup proves nothing by itself."""
     engine = grow(tmp_path, 1)

@@ -375,7 +375,7 @@ FAULTS: Final = (
     Fault(
         "what was committed after a backup is not kept beside it",
         "engine/file/checkpoint.py",
-        "            _archive(held, now, backup, delta)\n",
+        "            vfs.write_spare(folder.journal(backup), head_frame(before), delta)\n",
         "            pass\n",
         TEMPORARY,
     ),

@@ -32,21 +32,25 @@ class Changed(dict[Any, object]):
 
 
 class Watchers:
-    """What each observer was told, as long as somebody else holds it."""
+    """What each observer was told, as long as somebody else holds it.
 
-    __slots__ = ("_told",)
+    Attributes:
+        told: References to that; empty if there are no observers.
+    """
+
+    __slots__ = ("told",)
 
     def __init__(self) -> None:
-        self._told: list[weakref.ref[Changed]] = []
+        self.told: list[weakref.ref[Changed]] = []
 
     def add(self, changed: Changed) -> None:
         """Note in *changed* what changes from now on."""
         # Two references of which one is dead are equal only if they are one object.
-        self._told.append(weakref.ref(changed, self._told.remove))
+        self.told.append(weakref.ref(changed, self.told.remove))
 
     def notes(self, keys: Collection[Any]) -> list[Callable[[], object]]:
         """Return what tells all observers of *keys*, as steps of C."""
-        found = [each() for each in tuple(self._told)]
+        found = [each() for each in tuple(self.told)]
         return [
             partial(changed.update, {key: object() for key in keys})
             for changed in found

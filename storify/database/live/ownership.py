@@ -97,6 +97,11 @@ _HAS_REFERENTS: Final = 1 << 14
 _INLINE_VALUES: Final = 1 << 2
 
 
+_BUILTIN: Final = {
+    **dict.fromkeys(_LEAVES, _LEAF),
+    **dict.fromkeys(_CONTAINERS, _CONTAINER),
+}
+
 #: What types are, by their ids: a reference that keeps no class, and what it was found
 #: from. A class whose bases are assigned is looked at again.
 _known: dict[int, tuple[weakref.ref[type], tuple[type, ...], int]] = {}
@@ -113,8 +118,7 @@ class Kinds(dict[type, int]):
     """
 
     def __init__(self) -> None:
-        super().__init__(dict.fromkeys(_LEAVES, _LEAF))
-        self.update(dict.fromkeys(_CONTAINERS, _CONTAINER))
+        super().__init__(_BUILTIN)
         self.unknown: set[type] = set()
         self.inline: set[type] = set()
         self.seen: set[type] = set()
@@ -254,7 +258,7 @@ def _is_constant(value: object, kinds: Kinds) -> bool:
 def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
     """Tell whether nothing below these objects, of which all are free, is held."""
     depth = 0
-    while _own_their_dicts(level, kinds):
+    while not kinds.inline or _own_their_dicts(level, kinds):
         level, types = _containers_in(level, kinds)
         depth += 1
         kinds.depth = max(kinds.depth, depth)
@@ -280,7 +284,7 @@ def _containers_in(level: list[Any], kinds: Kinds) -> tuple[list[Any], set[type]
         inner = get_referents(*level[start : start + _MANY])
         types = set(map(type, inner))
         kinds.seen |= types
-        here = {kind for kind in types if kinds[kind] != _LEAF}
+        here = set(filter(kinds.__getitem__, types))
         holders |= here
         if len(here) == len(types):
             found += inner
@@ -291,7 +295,7 @@ def _containers_in(level: list[Any], kinds: Kinds) -> tuple[list[Any], set[type]
 
 def _own_their_dicts(level: list[Any], kinds: Kinds) -> bool:
     """Tell whether nobody holds the dicts of these objects that they do not refer to."""
-    if not kinds.inline or kinds.inline.isdisjoint(map(type, level)):
+    if kinds.inline.isdisjoint(map(type, level)):
         return True
     dicts: list[Any] = [vars(each) for each in level if type(each) in kinds.inline]
     return set(_count(dicts)) == {_OWNED}

@@ -33,7 +33,7 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import partial
-from itertools import chain, compress, islice, repeat, starmap
+from itertools import chain, compress, filterfalse, islice, repeat, starmap
 from operator import attrgetter, call, contains, eq, is_, is_not, not_
 from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
@@ -252,16 +252,15 @@ class Flush:
         self.is_plain: bool = False
 
     def is_newest(self) -> bool:
-        """Whether no other flush has begun since, as in the handler of a signal."""
-        return self._slots.is_newest(self)
+        """Whether no other flush has begun since, as in the handler of a signal.
+
+        Nor has this one ended.
+        """
+        return self._slots.flush is self
 
     def base(self, key: Any) -> bytes | None:
         """Return the durable bytes of a key in `touched`; None if it is not durable."""
         return self.bases[key].blob
-
-    def is_canonical(self, key: Any) -> bool:
-        """Whether we encoded the durable bytes of a key, as it would be done now."""
-        return self.form is not None and self.bases[key].form == self.form
 
     def look(self) -> None:
         """Find out which values somebody else can change."""
@@ -270,7 +269,7 @@ class Flush:
         kinds = Kinds()
         kinds.seen.update(map(type, keys))
         found = held_elsewhere(values, _OWNERS, kinds)
-        self.held = frozenset(keys[at] for at in found)
+        self.held = frozenset(map(keys.__getitem__, found))
         are_free = not found and len(values) == len(self.touched)
         self.is_plain = (
             are_free and kinds.seen <= Codec.PLAIN and kinds.depth < _PLAIN_DEPTH
@@ -1222,10 +1221,6 @@ class Slots(dict[Any, Any]):
         """Count the keys that a flush looks at, deleted ones included."""
         return len(self.live) + len(self.gone)
 
-    def is_newest(self, flush: Flush) -> bool:
-        """Whether no other flush has begun since *flush*, nor has it ended."""
-        return self.flush is flush
-
     def live_values(self) -> tuple[dict[Any, Any], dict[Any, Base]]:
         """Return what is LIVE by the keys that the dict stores, and its bases."""
         if self.only_str and len(self.live) == len(self.bases) == storage.__len__(self):
@@ -1280,10 +1275,17 @@ class Slots(dict[Any, Any]):
             )
         values, bases = self.live_values()
         flush.bases = bases
+        # What goes last in the file: new keys, and those that were set again.
         is_new = not deletions and all(map(is_, map(_BLOB, bases.values()), _NONE))
-        new = bases if is_new else self._new(bases, deletions)
         flush.is_new = is_new
-        flush.touched = values = self._in_order(values, new)
+        new: Collection[Any] = bases
+        if not is_new:
+            are_new = map(is_, map(_BLOB, bases.values()), _NONE)
+            again = (base.key for base in deletions if bases.get(base.key) is base)
+            new = dict.fromkeys(chain(compress(bases, are_new), again))
+        if len(new) > 1:
+            values = self._in_order(values, new)
+        flush.touched = values
         # What is held stays LIVE, so it need not be noted when that is accessed.
         free: Iterable[Any] = values
         if len(values) >= _SIGHTED:
@@ -1294,7 +1296,7 @@ class Slots(dict[Any, Any]):
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
         here = _walked(storage.__iter__, self)
         if not all(map(is_, values, here)):  # else it is all that there is
-            for key in [key for key in values if not _has(self, key)]:
+            for key in list(filterfalse(partial(_has, self), values)):
                 del values[key]
                 flush.cells.pop(key, None)
         return flush
@@ -1303,7 +1305,7 @@ class Slots(dict[Any, Any]):
         """Put placeholders into the slots, each if its value is still there."""
         slots = self._slots_of(cells)
         for at, (key, slot) in enumerate(zip(cells, slots, strict=True)):
-            if _value_in(slot) is not values[key]:
+            if slot is not values[key] and _value_in(slot) is not values[key]:
                 slots[at] = _ANY  # it was set meanwhile, and stays as it is
         same = self._are(cells, slots)
         if self.only_str:
@@ -1317,22 +1319,8 @@ class Slots(dict[Any, Any]):
         same = map(is_, map(self.gone.get, deletions), deletions.values())
         _in_c(map(self.gone.pop, compress(deletions, same), repeat(None)))()
 
-    @staticmethod
-    def _new(
-        bases: dict[Any, Base], deletions: Mapping[Base, object]
-    ) -> dict[Any, None]:
-        """Return the keys that go last in the file: new ones, and those set again."""
-        are_new = map(is_, map(_BLOB, bases.values()), _NONE)
-        new: dict[Any, None] = dict.fromkeys(compress(bases, are_new))
-        new.update(
-            (base.key, None) for base in deletions if bases.get(base.key) is base
-        )
-        return new
-
     def _in_order(self, values: dict[Any, Any], new: Collection[Any]) -> dict[Any, Any]:
         """Return values with those that go last in the file at the end, in dict order."""
-        if len(new) < 2:  # noqa: PLR2004 - there is an order
-            return values
         # They stand last in the dict as a rule, and in this order.
         backwards: Callable[[Any], Iterator[Any]] = storage.__reversed__
         if len(new) == len(values) and all(
@@ -1367,13 +1355,15 @@ class Slots(dict[Any, Any]):
         deque(map(_SET_BLOB, those, blobs), 0)
         deque(map(_SET_FORM, those, repeat(flush.form)), 0)
         self._cached_bytes += sum(map(len, blobs))
-        self._forget_deletions(deletions)
+        if deletions:
+            self._forget_deletions(deletions)
         # Told before they stop being LIVE: so at each moment they are one or the other.
-        self.watchers.note(cells)
+        if self.watchers.told:
+            self.watchers.note(cells)
         free = [key for key in cells if key not in flush.held]
         same = self._are(free, map(cells.__getitem__, free))
         settled = compress(map(bases.__getitem__, free), same)
-        _in_c(map(self.live.pop, settled, repeat(None)))()
+        deque(map(self.live.pop, settled, repeat(None)), 0)
         for point in self.points:
             point.is_spent = True
         self.abandon(flush)

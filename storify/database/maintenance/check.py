@@ -116,7 +116,7 @@ class _Checker:
         with self._session.lock:
             self._session.finish_cut_off()
             pending, refused = self._session.begin_look()
-            payload = pending.entries()[LIST]
+            payload = self._session.root.entries(pending.changes)[LIST]
             pending.drop()
         self._tell_of(refused)
         before = self._schema.count_odd()

@@ -41,8 +41,6 @@ class Guards:
 
     def check(self, pending: Pending) -> None:
         """Raise if one of the changes must not be saved."""
-        if not self.held:
-            return
         keys = [
             pending.keys[key] for key, value in pending.changes if value is not None
         ]

@@ -85,35 +85,34 @@ class Spelling:
 
     Args:
         codec: Values to bytes and back.
+
+    Attributes:
+        spelled: Our bytes to those in the file; empty as a rule.
     """
 
     def __init__(self, codec: "Codec") -> None:
         self._codec = codec
-        #: Our bytes to those in the file.
-        self._spelled: dict[bytes, bytes] = {}
+        self.spelled: dict[bytes, bytes] = {}
 
     def note_all(self, entries: Iterable[bytes]) -> None:
         """Look how the file spells all its keys."""
         own = self._own(dict.fromkeys(entries))
-        self._spelled = {mine: key for key, mine in own.items() if key != mine}
+        self.spelled = {mine: key for key, mine in own.items() if key != mine}
 
     def committed(self, changes: "Changes") -> None:
         """Forget the keys that *changes* deleted: they are ours from now on."""
-        if self._spelled:
-            for key, value in changes:
-                if value is None:
-                    self._spelled.pop(key, None)
+        for key, value in changes:
+            if value is None:
+                self.spelled.pop(key, None)
 
     # -- ours to theirs --------------------------------------------------------
 
     def for_file(self, changes: "Changes") -> "Changes":
         """Return changes with the keys that are in the file spelled as there."""
-        if not self._spelled:
-            return changes
         given: list[Change] = []
         deleted: set[bytes] = set()
         for key, value in changes:
-            spelled = key if key in deleted else self._spelled.get(key, key)
+            spelled = key if key in deleted else self.spelled.get(key, key)
             given.append((spelled, value))
             if value is None:
                 deleted.add(key)
@@ -121,7 +120,7 @@ class Spelling:
 
     def own_key(self, key: bytes) -> bytes:
         """Return our bytes of a key of `for_file`."""
-        for own, spelled in self._spelled.items():
+        for own, spelled in self.spelled.items():
             if spelled == key:
                 return own
         return key
@@ -132,9 +131,9 @@ class Spelling:
         """Return changes by another writer with keys spelled as we do."""
         own = self._own(dict(changes))
         for key, value in changes:
-            self._spelled.pop(own[key], None)
+            self.spelled.pop(own[key], None)
             if value is not None and own[key] != key:
-                self._spelled[own[key]] = key
+                self.spelled[own[key]] = key
         return [(own[key], value) for key, value in changes]
 
     def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:

@@ -49,8 +49,6 @@ _SMALL: Final = 4096
 _PART: Final = 16
 #: So many changes make no work for the collector,
 _FEW: Final = 64
-#: and so many keys do.
-_MANY: Final = 1024
 
 
 class _Mark(NamedTuple):
@@ -201,7 +199,7 @@ class Root:
             RuntimeError: Another thread kept changing the data.
         """
         if not self.over and self.slots.is_clean():
-            return _Nothing(self)
+            return NOTHING
         # Not to walk through what is made for very many records again and again.
         return without_collector(self._begin_flush)
 
@@ -244,7 +242,7 @@ class Root:
                 if self.is_list:
                     self.codec.encode(value, f"$[{key}]")
                 else:
-                    encode_quietly(partial(self.codec.encode_items, {key: value}))
+                    encode_quietly(self.codec, {key: value})
             except (UnstorableError, RuntimeError) as error:
                 refused[key] = error
                 del items[key]
@@ -252,14 +250,10 @@ class Root:
             values[None] = list(items.values())
         return refused
 
-    def is_much(self) -> bool:
-        """Whether there are very many keys that a flush looks at."""
-        return self.slots.touched_count() >= _MANY
-
     def moved_much(self, pending: "Pending") -> bool:
-        """Whether it is worth while to look which keys moved at all."""
-        moved, size = pending.moved, len(self.slots)
-        return bool(moved) and (size <= _SMALL or moved * _PART >= size)
+        """Whether it is worth while to look which of the keys moved to no effect."""
+        size = len(self.slots)
+        return size <= _SMALL or pending.moved * _PART >= size
 
     def durable(self) -> dict[bytes, bytes]:
         """The durable entries, in an order that they may have."""
@@ -272,11 +266,6 @@ class Root:
         """The whole root that a commit of *changes* leaves."""
         return apply(self.durable(), changes)
 
-    def committed(self, changes: Changes) -> None:
-        """The changes are in the file; there is nothing else to replace any more."""
-        self.over = {}
-        self.spelling.committed(changes)
-
     def page_in(self, keys: Iterable[bytes]) -> None:
         """Have some keys in memory, given as bytes; see `Slots.page_in`."""
         if not self.slots.is_filled():
@@ -286,10 +275,6 @@ class Root:
     def fill(self, later: Mapping[bytes, bytes] | None = None) -> None:
         """Have all keys in memory; see `Slots.fill`."""
         self.slots.fill(later)
-
-    def is_crowded(self) -> bool:
-        """Whether there is more in memory than there is room for."""
-        return self.slots.is_crowded()
 
     def make_do(self) -> None:
         """Have more room: nothing can be let go of for now."""
@@ -379,7 +364,7 @@ class Root:
         self.savepoints.begin(None if self.slots.is_clean() else self._encode)
 
     def _encode(self, items: dict[Any, Any]) -> dict[Any, bytes]:
-        blobs = encode_quietly(lambda: self.codec.encode_items(items))
+        blobs = encode_quietly(self.codec, items)
         return dict(zip(items, blobs.values(), strict=True))
 
     def depth(self) -> int:
@@ -448,10 +433,6 @@ class Pending:
         """The durable value under the bytes of a key that is to change."""
         return self._root.slots.durable(self.keys[self._root.spelling.own_key(key)])
 
-    def entries(self) -> dict[bytes, bytes]:
-        """The whole root, in order."""
-        return self._root.entries(self.changes)
-
     def is_newest(self) -> bool:
         """Whether none was made since, as in the handler of a signal."""
         return self._flush.is_newest()
@@ -463,7 +444,10 @@ class Pending:
             end()
         else:
             without_collector(end)
-        self._root.committed(self.changes)
+        root = self._root
+        root.over = {}
+        if root.spelling.spelled:
+            root.spelling.committed(self.changes)
 
     def drop(self) -> None:
         """Nothing is committed: all is pending still."""
@@ -471,12 +455,16 @@ class Pending:
 
 
 class _Nothing(Pending):
-    """Nothing to save, which no other one can change and nothing is to be done for."""
+    """Nothing to save, whatever the root: nothing is to be done for it."""
 
     is_empty = True
 
-    def __init__(self, root: Root) -> None:
-        super().__init__(root, Flush(root.slots), [], {}, dict)
+    def __init__(self) -> None:
+        self.changes = []
+        self.contents = {}
+        self.keys = {}
+        self.deleted = set()
+        self.moved = 0
 
     @override
     def is_newest(self) -> bool:
@@ -491,6 +479,10 @@ class _Nothing(Pending):
         """Nothing was touched."""
 
 
+#: What every root gives of which nothing was touched.
+NOTHING: Final = _Nothing()
+
+
 def _compare(root: Root, flush: Flush) -> Pending:
     """Encode what was touched and compare it with what is durable.
 
@@ -498,12 +490,11 @@ def _compare(root: Root, flush: Flush) -> Pending:
         UnstorableError: A value that could not be read back equal.
         RuntimeError: Another thread kept changing the data.
     """
-    touched = flush.touched
-    flush.form = root.codec.form
-    encode = partial(root.codec.encode_items, touched)
-    blobs = encode_quietly(partial(encode, is_plain=flush.is_plain))
+    codec, touched = root.codec, flush.touched
+    flush.form = codec.form
+    blobs = encode_quietly(codec, touched, is_plain=flush.is_plain)
     if flush.is_plain and not flush.is_undisturbed():
-        blobs = encode_quietly(encode)  # who got it meanwhile may have changed it
+        blobs = encode_quietly(codec, touched)  # who got it may have changed it
     return (_compare_new if flush.is_new else _compare_all)(root, flush, blobs)
 
 
@@ -552,14 +543,14 @@ def _compare_all(root: Root, flush: Flush, blobs: dict[bytes, bytes]) -> Pending
 
 def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[bytes]:
     """Return the keys whose values are not the durable ones."""
-    base = flush.base
     other: set[bytes] = set()
     unsure: list[tuple[bytes, bytes, bytes]] = []
     for (key_bytes, blob), key in zip(blobs.items(), flush.touched, strict=True):
-        stored = base(key)
+        base = flush.bases[key]
+        stored = base.blob
         if stored == blob:
             continue
-        if stored is None or flush.is_canonical(key):
+        if stored is None or base.form == flush.form:
             other.add(key_bytes)
         else:
             unsure.append((key_bytes, blob, stored))
@@ -572,8 +563,10 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
     return other
 
 
-def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Encode what other threads may be changing.
+def encode_quietly(
+    codec: Codec, items: Mapping[Any, Any], *, is_plain: bool = False
+) -> dict[bytes, bytes]:
+    """Encode what other threads may be changing; see `Codec.encode_items`.
 
     Raises:
         UnstorableError: A value that could not be read back equal.
@@ -581,7 +574,7 @@ def encode_quietly(encode: Callable[[], dict[bytes, bytes]]) -> dict[bytes, byte
     """
     for attempt in range(_RACES):
         try:
-            return encode()
+            return codec.encode_items(items, is_plain=is_plain)
         except RuntimeError:
             if attempt == _RACES - 1:
                 raise

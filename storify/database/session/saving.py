@@ -179,8 +179,8 @@ class Syncing:
         self._since_s = None
 
     def note_commit(self) -> None:
-        """Count a commit."""
-        if self._saving.sync == "interval" and self._since_s is None:
+        """Count a commit that is not synced."""
+        if self._since_s is None:
             self._since_s = self._saving.clock()
 
     def sync_what_is_due(self) -> None:

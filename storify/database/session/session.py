@@ -251,9 +251,10 @@ class Session(Transactional):
         Raises:
             ConflictError, …: As `flush`.
         """
-        flush = partial(self._flush, compact=compact)
-        # What is made for very many records is gone before anybody walks through it.
-        return without_collector(flush) if self.root.is_much() else flush()
+        if self.root.slots.touched_count() >= _MANY:
+            # What is made for so many records is gone before anybody walks through it.
+            return without_collector(partial(self._flush, compact=compact))
+        return self._flush(compact=compact)
 
     def _flush(self, *, compact: bool) -> bool:
         others_out: AbstractContextManager[None] | None = None
@@ -303,7 +304,7 @@ class Session(Transactional):
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
             raise UnstorableError(msg, error.path) from error
-        if self.root.moved_much(pending):
+        if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)
         return pending
 
@@ -315,7 +316,7 @@ class Session(Transactional):
         """
         with self.encoding():
             pending, refused = self.root.begin_look()
-        if self.root.moved_much(pending):
+        if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)
         return pending, refused
 
@@ -328,7 +329,7 @@ class Session(Transactional):
         snapshot = read_present(self.engine)
         if snapshot is not None and snapshot.version == self.version:
             old = self.root.spell_entries(entries_of(snapshot))
-            pending.changes = difference(old, pending.entries())
+            pending.changes = difference(old, self.root.entries(pending.changes))
 
     def save(
         self,
@@ -353,13 +354,15 @@ class Session(Transactional):
         """
         commit: Commit | None = None
         if pending.changes or self.version is None or compact:
-            self.guards.check(pending)
+            if self.guards.held:
+                self.guards.check(pending)
+            is_ours = not self.root.spelling.spelled
             commit = Commit(
                 self.version,
-                self.root.for_file(pending.changes),
+                pending.changes if is_ours else self.root.for_file(pending.changes),
                 stored=pending.stored,
                 compact=compact,
-                whole=lambda: self.codec.join(pending.entries()),
+                whole=lambda: self.codec.join(self.root.entries(pending.changes)),
                 # The block of a transaction is.
                 undone_on_error=then is not _nothing,
             )
@@ -370,14 +373,14 @@ class Session(Transactional):
         at_once = commit is None and pending.is_empty and then is _nothing
         is_saved = save() if at_once else self.run_uncut(save)
         if is_saved and commit is not None:
-            self.syncing.sync_what_is_due()
-            self._make_room()
+            if self.saving.sync == "interval":
+                self.syncing.sync_what_is_due()
+            if self.root.slots.is_crowded() and not self.root.depth():
+                self._make_room()
         return is_saved
 
     def _make_room(self) -> None:
-        """Let go of what was read or saved, if it is much, and the file gives it again."""
-        if not self.root.is_crowded() or self.root.depth():
-            return
+        """Let go of what was read or saved, as it is much, and the file gives it again."""
         try:
             pages = self.engine.open()
             if pages is not None and pages.kind and pages.version == self.version:
@@ -398,7 +401,8 @@ class Session(Transactional):
                 msg = f"saving database {self.name!r} was given up; nothing was written"
                 raise DatabaseLockedError(msg)
             self.version = self.engine.commit(commit)
-            self.syncing.note_commit()
+            if self.saving.sync == "interval":
+                self.syncing.note_commit()
         pending.done()
         if then is not _nothing:
             then()

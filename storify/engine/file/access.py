@@ -1,17 +1,35 @@
 """The way to the files of one database: find them, take the lock, go to work."""
 
 import os
+import stat
 from types import TracebackType
+from typing import NamedTuple
 
 from storify.engine.file.backups import BackupFolder
 from storify.engine.file.held import Held
 from storify.engine.file.lock import Hold, Lock, Mode
 from storify.engine.file.paths import Place, place_of
-from storify.engine.file.renaming import finish_rename, rename_pending
+from storify.engine.file.renaming import finish_rename
 from storify.engine.protocol import Clock, Format
 from storify.logger import LoggerLike
 
 __all__ = ["Access"]
+
+
+class _Found(NamedTuple):
+    """The files of a database.
+
+    Attributes:
+        place: Where they are.
+        lock: Their lock.
+        seen: They in the hands of who only looks;
+        held: and of who has the lock.
+    """
+
+    place: Place
+    lock: Lock
+    seen: Held
+    held: Held
 
 
 class Access:
@@ -41,22 +59,30 @@ class Access:
         self.log = log
         self.clock = clock
         self.lock_timeout_s = lock_timeout_s
-        self._place: Place | None = None
+        self._found: _Found | None = None
+
+    def find(self) -> _Found:
+        """Find the files; links may lead elsewhere than before."""
+        # A look tells that they do not, in a tenth of the time of following them.
+        found = self._found
+        if found is None or not _leads_to(self.path, found.place.main):
+            place = place_of(self.path, self.backups_directory)
+            lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
+            folder = BackupFolder(place.backups, place.prefix, self.log)
+            shared = place, folder, self.root_format, self.log, self.clock
+            found = _Found(
+                place, lock, Held(*shared, writable=False), Held(*shared, writable=True)
+            )
+            self._found = found
+        return found
 
     def place(self) -> Place:
-        """Find the files; links may lead elsewhere than before."""
-        # Two looks tell that they do not, in a tenth of the time of following them.
-        if self._place is None or not _leads_to(self.path, self._place.main):
-            self._place = place_of(self.path, self.backups_directory)
-        return self._place
-
-    def folder(self, place: Place) -> BackupFolder:
-        """The backups, for calls that need no lock."""
-        return BackupFolder(place.backups, place.prefix, self.log)
+        """Find the files."""
+        return self.find().place
 
     def seen(self) -> Held:
         """Look at the files without the lock: what is read may change meanwhile."""
-        return self._held(self.place(), writable=False)
+        return self.find().seen
 
     def held(self, mode: Mode) -> "_InHand":
         """Hold the lock in a ``with`` block, with any cut-off rename settled.
@@ -78,13 +104,15 @@ class Access:
             As `Lock.take`.
         """
         while True:
-            place, lock = self._lock()
+            place, lock, seen, held = self.find()
             is_mine = lock.mine(self)
             hold: Hold | None = None
             if mode != "look" and not is_mine:
                 hold = lock.take(self, mode, is_of_block=is_of_block)
-            if hold is None or not rename_pending(place):
-                return hold, self._held(place, writable=is_mine or hold is not None)
+            if hold is None:
+                return None, held if is_mine else seen
+            if not os.path.lexists(place.intent):  # no rename is under way, or cut off
+                return hold, held
             # Only without our lock: the rename needs it.
             hold.release()
             finish_rename(place, self.log, self.lock_timeout_s)
@@ -99,15 +127,7 @@ class Access:
 
     def is_locked_by_caller(self) -> bool:
         """Whether a block of the caller's has the lock."""
-        return self._lock()[1].is_of_callers_block()
-
-    def _lock(self) -> tuple[Place, Lock]:
-        place = self.place()
-        return place, Lock(place.lock, self.lock_timeout_s, self.path, place.main)
-
-    def _held(self, place: Place, *, writable: bool) -> Held:
-        folder = self.folder(place)
-        return Held(place, folder, self.root_format, self.log, self.clock, writable)
+        return self.find().lock.is_of_callers_block()
 
 
 class _InHand:
@@ -141,6 +161,9 @@ class _InHand:
 
 def _leads_to(path: str, main: str) -> bool:
     try:
-        return os.path.samestat(os.stat(path), os.lstat(main))
+        found = os.lstat(main)
+        if path == main:
+            return not stat.S_ISLNK(found.st_mode)
+        return os.path.samestat(os.stat(path), found)
     except OSError:
         return False

@@ -24,7 +24,7 @@ from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
 from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
 from storify.engine.file.known import Known, Tail
-from storify.engine.file.log import Op, commit_frame, head_frame
+from storify.engine.file.log import CRC, Op, commit_frame, head_frame
 from storify.engine.file.manifest import (
     DamagedRecordError,
     Record,
@@ -46,9 +46,6 @@ __all__ = [
     "second_copy",
     "tail_of",
 ]
-
-_CRC_AT = 2
-_CRC_END = 6
 
 
 def tail_of(now: Reading) -> Tail:
@@ -73,58 +70,71 @@ def ops_of(commit: Commit) -> list[Op]:
     return ops if len({key for key, _ in ops}) == len(ops) else list(commit.changes)
 
 
-def append(
+def append(  # noqa: C901 - a commit is read in order
     held: Held, known: Known, commit: Commit, ops: Sequence[Op], *, sync: bool
 ) -> Version | None:
     """Append one commit; durable on return if *sync*.
 
-    The caller has found that nobody has written since *known*.
+    The caller has found that nobody has written the main file since *known*.
 
     Returns:
-        The new version; None, and nothing was done, if the journal is not as it
-        was after all.
+        The new version; None, and nothing was done, if the journal is not as it was.
 
     Raises:
         OSError: Nothing was acknowledged; the journal is not to be used again.
     """
+    place, tail, digest = held.place, known.tail, known.digest
+    if not tail.size and not tail.is_still(vfs.look(place.journal)):
+        return None
     if not sync:
         _note(held, known)  # what a sync has made durable since; below it is too early
-    place, tail = held.place, known.tail
-    moment = held.next_moment(tail.moment)
-    frame = commit_frame(
-        known.digest,
-        tail.seq + 1,
-        moment,
-        ops,
-        durable=sync,
-        after_sync=tail.all_synced,
+    # What is to be written, and what it leads to.
+    moment, seq = held.next_moment(tail.moment), tail.seq + 1
+    payload = frame = commit_frame(
+        digest, seq, moment, ops, durable=sync, after_sync=tail.all_synced
     )
-    version = Version(f"{known.digest}+{tail.seq + 1}.{frame[_CRC_AT:_CRC_END].hex()}")
+    version = Version(f"{digest}+{seq}.{frame[CRC].hex()}")
     if not commit.undone_on_error:
         known.attempt(commit.base, version)
+    # The journal. An error leaves it shunned: a sync that failed is not tried again.
     known.shunned = True
-    if not tail.size:
-        payload = head_frame(known.digest) + frame
+    if tail.found is None or not tail.size:
+        payload = head_frame(digest) + frame
         like = vfs.look(place.main)
         vfs.replace_bytes(place.journal, payload, place.prefix, like=like)
         found = vfs.look(place.journal)
     else:
-        payload = frame
-        found = vfs.append_frame(place.journal, frame, tail.size, sync=sync)
+        found = vfs.append_frame(place.journal, frame, tail.found, sync=sync)
+    known.shunned = False
     if found is None:
         return None
-    known.shunned = False
-    new = Tail(
-        found,
-        tail.size + len(payload),
-        tail.seq + 1,
-        moment,
-        sync or not tail.size,
-    )
-    _mirror(held, tail.size, payload)
-    known.appended(version, new)
-    _note(held, known)
+    # The mirror is brought up to it.
+    try:
+        if not tail.size:
+            vfs.write_spare(place.mirror, payload)
+        elif not vfs.append_spare(place.mirror, payload, tail.size):
+            _mirror(held)
+    except FileNotFoundError:
+        _mirror(held)
+    except OSError as error:
+        held.warn("mirror the journal of", error)
+    size = tail.size + len(payload)
+    known.appended(version, Tail(found, size, seq, moment, sync or not tail.size))
+    if size - known.noted.end >= log_index.STRETCH_BYTES:
+        _note(held, known)
     return version
+
+
+def _mirror(held: Held) -> None:
+    """Write the mirror anew: it is missing, or stayed behind the journal."""
+    place = held.place
+    with (
+        held.or_warn("mirror the journal of"),
+        closing(vfs.read_parts(place.journal)) as parts,
+    ):
+        vfs.write_spare(place.mirror)
+        for part in parts:
+            vfs.append_bytes(place.mirror, part)
 
 
 def _note(held: Held, known: Known) -> None:
@@ -135,24 +145,6 @@ def _note(held: Held, known: Known) -> None:
             known.noted = log_index.note_log(
                 *(held.place, known.digest, held.root_format, tail.size, known.noted)
             )
-
-
-def _mirror(held: Held, size: int, payload: bytes) -> None:
-    """Bring the mirror up to the journal."""
-    place = held.place
-    with held.or_warn("mirror the journal of"):
-        try:
-            if size and vfs.append_frame(place.mirror, payload, size, sync=False):
-                return
-        except FileNotFoundError:
-            pass
-        if not size:
-            vfs.write_spare(place.mirror, payload)
-            return
-        vfs.write_spare(place.mirror)  # it is missing, or stayed behind
-        with closing(vfs.read_parts(place.journal)) as parts:
-            for part in parts:
-                vfs.append_bytes(place.mirror, part)
 
 
 def has_second_copy(held: Held, known: Known) -> bool:

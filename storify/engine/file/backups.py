@@ -19,7 +19,6 @@ import os
 import re
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
-from datetime import datetime
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -74,18 +73,24 @@ _NAME = attrgetter("name")
 _ORDER = attrgetter("stamp", "number", "name")
 
 
+@lru_cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.ASCII)
+
+
 def _match(pattern: str, name: str) -> re.Match[str] | None:
-    return re.fullmatch(pattern, name, re.ASCII)
+    return _compiled(pattern).fullmatch(name)
 
 
 @lru_cache(1024)  # each commit looks at all names
 def _entry(name: str) -> Entry | None:
+    if not name.endswith(".mpack"):
+        number = _match(LEGACY, name)
+        return Entry(name, "legacy", number=int(name)) if number else None
     if (match := _match(SNAPSHOT, name)) and time_of(match[1]):
         return Entry(name, "snapshot", digest=match[2], stamp=match[1])
     if (match := _match(UNSAVED, name)) and time_of(match[1]):
         return Entry(name, "unsaved", stamp=match[1])
-    if _match(LEGACY, name):
-        return Entry(name, "legacy", number=int(name))
     return None
 
 
@@ -121,8 +126,11 @@ class BackupFolder:
 
     def __init__(self, path: str, prefix: str, log: LoggerLike) -> None:
         self.path = path
+        self._begin = os.path.join(path, "")
         self._prefix = prefix
         self._log = log
+        #: What the last `prune` has left, newest first.
+        self._left: list[Entry] | None = None
 
     def entries(self) -> list[Entry]:
         """All backups, newest first; legacy ones last, by number."""
@@ -141,11 +149,11 @@ class BackupFolder:
 
     def journal(self, backup_id: str) -> str:
         """The path of what was committed on top of a backup; it need not exist."""
-        return self.file(backup_id + JOURNAL_SUFFIX)
+        return f"{self._begin}{backup_id}{JOURNAL_SUFFIX}"
 
     def file(self, name: str) -> str:
         """The path of a name in the folder."""
-        return os.path.join(self.path, name)
+        return self._begin + name
 
     def find(self, backup_id: str) -> Entry:
         """The backup with an id, whether or not its file exists.
@@ -255,25 +263,24 @@ class BackupFolder:
             CorruptionError: The main file does not hold it; nothing was written.
             OSError: Nothing was written.
         """
-        start = digest[:HASH_DIGITS]
-        entry = Entry(f"{stamp}-{start}.mpack", "snapshot", start, stamp)
-        path = self.file(entry.name)
+        backup = f"{stamp}-{digest[:HASH_DIGITS]}"
+        path = self.file(f"{backup}.mpack")
         try:
             if link and vfs.hard_link(source, path):
-                return entry.id, True
+                return backup, True
         except FileExistsError:
             if self._holds(path, digest):
-                return entry.id, False
+                return backup, False
             self._log.warning(f"backup {path!r} was damaged and is replaced")
         else:
             if self._holds(path, digest) and (link or not _same_file(source, path)):
-                return entry.id, False
+                return backup, False
         if payload is not None:
             vfs.replace_bytes(path, payload, self._prefix)
         else:
             with closing(_checked(source, digest)) as parts:
                 vfs.replace_bytes(path, parts, self._prefix)
-        return entry.id, True
+        return backup, True
 
     def _holds(self, path: str, digest: str) -> bool:
         found = sha256()
@@ -318,26 +325,45 @@ class BackupFolder:
         vfs.sync_directory(self.path)
         return path
 
-    def prune(self, keep: Keep, good: str | None, now: datetime) -> None:
+    def prune(
+        self, keep: Keep, good: str | None, clock: Clock, *, again: bool = False
+    ) -> None:
         """Delete the snapshots that a policy drops, and old damaged files.
 
         Args:
             keep: Which ones stay; at least the newest good one does.
             good: The id of one that was verified just now.
-            now: What the clock says.
+            clock: Tells the time, where there are hours and days to keep.
+            again: Whether nobody has committed since the last time: then *good* alone
+                is new, and the folder need not be listed.
         """
-        names = vfs.list_names(self.path)
-        entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
-        times: list[datetime | None] = [None] * len(entries)
+        left, self._left = self._left, None
+        names: list[str] = []
+        if again and good is not None and left is not None:
+            stamp, _, digest = good.rpartition("-")
+            newest = Entry(f"{good}.mpack", "snapshot", digest, stamp)
+            entries = left if newest in left else [newest, *left]
+        else:
+            names = vfs.list_names(self.path)
+            entries = [entry for entry in _entries(names) if entry.kind != "unsaved"]
+        excess = entries[max(keep.last, 1) :]
         if keep.hourly or keep.daily:
             times = [time_of(entry.stamp) for entry in entries]
-        excess = [entries[place] for place in dropped(times, keep, now)]
-        gone = set(excess)
-        stay = [entry for entry in entries if entry not in gone]
-        if excess and not any(entry.id == good for entry in stay):
-            excess = self._without_newest_good(stay, excess)
+            excess = [entries[place] for place in dropped(times, keep, clock())]
+        # The first stays always; it is the good one as a rule.
+        if excess and entries[0].name != f"{good}.mpack":
+            gone = set(excess)
+            stay = [entry for entry in entries if entry not in gone]
+            if not any(entry.id == good for entry in stay):
+                excess = self._without_newest_good(stay, excess)
         for entry in excess:
             self.remove(entry)
+        self._left = [entry for entry in entries if entry not in excess]
+        if names:
+            self._sweep(names, entries)
+
+    def _sweep(self, names: Iterable[str], entries: Iterable[Entry]) -> None:
+        """Delete journals whose backups are gone, and old damaged files."""
         kept = set(map(_NAME, entries))
         corrupt: list[str] = []
         for name in names:
@@ -355,8 +381,9 @@ class BackupFolder:
 
     def remove(self, entry: Entry) -> None:
         """Delete a backup and what was committed on top of it."""
-        vfs.remove(self.journal(entry.id))
-        vfs.remove(self.file(entry.name))
+        path = self.file(entry.name)
+        vfs.remove(path.removesuffix(".mpack") + JOURNAL_SUFFIX)
+        vfs.remove(path)
 
     def _without_newest_good(
         self, stay: list[Entry], excess: list[Entry]

@@ -43,24 +43,22 @@ from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
-from operator import attrgetter
 from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.log import Frame, head_frame, scan
+from storify.engine.file.log import CRC, commit_frame, head_frame, scan
 from storify.engine.file.manifest import Record, Sum, settle_record, write_record
 from storify.engine.file.replay import parts_of, rewritten
 from storify.engine.file.root import Next
 from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
-from storify.engine.file.state import Reading, version_after
+from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import Moment, moment_of, stamp_of
 from storify.engine.retention import Keep
 
 __all__ = [
-    "Installed",
     "Written",
     "install",
     "keep_as_past",
@@ -68,9 +66,6 @@ __all__ = [
     "replace",
     "write",
 ]
-
-
-_TIME = attrgetter("mtime_ns")
 
 
 class Written(NamedTuple):
@@ -89,23 +84,6 @@ class Written(NamedTuple):
     new: Next
 
 
-class Installed(NamedTuple):
-    """A state that was installed.
-
-    Attributes:
-        found: How the main file looked before it got its name.
-        record: What is noted of it.
-    """
-
-    found: vfs.Found
-    record: Record
-
-    @property
-    def stamp(self) -> str:
-        """When the state was committed."""
-        return "" if self.record.current is None else self.record.current.time
-
-
 def write(held: Held, now: Reading, new: Next) -> Written:
     """Write a root under a random name, sealed and durable, for `install`.
 
@@ -114,11 +92,11 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         The errors of taking its parts: the same.
     """
     held.require_writable(now)
-    place = held.place
-    vfs.make_directory(place.directory)
-    before = now.found
-    vfs.make_directory(place.backups, before)
-    digest = sha256()
+    place, before = held.place, now.found
+    if before is None or now.record is None:  # else their folders are there
+        vfs.make_directory(place.directory)
+        vfs.make_directory(place.backups, before)
+    digest = sha256(new.payload or b"")
 
     def parts() -> Iterator[bytes]:
         for part in new.parts:
@@ -129,7 +107,7 @@ def write(held: Held, now: Reading, new: Next) -> Written:
     temporary, found = vfs.write_temporary(
         place.directory,
         place.prefix,
-        parts(),
+        new.payload or parts(),
         before,
         time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
     )
@@ -145,7 +123,7 @@ def install(
     follows: str | None = None,
     *,
     small: bool = False,
-) -> Installed:
+) -> Record:
     """Make what was written the main file, durable; nothing is left on failure.
 
     Args:
@@ -157,42 +135,49 @@ def install(
         follows: The version of the new state as a frame of the journal before.
         small: Whether the record need not be durable, if the file tells by itself.
 
+    Returns:
+        What is noted of the new state.
+
     Raises:
         OSError: A step failed.
     """
     place, found = held.place, written.found
     if stamp is None:
-        stamp = held.next_stamp(now.stamp)
+        stamp = stamp_of(*held.next_moment(held.last_moment(now.stamp)))
     since = stamp if now.verdict is Verdict.ABSENT else now.since
+    new = Sum(found.size, found.mtime_ns, written.digest, stamp, follows)
     try:
-        new = Sum(found.size, found.mtime_ns, written.digest, stamp, follows)
-        record = Record(current, new, since)
         if not (small and _tells_by_itself(now, new)):
-            write_record(place.record, record, place.prefix)
+            write_record(place.record, Record(current, new, since), place.prefix)
         vfs.put_in_place(written.temporary, place.main)
     except BaseException:
         vfs.discard(written.temporary)
         raise
     vfs.sync_directory(place.directory)
-    with held.or_warn("note the checksum of"):
-        settle_record(place.record, record.settled(), place.prefix)
-    return Installed(found, record.settled())
+    record = Record(new, None, since)
+    try:
+        settle_record(place.record, record, place.prefix)
+    except OSError as error:
+        held.warn("note the checksum of", error)
+    return record
 
 
 def _tells_by_itself(now: Reading, new: Sum) -> bool:
     """Whether a new file is known for ours after a power cut, if the record is not."""
     main, record = now.main, now.record
-    if main is None or record is None or not now.verdict.is_ours:
-        return False
-    before_ns = [main.found.mtime_ns, *map(_TIME, record.sums())]
     return (
-        now.journal.found is None
-        and new.mtime_ns > max(before_ns)
+        main is not None
+        and record is not None
+        and now.verdict.is_ours
+        and now.journal.found is None
+        and new.mtime_ns > main.found.mtime_ns
+        and (record.current is None or new.mtime_ns > record.current.mtime_ns)
+        and (record.next is None or new.mtime_ns > record.next.mtime_ns)
         and is_sealed(new.mtime_ns, new.sha256)
     )
 
 
-def replace(
+def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
     held: Held,
     now: Reading,
     written: Written,
@@ -200,7 +185,7 @@ def replace(
     *,
     small: bool = False,
     last: Moment | None = None,
-) -> Installed:
+) -> tuple[Record, Moment | None]:
     """Install a new state; the one before it is among the backups.
 
     A rotten file is kept aside instead. After a failure all is as before.
@@ -214,104 +199,89 @@ def replace(
         last: When the present state was committed, if that was by us; then there is
             neither a journal, nor what is left of one. The next such commit is near,
             so the index can wait for the close.
+
+    Returns:
+        What is noted of the new state, and when it was committed.
     """
-    backup, made = None, False
+    place, folder, main = held.place, held.folder, now.main
+    frames, before, changes = now.journal.frames, now.digest, written.new.changes
+    is_whole = (
+        main is not None
+        and main.payload is not None
+        and now.verdict is not Verdict.ROTTEN
+    )
+    backup = delta = follows = None
+    is_new_backup = False
     try:
-        current, backup, made = _put_by(held, now, written, keep)
-        delta, stamp = _delta(held, now, written, last)
-        if not now.journal.frames and last is None:
+        # The file before joins the backups, or is kept aside if it is rotten. The same
+        # content once more must not push other states out, unless there were others
+        # in between.
+        current = now.current
+        if main is not None and is_whole:
+            current = now.known or held.new_sum(now, main)
+            if keep.last and (frames or main.digest != written.digest):
+                backup, is_new_backup = folder.keep(
+                    place.main, None, main.digest, current.time, link=True
+                )
+        elif main is not None:
+            held.keep_corrupt(main)
+        # The change, as one more frame of the journal before. What is only folded is
+        # as old as it was.
+        stamp, seq = now.stamp, len(frames) and frames[-1].seq
+        is_same = not changes if seq else written.digest == before
+        if is_same and main is not None and stamp is not None:
+            moment = moment_of(stamp)
+        else:
+            moment = held.next_moment(last or held.last_moment(stamp))
+            stamp = stamp_of(*moment)
+            try:
+                if main is not None and before:
+                    delta = commit_frame(
+                        *(before, seq + 1, moment, changes),
+                        durable=False,
+                        after_sync=False,
+                    )
+            except OverflowError:
+                delta = None  # too large; it is whole in the root
+        if is_whole and delta is not None:
+            follows = f"{before}+{seq + 1}.{delta[CRC].hex()}"
+        elif is_whole and not changes:
+            follows = str(now.version)
+        if not frames and last is None:
             # A leftover may name the new content as its base.
             with held.or_warn("remove the old journal of"):
                 held.forget_journal()
-        follows = None
-        whole = now.main is not None and now.verdict is not Verdict.ROTTEN
-        if whole and (delta is not None or not written.new.changes):
-            follows = str(version_after(now.digest, delta or now.journal.last))
-        done = install(held, now, written, current, stamp, follows, small=small)
+        record = install(held, now, written, current, stamp, follows, small=small)
     except BaseException:
         vfs.discard(written.temporary)
-        if made and backup is not None and _still_linked(held, backup):
-            vfs.discard(held.folder.file(f"{backup}.mpack"))
+        if is_new_backup and backup is not None and _still_linked(held, backup):
+            vfs.discard(folder.file(f"{backup}.mpack"))
         raise
+    # What led from the old file to the new one stays beside the old one's backup.
+    # Commits that were durable one by one stay so, as restore points. The change that
+    # made the new file is not synced: only a second fault makes it needed.
     is_kept = False
-    with held.or_warn("keep the last change of"):
-        if backup is not None:
-            _archive(held, now, backup, delta)
-        elif now.journal.frames:  # the main file is damaged, the one before it is kept
+    try:
+        if backup is not None and frames:
+            parts = chain(parts_of(before, frames), () if delta is None else (delta,))
+            vfs.replace_bytes(folder.journal(backup), parts, place.prefix)
+        elif backup is not None and delta is not None:
+            vfs.write_spare(folder.journal(backup), head_frame(before), delta)
+        elif frames:  # the main file is damaged, the one before it is kept
             keep_as_past(held)
         is_kept = True
-    if written.digest == now.digest:
+    except OSError as error:
+        held.warn("keep the last change of", error)
+    if written.digest == before:
         held.forget_journal()
-    elif now.journal.frames and is_kept:  # else who reads it next keeps it
+    elif frames and is_kept:  # else who reads it next keeps it
         with held.or_warn("remove the journal of"):
             held.forget_journal()
     if last is None and written.new.make_index is not None:
         with held.or_warn("note the entries of"):
-            note_index(held, written.new.make_index, written.digest, done.found)
-    held.prune(keep, backup)
-    return done
-
-
-def _put_by(
-    held: Held, now: Reading, new: Written, keep: Keep
-) -> tuple[Sum | None, str | None, bool]:
-    """Back up the file that is to be replaced, or keep it aside if it is rotten.
-
-    Returns:
-        What is known of its state, the id of its backup, and whether that is new.
-    """
-    main = now.main
-    if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
-        if main is not None:
-            held.keep_corrupt(main)
-        return now.current, None, False
-    current = held.sum_of(now, main)
-    # The same content once more must not push other states out, unless there were
-    # others in between.
-    same = main.digest == new.digest and not now.journal.frames
-    if not keep.last or same:
-        return current, None, False
-    stamp = current.time
-    return (
-        current,
-        *held.folder.keep(held.place.main, None, main.digest, stamp, link=True),
-    )
-
-
-def _delta(
-    held: Held, now: Reading, written: Written, before: Moment | None
-) -> tuple[Frame | None, str]:
-    """The change as a frame of the journal before, and when it takes place."""
-    last, changes = now.journal.last, written.new.changes
-    same = written.digest == now.digest if last is None else not changes
-    if same and now.main is not None and now.stamp is not None:
-        return None, now.stamp  # only folded: the state is as old as it was
-    if before is None:
-        stamp = held.next_stamp(now.stamp)
-    else:
-        stamp = stamp_of(*held.next_moment(before))
-    moment = moment_of(stamp)
-    if now.main is None or not now.digest or moment is None:
-        return None, stamp
-    seq = 1 if last is None else last.seq + 1
-    with suppress(OverflowError):  # too large for a frame; it is whole in the root
-        return Frame.made(now.digest, seq, moment, changes), stamp
-    return None, stamp
-
-
-def _archive(held: Held, now: Reading, backup: str, delta: Frame | None) -> None:
-    """Keep what led from the old file to the new one beside the old one's backup.
-
-    Commits that were durable one by one stay so, as restore points. The change that
-    made the new file is in that as well: alone it is not synced, since only a second
-    fault makes it needed.
-    """
-    frames = chain(now.journal.frames, [delta] if delta is not None else [])
-    path = held.folder.journal(backup)
-    if now.journal.frames:
-        vfs.replace_bytes(path, parts_of(now.digest, frames), held.place.prefix)
-    elif delta is not None:
-        vfs.write_spare(path, head_frame(now.digest), delta.raw)
+            note_index(held, written.new.make_index, written.digest, written.found)
+    held.prune(keep, backup, again=last is not None)
+    return record, moment
 
 
 def keep_as_past(held: Held) -> None:

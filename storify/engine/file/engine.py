@@ -54,7 +54,7 @@ from storify.engine.file.snapshot import (
 )
 from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
-from storify.engine.moment import Moment, moment_of, stamp_of
+from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -274,14 +274,16 @@ class FileEngine:
             OSError: Disk full, not writable or broken. The old state and all
                 backups stand, and another try may succeed.
         """
-        with self._writing("commit to") as held:
+        self._require_writable("commit to")
+        hold, held = self._access.begin("write")
+        try:
             known, version = self._known, None
             ops = self._ops(commit)
             # If nobody has written since, the files need not be read.
             if commit.base is not None and known.version == commit.base:
                 if not ops:
                     version = self._rewrite(held, commit)
-                elif known.is_still(held.place):
+                elif known.has_main(held.place):
                     version = self._append(held, None, commit, ops)
             if version is not None:
                 return version
@@ -294,6 +296,9 @@ class FileEngine:
             if version is not None:
                 return version
             return self._replace(held, now, self._next(now, commit), commit)
+        finally:
+            if hold is not None:
+                hold.release()
 
     def _rewrite(self, held: Held, commit: Commit) -> Version | None:
         """Write a file anew that is as it was known, without reading it whole.
@@ -303,7 +308,11 @@ class FileEngine:
         """
         resting = self._known.at_rest(held.place, commit.base)
         if resting is not None:
-            new = after(self._format, dict(resting.entries), commit.changes)
+            main = resting.now.main
+            new = after(
+                *(self._format, dict(resting.entries), commit.changes),
+                before=main and main.payload,
+            )
             last = self._known.tail.moment
             return self._replace(held, resting.now, new, commit, last)
         if self._known.size_bytes < JOURNALED_FROM_BYTES:
@@ -387,11 +396,13 @@ class FileEngine:
         if not commit.undone_on_error:
             known.attempt(commit.base, version)
         small = written.found.size < JOURNALED_FROM_BYTES
-        done = replace(held, now, written, self.keep, small=small, last=last)
-        tail = Tail(moment=moment_of(done.stamp))
-        known.at(version, written.digest, done.found, tail, ours=False)
+        keep = self.keep
+        record, moment = replace(held, now, written, keep, small=small, last=last)
+        known.at(
+            version, written.digest, written.found, Tail(moment=moment), ours=False
+        )
         if small and not now.journal.frames:
-            known.rest(held.place, new, done.record, is_indexed=last is None)
+            known.rest(held.place, new, record, is_indexed=last is None)
         return version
 
     def _next(self, now: Reading, commit: Commit) -> Next:
@@ -525,12 +536,12 @@ class FileEngine:
         Raises:
             OSError: Neither could be written.
         """
-        place = self._access.place()
-        folder = self._access.folder(place)
+        held = self._access.seen()
+        place = held.place
         if not self.readonly:
             try:
                 vfs.make_directory(place.backups)
-                path = folder.free_name(self._clock, ".unsaved.mpack")
+                path = held.folder.free_name(self._clock, ".unsaved.mpack")
                 vfs.replace_bytes(path, payload, place.prefix)
             except OSError as err:
                 self._log.warning(f"cannot write into {place.backups!r}: {err}")

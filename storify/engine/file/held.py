@@ -65,7 +65,7 @@ class Held(NamedTuple):
 
         Unless that cannot be: the time of a file may be set to anything.
         """
-        stamp = stamp_of(*self.moment_of_file(self._last(now.stamp), main.found))
+        stamp = stamp_of(*self.moment_of_file(self.last_moment(now.stamp), main.found))
         return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
 
     def moment_of_file(self, last: Moment | None, found: vfs.Found) -> Moment:
@@ -81,18 +81,12 @@ class Held(NamedTuple):
                 earliest = min(written, now)
         return next_moment(last, earliest)
 
-    def next_stamp(self, after: str | None) -> str:
-        """The stamp of a new commit, later than that of every state known.
-
-        Args:
-            after: That of the present state; None if there is none.
-        """
-        return stamp_of(*self.next_moment(self._last(after)))
-
     def next_moment(self, last: Moment | None) -> Moment:
         """The moment of a new commit after the last one; a clock set back is told."""
         now = self.clock().astimezone(UTC)
-        if last is not None and went_back(last, now):
+        if last is None or (now > last.order and now > last.clock):
+            return Moment(now, now)  # as long as the clock goes forward
+        if went_back(last, now):
             self.log.warning(
                 f"the clock was set back: it says {now:%Y-%m-%d %H:%M:%S} UTC, the "
                 f"last state of {self.place.link!r} is of "
@@ -102,7 +96,12 @@ class Held(NamedTuple):
             )
         return next_moment(last, now)
 
-    def _last(self, after: str | None) -> Moment | None:
+    def last_moment(self, after: str | None) -> Moment | None:
+        """When the last commit was, of all that are known.
+
+        Args:
+            after: The stamp of the present state; None if there is none.
+        """
         newest = self.folder.newest()
         last = moment_of(after or "")
         if newest is None:
@@ -127,6 +126,10 @@ class Held(NamedTuple):
     def or_warn(self, doing: str) -> "_OrWarn":
         """Log the failure of a step that no data depend on, in a ``with`` block."""
         return _OrWarn(self, doing)
+
+    def warn(self, doing: str, error: OSError) -> None:
+        """Log such a failure."""
+        self.log.warning(f"cannot {doing} {self.place.link!r}: {error}")
 
     def require_writable(self, now: Reading) -> None:
         """Respect the mode of a file that its folder would let us replace.
@@ -192,10 +195,12 @@ class Held(NamedTuple):
         if vfs.remove(self.place.journal):
             vfs.sync_directory(self.place.directory)
 
-    def prune(self, keep: Keep, good: str | None) -> None:
+    def prune(self, keep: Keep, good: str | None, *, again: bool = False) -> None:
         """Delete old backups if possible; see `BackupFolder.prune`."""
-        with self.or_warn("prune the backups of"):
-            self.folder.prune(keep, good, self.clock())
+        try:
+            self.folder.prune(keep, good, self.clock, again=again)
+        except OSError as error:
+            self.warn("prune the backups of", error)
 
     def sweep(self) -> None:
         """Remove what a crash left, if possible; see `Place.sweep`."""
@@ -228,6 +233,5 @@ class _OrWarn:
     ) -> bool:
         if not isinstance(error, OSError):
             return False
-        held = self._held
-        held.log.warning(f"cannot {self._doing} {held.place.link!r}: {error}")
+        self._held.warn(self._doing, error)
         return True

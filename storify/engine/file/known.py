@@ -7,7 +7,6 @@ the very file that we have in memory.
 """
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Final, NamedTuple
 from weakref import ref
 
@@ -64,11 +63,13 @@ class Resting(NamedTuple):
         now: What a read would find.
         entries: The root, parted.
         is_indexed: Whether it has an index.
+        ctime_ns: When the main file was last touched in any way.
     """
 
     now: Reading
     entries: dict[bytes, bytes]
     is_indexed: bool
+    ctime_ns: int
 
 
 class Known:
@@ -148,12 +149,14 @@ class Known:
         """Whether a state on disk is *base*, or came from it by ourselves."""
         return version == base or (base == self.base and version in self.attempts)
 
+    def has_main(self, place: Place) -> bool:
+        """Whether nobody has written the main file since, going by a look at it."""
+        found = vfs.look(place.main)
+        return found is not None and found.signature() == self.signature
+
     def is_still(self, place: Place) -> bool:
         """Whether nobody has written since, going by two looks at the disk."""
-        found = vfs.look(place.main)
-        if found is None or found.signature() != self.signature:
-            return False
-        return self.tail.is_still(vfs.look(place.journal))
+        return self.has_main(place) and self.tail.is_still(vfs.look(place.journal))
 
     def rest(
         self,
@@ -164,16 +167,17 @@ class Known:
         is_indexed: bool,
     ) -> None:
         """Remember a small main file that was just written, for the next commit."""
-        found = None
         if new.payload is None or new.entries is None:
             return
-        with suppress(OSError):  # then the next one reads it
+        try:
             found = vfs.look(place.main)  # the rename has moved the change time
+        except OSError:
+            return  # the next one reads it
         if found is None or found.signature() != self.signature:
             return
         main = Main(new.payload, self.digest, found)
         now = Reading(main, record, Verdict.TRUSTED, record.current, "")
-        self.resting = Resting(now, new.entries, is_indexed)
+        self.resting = Resting(now, new.entries, is_indexed, found.ctime_ns)
         _remembered.pop(id(self), None)
         _remembered[id(self)] = ref(self)
         for old in list(_remembered)[:-_MOST_RESTING]:
@@ -190,12 +194,11 @@ class Known:
         resting = self.resting
         if resting is None or base is None or self.version != base:
             return None
-        found, before = vfs.look(place.main), resting.now.found
+        found = vfs.look(place.main)
         if (
             found is None
-            or before is None
-            or found.signature() != before.signature()
-            or found.ctime_ns != before.ctime_ns
+            or found.signature() != self.signature
+            or found.ctime_ns != resting.ctime_ns
             or vfs.look(place.journal) is not None
         ):
             return None

@@ -46,6 +46,7 @@ FIRST_PAUSE_S = 0.002
 LAST_PAUSE_S = 0.0002
 #: After how long it looks as often as it will.
 IMPATIENT_S = 0.4
+_OPENING = os.O_RDWR | vfs.NOFOLLOW | vfs.NONBLOCK | vfs.CLOEXEC
 # The folder or its file system does not let us write.
 NO_PERMISSION = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOLCK})
 
@@ -82,7 +83,8 @@ class Hold:
             closed(os.close, fd)
 
     def __del__(self) -> None:
-        self.release()
+        if self._fd is not None:
+            self.release()
 
 
 #: What is or was held in this process, by the path of the lock file.
@@ -209,7 +211,10 @@ class Lock:
                     msg = "another instance of this caller is inside `locked`"
                     raise self._refusal(msg, 0)
                 return "another thread of this process holds it"
-            fd = self._open()
+            try:
+                fd = opened(os.open, self.path, _OPENING)
+            except FileNotFoundError:
+                fd = self._made()
             try:
                 is_had = _try_lock(fd) and self._names(fd)
             except BaseException:
@@ -222,19 +227,16 @@ class Lock:
             _holds[self.path] = weakref.ref(hold)
             return hold
 
-    def _open(self) -> int:
-        flags = os.O_RDWR | vfs.NOFOLLOW | vfs.NONBLOCK | vfs.CLOEXEC
-        try:
-            return opened(os.open, self.path, flags)
-        except FileNotFoundError:
-            directory = os.path.dirname(self.path)
-            owner = None if self.main is None else vfs.owner_of(self.main)
-            vfs.make_directory(directory, owner)
-            fd = opened(os.open, self.path, flags | os.O_CREAT, 0o600)
-            # Another process may be making it as well: each gives it away alike.
-            with suppress(OSError):
-                vfs.take_after(fd, directory)
-            return fd
+    def _made(self) -> int:
+        """Make the lock file and open it."""
+        directory = os.path.dirname(self.path)
+        owner = None if self.main is None else vfs.owner_of(self.main)
+        vfs.make_directory(directory, owner)
+        fd = opened(os.open, self.path, _OPENING | os.O_CREAT, 0o600)
+        # Another process may be making it as well: each gives it away alike.
+        with suppress(OSError):
+            vfs.take_after(fd, directory)
+        return fd
 
     def _names(self, fd: int) -> bool:
         """Whether the path still names the file that was locked."""
@@ -245,7 +247,7 @@ class Lock:
             named = os.lstat(self.path)
         except FileNotFoundError:
             return False
-        return os.path.samestat(locked, named)
+        return (locked.st_ino, locked.st_dev) == (named.st_ino, named.st_dev)
 
 
 if sys.platform == "win32":  # pragma: no cover - Windows only

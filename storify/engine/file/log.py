@@ -28,7 +28,7 @@ import struct
 import zlib
 from array import array
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol, overload
 
@@ -37,6 +37,7 @@ from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import Change
 
 __all__ = [
+    "CRC",
     "DELETE",
     "OP",
     "SET",
@@ -62,7 +63,8 @@ __all__ = [
 
 _HEAD: Final = struct.Struct(">BBIBQBI")
 _CRC: Final = struct.Struct(">I")
-_CRC_AT: Final = 2
+CRC: Final = slice(2, 6)
+"""Where the crc stands in a frame; with the number of that it names the commit."""
 _CHECKED_FROM: Final = 6
 """The crc is that of all that follows it: sequence number, length and body."""
 _PREFIX: Final = struct.Struct(">8sQB")
@@ -127,25 +129,6 @@ class Frame(NamedTuple):
     after_sync: bool
     ops: tuple[Op, ...]
     raw: bytes
-
-    @classmethod
-    def made(cls, base: str, seq: int, moment: Moment, ops: Collection[Op]) -> "Frame":
-        """Return a frame that is not in a journal yet, and need not be synced.
-
-        Raises:
-            OverflowError: A value is 4 GiB or larger.
-        """
-        raw = commit_frame(base, seq, moment, ops, durable=False, after_sync=False)
-        (crc,) = _CRC.unpack_from(raw, _CRC_AT)
-        return cls(
-            seq,
-            crc,
-            moment,
-            durable=False,
-            after_sync=False,
-            ops=tuple(ops),
-            raw=raw,
-        )
 
     @property
     def stamp(self) -> str:
@@ -240,11 +223,12 @@ def commit_frame(
     Raises:
         OverflowError: A value is 4 GiB or larger.
     """
-    order, clock = map(_microseconds, moment)
-    flags = DURABLE * durable | AFTER_SYNC * after_sync | CLOCK * (clock != order)
+    order = _microseconds(moment.order)
+    went_back = moment.clock != moment.order
+    flags = DURABLE * durable | AFTER_SYNC * after_sync | CLOCK * went_back
     parts = [_PREFIX.pack(bytes.fromhex(base[: 2 * BASE_BYTES]), order, flags)]
-    if clock != order:
-        parts.append(_CLOCK.pack(clock))
+    if went_back:
+        parts.append(_CLOCK.pack(_microseconds(moment.clock)))
     for key, value in ops:
         if value is None:
             kind, data = DELETE, b""

@@ -860,11 +860,10 @@ def note_log(
     if not reached.index_bytes:
         vfs.write_spare(place.log_index, payload)
     elif payload:
-        found = None  # if another one wrote to it, it is read the next time
+        done = False  # if another one wrote to it, it is read the next time
         with suppress(FileNotFoundError):
-            size = reached.index_bytes
-            found = vfs.append_frame(place.log_index, payload, size, sync=False)
-        if found is None:
+            done = vfs.append_spare(place.log_index, payload, reached.index_bytes)
+        if not done:
             return Reached()
     if end - at >= STRETCH_BYTES:
         at = end  # what cannot be noted is not tried again

@@ -87,10 +87,6 @@ class Record(NamedTuple):
         """The known state with this content."""
         return next((known for known in self.sums() if known.sha256 == digest), None)
 
-    def settled(self) -> "Record":
-        """The record after the commit."""
-        return self._replace(current=self.next, next=None)
-
 
 _text: Final = json.JSONEncoder(sort_keys=True).encode
 
@@ -138,9 +134,13 @@ def _parse(line: bytes) -> Record:
 
 
 def _line(record: Record) -> bytes:
-    states = record.current, record.next
-    current, after = (known and known._asdict() for known in states)
-    text = _text({"current": current, "next": after, "since": record.since})
+    text = _text(
+        {
+            "current": record.current and record.current._asdict(),
+            "next": record.next and record.next._asdict(),
+            "since": record.since,
+        }
+    )
     return f'{text[:-1]}, "check": "{_check(text)}"}}\n'.encode()
 
 

@@ -70,11 +70,28 @@ def next_root(
     return after(root_format, entries, changes)
 
 
-def after(root_format: Format, entries: dict[bytes, bytes], changes: Changes) -> Next:
-    """Bring changes into *entries*, in place, and make the root of them."""
+def after(
+    root_format: Format,
+    entries: dict[bytes, bytes],
+    changes: Changes,
+    before: bytes | None = None,
+) -> Next:
+    """Bring changes into *entries*, in place, and make the root of them.
+
+    Args:
+        root_format: How a root parts into entries.
+        entries: Those of the state before.
+        changes: What is to change.
+        before: The root of that state, if it is small and in memory.
+    """
+    payload = None if before is None else _with_one(before, entries, changes)
     apply(entries, changes)
-    if b"" in entries or sum(map(len, entries.values())) < PART_BYTES:
-        payload = root_format.join(entries)
+    if (
+        payload is not None
+        or b"" in entries
+        or sum(map(len, entries.values())) < PART_BYTES
+    ):
+        payload = payload or root_format.join(entries)
         index = partial(index_of, root_format, entries)
         return Next((payload,), changes, index, payload, entries)
     builder = IndexBuilder(is_list=False)
@@ -85,6 +102,25 @@ def after(root_format: Format, entries: dict[bytes, bytes], changes: Changes) ->
         return builder.build(found, digest, root_format.keyed(entries))
 
     return Next(chain((head,), chain.from_iterable(parts)), changes, build)
+
+
+def _with_one(
+    before: bytes, entries: dict[bytes, bytes], changes: Changes
+) -> bytes | None:
+    """Return a root with one other value; None if more changes, or other than that.
+
+    All around it is copied at once: to join the entries takes several times as long.
+    """
+    key, value = next(iter(changes)) if len(changes) == 1 else (b"", None)
+    old = entries.get(key)
+    if not key or value is None or old is None or len(value) >= PART_BYTES:
+        return None
+    keys, values = list(entries), list(entries.values())
+    next_at = keys.index(key) + 1
+    behind = sum(map(len, keys[next_at:])) + sum(map(len, values[next_at:]))
+    end = len(before) - behind
+    whole = memoryview(before)
+    return b"".join((whole[: end - len(old)], value, whole[end:]))
 
 
 def index_of(

@@ -25,13 +25,9 @@ _AHEAD_NS: Final = 10**9
 back."""
 
 
-def _seal(digest: str) -> int:
-    return int(digest[:16], 16) % _STEP_NS
-
-
 def is_sealed(mtime_ns: int, digest: str) -> bool:
     """Whether a file with this time and sha256 is one that we have written."""
-    return mtime_ns % _STEP_NS == _seal(digest)
+    return mtime_ns % _STEP_NS == int(digest[:16], 16) % _STEP_NS
 
 
 def sealed_ns(now_ns: int, before_ns: int, digest: str) -> int:
@@ -42,7 +38,7 @@ def sealed_ns(now_ns: int, before_ns: int, digest: str) -> int:
         before_ns: That of the file before.
         digest: The sha256 of the new one, in hex.
     """
-    seal = _seal(digest)
+    seal = int(digest[:16], 16) % _STEP_NS
     sealed = now_ns - now_ns % _STEP_NS + seal
     if sealed <= before_ns < now_ns + _AHEAD_NS:
         return before_ns - before_ns % _STEP_NS + _STEP_NS + seal

@@ -42,7 +42,7 @@ class Verdict(Enum):
     @property
     def is_ours(self) -> bool:
         """Whether the file is a commit of ours, as it was."""
-        return self in {Verdict.TRUSTED, Verdict.AHEAD}
+        return self is Verdict.TRUSTED or self is Verdict.AHEAD
 
 
 class Main(NamedTuple):

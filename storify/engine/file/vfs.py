@@ -28,6 +28,7 @@ __all__ = [
     "Whole",
     "append_bytes",
     "append_frame",
+    "append_spare",
     "cut",
     "discard",
     "hard_link",
@@ -64,6 +65,7 @@ DIRECTORY = getattr(os, "O_DIRECTORY", 0)
 # they are closed.
 _open, _close, _fstat = os.open, os.close, os.fstat
 
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
 _APPENDING = os.O_WRONLY | os.O_APPEND | NOFOLLOW | NONBLOCK | CLOEXEC | BINARY
 
 CAN_READ_PARTS = hasattr(os, "pread")
@@ -128,10 +130,10 @@ class Found:
 
 
 def _require_regular(result: os.stat_result, path: str) -> Found:
-    if not stat.S_ISREG(result.st_mode):
-        code = errno.EISDIR if stat.S_ISDIR(result.st_mode) else errno.EINVAL
-        raise NotRegularFileError(code, "not a regular file", path)
-    return Found(result)
+    if stat.S_ISREG(result.st_mode):
+        return Found(result)
+    code = errno.EISDIR if stat.S_ISDIR(result.st_mode) else errno.EINVAL
+    raise NotRegularFileError(code, "not a regular file", path)
 
 
 def look(path: str) -> Found | None:
@@ -144,7 +146,9 @@ def look(path: str) -> Found | None:
         result = os.lstat(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    return _require_regular(result, path)
+    if not stat.S_ISREG(result.st_mode):
+        _require_regular(result, path)
+    return Found(result)
 
 
 def owner_of(path: str) -> Found | None:
@@ -385,9 +389,11 @@ def take_after(new: int | str, directory: str, owner: Found | None = None) -> No
     made, around = os.stat(new), os.stat(directory)
     # Where each keeps what is his, as in /tmp, nothing is shared.
     shared = around.st_mode & stat.S_IWGRP and not around.st_mode & stat.S_ISVTX
-    wanted = owner or Found(around)
-    if made.st_uid != wanted.uid and not os.geteuid():
-        _give(new, wanted.uid, wanted.gid)
+    uid, gid = around.st_uid, around.st_gid
+    if owner is not None:
+        uid, gid = owner.uid, owner.gid
+    if made.st_uid != uid and not os.geteuid():
+        _give(new, uid, gid)
     elif shared and made.st_gid != around.st_gid:
         _give(new, -1, around.st_gid)
     if shared:
@@ -477,8 +483,7 @@ def write_temporary(
     """
     name = f"{prefix}{os.urandom(8).hex()}{suffix}"
     path = os.path.join(directory, name)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
-    fd = opened(os.open, path, flags, 0o600)
+    fd = opened(os.open, path, _NEW, 0o600)
     try:
         try:
             if like is None:
@@ -503,16 +508,17 @@ def _set_time(fd: int, time_ns: Callable[[int], int]) -> None:
     if not _CAN_SET_TIMES:  # pragma: no cover - Windows
         return
     found = os.fstat(fd)
-    # Who asks looks whether it has come to be.
-    with contextlib.suppress(OSError, OverflowError):
+    try:
         os.utime(fd, ns=(found.st_atime_ns, time_ns(found.st_mtime_ns)))
+    except (OSError, OverflowError):
+        return  # who asks looks whether it has come to be
 
 
 def _take_over(fd: int, like: Found) -> None:
     if sys.platform == "win32":  # pragma: no cover - Windows inherits from the folder
         return
-    mine = Found(os.fstat(fd))
-    if (mine.uid, mine.gid) != (like.uid, like.gid):
+    mine = os.fstat(fd)
+    if (mine.st_uid, mine.st_gid) != (like.uid, like.gid):
         # Only root may give a file away; keeping it is better than not saving.
         with contextlib.suppress(PermissionError):
             os.fchown(fd, like.uid, like.gid)
@@ -557,11 +563,15 @@ def write_spare(path: str, *parts: bytes) -> None:
     It is missing for a moment. Nothing is synced, and a crash may leave anything. The old file is removed, not
     replaced: ext4 writes out a file that takes the place of another.
     """
-    remove(path)
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | NOFOLLOW | CLOEXEC | BINARY
-    fd = opened(os.open, path, flags, 0o600)
+    try:
+        fd = opened(os.open, path, _NEW, 0o600)
+    except FileExistsError:
+        remove(path)
+        fd = opened(os.open, path, _NEW, 0o600)
     try:
         take_after(fd, os.path.dirname(path))
+        if sum(map(len, parts)) < PART_BYTES:
+            parts = (b"".join(parts),)
         for part in parts:
             _write_all(fd, part)
     finally:
@@ -582,20 +592,26 @@ def append_bytes(path: str, payload: bytes) -> int:
         closed(os.close, fd)
 
 
-def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found | None:
-    """Append to a file of exactly *size* bytes; durable on return if *sync*.
+def append_frame(
+    path: str, payload: bytes, before: Found, *, sync: bool
+) -> Found | None:
+    """Append to a file that looks as it did *before*; durable on return if *sync*.
 
     Returns:
-        How the file looks now; None, and nothing was done, if it has another size.
+        How the file looks now; None, and nothing was done, if it looked different, or
+        is gone.
 
     Raises:
-        OSError: The file was cut back to *size*, as far as that went. Never append
+        OSError: The file was cut back to its size, as far as that went. Never append
             to it again: after a failed sync the kernel calls lost pages clean.
     """
-    fd = opened(os.open, path, _APPENDING)
     try:
-        before = _require_regular(os.fstat(fd), path)
-        if before.size != size:
+        fd = opened(os.open, path, _APPENDING)
+    except FileNotFoundError:
+        return None
+    try:
+        now = _require_regular(os.fstat(fd), path)
+        if now.signature() != before.signature():
             return None
         try:
             _write_all(fd, payload)
@@ -605,8 +621,24 @@ def append_frame(path: str, payload: bytes, size: int, *, sync: bool) -> Found |
         except BaseException:
             # The first error is the one to raise; a tail that stays is torn.
             with contextlib.suppress(OSError):
-                os.ftruncate(fd, size)
+                os.ftruncate(fd, before.size)
             raise
+    finally:
+        closed(os.close, fd)
+
+
+def append_spare(path: str, payload: bytes, size: int) -> bool:
+    """Append to a file of exactly *size* bytes that is only a help; see `write_spare`.
+
+    Returns:
+        Whether it was done: it had that size.
+    """
+    fd = opened(os.open, path, _APPENDING)
+    try:
+        if _require_regular(os.fstat(fd), path).size != size:
+            return False
+        _write_all(fd, payload)
+        return True
     finally:
         closed(os.close, fd)
 
