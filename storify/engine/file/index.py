@@ -32,7 +32,7 @@ import struct
 import zlib
 from array import array
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate, chain
 from operator import add
 from typing import Final, NamedTuple
@@ -260,7 +260,7 @@ class Index:
         head: Its head.
     """
 
-    def __init__(self, file: vfs.OpenFile, head: _Head) -> None:
+    def __init__(self, file: vfs.AnyFile, head: _Head) -> None:
         self.kind: str = head.kind
         self._file = file
         self._head = head
@@ -293,8 +293,27 @@ class Index:
             return None
         return cls(file, head)
 
+    @classmethod
+    def of(cls, payload: bytes, main: vfs.Found) -> "Index | None":
+        """Return an index that was just made; None if it could not be."""
+        head = _read_head(payload)
+        return None if head is None else cls(vfs.Whole(payload, main), head)
+
     def __len__(self) -> int:
         return self._head.entries
+
+    def twins(self) -> Iterator[list[Row]]:
+        """Iterate over the rows whose keys have one hash, if that is more than one."""
+        rows: list[Row] = []
+        for at in range(self._head.pages):
+            for row in _ROW.iter_unpack(self._page(at) or b""):
+                if rows and rows[0].hash != row[0]:
+                    if len(rows) > 1:
+                        yield rows
+                    rows = []
+                rows.append(Row(*row))
+        if len(rows) > 1:
+            yield rows
 
     def find(self, key: bytes) -> list[Row] | None:
         """Return the rows that may be those of a key; None if the index is damaged."""
