@@ -382,20 +382,14 @@ def _differing(
     gone: dict[bytes, bytes] = {}
     added: dict[bytes, bytes] = {}
     changed: list[bytes] = []
-    for was, now in zip_longest(old, new):
-        pairs: list[tuple[bytes, bytes, bytes]] = []
-        if was is not None:
-            key, value = was
-            if key in added:
-                pairs.append((key, value, added.pop(key)))
-            else:
-                gone[key] = value
-        if now is not None:
-            key, value = now
-            if key in gone:
-                pairs.append((key, gone.pop(key), value))
-            else:
-                added[key] = value
-        changed += [key for key, *both in pairs if not same_value(codec, *both)]
+    for pair in zip_longest(old, new):
+        for entry, side in zip(pair, (gone, added), strict=True):
+            if entry is not None:
+                side[entry[0]] = entry[1]
+        for key in {entry[0] for entry in pair if entry is not None}:
+            if key in gone and key in added:
+                was, now = gone.pop(key), added.pop(key)
+                if not same_value(codec, was, now):
+                    changed.append(key)
     new_keys, old_keys = decode_keys(codec, added), decode_keys(codec, gone)
     return set(new_keys), set(old_keys), set(decode_keys(codec, changed))

@@ -187,19 +187,32 @@ class IndexBuilder:
             return None
         start = found.size - sum(self._sizes)
         offsets = accumulate(self._sizes, initial=start)
-        rows = sorted(map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs))
-        firsts = [_CRC.unpack_from(row)[0] for row in rows[::_PAGE_ROWS]]
+        packed = map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs)
+        rows = memoryview(_in_order(packed))
+        starts = range(0, len(rows), _PAGE_ROWS * _ROW.size)
+        firsts = [_CRC.unpack_from(rows, at)[0] for at in starts]
         stamp = (value % (1 << 64) for value in _stamp(found))
         head = _HEAD.pack(
             *(_MAGIC, bytes.fromhex(digest), *stamp, kind.encode().ljust(8)),
-            *(len(self._blocks), len(rows)),
+            *(len(self._blocks), len(self._sizes)),
         ) + _packed(firsts)
-        written = [head, _CRC.pack(zlib.crc32(head))]
-        for at in range(0, len(rows), _PAGE_ROWS):
-            page = b"".join(rows[at : at + _PAGE_ROWS])
+        written: list[bytes | memoryview] = [head, _CRC.pack(zlib.crc32(head))]
+        for at in starts:
+            page = rows[at : at + starts.step]
             written += (_CRC.pack(zlib.crc32(page)), page)
         table = b"".join(self._blocks)
         return b"".join((*written, table, _CRC.pack(zlib.crc32(table))))
+
+
+def _in_order(rows: Iterable[bytes]) -> bytes:
+    """Sort packed rows, of which few are Python objects at a time."""
+    parts = [bytearray() for _ in range(256)]
+    for row in rows:
+        parts[row[0]] += row
+    for part in filter(None, parts):
+        some = [part[at : at + _ROW.size] for at in range(0, len(part), _ROW.size)]
+        part[:] = b"".join(sorted(some))
+    return b"".join(parts)
 
 
 def build_index(

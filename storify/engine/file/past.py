@@ -21,13 +21,15 @@ from storify.engine.file.history import Kept
 from storify.engine.file.index import DamagedError, Index, IndexBuilder
 from storify.engine.file.log_index import log_of
 from storify.engine.file.replay import replay
-from storify.engine.file.root import PART_BYTES, Entry, in_parts, in_pieces
 from storify.engine.file.snapshot import Files, FileSnapshot, has_room
 from storify.engine.file.state import version_after
+from storify.engine.file.vfs import PART_BYTES
 from storify.engine.protocol import Format, Snapshot, WholeSnapshot
 from storify.exceptions import CorruptionError
 
 __all__ = ["check_whole", "in_bytes", "open_past"]
+
+Entry = tuple[bytes, bytes]
 
 WHOLE_BYTES = 1 << 20
 """Smaller files are read whole: that is simpler, and as fast."""
@@ -178,11 +180,9 @@ def _parted(
 
 def in_bytes(root_format: Format, state: Snapshot) -> Iterator[bytes]:
     """Iterate over the root that a state is, in parts."""
-    parts = in_parts(chain.from_iterable(state.items()))
-    first: list[Entry] | None = next(parts, None)
-    if first and not first[0][0]:
-        yield first[0][1]  # a root without keys
-        return
-    yield root_format.head(len(state))
-    for part in chain((first,) if first else (), parts):
-        yield from in_pieces(part)
+    parts = state.items()
+    first = next(parts, None) or ()
+    # A root without keys is one value.
+    yield b"" if first and not first[0][0] else root_format.head(len(state))
+    for part in chain((first,), parts):
+        yield b"".join(chain.from_iterable(part))
