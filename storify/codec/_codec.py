@@ -227,6 +227,15 @@ class Codec:
         return _frames.part_all(entries, count)
 
     @staticmethod
+    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """Part the entries, at most so many, that are whole in the bytes of a root.
+
+        Raises:
+            DecodeError: What comes next is no entry, or can be told only in the whole.
+        """
+        return _frames.part_some(begin, most)
+
+    @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
         return _salvage.salvage(payload)

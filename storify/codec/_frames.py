@@ -31,6 +31,7 @@ __all__ = [
     "kind_of_keys",
     "map_header",
     "part_all",
+    "part_some",
     "plain_keys",
     "read_header",
     "spans",
@@ -214,8 +215,32 @@ def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
     return _pairs(map_header(count) + entries)
 
 
+def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+    """Part the entries of a map root, at most so many, that are whole in *begin*.
+
+    Raises:
+        DecodeError: What comes next is no entry, or can be told only in the whole.
+    """
+    if find(begin, _OVERFLOWING) >= 0:
+        raise _explain(ValueError())
+    scanner = _scanner(begin)
+    bounds = [0]
+    try:
+        for _ in range(2 * most):
+            scanner.skip()
+            bounds.append(scanner.tell())
+    except OutOfData:
+        del bounds[len(bounds) - 1 | 1 :]  # a key alone is no entry
+    except ValueError as error:
+        raise _explain(error) from None
+    return _cut(begin, bounds)
+
+
 def _pairs(payload: bytes) -> list[tuple[bytes, bytes]]:
-    bounds = spans(payload)
+    return _cut(payload, spans(payload))
+
+
+def _cut(payload: bytes, bounds: list[int]) -> list[tuple[bytes, bytes]]:
     pairs = zip(bounds[:-1:2], bounds[1::2], bounds[2::2], strict=True)
     return [(payload[start:mid], payload[mid:end]) for start, mid, end in pairs]
 

@@ -8,21 +8,34 @@ the live content, and restored.
 """
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from storify.database.live.canonical import same_value
 from storify.database.session.keys import LIST, contents, decode_keys
 from storify.database.session.merge import catch_up
+from storify.database.session.root import Pending
 from storify.database.session.session import Session
-from storify.engine import Commit, Keep, Problem, Snapshot, difference, entries_of
+from storify.engine import (
+    Change,
+    Commit,
+    Keep,
+    Problem,
+    Snapshot,
+    difference,
+    entries_of,
+)
 
 if TYPE_CHECKING:
+    from storify.codec import Codec
     from storify.database._database import BaseDatabase
     from storify.database._source import Source
 
 __all__ = ["Backups", "Diff"]
+
+Entry = tuple[bytes, bytes]
 
 
 class Diff(NamedTuple):
@@ -263,63 +276,122 @@ def _restore(session: Session, state: Snapshot, keys: Iterable[Any] | None) -> s
     """
     with session.lock, session.locked():
         session.flush()
-        now = session.durable()
-        then = entries_of(state)
+        commit = Commit(session.version, (), undone_on_error=True)
         if keys is not None:
-            then = _with_keys(session, now, then, list(dict.fromkeys(keys)))
-        changes = difference(now, then)
+            changes = _of_keys(session, state, list(dict.fromkeys(keys)))
+            commit = commit._replace(changes=changes)
+        else:
+            now = session.durable()
+            changes = difference(now, entries_of(state))
+            commit = commit._replace(changes=changes, stored=now.get)
         if not changes:
             return set()
-        session.engine.commit(
-            Commit(session.version, changes, now.get, undone_on_error=True)
-        )
+        session.engine.commit(commit)
         session.sync()
         catch_up(session, "restore a backup of")
         return set(decode_keys(session.codec, contents(changes)))
 
 
-def _with_keys(
-    session: Session,
-    now: dict[bytes, bytes],
-    then: dict[bytes, bytes],
-    keys: list[Any],
-) -> dict[bytes, bytes]:
-    """Return the present state with some keys as they were."""
-    if LIST in now or LIST in then:
-        msg = f"cannot restore keys of database {session.name!r}: its root is a list"
-        raise TypeError(msg)
+def _of_keys(session: Session, state: Snapshot, keys: list[Any]) -> list[Change]:
+    """Return the changes that make some keys what they were."""
     # By equality, as a dict finds them: 1 there takes the place of True here.
-    here = dict(zip(decode_keys(session.codec, now), now, strict=True))
-    there = dict(zip(decode_keys(session.codec, then), then, strict=True))
-    target = dict(now)
+    present = session.engine.open()
+    here = {} if present is None else _some(session, present, set(keys))
+    there = _some(session, state, set(keys))
+    gone: list[Change] = []
+    found: list[Change] = []
     for key in keys:
         if key not in here and key not in there:
             raise KeyError(key)
-        if key in here and here[key] != there.get(key):
-            del target[here[key]]
-        if key in there:
-            target[there[key]] = then[there[key]]
-    return target
+        now, then = here.get(key), there.get(key)
+        if now is not None and (then is None or now[0] != then[0]):
+            gone.append((now[0], None))
+        if then is not None and now != then:
+            found.append(then)
+    return gone + found
+
+
+def _some(
+    session: Session, state: Snapshot, keys: set[Any]
+) -> dict[Any, tuple[bytes, bytes]]:
+    """Return the entries of some keys; nothing else is held in memory.
+
+    Raises:
+        TypeError: There are no keys in a list root.
+    """
+    found: dict[Any, tuple[bytes, bytes]] = {}
+    for entries in state.items():
+        spelled = [key for key, _ in entries]
+        if LIST in spelled:
+            msg = (
+                f"cannot restore keys of database {session.name!r}: its root is a list"
+            )
+            raise TypeError(msg)
+        pairs = zip(decode_keys(session.codec, spelled), entries, strict=True)
+        found |= {key: entry for key, entry in pairs if key in keys}
+    state.close()
+    return found
 
 
 def _compare(session: Session, state: Snapshot) -> Diff:
     """Return how the live content differs from an older state."""
-    codec = session.codec
+    codec, root = session.codec, session.root
     with session.lock:
         session.finish_cut_off()
         pending, refused = session.begin_look()
-        now = session.root.entries(pending.changes)
-        pending.drop()
-        then = session.root.spell_entries(entries_of(state))
-    before = set(decode_keys(codec, then))
-    added = set(decode_keys(codec, (key for key in now if key not in then)))
-    removed = set(decode_keys(codec, (key for key in then if key not in now)))
-    differ = (
-        key
-        for key, value in now.items()
-        if key in then and not same_value(codec, then[key], value)
-    )
-    changed = set(decode_keys(codec, differ))
-    # What cannot be stored is there all the same.
-    here = {None} if LIST in now and refused else set(refused)
+        # What cannot be stored is there all the same.
+        here = {None} if root.is_list and refused else set(refused)
+        before: set[Any] = set()
+
+        def old() -> Iterator[Entry]:
+            for some in state.items():
+                spelled = root.spell_entries(dict(some))
+                if here:
+                    before.update(here.intersection(decode_keys(codec, spelled)))
+                yield from spelled.items()
+
+        try:
+            added, removed, changed = _differing(
+                codec, old(), _present(session, pending)
+            )
+        finally:
+            pending.drop()
     return Diff(added | here - before, removed - here, changed | here & before)
+
+
+def _present(session: Session, pending: Pending) -> Iterator[Entry]:
+    """Iterate over the live content; what is not in memory is not brought there."""
+    root, new = session.root, contents(pending.changes)
+    snapshot = None if root.slots.is_filled() else session.engine.open()
+    if snapshot is None or snapshot.version != session.version:
+        yield from root.entries(pending.changes).items()
+        return
+    for key, value in chain.from_iterable(snapshot.items()):
+        after = new.pop(key, value)
+        if after is not None:
+            yield key, after
+    snapshot.close()
+    yield from ((key, value) for key, value in new.items() if value is not None)
+
+
+def _differing(
+    codec: "Codec", old: Iterable[Entry], new: Iterable[Entry]
+) -> tuple[set[Any], set[Any], set[Any]]:
+    """Return the keys that were added, removed and changed.
+
+    Both are gone through side by side: what is in memory is what stands in other places.
+    """
+    gone: dict[bytes, bytes] = {}
+    added: dict[bytes, bytes] = {}
+    changed: list[bytes] = []
+    for pair in zip_longest(old, new):
+        for entry, side in zip(pair, (gone, added), strict=True):
+            if entry is not None:
+                side[entry[0]] = entry[1]
+        for key in {entry[0] for entry in pair if entry is not None}:
+            if key in gone and key in added:
+                was, now = gone.pop(key), added.pop(key)
+                if not same_value(codec, was, now):
+                    changed.append(key)
+    new_keys, old_keys = decode_keys(codec, added), decode_keys(codec, gone)
+    return set(new_keys), set(old_keys), set(decode_keys(codec, changed))

@@ -87,6 +87,7 @@ class _Store:
         steps: What is kept of the past, and the present.
         copied: The version of the present state if it is a backup already.
         unsaved: What is kept beside the past.
+        held: The only state, if it is that of another engine.
     """
 
     def __init__(self) -> None:
@@ -95,6 +96,7 @@ class _Store:
         self.steps: list[_Step] = []
         self.copied: Version | None = None
         self.unsaved: list[_Unsaved] = []
+        self.held: _Lent | None = None
         self.commits: int = 0
         self.lock: TurnLock = TurnLock()
 
@@ -158,6 +160,31 @@ class _Store:
             self.steps[0] = first._replace(changes=(), anew=False)
 
 
+class _Lent:
+    """A state that who asks it need not close.
+
+    Args:
+        state: The state.
+    """
+
+    def __init__(self, state: Snapshot) -> None:
+        self.version: Version = state.version
+        self.kind: str = state.kind
+        self.get = state.get
+        self.items = state.items
+        self._state = state
+
+    def __len__(self) -> int:
+        return len(self._state)
+
+    def close(self) -> None:
+        """Do nothing: others may be asking it."""
+
+    def let_go(self) -> None:
+        """Close it for all."""
+        self._state.close()
+
+
 class MemoryEngine:
     """One database in memory.
 
@@ -197,11 +224,18 @@ class MemoryEngine:
     def holding(
         cls, snapshot: Snapshot, *, root_format: Format, location: str, time: datetime
     ) -> "MemoryEngine":
-        """A read-only database of one state, such as an older one."""
-        engine = cls(root_format=root_format, clock=lambda: time, location=location)
-        engine.commit(Commit(None, list(entries_of(snapshot).items())))
-        engine.readonly = True
-        return engine
+        """A read-only database of one state, such as an older one; it closes it."""
+        store = _Store()
+        moment = next_moment(None, time)
+        store.steps = [_Step(snapshot.version, moment, (), anew=True)]
+        store.entries, store.held = {}, _Lent(snapshot)
+        return cls(
+            root_format=root_format,
+            clock=lambda: time,
+            readonly=True,
+            store=store,
+            location=location,
+        )
 
     @property
     def location(self) -> str:
@@ -218,9 +252,11 @@ class MemoryEngine:
         """Backups have no place of their own here."""
         return f"{self.location}/.backups"
 
-    def open(self) -> WholeSnapshot | None:
+    def open(self) -> Snapshot | None:
         """Return the present state; None if nothing was committed."""
         with self._held() as store:
+            if store.held is not None:
+                return store.held
             if store.entries is None or store.version is None:
                 return None
             return WholeSnapshot(store.version, dict(store.entries))
@@ -333,7 +369,7 @@ class MemoryEngine:
         return f"{self.location}#{backup_id}"
 
     @uncut
-    def state(self, which: str | datetime) -> WholeSnapshot:
+    def state(self, which: str | datetime) -> Snapshot:
         """Open an older state.
 
         Raises:
@@ -353,13 +389,15 @@ class MemoryEngine:
         msg = "no such backup"
         raise FileNotFoundError(2, msg, which)
 
-    def _state_at(self, time: datetime) -> WholeSnapshot:
+    def _state_at(self, time: datetime) -> Snapshot:
         with self._held() as store:
             moments = [step.moment for step in store.steps]
             place = current_at(moments, time, self._clock())
             if place is not None:
                 step = store.steps[place]
                 gap = any(each.gap for each in store.steps[place + 1 : place + 2])
+                if store.held is not None:
+                    return store.held
                 if not gap or step.moment.clock == time:
                     return WholeSnapshot(step.version, store.state(step))
         msg = f"no state of {time} is kept"
@@ -372,9 +410,10 @@ class MemoryEngine:
     @uncut
     def salvage(self) -> Salvaged | None:
         """All of it."""
-        with self._held() as store:
-            entries = store.entries
-            return None if entries is None else Salvaged(self._format.join(entries))
+        state = self.open()
+        if state is None:
+            return None
+        return Salvaged(self._format.join(entries_of(state)))
 
     @uncut
     def save_unsaved(self, payload: bytes) -> str:
@@ -425,7 +464,9 @@ class MemoryEngine:
         return False
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Let go of a state that is another engine's."""
+        if self._store.held is not None:
+            self._store.held.let_go()
 
     def _held(self) -> InTurn[_Store]:
         return self._turn(self._store)

@@ -216,6 +216,18 @@ class Format(Protocol):
         """
         ...
 
+    def part_some(self, begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """Part the entries, at most so many, that are whole in *begin*.
+
+        Args:
+            begin: Bytes of a root from where an entry begins.
+            most: How many are left in the root.
+
+        Raises:
+            ValueError: What comes next is no entry, or can be told only in the whole.
+        """
+        ...
+
     def salvage(self, payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
         ...

@@ -16,7 +16,15 @@ from storify._manager import Storify
 from storify.codec import Codec
 from storify.database import Salvage
 from storify.database.maintenance.check import check
-from storify.engine import Commit, Engine, Problem, Snapshot, difference, entries_of
+from storify.engine import (
+    Commit,
+    Engine,
+    Problem,
+    Snapshot,
+    WholeSnapshot,
+    difference,
+    entries_of,
+)
 from storify.exceptions import (
     CheckError,
     DatabaseLoadError,
@@ -684,24 +692,23 @@ class Session:
         """
         which = self.state_id(name, state)
         reading = self._reading(name, which)
-        wanted = {self._key_in_either(name, key, which) for key in keys}
+        wanted = _of_dict(self._key_in_either(name, key, which) for key in keys)
         engine = self.engine(name, write=True) if not dry_run else self.engine(name)
         if not dry_run:
             self._may_write("restore")
         now = self.reading(name)
-        found = compare(now, reading, self.codec, most=1000)
+        states: list[Snapshot] = [now.snapshot, reading.snapshot]
         if wanted:
-            tokens = {now.key(blob) if blob in wanted else MISSING for blob in wanted}
-            kept = [each for each in found.changes if each.key in tokens]
-            found = _counted(kept)
+            states = [
+                WholeSnapshot(each.version, _some(each, wanted)) for each in states
+            ]
+        before, after = (Reading(name, each, self.codec) for each in states)
+        found = compare(before, after, self.codec, most=1000)
         if dry_run or not (found.added or found.removed or found.changed):
             return found
         with engine.locked():
             snapshot = engine.open()
-            present = entries_of(snapshot)
-            then = entries_of(reading.snapshot)
-            if wanted:
-                then = _mixed(present, then, wanted)
+            present, then = _some(snapshot, wanted), _some(reading.snapshot, wanted)
             changes = difference(present, then)
             version = None if snapshot is None else snapshot.version
             engine.commit(Commit(version, changes, present.get))
@@ -1017,25 +1024,23 @@ class Session:
         return done
 
 
-def _counted(changes: list[Any]) -> Comparison:
-    kinds = Counter(each.kind for each in changes)
-    return Comparison(changes, kinds["added"], kinds["removed"], kinds["changed"])
-
-
-def _mixed(
-    now: Mapping[bytes, bytes], then: Mapping[bytes, bytes], keys: set[bytes | int]
-) -> dict[bytes, bytes]:
-    """Return the present state with some keys as they were."""
-    found = dict(now)
-    for key in keys:
+def _of_dict(keys: Iterable[bytes | int]) -> list[bytes]:
+    """Return keys that are to be restored by themselves."""
+    found: list[bytes] = []
+    for key in dict.fromkeys(keys):
         if not isinstance(key, bytes):
             msg = "cannot restore items of a list by themselves; restore the state"
             raise NotThereError(msg)
-        if key in then:
-            found[key] = then[key]
-        else:
-            found.pop(key, None)
+        found.append(key)
     return found
+
+
+def _some(snapshot: Snapshot | None, keys: list[bytes]) -> dict[bytes, bytes]:
+    """Return the entries of some keys; all if none are given."""
+    if snapshot is None or not keys:
+        return entries_of(snapshot)
+    found = ((key, snapshot.get(key)) for key in keys)
+    return {key: value for key, value in found if value is not None}
 
 
 def _near(name: str, names: Iterable[str]) -> str:

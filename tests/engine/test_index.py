@@ -119,12 +119,12 @@ def test_a_state_that_was_written_over_is_taken_from_a_backup(tmp_path):
     kept = engine.backup()
     main(tmp_path).write_bytes(b"\x80" * len(content))
 
-    assert snapshot.load().payload == content
+    assert FORMAT.join(snapshot.whole()) == content
 
     for path in backups(tmp_path).glob("*.mpack"):
         path.unlink()
     with pytest.raises(CorruptionError, match=r"written over|no backup"):
-        snapshot.load()
+        snapshot.whole()
     assert kept
 
 
@@ -148,13 +148,13 @@ def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old,
             parts = CODEC.encode_items(old), CODEC.encode_items(new)
             assert "" in [CODEC.keyed(parts[0]), CODEC.keyed(parts[1] or parts[0])]
             return
-        loaded = snapshot.load()
         whole = dict(CODEC.encode_items({**old, **new}))
 
         assert entries(snapshot, [*whole, CODEC.encode("no")]) == whole
         assert len(snapshot) == len(whole)
         assert dict(walk(snapshot)) == whole
-        assert loaded.version == snapshot.version == later.load().version
+        assert snapshot.whole() == whole
+        assert snapshot.version == later.load().version
         snapshot.close()
 
 
@@ -369,7 +369,7 @@ def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
     other.destroy(backups=True)
 
     assert entries(snapshot, expected(2)) == expected(2)
-    assert FORMAT.split(snapshot.load().payload) == expected(2)
+    assert snapshot.whole() == expected(2)
     snapshot.close()
 
 

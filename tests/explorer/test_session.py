@@ -494,3 +494,21 @@ def test_an_export_is_of_one_state(tmp_path, opened):
         session.page("d")
         assert list(pairs()) == before == [("a", 1), ("b", 2)]
         assert total == 2
+
+
+def test_a_record_is_restored_whatever_else_has_changed(tmp_path, opened):
+    """However much that is, and the others stay as they are."""
+    with Storify(tmp_path, save_interval=None) as sf:
+        db = sf.get_db("d", root={f"k{n}": 0 for n in range(1500)})
+        db.flush()
+        db.update(dict.fromkeys(db, 1))
+    session = opened(tmp_path, write=True)
+
+    found = session.restore("d", session.states("d")[1].id, ["k1400"])
+
+    assert [(each.key, each.before, each.after) for each in found.changes] == [
+        ("k1400", 1, 0)
+    ]
+    assert (found.added, found.removed, found.changed) == (0, 0, 1)
+    with Storify(tmp_path, save_interval=None) as sf:
+        assert [sf["d"][key] for key in ("k1400", "k1", "k1499")] == [0, 1, 1]

@@ -27,7 +27,7 @@ from storify.engine import (
     apply,
 )
 from storify.engine import entries_of as entries_in
-from storify.engine.file import append, engine, index, log_index, snapshot
+from storify.engine.file import append, engine, index, log_index, past, snapshot
 from storify.engine.file.state import Loaded
 
 FORMAT = Codec()
@@ -183,15 +183,16 @@ def paging(on: bool = True, cache_bytes: int | None = None) -> Iterator[None]:
     With so much room in memory for what nobody holds, if it is given.
     """
     before = snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES
-    paged = Data.paged
+    whole, paged = past.WHOLE_BYTES, Data.paged
     if cache_bytes is not None:
         Data.paged = lambda codec, pages, _: paged(codec, pages, cache_bytes)
     if on:
         snapshot.PAGED_FROM_BYTES, index.RACY_NS = 0, -(10**18)
-        index.BLOCK_BYTES = BLOCK_BYTES
+        index.BLOCK_BYTES, past.WHOLE_BYTES = BLOCK_BYTES, 0
     try:
         yield
     finally:
+        past.WHOLE_BYTES = whole
         snapshot.PAGED_FROM_BYTES, index.RACY_NS, index.BLOCK_BYTES = before
         if cache_bytes is not None:
             del Data.paged  # the one of its base is there again

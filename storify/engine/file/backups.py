@@ -32,7 +32,7 @@ from storify.engine.retention import Keep, dropped
 from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
 
-__all__ = ["BackupFolder", "Entry"]
+__all__ = ["BackupFolder", "Entry", "damage_of"]
 
 # Compiled when they are needed: together they take 1.5 ms of each start.
 SNAPSHOT = rf"({STAMP})-([0-9a-f]{{16,64}})\.mpack"
@@ -104,12 +104,21 @@ def _same_file(one: str, other: str) -> bool:
     return first is not None and second is not None and first.inode == second.inode
 
 
+def damage_of(path: str) -> CorruptionError:
+    """Say what is wrong with a backup."""
+    return CorruptionError(
+        f"backup {path!r} is damaged: its content does not match the hash in its name; "
+        f"use another backup"
+    )
+
+
 def _checked(path: str, digest: str) -> Generator[bytes]:
     """Read a file in parts; at its end it must have had that sha256."""
     found = sha256()
-    for part in vfs.read_parts(path):
-        found.update(part)
-        yield part
+    with closing(vfs.read_parts(path)) as parts:
+        for part in parts:
+            found.update(part)
+            yield part
     if found.hexdigest() != digest:
         msg = f"{path!r} is damaged: it was whole when it was noted"
         raise CorruptionError(msg)
@@ -183,11 +192,7 @@ class BackupFolder:
         """
         payload, _ = vfs.read_bytes(self.file(entry.name))
         if not sha256(payload).hexdigest().startswith(entry.digest):
-            msg = (
-                f"backup {self.file(entry.name)!r} is damaged: its content does not "
-                f"match the hash in its name; use another backup"
-            )
-            raise CorruptionError(msg)
+            raise damage_of(self.file(entry.name))
         return payload
 
     def candidates(self, since: str | None) -> Iterator[Entry]:
@@ -239,7 +244,7 @@ class BackupFolder:
     def keep(
         self,
         source: str,
-        payload: bytes | None,
+        payload: bytes | Iterable[bytes] | None,
         digest: str,
         stamp: str,
         *,
@@ -249,7 +254,7 @@ class BackupFolder:
 
         Args:
             source: The main file.
-            payload: The state; what the main file holds unless given.
+            payload: The state, or its parts; what the main file holds unless given.
             digest: Its sha256, in hex.
             stamp: When it was committed.
             link: Share the file instead of copying it. Only right if the main

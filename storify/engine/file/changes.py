@@ -12,10 +12,12 @@ No lock is taken: a frame that is being written is not whole, and is no news yet
 """
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from storify.engine.file import vfs
 from storify.engine.file.access import Access
 from storify.engine.file.delta import Splice
+from storify.engine.file.held import Held
 from storify.engine.file.history import news_of
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Frame, scan
@@ -23,7 +25,7 @@ from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.recovery import know
 from storify.engine.file.replay import Harm
-from storify.engine.file.state import version_after
+from storify.engine.file.state import Reading, version_after
 from storify.engine.protocol import Changes, News, Version
 
 __all__ = ["changes_since"]
@@ -109,7 +111,7 @@ def _of(
 def _anew(access: Access, known: Known, version: Version) -> News | None:
     """Read what took the place of the files that we knew."""
     held = access.seen()
-    now = held.read()
+    now = held.look()
     if now.main is None or now.main.payload is None:
         return News(_UNKNOWN, None)
     if not now.verdict.is_ours or now.journal.harm is not Harm.NONE:
@@ -119,11 +121,19 @@ def _anew(access: Access, known: Known, version: Version) -> News | None:
         know(known, now)
     if ours:
         return None
+    frames = _after(held, now, version)
+    return News(now.version, None) if frames is None else _news(now.version, frames)
+
+
+def _after(held: Held, now: Reading, version: Version) -> Iterable[Frame] | None:
+    """The commits after a state, if they are kept."""
+    frames = now.journal.frames
+    for at, frame in enumerate(chain((None,), frames)):
+        if version_after(now.digest, frame) == version:
+            return frames[at:]
     follows = None if now.known is None else now.known.follows
-    frames = None if follows is None else news_of(held, version, follows)
-    if frames is None:
-        return News(now.version, None)
-    return _news(now.version, (*frames, *now.journal.frames))
+    before = None if follows is None else news_of(held, version, follows)
+    return None if before is None else (*before, *frames)
 
 
 def _news(version: Version, frames: Iterable[Frame]) -> News:

@@ -36,7 +36,7 @@ from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.errors import explain
 from storify.engine.file.fold import Unread
-from storify.engine.file.foreign import bring_in, seen
+from storify.engine.file.foreign import bring_in, looked
 from storify.engine.file.held import Held
 from storify.engine.file.index import DamagedError
 from storify.engine.file.known import Known, Tail
@@ -70,7 +70,6 @@ from storify.engine.protocol import (
     WholeSnapshot,
     apply,
     utc_now,
-    version_of,
 )
 from storify.engine.retention import Keep
 from storify.exceptions import (
@@ -483,7 +482,7 @@ class FileEngine:
     def backups(self) -> list[BackupInfo]:
         """All older states, newest first; ``legacy`` ones last. Takes no lock."""
         held = self._access.seen()
-        return history.backups(held, seen(held, held.read()))
+        return history.backups(held, self._unread(held) or looked(held))
 
     @uncut
     def backup_path(self, backup_id: str) -> str:
@@ -494,23 +493,25 @@ class FileEngine:
         """
         held = self._access.seen()
         path = held.folder.own_file(backup_id)
-        return path or history.path_of(held, seen(held, held.read()), backup_id)
+        return path or history.path_of(held, looked(held), backup_id)
 
     @uncut
-    def state(self, which: str | datetime) -> WholeSnapshot:
+    def state(self, which: str | datetime) -> Snapshot:
         """Open an older state, verified by its checksum.
 
         Raises:
             As `Engine.state`.
         """
+        from storify.engine.file.past import open_past  # noqa: PLC0415 -- few programs need it
+
         held = self._access.seen()
         if isinstance(which, datetime):
-            payload = history.state_at(held, seen(held, held.read()), which)
+            kept = history.state_at(held, looked(held), which)
         elif held.folder.own_file(which) is not None:
-            payload = held.folder.read(held.folder.find(which))
+            kept = history.Kept.backup(held, held.folder.find(which))
         else:
-            payload = history.state_of(held, seen(held, held.read()), which)
-        return WholeSnapshot(version_of(payload), self._format.split(payload))
+            kept = history.state_of(held, looked(held), which)
+        return open_past(self._format, kept)
 
     @uncut
     def verify(self) -> list[Problem]:

@@ -33,7 +33,7 @@ from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change, Format, apply, difference
 from storify.engine.retention import Keep
 
-__all__ = ["bring_in", "is_whole", "seen"]
+__all__ = ["bring_in", "is_whole", "looked", "seen"]
 
 _ALL: Final = Keep(sys.maxsize)
 _SHOWN: Final = 5
@@ -66,6 +66,12 @@ def seen(held: Held, now: Reading) -> Reading:
     """What `bring_in` would leave; nothing is written or told."""
     edit = _Edit.found(held, now)
     return now if edit is None else edit.reading()
+
+
+def looked(held: Held) -> Reading:
+    """What `seen` gives, with a main file that was read in parts, if that is enough."""
+    now = held.look()
+    return now if now.left is None else seen(held, held.read())
 
 
 def _without_base(held: Held, now: Reading) -> Reading:

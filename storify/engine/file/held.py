@@ -56,6 +56,10 @@ class Held(NamedTuple):
         """Read the files; see `read_state`."""
         return read_state(self.place, self.log, locked=self.writable)
 
+    def look(self) -> Reading:
+        """Read the files, the main file in parts and only for its digest."""
+        return read_state(self.place, self.log, locked=self.writable, whole=False)
+
     def sum_of(self, now: Reading, main: Main) -> Sum:
         """What is known of a state, or what can be if we have not seen its commit."""
         return now.known or self.new_sum(now, main)

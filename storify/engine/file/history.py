@@ -13,10 +13,11 @@ the backup before it.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from hashlib import sha256
 from typing import NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.backups import Entry
+from storify.engine.file.backups import Entry, damage_of
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Sum
@@ -28,6 +29,7 @@ from storify.engine.protocol import BackupInfo, Version, version_of
 from storify.exceptions import CorruptionError
 
 __all__ = [
+    "Kept",
     "Rebuilt",
     "backup_of",
     "backups",
@@ -41,6 +43,64 @@ __all__ = [
 ]
 
 SHORT_DIGITS = 32
+
+
+class Kept(NamedTuple):
+    """A state as it is kept: a root file, and the first commits on top of it.
+
+    Attributes:
+        link: The path of the database, for messages.
+        path: That of the root file.
+        source: Its bytes.
+        digest: How their sha256 begins, in hex; empty if that is not known.
+        frames: The commits, in order.
+    """
+
+    link: str
+    path: str
+    source: vfs.AnyFile
+    digest: str
+    frames: Sequence[Frame] = ()
+
+    @classmethod
+    def backup(cls, held: Held, entry: Entry, frames: Sequence[Frame] = ()) -> "Kept":
+        """Open a backup.
+
+        Raises:
+            OSError: It cannot be read now.
+        """
+        path = held.folder.file(entry.name)
+        return cls(held.place.link, path, vfs.source(path), entry.digest, frames)
+
+    @classmethod
+    def main(cls, held: Held, main: Main, frames: Sequence[Frame] = ()) -> "Kept":
+        """Open a main file as it was looked at."""
+        path, source = held.place.main, main.source
+        if source is None and main.payload:
+            source = vfs.Whole(main.payload, main.found)
+        elif source is None:  # it is known without having been read
+            source = vfs.source(path)
+        return cls(held.place.link, path, source, main.digest, frames)
+
+    def read(self) -> tuple[bytes, str]:
+        """Return the verified bytes of the root file, and their sha256 in hex.
+
+        Raises:
+            CorruptionError: They are not what they must be.
+        """
+        payload = self.source.read(0, self.source.found.size)
+        digest = sha256(payload).hexdigest()
+        self.check(digest)
+        return payload, digest
+
+    def check(self, digest: str) -> None:
+        """Compare a sha256 with what it must be.
+
+        Raises:
+            CorruptionError: It is another one.
+        """
+        if not digest.startswith(self.digest):
+            raise damage_of(self.path)
 
 
 class _Epoch(NamedTuple):
@@ -154,25 +214,14 @@ def _age(info: BackupInfo) -> tuple[bool, int, str]:
     return (not legacy, int(info.id) if legacy else 0, info.id)
 
 
-def _root_of(held: Held, epoch: _Epoch) -> bytes:
+def _state(held: Held, epoch: _Epoch, count: int) -> Kept:
+    """The state after the first *count* commits of an epoch."""
+    frames = epoch.frames[:count]
     if epoch.entry is not None:
-        return held.folder.read(epoch.entry)
-    main = epoch.main
-    if main is None or main.payload is None:  # pragma: no cover - it has one of both
+        return Kept.backup(held, epoch.entry, frames)
+    if epoch.main is None:  # pragma: no cover - it has one of both
         raise AssertionError
-    return main.payload
-
-
-def _state(held: Held, epoch: _Epoch, count: int) -> bytes:
-    """The whole root after the first *count* commits of an epoch."""
-    payload = _root_of(held, epoch)
-    if not count:
-        return payload
-    entries, notes = replay(held.root_format.split(payload), epoch.frames[:count])
-    if notes:
-        msg = f"cannot rebuild a state of {held.place.link!r}: {notes[0]}"
-        raise CorruptionError(msg, notes)
-    return held.root_format.join(entries)
+    return Kept.main(held, epoch.main, frames)
 
 
 def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int]:
@@ -205,12 +254,11 @@ def path_of(held: Held, now: Reading, backup_id: str) -> str:
     return held.folder.journal(epoch.entry.id)
 
 
-def state_of(held: Held, now: Reading, backup_id: str) -> bytes:
-    """The whole root of a restore point.
+def state_of(held: Held, now: Reading, backup_id: str) -> Kept:
+    """Find a backup or a restore point.
 
     Raises:
         FileNotFoundError: There is no such backup.
-        CorruptionError: It is damaged.
     """
     return _state(held, *_find(held, now, backup_id))
 
@@ -232,13 +280,12 @@ class _Point(NamedTuple):
         return self.commits < len(self.epoch.frames)
 
 
-def state_at(held: Held, now: Reading, time: datetime) -> bytes:
-    """The whole root that was committed last at or before *time*.
+def state_at(held: Held, now: Reading, time: datetime) -> Kept:
+    """Find the state that was committed last at or before *time*.
 
     Raises:
         FileNotFoundError: It is not kept: too old, or dropped by the policy.
         MisdatedError: It is not known which one that is.
-        CorruptionError: It is damaged.
     """
     points: dict[Moment, _Point] = {}
     for epoch in _epochs(held, now):

@@ -202,19 +202,32 @@ class IndexBuilder:
             return None
         start = found.size - sum(self._sizes)
         offsets = accumulate(self._sizes, initial=start)
-        rows = sorted(map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs))
-        firsts = [_CRC.unpack_from(row)[0] for row in rows[::_PAGE_ROWS]]
+        packed = map(_ROW.pack, self._hashes, offsets, self._sizes, self._crcs)
+        rows = memoryview(_in_order(packed))
+        starts = range(0, len(rows), _PAGE_ROWS * _ROW.size)
+        firsts = [_CRC.unpack_from(rows, at)[0] for at in starts]
         stamp = (value % (1 << 64) for value in _stamp(found))
         head = _HEAD.pack(
             *(_MAGIC, bytes.fromhex(digest), *stamp, kind.encode().ljust(8)),
-            *(len(self._blocks), len(rows)),
+            *(len(self._blocks), len(self._sizes)),
         ) + _packed(firsts)
-        written = [head, _CRC.pack(zlib.crc32(head))]
-        for at in range(0, len(rows), _PAGE_ROWS):
-            page = b"".join(rows[at : at + _PAGE_ROWS])
+        written: list[bytes | memoryview] = [head, _CRC.pack(zlib.crc32(head))]
+        for at in starts:
+            page = rows[at : at + starts.step]
             written += (_CRC.pack(zlib.crc32(page)), page)
         table = b"".join(self._blocks)
         return b"".join((*written, table, _CRC.pack(zlib.crc32(table))))
+
+
+def _in_order(rows: Iterable[bytes]) -> bytes:
+    """Sort packed rows, of which few are Python objects at a time."""
+    parts = [bytearray() for _ in range(256)]
+    for row in rows:
+        parts[row[0]] += row
+    for part in filter(None, parts):
+        some = [part[at : at + _ROW.size] for at in range(0, len(part), _ROW.size)]
+        part[:] = b"".join(sorted(some))
+    return b"".join(parts)
 
 
 def build_index(
@@ -292,7 +305,7 @@ class Index:
         head: Its head.
     """
 
-    def __init__(self, file: vfs.OpenFile, head: _Head) -> None:
+    def __init__(self, file: vfs.AnyFile, head: _Head) -> None:
         self.kind: str = head.kind
         self._file = file
         self._head = head
@@ -325,8 +338,27 @@ class Index:
             return None
         return cls(file, head)
 
+    @classmethod
+    def of(cls, payload: bytes, main: vfs.Found) -> "Index | None":
+        """Return an index that was just made; None if it could not be."""
+        head = _read_head(payload)
+        return None if head is None else cls(vfs.Whole(payload, main), head)
+
     def __len__(self) -> int:
         return self._head.entries
+
+    def twins(self) -> Iterator[list[Row]]:
+        """Iterate over the rows whose keys have one hash, if that is more than one."""
+        rows: list[Row] = []
+        for at in range(self._head.pages):
+            for row in _ROW.iter_unpack(self._page(at) or b""):
+                if rows and rows[0].hash != row[0]:
+                    if len(rows) > 1:
+                        yield rows
+                    rows = []
+                rows.append(Row(*row))
+        if len(rows) > 1:
+            yield rows
 
     def find(self, key: bytes) -> list[Row] | None:
         """Return the rows that may be those of a key; None if the index is damaged."""

@@ -472,6 +472,16 @@ class Frames(Sequence[Frame]):
         """Where the last one ends."""
         return self._end
 
+    @property
+    def base(self) -> str:
+        """The sha256 of the main file, in hex."""
+        return self._base
+
+    @property
+    def source(self) -> Source:
+        """The journal."""
+        return self._source
+
     def __len__(self) -> int:
         return len(self._starts)
 

@@ -58,6 +58,7 @@ from storify.engine.file.log import (
     SPLICE,
     Bare,
     Frame,
+    Frames,
     Source,
     bare_frames,
     head_frame,
@@ -68,7 +69,7 @@ from storify.engine.file.paths import Place
 from storify.engine.moment import Moment
 from storify.engine.protocol import Format
 
-__all__ = ["STRETCH_BYTES", "Log", "note_log", "open_log"]
+__all__ = ["STRETCH_BYTES", "Log", "log_of", "note_log", "open_log"]
 
 STRETCH_BYTES = 1 << 18
 """How many bytes of frames a stretch stands for, at least."""
@@ -383,7 +384,7 @@ class Log:
         stretches: What is in it, oldest first.
     """
 
-    def __init__(self, file: vfs.OpenFile | None, stretches: Sequence[Stretch]) -> None:
+    def __init__(self, file: vfs.AnyFile | None, stretches: Sequence[Stretch]) -> None:
         self._file = file
         self._stretches = stretches
         self.found: vfs.Found | None = None if file is None else file.found
@@ -563,7 +564,7 @@ class Log:
         """Return the rows of all stretches, checked."""
         return [each.all_rows() for each in self._stretches]
 
-    def source(self) -> vfs.OpenFile:
+    def source(self) -> vfs.AnyFile:
         """Return the journal."""
         if self._file is None:  # pragma: no cover - there is no row without one
             raise DamagedError
@@ -590,7 +591,7 @@ class Log:
                 file.close()
 
 
-def _in_memory(journal: vfs.OpenFile) -> Source:
+def _in_memory(journal: vfs.AnyFile) -> Source:
     """Read a journal at once if it is not long: its ops are wanted in another order."""
     if journal.found.size > _AT_ONCE_BYTES:
         return journal
@@ -808,13 +809,38 @@ def _all_stretches(
         return None
     noted = _read(path, digest, journal, len(head))
     found = [] if noted is None else noted.stretches
-    at, seq = _end_of(found, len(head))
-    end = journal.found.size
+    return _with_rest(found, journal, digest, journal.found.size, root_format)
+
+
+def _with_rest(
+    found: list[Stretch],
+    journal: vfs.AnyFile,
+    digest: str,
+    end: int,
+    root_format: Format,
+) -> list[Stretch] | None:
+    """Add the stretches after those that are known; None if there is no whole frame."""
+    at, seq = _end_of(found, len(head_frame(digest)))
     frames = bare_frames(journal, digest, at, end, seq)
     while (made := _stretch(frames, root_format, at, STRETCH_BYTES)) is not None:
         found.append(made)
         at = made.about.end
     return found if at == end else None
+
+
+def log_of(frames: Sequence[Frame], root_format: Format) -> Log | None:
+    """Return the first commits of a journal, to be asked; None if they cannot be.
+
+    Raises:
+        DamagedError: The journal is damaged.
+    """
+    if not frames:
+        return Log(None, ())
+    if not isinstance(frames, Frames) or not isinstance(frames.source, vfs.AnyFile):
+        return None  # they are in memory
+    journal, digest, end = frames.source, frames.base, frames.end
+    stretches = _with_rest([], journal, digest, end, root_format)
+    return None if stretches is None else Log(journal, stretches)
 
 
 def _end_of(stretches: Sequence[Stretch], head_bytes: int) -> tuple[int, int]:

@@ -1,19 +1,24 @@
 """Putting a database away: copied, set aside, destroyed, its past erased."""
 
 import os
+from hashlib import sha256
+from typing import Final
 
 from storify.engine.file import vfs
 from storify.engine.file.checkpoint import keep_present
 from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
-from storify.engine.file.root import root_after
+from storify.engine.file.history import Kept
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
-from storify.engine.protocol import version_of
 from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]
+
+
+_UNSURE: Final = frozenset({Verdict.FOREIGN, Verdict.AHEAD})
+"""What is parsed before it counts."""
 
 
 def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
@@ -22,27 +27,31 @@ def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
     Args:
         held: The files.
         keep: Which older states are kept.
-        known: What a read would find, if it is known without; the file is then copied
-            in parts, and looked at on the way.
+        known: What a look would find, if it is known without.
     """
-    if known is None or known.journal.frames:
-        known = None
+    now = known or held.look()
+    if now.left is not None or now.verdict in _UNSURE:
         now = bring_in(held, held.read())
-        require_whole(held, now, "back up")
-    else:
-        now = known
-    main = now.main
-    if main is None or main.payload is None:
+    require_whole(held, now, "back up")
+    main, path = now.main, held.place.main
+    if main is None:
         return None
-    payload: bytes | None = None if known else main.payload
-    if now.journal.frames:
-        payload = root_after(held.root_format, main.payload, now.journal.frames)
-        digest = str(version_of(payload))
-        stamp = now.stamp or held.sum_of(now, main).time
-    else:
-        digest = main.digest
+    last, frames = now.journal.last, now.journal.frames
+    if last is None:
         stamp = held.sum_of(now, main).time
-    backup, _ = held.folder.keep(held.place.main, payload, digest, stamp, link=False)
+        backup, _ = held.folder.keep(path, None, main.digest, stamp, link=False)
+    else:
+        from storify.engine.file.past import in_bytes, open_past  # noqa: PLC0415 -- as of verify
+
+        state = open_past(held.root_format, Kept.main(held, main, frames))
+        digest = sha256()
+        for part in in_bytes(held.root_format, state):
+            digest.update(part)
+        parts = in_bytes(held.root_format, state)
+        backup, _ = held.folder.keep(
+            path, parts, digest.hexdigest(), last.stamp, link=False
+        )
+        state.close()
     held.prune(keep, backup)
     return backup
 
@@ -54,7 +63,7 @@ def require_whole(held: Held, now: Reading, doing: str) -> None:
         CorruptionError: It is damaged or lost.
     """
     damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
-    unsure = now.verdict in {Verdict.FOREIGN, Verdict.AHEAD}
+    unsure = now.verdict in _UNSURE
     if damaged or (unsure and not is_whole(held, now)):
         msg = (
             f"cannot {doing} {held.place.link!r}: {now.wrong}; "

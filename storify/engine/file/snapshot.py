@@ -53,6 +53,7 @@ __all__ = [
     "Files",
     "Spared",
     "descriptors_held",
+    "has_room",
     "index_anew",
     "is_indexed",
     "note_index",
@@ -92,7 +93,7 @@ class Files:
     """
 
     def __init__(
-        self, main: vfs.OpenFile, index: Index, log: Log, root_format: Format
+        self, main: vfs.AnyFile, index: Index, log: Log, root_format: Format
     ) -> None:
         self.main = main
         self.index = index
@@ -141,13 +142,21 @@ class Files:
         rows = self.index.find(key)
         if rows is None:
             raise DamagedError
-        for row in rows:
-            entry = self.main.read(row.offset, row.size)
-            if zlib.crc32(entry) != row.crc:
-                raise DamagedError
+        for entry in map(self.entry, rows):
             if entry.startswith(key):  # no key begins as another one does
                 return entry[len(key) :]
         return None
+
+    def entry(self, row: Row) -> bytes:
+        """Return the bytes of an entry of the main file.
+
+        Raises:
+            DamagedError: They are damaged.
+        """
+        entry = self.main.read(row.offset, row.size)
+        if zlib.crc32(entry) != row.crc:
+            raise DamagedError
+        return entry
 
     def place(self, key: bytes) -> Row | None:
         """Where the entry of a key lies in the main file; its value is not looked at.
@@ -203,34 +212,31 @@ class Files:
 
     def descriptors(self) -> set[int]:
         """The descriptors that they have, for reading."""
-        return {self.main.fileno(), self.index.fileno()} | self.log.descriptors()
+        found = {self.main.fileno(), self.index.fileno()} | self.log.descriptors()
+        return found - {-1}
 
 
 class FileSnapshot:
     """A state of one file; see `Snapshot`.
 
+    Attributes:
+        version: As given.
+        kind: The one type of its keys.
+        whole: As given.
+
     Args:
         version: Names the state.
-        digest: The sha256 of the main file, in hex.
         files: The main file and its journal.
-        access: The way to the files.
-        recover: Loads the present state, recovered if it is damaged.
+        whole: Gives the same state as a whole, recovered if a file is damaged.
     """
 
     def __init__(
-        self,
-        version: Version,
-        digest: str,
-        files: Files,
-        access: Access,
-        recover: Callable[[], Loaded | None],
+        self, version: Version, files: Files, whole: Callable[[], dict[bytes, bytes]]
     ) -> None:
         self.version: Version = version
         self.kind: str = files.index.kind
-        self._digest = digest
+        self.whole = whole
         self._files = files
-        self._access = access
-        self._recover = recover
         #: The whole state, once it had to be loaded.
         self._entries: dict[bytes, bytes] | None = None
         self._count: int | None = None
@@ -292,38 +298,8 @@ class FileSnapshot:
 
     def _recovered(self) -> dict[bytes, bytes]:
         if self._entries is None:
-            loaded = self.load()
-            self._entries = apply(
-                self._access.root_format.split(loaded.payload), loaded.changes
-            )
+            self._entries = self.whole()
         return self._entries
-
-    def load(self) -> Loaded:
-        """Return the same state as a whole.
-
-        Raises:
-            CorruptionError: It is damaged and cannot be rebuilt as it was.
-            OSError: It cannot be read now.
-        """
-        main = self._files.main
-        payload: bytes | None = main.read(0, main.found.size)
-        if sha256(payload or b"").hexdigest() != self._digest:
-            payload = root_with(self._access.seen(), self._digest)
-        if payload is not None:
-            with suppress(
-                DamagedError, ValueError
-            ):  # the mirror may have what is damaged
-                frames = self._files.log.frames(self._digest)
-                changes = flat(self._access.root_format, payload, frames)
-                return Loaded(self.version, payload, changes)
-        loaded = self._recover()  # it may be healed by what is left of it
-        if loaded is not None and loaded.version == self.version:
-            return loaded
-        msg = (
-            f"{self._access.path!r} was damaged or written over since it was opened, "
-            f"and no backup holds what it was; db.reload() takes what is there now"
-        )
-        raise CorruptionError(msg)
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
@@ -333,6 +309,42 @@ class FileSnapshot:
     def descriptors(self) -> set[int]:
         """The descriptors that it has, for reading."""
         return self._files.descriptors()
+
+
+def _recovered(
+    version: Version,
+    digest: str,
+    files: Files,
+    access: Access,
+    recover: Callable[[], Loaded | None],
+) -> dict[bytes, bytes]:
+    """Return a state that was the present one as a whole.
+
+    Raises:
+        CorruptionError: It is damaged and cannot be rebuilt as it was.
+        OSError: It cannot be read now.
+    """
+    main, root_format = files.main, access.root_format
+    payload: bytes | None = main.read(0, main.found.size)
+    if sha256(payload or b"").hexdigest() != digest:
+        payload = root_with(access.seen(), digest)
+    if payload is not None:
+        with suppress(DamagedError, ValueError):  # the mirror may have what is damaged
+            changes = flat(root_format, payload, files.log.frames(digest))
+            return apply(root_format.split(payload), changes)
+    loaded = recover()  # it may be healed by what is left of it
+    if loaded is not None and loaded.version == version:
+        return apply(root_format.split(loaded.payload), loaded.changes)
+    msg = (
+        f"{access.path!r} was damaged or written over since it was opened, "
+        f"and no backup holds what it was; db.reload() takes what is there now"
+    )
+    raise CorruptionError(msg)
+
+
+def has_room() -> bool:
+    """Whether one more state may hold its files open."""
+    return vfs.CAN_READ_PARTS and len(_open) < _MOST
 
 
 def descriptors_held() -> set[int]:
@@ -354,7 +366,7 @@ def open_snapshot(
         OSError: A file could not be read now.
     """
     place = access.place()
-    if not vfs.CAN_READ_PARTS or len(_open) >= _MOST or rename_pending(place):
+    if not has_room() or rename_pending(place):
         return None
     main = _open_main(place)
     if main is None:
@@ -407,7 +419,8 @@ def _over(
         return None
     version = version_of_log(current.sha256, log)
     known.at(version, current.sha256, found, _tail(log, current), ours=False)
-    return FileSnapshot(version, current.sha256, files, access, recover)
+    whole = partial(_recovered, version, current.sha256, files, access, recover)
+    return FileSnapshot(version, files, whole)
 
 
 def _is_keyed(files: Files) -> bool:

@@ -103,15 +103,23 @@ class Reading(NamedTuple):
         return None if known is None else known.time
 
 
-def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
+def read_state(
+    place: Place, log: LoggerLike, *, locked: bool, whole: bool = True
+) -> Reading:
     """Read and judge the files; without the lock, a commit may run meanwhile.
+
+    Args:
+        place: Where they are.
+        log: Told what is wrong with what is noted of them.
+        locked: Whether the lock is had.
+        whole: Whether the content of the main file is wanted: see `read_main`.
 
     Raises:
         UnsteadyError: Read without the lock, they never stand still.
         OSError: One of them cannot be read now.
     """
     for _ in range(UNLOCKED_TRIES):
-        main = read_main(place.main)
+        main = read_main(place.main, whole=whole)
         damaged, record = False, None
         try:
             record = read_record(place.record)

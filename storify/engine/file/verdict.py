@@ -19,13 +19,16 @@ put back is sealed, too, but not later than what is noted.
 import errno
 from enum import Enum, auto
 from hashlib import sha256
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.seal import is_sealed
 
 __all__ = ["Main", "Verdict", "judge", "read_main"]
+
+
+_EMPTY: Final = sha256().hexdigest()
 
 
 class Verdict(Enum):
@@ -49,24 +52,32 @@ class Main(NamedTuple):
     """The main file as it was read.
 
     Attributes:
-        payload: None if the disk could not read it.
-        digest: sha256 of the payload in hex; empty if unreadable.
+        payload: None if the disk could not read it; empty if it was only looked at.
+        digest: sha256 of the content in hex; empty if unreadable.
         found: Its identity, size and time.
+        source: The open file, if it was only looked at.
     """
 
     payload: bytes | None
     digest: str
     found: vfs.Found
+    source: vfs.AnyFile | None = None
 
 
-def read_main(path: str) -> Main | None:
+def read_main(path: str, *, whole: bool = True) -> Main | None:
     """Read the main file; None if there is none.
+
+    Args:
+        path: The file.
+        whole: Whether its content is wanted; else it is read in parts, for its digest.
 
     Raises:
         OSError: It cannot be read now; a bad sector is no error but a payload
             of None, since a backup can replace it.
     """
     try:
+        if not whole:
+            return _look(vfs.source(path))
         payload, found = vfs.read_bytes(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
@@ -76,6 +87,14 @@ def read_main(path: str) -> Main | None:
             raise
         return Main(None, "", looked)
     return Main(payload, sha256(payload).hexdigest(), found)
+
+
+def _look(source: vfs.AnyFile) -> Main:
+    digest, at = sha256(), 0
+    while part := source.read(at, vfs.PART_BYTES):
+        digest.update(part)
+        at += len(part)
+    return Main(b"", digest.hexdigest(), source.found, source)
 
 
 def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
@@ -101,7 +120,7 @@ def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None
 
 def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
     """Judge a readable file whose content is not on record."""
-    if not main.payload:
+    if main.digest == _EMPTY:
         return Verdict.ROTTEN, None, "the file is empty"
     if not record.sums():
         return Verdict.FIRST_SEEN, None, ""

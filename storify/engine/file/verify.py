@@ -2,9 +2,10 @@
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
-from storify.engine.file.history import leads_to
-from storify.engine.file.log import scan
+from storify.engine.file.history import Kept, leads_to
+from storify.engine.file.log import Frames
 from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.past import check_whole
 from storify.engine.file.replay import Harm
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
@@ -20,7 +21,7 @@ def verify(held: Held) -> list[Problem]:
     Raises:
         OSError: Something could not be read now.
     """
-    now = held.read()
+    now = held.look()
     return [*_present(held, now), *_past(held), *_between(held, now)]
 
 
@@ -33,10 +34,10 @@ def _present(held: Held, now: Reading) -> list[Problem]:
         problems.append(Problem(place.record, str(err)))
     if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
         problems.append(Problem(place.main, now.wrong))
-    elif now.main is not None and now.main.payload is not None:
+    elif now.main is not None:
         try:
-            held.root_format.check(now.main.payload)
-        except ValueError as err:
+            check_whole(held.root_format, Kept.main(held, now.main))
+        except (ValueError, CorruptionError) as err:
             problems.append(Problem(place.main, str(err)))
     if now.journal.harm is Harm.STALE:
         problems.append(Problem(place.journal, "it belongs to another main file"))
@@ -49,20 +50,20 @@ def _past(held: Held) -> list[Problem]:
     for entry in held.folder.entries():
         path = held.folder.file(entry.name)
         try:
-            held.root_format.check(held.folder.read(entry))
+            check_whole(held.root_format, Kept.backup(held, entry))
         except (ValueError, CorruptionError, OSError) as err:
             problems.append(Problem(path, str(err)))
         journal = held.folder.journal(entry.id)
         try:
-            payload, _ = vfs.read_bytes(journal)
+            source = vfs.source(journal)
+            size = source.found.size
+            frames = Frames.found(source, entry.digest, size)
         except FileNotFoundError:
             continue
         except OSError as err:
             problems.append(Problem(journal, str(err)))
             continue
-        seen = scan(payload, entry.digest or None)
-        own = seen.head is not None and seen.head.base.startswith(entry.digest)
-        if not (seen.whole and own):
+        if frames is None or frames.end != size:
             problems.append(Problem(journal, "it is damaged"))
     return problems
 

@@ -22,6 +22,7 @@ from storify.engine.file.descriptors import closed, forget, opened, unforked
 
 __all__ = [
     "CAN_READ_PARTS",
+    "AnyFile",
     "Found",
     "NotRegularFileError",
     "OpenFile",
@@ -302,8 +303,19 @@ class Whole:
         """Return *size* bytes from *start* on; fewer where they end."""
         return self._payload[start : start + size]
 
+    def fileno(self) -> int:
+        """Return -1: it has no descriptor."""
+        return -1
 
-def source(path: str) -> OpenFile | Whole:
+    def close(self) -> None:
+        """Do nothing: there is nothing to let go of."""
+
+
+AnyFile = OpenFile | Whole
+"""What is read in parts."""
+
+
+def source(path: str) -> AnyFile:
     """Return what reads a regular file in parts.
 
     Raises:
