@@ -13,6 +13,7 @@ between any two bytecodes. So three things cannot be had from `threading` alone:
 from storify.threads._saver import (
     Caller,
     Job,
+    at_last,
     caller,
     checkpoint,
     finish_all,
@@ -41,6 +42,7 @@ __all__ = [
     "OtherTaskError",
     "Turn",
     "TurnLock",
+    "at_last",
     "caller",
     "checkpoint",
     "finish_all",

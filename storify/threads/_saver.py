@@ -18,6 +18,7 @@ What is said to a log from here would wait for the locks of its handlers, which 
 caller may hold who waits for us. So it is kept, and said by the caller afterwards.
 """
 
+import atexit
 import os
 import sys
 import threading
@@ -33,6 +34,7 @@ from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 __all__ = [
     "Caller",
     "Job",
+    "at_last",
     "caller",
     "checkpoint",
     "finish_all",
@@ -512,3 +514,21 @@ def _trio() -> Any:
     except (RuntimeError, AttributeError):
         return None
     return trio
+
+
+#: What is done at the end of the program, after the last save.
+_last: list[Callable[[], object]] = []
+
+
+def at_last(action: Callable[[], object]) -> None:
+    """Do something at the end of the program, after all databases were saved.
+
+    Whoever registers with `atexit` after this module was imported runs before.
+    """
+    _last.append(action)
+
+
+@atexit.register
+def _do_last() -> None:
+    while _last:
+        _last.pop()()

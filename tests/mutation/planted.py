@@ -239,10 +239,10 @@ FAULTS: Final = (
     Fault(
         "a savepoint inside a transaction is not merged into it",
         "database/live/savepoints.py",
-        "if len(self._points) > 1:\n            outer = self._points[-2]\n"
+        "if len(slots.points) > 1:\n            outer = slots.points[-2]\n"
         "            for key, before in point.before.copy().items():\n"
         "                outer.note(",
-        "if len(self._points) > 2:\n            outer = self._points[-2]\n"
+        "if len(slots.points) > 2:\n            outer = slots.points[-2]\n"
         "            for key, before in point.before.copy().items():\n"
         "                outer.note(",
         MACHINE,

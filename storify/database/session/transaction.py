@@ -246,7 +246,7 @@ class Transactional:
         """Let other callers that write wait; the lock is held."""
         data = self._guarded = self.data if isinstance(self.data, Data) else None
         if data is not None:
-            data.turn = self.wait_for_transaction
+            data.turn = partial(_wait, weakref.ref(self))
 
     def let_writers_in(self) -> None:
         """Let everybody write again."""
@@ -305,6 +305,12 @@ class Transactional:
         while root.depth() > savepoints:
             root.release()
         del self.blocks[depth:]
+
+
+def _wait(session: "weakref.ref[Transactional]") -> bool:
+    """Wait, for data that do not hold what holds them."""
+    found = session()
+    return found is not None and found.wait_for_transaction()
 
 
 class Transaction(Generic[D]):

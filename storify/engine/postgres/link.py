@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from storify.engine.postgres.address import Address
 from storify.engine.postgres.driver import UNPREPARED, failure, is_lost, psycopg_of
-from storify.threads import is_given_up
+from storify.threads import at_last, is_given_up
 
 if TYPE_CHECKING:
     import psycopg
@@ -115,7 +115,8 @@ class Link:
         self._free = BoundedSemaphore(MOST)
         idle: list[Connection] = []
         self._idle = idle
-        weakref.finalize(self, _close_all, idle, self._pid)
+        weakref.finalize(self, _close_all, idle, self._pid).atexit = False
+        _links.add(self)
 
     def _begin_in_child(self) -> None:
         if self._pid != os.getpid():
@@ -306,3 +307,14 @@ def _close_all(connections: "list[Connection]", pid: int) -> None:
     if pid == os.getpid():
         for each in connections:
             each.close()
+
+
+_links: "weakref.WeakSet[Link]" = weakref.WeakSet()
+
+
+def _rest_all() -> None:
+    for link in list(_links):
+        link.rest()
+
+
+at_last(_rest_all)
