@@ -134,6 +134,7 @@ def main() -> None:
             for script, more in (
                 ("opening.py", []),
                 ("bounded.py", []),
+                ("past.py", []),
                 ("stack.py", data),
                 (None, []),
                 ("bulk.py", []),

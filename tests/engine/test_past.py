@@ -14,7 +14,9 @@ from faults.database import (
     backups,
     commit,
     flip,
+    found,
     grow,
+    journal,
     journaling,
     keep_times,
     main,
@@ -123,6 +125,53 @@ def test_the_past_of_a_large_database_is_not_in_memory_whole(large, work):
 
     db.close(discard=True)
     assert peak < 9 * MEBIBYTE
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_a_large_file_without_an_index_is_not_in_memory_whole(large, readonly):
+    """It is read once, in parts; who may write leaves an index for the next one."""
+    index = backups(large) / ".index"
+    index.unlink()
+
+    tracemalloc.start()
+    try:
+        engine = make_engine(large, readonly=readonly)
+        snapshot = engine.open()
+        assert snapshot.get(FORMAT.encode("k4")) == FORMAT.encode(4)
+        count = sum(len(some) for some in snapshot.items())
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert count == len(snapshot) == RECORDS
+    assert peak < 9 * MEBIBYTE
+    assert index.exists() is not readonly
+    assert engine.committed_at() is not None
+    assert engine.changes_since(snapshot.version) is None
+    if not readonly:
+        new = [(FORMAT.encode("k9"), FORMAT.encode(9))]
+        engine.commit(Commit(snapshot.version, new))
+        again = make_engine(large).open()
+        assert again.get(FORMAT.encode("k9")) == FORMAT.encode(9)
+        assert again.get(FORMAT.encode("k8")) == FORMAT.encode(RECORD)
+
+
+@pytest.mark.parametrize("which", [main, journal])
+def test_a_damaged_file_without_an_index_is_recovered(tmp_path, which):
+    """Wherever the damage is, as one that is read at once."""
+    with paging(), journaling():
+        grow(tmp_path, 4).backup()
+        whole = make_engine(tmp_path)
+        for at in range(0, which(tmp_path).stat().st_size, 60):
+            (backups(tmp_path) / ".index").unlink(missing_ok=True)
+            flip(which(tmp_path), at)
+            log = Log()
+
+            assert found(make_engine(tmp_path, log=log)) == 4
+
+            assert log.warnings
+            assert whole.verify() == []
+            assert found(make_engine(tmp_path)) == 4
 
 
 def asked(engine, which):

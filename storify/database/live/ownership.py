@@ -97,7 +97,7 @@ _HAS_REFERENTS: Final = 1 << 14
 _INLINE_VALUES: Final = 1 << 2
 
 
-_BUILTIN: Final = {
+_BUILTIN: Final[dict[type, int]] = {
     **dict.fromkeys(_LEAVES, _LEAF),
     **dict.fromkeys(_CONTAINERS, _CONTAINER),
 }

@@ -48,9 +48,12 @@ from storify.engine.file.replay import Harm
 from storify.engine.file.root import Next, after, index_of, next_root
 from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
+    FileSnapshot,
+    has_room,
     index_anew,
     note_index,
     open_snapshot,
+    present,
 )
 from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
@@ -189,10 +192,13 @@ class FileEngine:
         """Open the state by its index, if the file is as it was when that was written.
 
         That takes no lock and reads what was committed since the file was written
-        whole. Else all is read, and recovered if need be: see `load`.
+        whole. Else all is read: of a large file that is whole in parts, else at once,
+        and recovered if need be: see `load`.
         """
         self._sweep_once()
         opened = open_snapshot(self._access, self._known, self.load)
+        if opened is None:
+            opened = self._open_in_parts()
         if opened is not None:
             return opened
         loaded = self.load()
@@ -208,6 +214,36 @@ class FileEngine:
             raise DatabaseLoadError(msg) from err
         entries = apply(entries, loaded.changes)
         return WholeSnapshot(loaded.version, entries, loaded.recovered_from)
+
+    def _open_in_parts(self) -> FileSnapshot | None:
+        """Read a large file once, and write its index anew; None if it is to be loaded."""
+        place, now = self._access.place(), None
+        with suppress(UnsteadyError, OSError):  # that is told where it is loaded
+            found = vfs.look(place.main)
+            is_large = found is not None and found.size >= JOURNALED_FROM_BYTES
+            if is_large and has_room() and not rename_pending(place):
+                now = self._access.seen().look()
+        if now is None or now.main is None or not recovery.is_whole(now):
+            return None
+        from storify.engine.file.past import indexed  # noqa: PLC0415 -- few programs need it
+
+        held, main = self._access.seen(), now.main
+        kept = history.Kept.main(held, main, now.journal.frames)
+        try:
+            read = indexed(self._format, kept)
+        except (CorruptionError, OSError) as err:
+            vfs.raise_if_passing(err)
+            return None
+        if read is None:
+            return None
+        recovery.know(self._known, now)
+        if not self.readonly:
+            with suppress(OSError):  # a reader may write nothing
+                note_index(
+                    held, lambda _found, _digest: read.payload, main.digest, main.found
+                )
+        access, load = self._access, self.load
+        return present(now.version, main.digest, read.files, access, load)
 
     @uncut
     def load(self) -> Loaded | None:

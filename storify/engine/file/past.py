@@ -1,4 +1,4 @@
-"""A state of the past that is asked for single keys, as the present one is.
+"""A state that has no index, asked for single keys: one of the past, as a rule.
 
 ::
 
@@ -15,8 +15,10 @@ one of keys that may have other bytes, one that another program wrote in its own
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
+from typing import NamedTuple
 
 from storify.engine.file.history import Kept
 from storify.engine.file.index import DamagedError, Index, IndexBuilder
@@ -28,7 +30,7 @@ from storify.engine.file.vfs import PART_BYTES
 from storify.engine.protocol import Format, Snapshot, WholeSnapshot
 from storify.exceptions import CorruptionError
 
-__all__ = ["check_whole", "in_bytes", "open_past"]
+__all__ = ["Indexed", "check_whole", "in_bytes", "indexed", "open_past"]
 
 Entry = tuple[bytes, bytes]
 
@@ -45,12 +47,12 @@ def open_past(root_format: Format, kept: Kept) -> Snapshot:
         OSError: It cannot be read now.
     """
     last = kept.frames[-1] if kept.frames else None
-    if kept.source.found.size >= WHOLE_BYTES and has_room():
-        found = _indexed(root_format, kept)
-        if found is not None:
-            files, digest = found
-            version = version_after(digest, last)
-            return FileSnapshot(version, files, lambda: _whole(root_format, kept)[1])
+    found = None
+    if kept.source.found.size >= WHOLE_BYTES:
+        found = indexed(root_format, kept)
+    if found is not None:
+        version = version_after(found.digest, last)
+        return FileSnapshot(version, found.files, lambda: _whole(root_format, kept)[1])
     digest, entries = _whole(root_format, kept)
     return WholeSnapshot(version_after(digest, last), entries)
 
@@ -69,30 +71,43 @@ def _whole(root_format: Format, kept: Kept) -> tuple[str, dict[bytes, bytes]]:
     return digest, entries
 
 
-def _indexed(root_format: Format, kept: Kept) -> tuple[Files, str] | None:
-    """Read a state once; None if it must be read whole.
+class Indexed(NamedTuple):
+    """A state that was read once.
 
-    Returns:
-        What is asked then, and the sha256 of the root file, in hex.
+    Attributes:
+        files: What is asked from now on.
+        digest: The sha256 of the root file, in hex.
+        payload: The index that was made of it.
     """
+
+    files: Files
+    digest: str
+    payload: bytes
+
+
+def indexed(root_format: Format, kept: Kept) -> Indexed | None:
+    """Read a state once, in parts; None if it must be read whole.
+
+    Raises:
+        CorruptionError: It is damaged.
+        OSError: It cannot be read now.
+    """
+    if not has_room():
+        return None
     builder = IndexBuilder(is_list=False)
     found = _read_once(root_format, kept, lambda part: deque(builder.take(part), 0))
     if found is None or not found[1]:
         return None
     payload = builder.build(kept.source.found, *found)
     index = None if payload is None else Index.of(payload, kept.source.found)
-    if index is None:
+    if payload is None or index is None:
         return None
-    try:
+    with suppress(DamagedError):  # what is wrong is said where it is read whole
         log = log_of(kept.frames, root_format)
-        if log is None:
-            return None
-        files = Files(kept.source, index, log, root_format)
-        if _has_twins(files, root_format.part) or not files.is_keyed:
-            return None
-    except DamagedError:
-        return None  # what is wrong is said where it is read whole
-    return files, found[0]
+        files = None if log is None else Files(kept.source, index, log, root_format)
+        if files and files.is_keyed and not _has_twins(files, root_format.part):
+            return Indexed(files, found[0], payload)
+    return None
 
 
 def _has_twins(files: Files, part: Callable[[bytes], Entry]) -> bool:

@@ -58,6 +58,7 @@ __all__ = [
     "is_indexed",
     "note_index",
     "open_snapshot",
+    "present",
     "version_of_log",
 ]
 
@@ -311,6 +312,26 @@ class FileSnapshot:
         return self._files.descriptors()
 
 
+def present(
+    version: Version,
+    digest: str,
+    files: Files,
+    access: Access,
+    recover: Callable[[], Loaded | None],
+) -> FileSnapshot:
+    """Return the present state, of files that are known to be whole.
+
+    Args:
+        version: Names it.
+        digest: The sha256 of the main file, in hex.
+        files: The main file and its journal.
+        access: The way to them.
+        recover: Loads what is there, recovered if it is damaged.
+    """
+    whole = partial(_recovered, version, digest, files, access, recover)
+    return FileSnapshot(version, files, whole)
+
+
 def _recovered(
     version: Version,
     digest: str,
@@ -419,8 +440,7 @@ def _over(
         return None
     version = version_of_log(current.sha256, log)
     known.at(version, current.sha256, found, _tail(log, current), ours=False)
-    whole = partial(_recovered, version, current.sha256, files, access, recover)
-    return FileSnapshot(version, files, whole)
+    return present(version, current.sha256, files, access, recover)
 
 
 def _is_keyed(files: Files) -> bool:
