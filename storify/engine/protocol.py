@@ -22,7 +22,6 @@ from collections.abc import (
     Callable,
     Collection,
     Hashable,
-    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -30,7 +29,7 @@ from collections.abc import (
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final, Literal, NamedTuple, NewType, Protocol, cast
+from typing import Literal, NamedTuple, NewType, Protocol, cast
 
 from storify.engine.retention import Keep
 
@@ -96,21 +95,13 @@ def version_of(payload: bytes) -> Version:
     return Version(sha256(payload).hexdigest())
 
 
-#: What the items of a dict are, which know that dict.
-_Items: Final[Any] = type(dict[bytes, bytes]().items())
-
-
-def apply(entries: dict[bytes, bytes], changes: Iterable[Change]) -> dict[bytes, bytes]:
+def apply(entries: dict[bytes, bytes], changes: Changes) -> dict[bytes, bytes]:
     """Bring *changes* into *entries*, in place, and give them.
 
     A root without keys and one with keys exclude each other: the later one holds.
     """
     if not entries:
-        whole: dict[bytes, bytes | None]
-        if isinstance(changes, _Items):  # of a whole new root: no look at each
-            whole = changes.mapping.copy()
-        else:
-            whole = dict(changes := list(changes))
+        whole = dict(changes)  # of a whole new root: no look at each
         if (
             len(whole) == len(changes)
             and b"" not in whole

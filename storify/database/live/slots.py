@@ -203,8 +203,8 @@ class Base:
 
 _KEY: Final[Callable[[Base], Any]] = attrgetter("key")
 _BLOB: Final[Callable[[Base], Blob]] = attrgetter("blob")
-_SET_BLOB: Final[Any] = vars(Base)["blob"].__set__
-_SET_FORM: Final[Any] = vars(Base)["form"].__set__
+_SET_BLOB: Final[Callable[[Base, Blob], None]] = vars(Base)["blob"].__set__
+_SET_FORM: Final[Callable[[Base, object], None]] = vars(Base)["form"].__set__
 
 
 class Flush:
