@@ -412,7 +412,7 @@ class Slots(dict[Any, Any]):
 
     def __init__(self, codec: Codec) -> None:
         super().__init__()
-        self.codec = codec
+        self.codec: Codec = codec
         self.bases: dict[Any, Base] = {}
         self.live: dict[Base, None] = {}
         self.gone: dict[Base, object] = {}
