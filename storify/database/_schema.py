@@ -138,18 +138,18 @@ class Schema:
     ) -> None:
         self.log = log
         self.home: Home | None = None
-        self.models = _several(models, "models")
+        self.models: list[type[Any]] = _several(models, "models")
         #: Told of each reference that is loaded.
         self._watchers: tuple[Callable[[Ref[Any]], object], ...] = ()
         self._watching = threading.Lock()
-        self.registry = Registry(
+        self.registry: Registry = Registry(
             warn=log.warning,
             register_type=self._register,
             supply={Ref: {"_home": self._home_of}},
             refuse={Ref: self._why_foreign},
             hooked=self._is_hooked,
         )
-        self.codec = Codec(
+        self.codec: Codec = Codec(
             unstructure=self.registry.unstructure,
             wraps=self.registry.wraps,
             lowers=self.registry.lowers,
@@ -377,7 +377,7 @@ class Judge:
         except ModelError:  # a base whose subclasses are stored, registered or not
             self._outer = (self._hint,) if isinstance(self._hint, type) else None
             self._is_known = False
-        self.cls = self._outer[0] if self._outer else None
+        self.cls: type | None = self._outer[0] if self._outer else None
 
     @property
     def quick_look(self) -> Check | None:

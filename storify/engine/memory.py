@@ -170,12 +170,18 @@ class _Lent:
     def __init__(self, state: Snapshot) -> None:
         self.version: Version = state.version
         self.kind: str = state.kind
-        self.get = state.get
-        self.items = state.items
         self._state = state
 
     def __len__(self) -> int:
         return len(self._state)
+
+    def get(self, key: bytes) -> bytes | None:
+        """As that of the state."""
+        return self._state.get(key)
+
+    def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
+        """As those of the state."""
+        return self._state.items()
 
     def close(self) -> None:
         """Do nothing: others may be asking it."""

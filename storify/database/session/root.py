@@ -460,11 +460,8 @@ class _Nothing(Pending):
     is_empty = True
 
     def __init__(self) -> None:
-        self.changes = []
-        self.contents = {}
-        self.keys = {}
-        self.deleted = set()
-        self.moved = 0
+        none: Any = None  # no root and no flush is asked for anything
+        super().__init__(none, none, (), {}, dict)
 
     @override
     def is_newest(self) -> bool:
