@@ -9,6 +9,7 @@ changes: the past is kept as the oldest state and the steps from there::
 
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
