@@ -362,7 +362,7 @@ def _present(session: Session, pending: Pending) -> Iterator[Entry]:
     root, new = session.root, contents(pending.changes)
     snapshot = None if root.slots.is_filled() else session.engine.open()
     if snapshot is None or snapshot.version != session.version:
-        yield from pending.entries().items()
+        yield from root.entries(pending.changes).items()
         return
     for key, value in chain.from_iterable(snapshot.items()):
         after = new.pop(key, value)
