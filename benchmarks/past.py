@@ -27,7 +27,8 @@ from storify.explorer import Session
 SIZES = {"large records": (8_000, 200_000_000), "small records": (320, 50_000_000)}
 QUICK_PART = 4
 CHANGES = 200
-MOST_BYTES = 40e6
+#: More than reading the present takes, whose records are in the cache in the end.
+MOST_BYTES = 20e6
 
 
 def make(folder: Path, count: int, body: int) -> int:
@@ -158,8 +159,9 @@ def main() -> None:
         title = f"The past of a database of {size(size_bytes)}, {name}"
         cells = [[each, size(more), duration(s)] for each, _, more, s in found]
         tables.append(Table(title, ["", "memory at most", "time"], cells))
-        most = max(more for _, _, more, _ in found)
-        what = f"{size(size_bytes)}, {name}: memory for the past"
+        (_, _, present, _), *past = found
+        most = max(0, *(more - present for _, _, more, _ in past))
+        what = f"{size(size_bytes)}, {name}: memory for the past, beyond the present"
         targets.append(Target(what, [most / 1e6], MOST_BYTES / 1e6, "MB"))
     Report(tables, targets).publish(chosen.json)
 
