@@ -460,16 +460,18 @@ class Registry:
             self._entries[name] = entry
         self._by_class[cls] = entry
         try:
-            entry.shapes = self._find_out(cls)
+            entry.shapes = self._find_out(cls, self._named_so_far)
         except UnresolvedError:
             entry.shapes = None  # a class still to be defined: planning tries again
 
-    def _find_out(self, cls: type) -> dict[str, Shape]:
+    def _find_out(
+        self, cls: type, named: Callable[[type, str], type | None]
+    ) -> dict[str, Shape]:
         """Resolve the annotations of *cls*, and find the classes they name."""
         options = class_options(cls)
         if not options.declared:
             return self._hints_of_handwritten(cls)
-        hints = resolve(cls, self._named)
+        hints = resolve(cls, named)
         shapes: dict[str, Shape] = {}
         for attribute in options.attributes:
             hint = hints.get(attribute.name, attribute.type)
@@ -521,6 +523,14 @@ class Registry:
                 return found[-1]  # the newest, if it was defined again
         return None
 
+    def _named_so_far(self, owner: type, name: str) -> type | None:
+        """Find it when *owner* is registered: one in its function may come later."""
+        found = self._named(owner, name)
+        if found is None or found in self._by_class or "<locals>" not in _name(owner):
+            return found
+        here, there = (_name(cls).rpartition(".")[0] for cls in (owner, found))
+        return found if here == there else None
+
     # Planning
 
     def _plan(self, entry: Entry) -> Hooks:
@@ -528,7 +538,7 @@ class Registry:
             if entry.hooks is not None:
                 return entry.hooks  # another thread was quicker
             if entry.shapes is None:
-                entry.shapes = self._find_out(entry.cls)
+                entry.shapes = self._find_out(entry.cls, self._named)
                 found = [cls for cls in self._found if cls not in self._by_class]
                 self.register(*cast("list[type[Model]]", found))
             elif self._unfinished:

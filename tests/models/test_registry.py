@@ -2,6 +2,7 @@
 # ruff: noqa: D101 -- the classes are the examples, odd on purpose
 
 import threading
+import types
 from enum import Enum
 from typing import Any
 
@@ -448,6 +449,24 @@ def test_a_class_may_be_defined_after_its_owner_is_registered():
 
     assert loaded == Owner(Item(1), [Item(2)])
     assert "__Item__" in registry.keynames
+
+
+def test_a_class_to_be_defined_is_not_taken_for_one_of_another_module():
+    """That one has its name, and is no matter of this function."""
+    there = types.ModuleType("there")
+    exec("from storify import Model\nclass Later(Model):\n    b: int", vars(there))  # noqa: S102
+
+    class Owner(Model):
+        item: "Later" = field(default=None)
+
+    registry = Registry([Owner])
+
+    class Later(Model):
+        a: int = 0
+
+    loaded = registry.structure({"__Owner__": {"item": {"a": 1}}})
+
+    assert loaded == Owner(Later(1))
 
 
 def test_a_name_that_never_resolves():
