@@ -14,6 +14,7 @@
 DEPTH ?= quick
 COVERAGE_OF_ci := --cov --cov-report=term-missing:skip-covered
 PYTHON ?= python3
+WORKERS ?= $(shell $(PYTHON) -c "import os; print(1 + (os.cpu_count() or 1))")
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -29,10 +30,11 @@ demo-postgres: $(READY)
 	$(BIN)/python examples/demo_postgres.py
 
 # What only reads the code runs two at a time. The summary of pytest comes last, with
-# the coverage above it. Each test goes to the worker that is free.
+# the coverage above it. Each test goes to the worker that is free, of which there is one
+# more than processors: some wait for a server or for the end of a process.
 test: $(READY)
 	$(MAKE) -j2 lint docs
-	STORIFY_DEPTH=$(DEPTH) $(BIN)/pytest -n auto $(COVERAGE_OF_$(DEPTH))
+	STORIFY_DEPTH=$(DEPTH) $(BIN)/pytest -n $(WORKERS) $(COVERAGE_OF_$(DEPTH))
 
 lint: mypy pyright verify style
 

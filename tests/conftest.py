@@ -19,7 +19,7 @@ EVERYWHERE = {"database", "guide", "importers", "manager"}
 #: With so many tests, those of a file that somebody works on, none is left out.
 FEW = 1_000
 #: So many cases of a test are tried at least.
-CASES = 8
+CASES = 5
 
 # A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
 for _name, _usual in [
