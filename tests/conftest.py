@@ -19,7 +19,7 @@ EVERYWHERE = {"database", "guide", "importers", "manager"}
 #: With so many tests, those of a file that somebody works on, none is left out.
 FEW = 1_000
 #: So many cases of a test are tried at least.
-CASES = 5
+CASES = 3
 
 # A shell, or nohup, lets what runs in the background ignore these: tests strike with them.
 for _name, _usual in [
@@ -32,7 +32,7 @@ for _name, _usual in [
 
 # The machines are shared and noisy: a slow example is no failure.
 noisy = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.register_profile("quick", noisy, max_examples=15)
+settings.register_profile("quick", noisy, max_examples=12)
 # On a test server the same examples in each run: what fails there is of the change.
 settings.register_profile("ci", noisy, derandomize=True, database=None, print_blob=True)
 settings.register_profile("soak", noisy, max_examples=5_000)

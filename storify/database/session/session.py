@@ -489,11 +489,12 @@ class Session(Transactional):
         return self.syncing.due_in_s()
 
     def _keep_error(self, error: Exception, doing: str) -> None:
-        if repr(self.last_error) != repr(error):
+        # First kept, then told: another thread may come with the same error meanwhile.
+        before, self.last_error = self.last_error, error
+        if repr(before) != repr(error):
             report(
                 self.log, f"{doing} of database {self.name!r} failed: {error}", error
             )
-        self.last_error = error
 
     # -- in a forked child -----------------------------------------------------
 
