@@ -15,6 +15,7 @@ from storify._manager import Storify
 from storify._typing import TypeVar
 from storify.database import BaseDatabase, Database
 from storify.database._resolver import StorifyHome
+from storify.threads import finish_all
 
 __all__ = ["MakeStorify", "Reopen", "Storifys", "reopen", "temp_db"]
 
@@ -109,6 +110,9 @@ def _storify_of(db: BaseDatabase[Any, Any]) -> Storify:
 # --- the Storifys of one test: where they are, and that none of them loses anything ---
 
 
+_PATIENCE_S = 30.0
+
+
 class MakeStorify(Protocol):
     """What the fixture ``make_storify`` gives; for annotations."""
 
@@ -187,6 +191,7 @@ class Storifys:
                 for db in opened
                 for loss in _close(db)
             ]
+        finish_all(_PATIENCE_S)  # the last flushes of what nobody held any more
         folders = dict.fromkeys(sf.root for sf in self._made if "://" not in sf.root)
         for folder in folders:
             told += [

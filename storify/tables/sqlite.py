@@ -81,6 +81,9 @@ def _stored(value: Any, tree: Any, kind: str, path: str) -> Any:
     if class_of(tree) is int and not -_INT <= tree < _INT:
         msg = f"cannot write {path} as SQLite as JSON: an int of more than 64 bits"
         raise UnstorableError(msg, path)
+    if class_of(tree) is float and str(tree) == "-0.0":
+        msg = f"cannot write {path} as SQLite as JSON: -0.0, which it stores as 0"
+        raise UnstorableError(msg, path)
     return tree
 
 

@@ -213,6 +213,7 @@ def test_json_holds_each_record_of_a_class(name, thing, classes):
             Thing("t", number=1 << 70),
             r"\$\['k'\].number: an int of more than",
         ),
+        ("sqlite", Thing("t", real=-0.0), r"\$\['k'\].real: -0.0"),
         ("jsonl", {"a": (1, 2)}, r"\$\['k'\].a: a value of type tuple"),
         ("jsonl", {"a": {1: 2}}, r"\$\['k'\].a: a value of type dict"),
         (

@@ -2,11 +2,14 @@
 
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from storify import Storify
+from storify import Database, Storify, _fixtures
+from storify.database.session import shutdown
 from storify.testing import crash_points
+from storify.threads import finish_all
 
 pytest_plugins = ["pytester"]
 
@@ -344,3 +347,27 @@ def test_a_depth_that_is_none_is_refused(pytester, asked):
 
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines(["*a number of crash points, 1 or more, or all*"])
+
+
+def test_the_last_flush_of_what_was_dropped_is_waited_for(tmp_path, monkeypatch):
+    """It is done by another thread, which may be slow."""
+    waited_for, finish = threading.Event(), shutdown._finish_orphan
+
+    def finish_late(session):
+        waited_for.wait(30)
+        finish(session)
+
+    def finish_all_now(timeout_s):
+        waited_for.set()
+        finish_all(timeout_s)
+
+    monkeypatch.setattr(shutdown, "_finish_orphan", finish_late)
+    monkeypatch.setattr(_fixtures, "finish_all", finish_all_now)
+    made = _fixtures.Storifys(tmp_path, {})
+    db = Database(path=f"{made.make().root}/db.mpack")
+    db["u1"] = object()
+    del db
+
+    (told,) = made.close()
+
+    assert told.startswith("the last flush of a database failed")
