@@ -247,9 +247,8 @@ class Incoming:
 
         The next access says why.
         """
-        slots = self._slots
         try:
-            return slots.decode(key, blob)
+            return self._slots.decode(key, blob)
         except DatabaseLoadError:
             return MISSING
 
@@ -392,8 +391,7 @@ class Incoming:
                 return
 
     def _gone_keys(self) -> dict[Any, Base]:
-        slots = self._slots
-        return {base.key: base for base in slots.gone.copy()}
+        return {base.key: base for base in self._slots.gone.copy()}
 
     def _come_back(self, key: Any) -> Any:
         """Undo that a key was deleted, and perhaps set again; give it as it was."""
@@ -427,7 +425,6 @@ class Incoming:
         slots.put_last([slots.own_key(key) for key in keys])
 
     def _expect_no_transaction(self) -> None:
-        slots = self._slots
-        if slots.points:
+        if self._slots.points:
             msg = "cannot take what others committed: a transaction is under way"
             raise RuntimeError(msg)

@@ -309,10 +309,12 @@ def _close_all(connections: "list[Connection]", pid: int) -> None:
             each.close()
 
 
+#: Those that may have connections.
 _links: "weakref.WeakSet[Link]" = weakref.WeakSet()
 
 
 def _rest_all() -> None:
+    """Close what is idle, at the end of the program, when all is saved."""
     for link in list(_links):
         link.rest()
 
