@@ -9,9 +9,10 @@ the live content, and restored.
 
 import errno
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from datetime import datetime
-from itertools import chain, zip_longest
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from storify.database.live.canonical import same_value
 from storify.database.session.keys import LIST, contents, decode_keys
@@ -24,8 +25,10 @@ from storify.engine import (
     Keep,
     Problem,
     Snapshot,
+    Version,
+    WholeSnapshot,
     difference,
-    entries_of,
+    each_entry,
 )
 
 if TYPE_CHECKING:
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 __all__ = ["Backups", "Diff"]
 
 Entry = tuple[bytes, bytes]
+
+_NOTHING: Final = WholeSnapshot(Version(""), {})
 
 
 class Diff(NamedTuple):
@@ -274,29 +279,29 @@ def _restore(session: Session, state: Snapshot, keys: Iterable[Any] | None) -> s
         TypeError: There are no keys in a list root.
         As `Session.flush`: nothing was restored.
     """
-    with session.lock, session.locked():
+    with session.lock, session.locked(), closing(state):
         session.flush()
-        commit = Commit(session.version, (), undone_on_error=True)
-        if keys is not None:
-            changes = _of_keys(session, state, list(dict.fromkeys(keys)))
-            commit = commit._replace(changes=changes)
-        else:
-            now = session.durable()
-            changes = difference(now, entries_of(state))
-            commit = commit._replace(changes=changes, stored=now.get)
-        if not changes:
-            return set()
-        session.engine.commit(commit)
+        with closing(session.engine.open() or _NOTHING) as present:
+            if keys is not None:
+                changes = _of_keys(session, present, state, [*dict.fromkeys(keys)])
+            else:
+                changes = difference(each_entry(present), each_entry(state))
+            if not changes:
+                return set()
+            session.engine.commit(
+                Commit(session.version, changes, present.get, undone_on_error=True)
+            )
         session.sync()
         catch_up(session, "restore a backup of")
         return set(decode_keys(session.codec, contents(changes)))
 
 
-def _of_keys(session: Session, state: Snapshot, keys: list[Any]) -> list[Change]:
+def _of_keys(
+    session: Session, present: Snapshot, state: Snapshot, keys: list[Any]
+) -> list[Change]:
     """Return the changes that make some keys what they were."""
     # By equality, as a dict finds them: 1 there takes the place of True here.
-    present = session.engine.open()
-    here = {} if present is None else _some(session, present, set(keys))
+    here = _some(session, present, set(keys))
     there = _some(session, state, set(keys))
     gone: list[Change] = []
     found: list[Change] = []
@@ -329,7 +334,6 @@ def _some(
             raise TypeError(msg)
         pairs = zip(decode_keys(session.codec, spelled), entries, strict=True)
         found |= {key: entry for key, entry in pairs if key in keys}
-    state.close()
     return found
 
 
@@ -366,7 +370,7 @@ def _present(session: Session, pending: Pending) -> Iterator[Entry]:
     if snapshot is None or snapshot.version != session.version:
         yield from root.entries(pending.changes).items()
         return
-    for key, value in chain.from_iterable(snapshot.items()):
+    for key, value in each_entry(snapshot):
         after = new.pop(key, value)
         if after is not None:
             yield key, after

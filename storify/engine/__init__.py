@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         WholeSnapshot,
         apply,
         difference,
+        each_entry,
         entries_of,
         version_of,
     )
@@ -63,6 +64,7 @@ __all__ = [
     "apply",
     "check_name",
     "difference",
+    "each_entry",
     "entries_of",
     "open_catalog",
     "version_of",
@@ -96,6 +98,7 @@ if not TYPE_CHECKING:
             "apply": "storify.engine.protocol",
             "check_name": "storify.engine.names",
             "difference": "storify.engine.protocol",
+            "each_entry": "storify.engine.protocol",
             "entries_of": "storify.engine.protocol",
             "open_catalog": "storify.engine.catalogs",
             "version_of": "storify.engine.protocol",

@@ -22,6 +22,7 @@ from collections.abc import (
     Callable,
     Collection,
     Hashable,
+    Iterable,
     Iterator,
     Mapping,
     Sequence,
@@ -29,6 +30,7 @@ from collections.abc import (
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from hashlib import sha256
+from itertools import chain
 from typing import Literal, NamedTuple, NewType, Protocol, cast
 
 from storify.engine.retention import Keep
@@ -55,6 +57,7 @@ __all__ = [
     "WholeSnapshot",
     "apply",
     "difference",
+    "each_entry",
     "entries_of",
     "utc_now",
     "version_of",
@@ -83,6 +86,9 @@ Change = tuple[bytes, bytes | None]
 
 Changes = Collection[Change]
 """Changes in the order in which they take place; perhaps the items of a dict."""
+
+Entry = tuple[bytes, bytes]
+"""Encoded key and encoded value."""
 
 
 def utc_now() -> datetime:
@@ -122,28 +128,27 @@ def apply(entries: dict[bytes, bytes], changes: Changes) -> dict[bytes, bytes]:
     return entries
 
 
-def difference(old: Mapping[bytes, bytes], new: Mapping[bytes, bytes]) -> list[Change]:
+def difference(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
     """Return the fewest changes that make *new* of *old*, its order included.
 
-    A set key keeps its place and a key that is deleted and set goes last, so
-    what stays in its place is what *new* begins with.
+    Both are read once, side by side. A set key keeps its place and a key that is deleted
+    and set goes last, so what stays in its place is what *new* begins with.
     """
-    changes: list[Change] = [(key, None) for key in old if key not in new]
-    place = {key: index for index, key in enumerate(old)}
-    reached = -1
-    moving = False
-    for key, value in new.items():
-        at = place.get(key, -1)
-        moving = moving or at < reached or at < 0
-        if not moving:
-            reached = at
-            if old[key] != value:
-                changes.append((key, value))
-            continue
-        if at >= 0:
-            changes.append((key, None))
-        changes.append((key, value))
-    return changes
+    befores = iter(old)
+    gone: list[Change] = []
+    later: list[Change] = []
+    for key, value in new:
+        for before, held in befores:
+            if before != key:
+                gone.append((before, None))
+                continue
+            if held != value:
+                later.append((key, value))
+            break
+        else:
+            later.append((key, value))
+    gone += ((key, None) for key, _ in befores)
+    return gone + later
 
 
 class Format(Protocol):
@@ -330,11 +335,14 @@ class WholeSnapshot:
         """Do nothing: it takes nothing from the system."""
 
 
+def each_entry(snapshot: "Snapshot | None") -> Iterator[Entry]:
+    """Iterate over a state in order; there is nothing in one that is not there."""
+    return chain.from_iterable(() if snapshot is None else snapshot.items())
+
+
 def entries_of(snapshot: "Snapshot | None") -> dict[bytes, bytes]:
     """Return all keys and values of a state in order; none of one that is not there."""
-    if snapshot is None:
-        return {}
-    return {key: value for some in snapshot.items() for key, value in some}
+    return dict(each_entry(snapshot))
 
 
 class News(NamedTuple):

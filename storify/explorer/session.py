@@ -23,7 +23,7 @@ from storify.engine import (
     Snapshot,
     WholeSnapshot,
     difference,
-    entries_of,
+    each_entry,
 )
 from storify.exceptions import (
     CheckError,
@@ -700,18 +700,21 @@ class Session:
         states: list[Snapshot] = [now.snapshot, reading.snapshot]
         if wanted:
             states = [
-                WholeSnapshot(each.version, _some(each, wanted)) for each in states
+                WholeSnapshot(each.version, dict(_some(each, wanted)))
+                for each in states
             ]
         before, after = (Reading(name, each, self.codec) for each in states)
         found = compare(before, after, self.codec, most=1000)
         if dry_run or not (found.added or found.removed or found.changed):
             return found
         with engine.locked():
-            snapshot = engine.open()
-            present, then = _some(snapshot, wanted), _some(reading.snapshot, wanted)
-            changes = difference(present, then)
-            version = None if snapshot is None else snapshot.version
-            engine.commit(Commit(version, changes, present.get))
+            present = engine.open()
+            then = _some(reading.snapshot, wanted)
+            changes = difference(_some(present, wanted), then)
+            commit = Commit(None, changes)
+            if present is not None:
+                commit = commit._replace(base=present.version, stored=present.get)
+            engine.commit(commit)
             engine.sync()
         return found
 
@@ -1035,12 +1038,14 @@ def _of_dict(keys: Iterable[bytes | int]) -> list[bytes]:
     return found
 
 
-def _some(snapshot: Snapshot | None, keys: list[bytes]) -> dict[bytes, bytes]:
-    """Return the entries of some keys; all if none are given."""
+def _some(
+    snapshot: Snapshot | None, keys: list[bytes]
+) -> Iterator[tuple[bytes, bytes]]:
+    """Iterate over the entries of some keys; over all if none are given."""
     if snapshot is None or not keys:
-        return entries_of(snapshot)
+        return each_entry(snapshot)
     found = ((key, snapshot.get(key)) for key in keys)
-    return {key: value for key, value in found if value is not None}
+    return ((key, value) for key, value in found if value is not None)
 
 
 def _near(name: str, names: Iterable[str]) -> str:

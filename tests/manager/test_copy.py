@@ -1,13 +1,11 @@
 """All databases copied to another place, with their past."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 import pg_servers as servers
 from storify import DatabaseOpenError, Storify
 from storify.database.maintenance import copy as copying
-from storify.engine import Version, WholeSnapshot, apply, entries_of
+from storify.engine import entries_of
 
 
 def options_of(kind, place):
@@ -116,23 +114,6 @@ def test_a_copy_that_was_cut_off_is_finished_by_the_same_call(
     assert content(two) == content(one)
     if not two.root.startswith("memory"):
         assert times(two) == times(one)
-
-
-def state(keys):
-    """A state of some keys, whose values tell when they were set."""
-    return WholeSnapshot(Version("v"), dict(keys))
-
-
-ENTRIES = st.dictionaries(st.sampled_from([b"a", b"b", b"c", b"d", b"e"]), st.binary())
-STATES = ENTRIES.flatmap(lambda found: st.permutations(list(found.items())))
-
-
-@given(STATES, STATES)
-def test_what_a_state_changed_is_told_without_having_either_whole(old, new):
-    """The order of the keys included, whatever was changed."""
-    changes = copying._difference(state(old), state(new))
-
-    assert list(apply(dict(old), list(changes)).items()) == list(new)
 
 
 def test_another_database_of_the_name_is_not_overwritten(places):

@@ -257,8 +257,8 @@ FAULTS: Final = (
     Fault(
         "all keys are restored instead of some",
         "database/backups.py",
-        "if keys is not None:\n            changes =",
-        "if keys is not None and not keys:\n            changes =",
+        "if keys is not None:\n                changes =",
+        "if keys is not None and not keys:\n                changes =",
         MACHINE,
     ),
     Fault(

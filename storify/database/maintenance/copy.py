@@ -11,7 +11,7 @@ What was interrupted goes on with what comes next, and at the end all is compare
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from itertools import chain, islice
+from itertools import islice
 from typing import Final, NamedTuple
 
 from storify.engine import (
@@ -22,6 +22,8 @@ from storify.engine import (
     Keep,
     Snapshot,
     Version,
+    difference,
+    each_entry,
     entries_of,
 )
 
@@ -91,9 +93,8 @@ def copy_database(
         _copy_oldest(source, states[0], target, clock, _telling(progress, sizes))
         done = 1
     for at in range(done, len(states)):
-        changes = list(
-            _difference(*(_open(source, each) for each in states[at - 1 : at + 1]))
-        )
+        two = (_open(source, each) for each in states[at - 1 : at + 1])
+        changes = difference(*map(each_entry, two))
         clock.now = states[at].time
         target.commit(Commit(_version(target), changes))
         if progress is not None:
@@ -136,7 +137,7 @@ def _copy_oldest(
     snapshot, before = _open(source, state), target.open()
     done = 0 if before is None else len(before)
     version = None if before is None else before.version
-    entries = islice(chain.from_iterable(snapshot.items()), done, None)
+    entries = islice(each_entry(snapshot), done, None)
     part_of = _part_of if target.streams else list[Change]
     keep, target.keep = target.keep, _NOTHING
     try:
@@ -162,29 +163,6 @@ def _part_of(entries: Iterator[tuple[bytes, bytes]]) -> list[Change]:
         if size > _LARGE or len(part) >= _MANY:
             break
     return part
-
-
-def _difference(old: Snapshot, new: Snapshot) -> Iterator[Change]:
-    """Iterate over changes that make *new* of *old*, its order included.
-
-    Both are read once, side by side. What stays in its place is the same in both, in
-    one order; whatever else *old* has is deleted, and what *new* has goes last.
-    """
-    befores = chain.from_iterable(old.items())
-    gone: list[Change] = []
-    later: list[Change] = []
-    for key, value in chain.from_iterable(new.items()):
-        for before, held in befores:
-            if before != key:
-                gone.append((before, None))
-                continue
-            if held != value:
-                later.append((key, value))
-            break
-        else:
-            later.append((key, value))
-    gone += ((key, None) for key, _ in befores)
-    return chain(gone, later)
 
 
 def _open(engine: Engine, state: _State) -> Snapshot:
@@ -265,7 +243,7 @@ def _compare(
 def _digest(snapshot: Snapshot, most: int | None = None) -> bytes:
     """A hash of all keys and values in order, or of the first ones, page by page."""
     digest = sha256()
-    for pair in islice(chain.from_iterable(snapshot.items()), most):
+    for pair in islice(each_entry(snapshot), most):
         for part in pair:
             digest.update(len(part).to_bytes(8, "big"))
             digest.update(part)

@@ -120,7 +120,8 @@ def _take(
         if LIST not in entries:
             root.fill(entries)
         root.note_file(entries)
-        theirs = difference(root.durable(), root.spell_entries(entries))
+        before, after = root.durable(), root.spell_entries(entries)
+        theirs = difference(before.items(), after.items())
     else:
         theirs = root.spell(list(theirs))
     # From here on nothing waits, so that no other thread's change is missed.

@@ -329,7 +329,8 @@ class Session(Transactional):
         snapshot = read_present(self.engine)
         if snapshot is not None and snapshot.version == self.version:
             old = self.root.spell_entries(entries_of(snapshot))
-            pending.changes = difference(old, self.root.entries(pending.changes))
+            new = self.root.entries(pending.changes)
+            pending.changes = difference(old.items(), new.items())
 
     def save(
         self,

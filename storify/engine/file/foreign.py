@@ -140,7 +140,7 @@ class _Edit:
         after = theirs
         if not self._put_back:
             after = _merged(held.root_format, before, ours, theirs)
-        self._changes = difference(ours, after)
+        self._changes = difference(ours.items(), after.items())
         self._undone = [
             key
             for key in {**before, **ours}
