@@ -30,7 +30,6 @@ from faults.database import (
     make_engine,
     parse,
     state,
-    whole,
     whole_of,
 )
 from stand_ins import Log
@@ -172,7 +171,7 @@ def test_other_instances_are_told_of_the_edit_alone(large):
     news = one.changes_since(version)
     assert news.changes is None
     loaded = one.load()
-    assert FORMAT.decode_root(whole(loaded)) == {**content(3), "tool": 1}
+    assert FORMAT.decode_root(whole_of(loaded)) == {**content(3), "tool": 1}
     assert one.changes_since(loaded.version) is None
     news = other.changes_since(known)
 
@@ -206,7 +205,7 @@ def test_a_reader_is_served_what_a_writer_would_save(large):
 
     loaded = reader.load()
 
-    assert FORMAT.decode_root(whole(loaded)) == {**content(3), "tool": 1}
+    assert FORMAT.decode_root(whole_of(loaded)) == {**content(3), "tool": 1}
     assert len(log.warnings) == 1
     assert reader.changes_since(loaded.version) is None
     assert reader.load().version == loaded.version
@@ -271,11 +270,10 @@ def test_edits_between_commits_are_all_there(tmp_path):
     engine = grow(tmp_path, 3)
     for number in range(4):
         edit(tmp_path, **{f"tool {number}": number})
-        loaded = engine.load()
+        version = engine.load().version
         for each in range(2):
             change = [(FORMAT.encode(f"mine {number} {each}"), b"\x01")]
-            version = engine.commit(Commit(loaded.version, change))
-            loaded = loaded._replace(version=version)
+            version = engine.commit(Commit(version, change))
         assert journal(tmp_path).exists()
 
     data = read(make_engine(tmp_path))

@@ -22,11 +22,12 @@ from faults.database import (
     paging,
     state,
     step,
+    whole_of,
 )
 from stand_ins import Log
 from storify.codec import Codec
-from storify.engine import Commit, FileEngine, apply
-from storify.engine.file import vfs
+from storify.engine import Commit, FileEngine, apply, entries_of
+from storify.engine.file import past, vfs
 from storify.engine.file.index import Index, build_index, read_rows
 from storify.engine.file.vfs import look
 from storify.exceptions import CorruptionError
@@ -38,6 +39,12 @@ CODEC = Codec()
 def _paging():
     with paging():
         yield
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Files without an index are read whole, so that it shows."""
+    monkeypatch.setattr(past, "WHOLE_BYTES", 1 << 20)
 
 
 def index_of(folder):
@@ -119,12 +126,12 @@ def test_a_state_that_was_written_over_is_taken_from_a_backup(tmp_path):
     kept = engine.backup()
     main(tmp_path).write_bytes(b"\x80" * len(content))
 
-    assert FORMAT.join(snapshot.whole()) == content
+    assert whole_of(snapshot._recover()) == content
 
     for path in backups(tmp_path).glob("*.mpack"):
         path.unlink()
     with pytest.raises(CorruptionError, match=r"written over|no backup"):
-        snapshot.whole()
+        snapshot._recover()
     assert kept
 
 
@@ -153,7 +160,7 @@ def test_a_state_asked_key_by_key_is_the_state_read_whole(tmp_path_factory, old,
         assert entries(snapshot, [*whole, CODEC.encode("no")]) == whole
         assert len(snapshot) == len(whole)
         assert dict(walk(snapshot)) == whole
-        assert snapshot.whole() == whole
+        assert entries_of(snapshot._recover()) == whole
         assert snapshot.version == later.load().version
         snapshot.close()
 
@@ -259,7 +266,7 @@ def test_a_harmed_index_changes_no_answer(tmp_path, harm, kind):
             assert not log.warnings
 
 
-def test_an_index_that_is_missing_is_made_by_who_reads_the_file(tmp_path):
+def test_an_index_that_is_missing_is_made_by_who_reads_the_file(tmp_path, at_once):
     """So the next one finds it; a reader that may write nothing makes none."""
     grow(tmp_path, 2)
     index_of(tmp_path).unlink()
@@ -279,7 +286,7 @@ def test_an_index_that_is_missing_is_made_by_who_reads_the_file(tmp_path):
 
 
 @pytest.mark.parametrize("how", ["written in place", "replaced", "copied", "touched"])
-def test_a_file_that_looks_otherwise_is_read_whole(tmp_path, how):
+def test_a_file_that_looks_otherwise_is_read_whole(tmp_path, how, at_once):
     """Who copied or edited it may have changed anything."""
     grow(tmp_path, 2)
     path = main(tmp_path)
@@ -369,7 +376,7 @@ def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
     other.destroy(backups=True)
 
     assert entries(snapshot, expected(2)) == expected(2)
-    assert snapshot.whole() == expected(2)
+    assert entries_of(snapshot._recover()) == expected(2)
     snapshot.close()
 
 

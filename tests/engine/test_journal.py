@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from faults.sampling import sample
 from stand_ins import Log
 from storify.codec import Codec
-from storify.engine import Commit, FileEngine, apply
+from storify.engine import Commit, FileEngine, entries_of
 from storify.engine.file import delta, vfs
 from storify.engine.file.delta import Edit, Splice, splice
 from storify.engine.file.log import (
@@ -525,4 +525,4 @@ def test_a_retry_after_a_late_failure_splices_nothing_that_is_not_there(
 
     loaded = FileEngine(path, root_format=codec, log=Log()).load()
 
-    assert apply(codec.split(loaded.payload), loaded.changes) == {key: values[2]}
+    assert entries_of(loaded) == {key: values[2]}

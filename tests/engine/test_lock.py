@@ -16,7 +16,7 @@ from faults.database import (
     grow,
     make_engine,
     step,
-    whole,
+    whole_of,
 )
 from faults.process import finish, start
 from storify.engine import Commit, StaleVersionError
@@ -113,7 +113,7 @@ def test_processes_lose_no_update(tmp_path, sync):
     ends = [finish(child) for child in children]
 
     assert [code for code, _, _ in ends] == [0, 0, 0], ends
-    root = FORMAT.decode_root(whole(make_engine(tmp_path).load()))
+    root = FORMAT.decode_root(whole_of(make_engine(tmp_path).load()))
     assert root == {"count": 75}
     assert make_engine(tmp_path).verify() == []
 

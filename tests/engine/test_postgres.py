@@ -14,10 +14,17 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import pg_servers as servers
-from faults.database import FORMAT, present, whole_of
+from faults.database import FORMAT, whole_of
 from stand_ins import Log
 from storify import ConflictError, DatabaseLoadError, DatabaseLockedError, Storify
-from storify.engine import Commit, Keep, MemoryCatalog, StaleVersionError, open_catalog
+from storify.engine import (
+    Commit,
+    Keep,
+    MemoryCatalog,
+    StaleVersionError,
+    entries_of,
+    open_catalog,
+)
 from storify.exceptions import DatabaseNameError, StaleStateError
 from storify.testing._postgres import Server, fresh_schema, why_no_server
 from storify.testing._proxy import Proxy
@@ -901,8 +908,8 @@ def test_what_is_kept_is_what_memory_keeps(steps, keep):
             )
             assert found == memory
             assert server.verify() == []
-            one, two = (present(engine) for engine in engines)
-            assert (one and one.payload) == (two and two.payload)
+            one, two = (entries_of(engine.open()) for engine in engines)
+            assert list(one.items()) == list(two.items())
     finally:
         past.GRACE = grace
         catalogs[1].close()

@@ -237,7 +237,7 @@ def test_a_main_file_that_was_written_is_adopted_or_rebuilt(grown):
         if loaded.recovered_from is None:
             assert any("another program" in line for line in log.warnings), name
             assert entries_of(loaded) == database.FORMAT.split(bad), name
-            database.FORMAT.check(loaded.payload)
+            database.FORMAT.check(whole_of(loaded))
         else:
             assert generation_of(loaded) == LAST, name
             assert log.warnings, name

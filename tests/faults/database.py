@@ -24,11 +24,10 @@ from storify.engine import (
     FileEngine,
     Snapshot,
     Version,
-    apply,
+    WholeSnapshot,
+    entries_of,
 )
-from storify.engine import entries_of as entries_in
 from storify.engine.file import append, engine, index, log_index, past, snapshot
-from storify.engine.file.state import Loaded
 
 FORMAT = Codec()
 
@@ -90,26 +89,19 @@ def parse(payload: bytes) -> int:
     return generation
 
 
-def entries_of(loaded: Loaded | None) -> dict[bytes, bytes]:
-    """What was loaded, with the changes brought in."""
-    if loaded is None:
-        return {}
-    return apply(FORMAT.split(loaded.payload), loaded.changes)
+def whole_of(snapshot: Snapshot) -> bytes:
+    """A state as one root."""
+    return FORMAT.join(entries_of(snapshot))
 
 
-def whole(loaded: Loaded) -> bytes:
-    """The same as a root."""
-    return FORMAT.join(entries_of(loaded))
-
-
-def generation_of(loaded: Loaded | None) -> int | None:
-    """The generation that was loaded; None if there is no database."""
-    return None if loaded is None else parse(whole(loaded))
+def generation_of(snapshot: Snapshot | None) -> int | None:
+    """The generation of a state; None if there is no database."""
+    return None if snapshot is None else parse(whole_of(snapshot))
 
 
 def found(engine: Engine) -> int | None:
     """Open, and give the generation."""
-    return generation_of(present(engine))
+    return generation_of(engine.open())
 
 
 def changes(before: Mapping[bytes, bytes], generation: int) -> list[Change]:
@@ -127,7 +119,7 @@ def changes(before: Mapping[bytes, bytes], generation: int) -> list[Change]:
 
 def step(
     base: Version | None,
-    before: Loaded | int | None,
+    before: Snapshot | int | None,
     generation: int,
     *,
     compact: bool = False,
@@ -155,7 +147,7 @@ def step(
 
 def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version:
     """Open and commit a generation."""
-    loaded = present(engine)
+    loaded = engine.open()
     base = None if loaded is None else loaded.version
     return engine.commit(step(base, loaded, generation, compact=compact))
 
@@ -271,15 +263,12 @@ def backups(folder: Path) -> Path:
     return folder / ".backups" / "users"
 
 
-def whole_of(snapshot: Snapshot) -> bytes:
-    """A state as one root."""
-    return FORMAT.join(entries_in(snapshot))
-
-
-def present(engine: Engine) -> Loaded | None:
-    """The present state as one root; None if there is none."""
+def present(engine: Engine) -> WholeSnapshot | None:
+    """The present state, in memory; None if there is none."""
     snapshot = engine.open()
-    return None if snapshot is None else Loaded(snapshot.version, whole_of(snapshot))
+    if snapshot is None:
+        return None
+    return WholeSnapshot(snapshot.version, entries_of(snapshot))
 
 
 def generations(engine: Engine) -> list[int]:

@@ -18,6 +18,7 @@ from faults.fuzz import targets
 from faults.fuzz.targets import TARGETS
 from faults.process import finish, start
 from faults.sampling import SOAK
+from storify.exceptions import DatabaseLoadError
 
 CORPUS = Path(__file__).parent / "fuzz" / "corpus"
 INPUTS = sorted(path for path in CORPUS.rglob("*") if path.is_file())
@@ -76,7 +77,7 @@ def test_a_target_notices_what_it_must(monkeypatch):
             "make_engine",
             lambda path, **more: _with_format(engine(path, **more), Trusting()),
         )
-        with pytest.raises(ValueError, match="data"):
+        with pytest.raises(DatabaseLoadError, match="data"):
             targets.load(b"\x81\xa1a")
     with pytest.raises(AssertionError, match="bytes for 10"), targets.bounded(10):
         bytearray(targets.SPARE_BYTES + 100)

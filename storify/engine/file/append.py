@@ -178,7 +178,7 @@ def second_copy(held: Held, now: Reading, keep: Keep, *, is_noted: bool) -> None
         OSError: The copy could not be made.
     """
     main = now.main
-    if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+    if main is None or now.verdict is Verdict.ROTTEN:
         msg = f"cannot append to the journal of {held.place.link!r}: {now.wrong}"
         raise CorruptionError(msg, [now.wrong])
     current = held.sum_of(now, main)
@@ -187,6 +187,4 @@ def second_copy(held: Held, now: Reading, keep: Keep, *, is_noted: bool) -> None
         write_record(held.place.record, record, held.place.prefix)
     if not keep.last or (current.follows and leads_to(held, current.follows)):
         return
-    held.folder.keep(
-        held.place.main, main.payload or None, main.digest, current.time, link=False
-    )
+    held.folder.keep(held.place.main, None, main.digest, current.time, link=False)

@@ -112,6 +112,14 @@ def damage_of(path: str) -> CorruptionError:
     )
 
 
+def _digest_of(path: str) -> str:
+    """The sha256 of a file, in hex."""
+    digest = sha256()
+    for part in vfs.read_parts(path):
+        digest.update(part)
+    return digest.hexdigest()
+
+
 def _checked(path: str, digest: str) -> Generator[bytes]:
     """Read a file in parts; at its end it must have had that sha256."""
     found = sha256()
@@ -184,16 +192,15 @@ class BackupFolder:
             return None
         return None if vfs.look(path) is None else path
 
-    def read(self, entry: Entry) -> bytes:
-        """The verified bytes of a backup.
+    def check(self, entry: Entry) -> None:
+        """Compare a backup with what its name says.
 
         Raises:
-            CorruptionError: They are not what the name says.
+            CorruptionError: It is another one.
         """
-        payload, _ = vfs.read_bytes(self.file(entry.name))
-        if not sha256(payload).hexdigest().startswith(entry.digest):
-            raise damage_of(self.file(entry.name))
-        return payload
+        path = self.file(entry.name)
+        if not _digest_of(path).startswith(entry.digest):
+            raise damage_of(path)
 
     def candidates(self, since: str | None) -> Iterator[Entry]:
         """What a recovery may try, newest first: never an unsaved state.
@@ -288,13 +295,10 @@ class BackupFolder:
         return backup, True
 
     def _holds(self, path: str, digest: str) -> bool:
-        found = sha256()
         try:
-            for part in vfs.read_parts(path):
-                found.update(part)
+            return _digest_of(path) == digest
         except FileNotFoundError:
             return False
-        return found.hexdigest() == digest
 
     def free_name(self, clock: Clock, suffix: str) -> str:
         """A path for a new file with a time in its name, after all others of its kind.
@@ -310,7 +314,7 @@ class BackupFolder:
         moment = next_moment(max(taken, default=None), clock())
         return self.file(f"{stamp_of(*moment)}{suffix}")
 
-    def keep_corrupt(self, source: str, payload: bytes | None, clock: Clock) -> str:
+    def keep_corrupt(self, source: str, clock: Clock) -> str:
         """Link a damaged file under a second name here; durable on return.
 
         A link is preferred, since it needs no reading of what is unreadable.
@@ -324,9 +328,8 @@ class BackupFolder:
                     return self.file(name)
         path = self.free_name(clock, ".corrupt")
         if not vfs.hard_link(source, path):
-            if payload is None:
-                payload, _ = vfs.read_bytes(source)
-            vfs.replace_bytes(path, payload, self._prefix)
+            with closing(vfs.read_parts(source)) as parts:
+                vfs.replace_bytes(path, parts, self._prefix)
         vfs.sync_directory(self.path)
         return path
 
@@ -401,7 +404,7 @@ class BackupFolder:
 
     def _is_good(self, entry: Entry) -> bool:
         try:
-            self.read(entry)
+            self.check(entry)
         except (OSError, CorruptionError) as err:
             self._log.warning(f"backup {self.file(entry.name)!r} is not usable: {err}")
             return False

@@ -111,8 +111,8 @@ def _of(
 def _anew(access: Access, known: Known, version: Version) -> News | None:
     """Read what took the place of the files that we knew."""
     held = access.seen()
-    now = held.look()
-    if now.main is None or now.main.payload is None:
+    now = held.read()
+    if now.main is None or not now.main.digest:
         return News(_UNKNOWN, None)
     if not now.verdict.is_ours or now.journal.harm is not Harm.NONE:
         return News(now.version, None)

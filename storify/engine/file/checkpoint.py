@@ -205,11 +205,7 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
     """
     place, folder, main = held.place, held.folder, now.main
     frames, before, changes = now.journal.frames, now.digest, written.new.changes
-    is_whole = (
-        main is not None
-        and main.payload is not None
-        and now.verdict is not Verdict.ROTTEN
-    )
+    is_whole = main is not None and now.verdict is not Verdict.ROTTEN
     backup = delta = follows = None
     is_new_backup = False
     try:
@@ -224,7 +220,7 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
                     place.main, None, main.digest, current.time, link=True
                 )
         elif main is not None:
-            held.keep_corrupt(main)
+            held.keep_corrupt()
         # The change, as one more frame of the journal before. What is only folded is
         # as old as it was.
         stamp, seq = now.stamp, len(frames) and frames[-1].seq
@@ -315,7 +311,7 @@ def keep_present(held: Held, now: Reading, main: Main) -> None:
     """Back up the state before its files are removed; durable but for the folder."""
     current = held.sum_of(now, main)
     backup, _ = held.folder.keep(
-        held.place.main, main.payload or b"", main.digest, current.time, link=True
+        held.place.main, None, main.digest, current.time, link=True
     )
     if now.journal.frames:
         raw = parts_of(now.digest, now.journal.frames)

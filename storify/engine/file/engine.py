@@ -22,9 +22,10 @@ wrote is brought in: `foreign`.
 
 import os
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from datetime import datetime
 from functools import partial, wraps
+from itertools import chain
 from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
@@ -32,30 +33,31 @@ from storify.engine.file import history, recovery, retire, vfs
 from storify.engine.file.access import Access
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
-from storify.engine.file.checkpoint import replace, write
+from storify.engine.file.checkpoint import Written, replace, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.errors import explain
 from storify.engine.file.fold import Unread
-from storify.engine.file.foreign import bring_in, looked
+from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.index import DamagedError
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.lock import Hold, Mode
 from storify.engine.file.log import Op
+from storify.engine.file.past import indexed, open_past
 from storify.engine.file.paths import stem_of
+from storify.engine.file.recovery import Loaded
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.root import Next, after, index_of, next_root
 from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
+    Files,
     FileSnapshot,
-    has_room,
     index_anew,
     note_index,
     open_snapshot,
-    present,
 )
-from storify.engine.file.state import Loaded, Reading, UnsteadyError
+from storify.engine.file.state import Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
 from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import (
@@ -192,73 +194,34 @@ class FileEngine:
         """Open the state by its index, if the file is as it was when that was written.
 
         That takes no lock and reads what was committed since the file was written
-        whole. Else all is read: of a large file that is whole in parts, else at once,
-        and recovered if need be: see `load`.
+        whole. Else all is read, of a large file in parts, and recovered if need be: see
+        `load`.
         """
         self._sweep_once()
-        opened = open_snapshot(self._access, self._known, self.load)
-        if opened is None:
-            opened = self._open_in_parts()
-        if opened is not None:
-            return opened
-        loaded = self.load()
-        if loaded is None:
-            return None
-        try:
-            entries = self._format.split(loaded.payload)
-        except ValueError as err:
-            msg = (
-                f"cannot load {self._path!r}: the file is undamaged, but cannot be "
-                f"read here: {err}"
-            )
-            raise DatabaseLoadError(msg) from err
-        entries = apply(entries, loaded.changes)
-        return WholeSnapshot(loaded.version, entries, loaded.recovered_from)
-
-    def _open_in_parts(self) -> FileSnapshot | None:
-        """Read a large file once, and write its index anew; None if it is to be loaded."""
-        place, now = self._access.place(), None
-        with suppress(UnsteadyError, OSError):  # that is told where it is loaded
-            found = vfs.look(place.main)
-            is_large = found is not None and found.size >= JOURNALED_FROM_BYTES
-            if is_large and has_room() and not rename_pending(place):
-                now = self._access.seen().look()
-        if now is None or now.main is None or not recovery.is_whole(now):
-            return None
-        from storify.engine.file.past import indexed  # noqa: PLC0415 -- few programs need it
-
-        held, main = self._access.seen(), now.main
-        kept = history.Kept.main(held, main, now.journal.frames)
-        try:
-            read = indexed(self._format, kept)
-        except (CorruptionError, OSError) as err:
-            vfs.raise_if_passing(err)
-            return None
-        if read is None:
-            return None
-        recovery.know(self._known, now)
-        if not self.readonly:
-            with suppress(OSError):  # a reader may write nothing
-                note_index(
-                    held, lambda _found, _digest: read.payload, main.digest, main.found
-                )
-        access, load = self._access, self.load
-        return present(now.version, main.digest, read.files, access, load)
+        opened = open_snapshot(self._access, self._known, self._recover)
+        return self.load() if opened is None else opened
 
     @uncut
-    def load(self) -> Loaded | None:
+    def load(self) -> Snapshot | None:
         """Read the file and its journal, or rebuild them if they are damaged.
 
         A repair is durable on return and logged with the backup that was used.
         Where nothing may be written, what was rebuilt is served and the files stay.
 
         Raises:
-            DatabaseLoadError: As `Engine.load` says. What another program wrote is
+            DatabaseLoadError: As `Engine.open` says. What another program wrote is
                 brought in, with a warning, if it is whole (`foreign`).
             CorruptionError: No backup is usable; the files are untouched.
-            DatabaseLockedError: As `Engine.load` says.
+            DatabaseLockedError: As `Engine.open` says.
             OSError: The file cannot be read, for want of permission perhaps.
         """
+        loaded = self._load()
+        try:
+            return self._opened(loaded)
+        except CorruptionError:  # since it was read
+            return self._opened(self._load())
+
+    def _load(self) -> Loaded | WholeSnapshot | None:
         access = self._access
         try:
             self._sweep_once()
@@ -268,22 +231,63 @@ class FileEngine:
                     held = access.seen()
                     now = held.read()
                     if recovery.is_whole(now):
-                        return self._loaded(
-                            recovery.load(held, self._known, self.keep, now)
-                        )
+                        return recovery.load(held, self._known, self.keep, now)
                     # What is only to be noted is worth no wait.
                     mode = "repair" if recovery.is_damaged(now) else "try"
             with access.held("look" if self.readonly else mode) as held:
-                return self._loaded(recovery.load(held, self._known, self.keep))
+                return recovery.load(held, self._known, self.keep)
         except vfs.NotRegularFileError as err:
             msg = f"cannot load {self._path!r}: {err.strerror}; move it away"
             raise DatabaseLoadError(msg) from err
 
-    def _loaded(self, loaded: Loaded | None) -> Loaded | None:
-        """Write the index anew for the next one who opens the file."""
-        if loaded is not None and not self.readonly:
-            index_anew(self._access.seen(), self._known, loaded)
-        return loaded
+    def _opened(self, loaded: Loaded | WholeSnapshot | None) -> Snapshot | None:
+        """Open what was found, and write the index of the main file anew."""
+        if not isinstance(loaded, Loaded):
+            return loaded
+        held, (version, kept, backup) = self._access.seen(), loaded
+        # An edit that is not saved yet is of another main file than is there.
+        is_main = kept.path == held.place.main and not self._known.shunned
+        is_noted = is_main and not self.readonly
+        read = indexed(self._format, kept)
+        if read is None:
+            entries = self._read_at_once(held, kept, is_noted=is_noted)
+            return WholeSnapshot(version, entries, backup)
+        if is_noted:
+            found = kept.source.found
+            with suppress(OSError):  # a reader may write nothing
+                note_index(held, lambda _, __: read.payload, kept.digest, found)
+        again = partial(recovery.as_it_was, self._access, version, kept, self.load)
+        return FileSnapshot(version, read.files, again, backup)
+
+    def _read_at_once(
+        self, held: Held, kept: history.Kept, *, is_noted: bool
+    ) -> dict[bytes, bytes]:
+        payload, digest = kept.read()
+        try:
+            entries = self._format.split(payload)
+        except ValueError as err:
+            msg = (
+                f"cannot load {self._path!r}: the file is undamaged, but cannot be "
+                f"read here: {err}"
+            )
+            raise DatabaseLoadError(msg) from err
+        if is_noted:
+            index_anew(held, digest, kept.source.found, entries)
+        try:
+            for frame in chain(kept.frames, kept.later):
+                apply(entries, frame.changes(entries))
+        except ValueError as err:
+            msg = f"cannot load {self._path!r}: its journal does not fit it: {err}"
+            raise DatabaseLoadError(msg) from err
+        return entries
+
+    def _recover(self, version: Version, digest: str, files: Files) -> Snapshot:
+        """Open a state anew of which something is damaged."""
+        path, kept = self._access.place().main, None
+        with suppress(DamagedError):
+            frames = files.log.frames(digest)
+            kept = history.Kept(self._path, path, files.main, digest, frames)
+        return recovery.as_it_was(self._access, version, kept, self.load)
 
     def _sweep_once(self) -> None:
         """Remove what a crash left, if nobody is writing now."""
@@ -330,7 +334,7 @@ class FileEngine:
                 version = self._append(held, now, commit, ops)
             if version is not None:
                 return version
-            return self._replace(held, now, self._next(now, commit), commit)
+            return self._replace(held, now, self._written(held, now, commit), commit)
         finally:
             if hold is not None:
                 hold.release()
@@ -343,27 +347,29 @@ class FileEngine:
         """
         resting = self._known.at_rest(held.place, commit.base)
         if resting is not None:
-            main = resting.now.main
+            now, source = resting.now, resting.now.main and resting.now.main.source
+            before = source and source.read(0, source.found.size)
             new = after(
-                *(self._format, dict(resting.entries), commit.changes),
-                before=main and main.payload,
+                self._format, dict(resting.entries), commit.changes, before or None
             )
             last = self._known.tail.moment
-            return self._replace(held, resting.now, new, commit, last)
+            return self._replace(held, now, write(held, now, new), commit, last)
         if self._known.size_bytes < JOURNALED_FROM_BYTES:
             return None  # it is read as a whole, and remembered for the next commit
         unread = Unread.open(held, self._known)
         if unread is None:
             return None
-        try:
-            found = unread.after(commit.changes)
-            if found is not None:
-                return self._replace(held, unread.now, found, commit)
-        except DamagedError:
-            return None
-        finally:
-            unread.close()
-        return None
+        with closing(unread):
+            written = _by_blocks(held, unread, commit)
+            if written is None:
+                return None
+            return self._replace(held, unread.now, written, commit)
+
+    def _written(self, held: Held, now: Reading, commit: Commit) -> Written:
+        """Write the root after a commit under a random name, a large one by blocks."""
+        unread = Unread.read(held, now)
+        written = None if unread is None else _by_blocks(held, unread, commit)
+        return written or write(held, now, self._next(held, now, commit))
 
     def _ops(self, commit: Commit) -> list[Op]:
         """The changes as a frame has them; none if there must be no frame."""
@@ -407,11 +413,9 @@ class FileEngine:
     def _read(self, held: Held, base: Version | None) -> Reading:
         """Read the files, which are not as they were known, and judge the base."""
         now = bring_in(held, held.read())
-        main = now.main
         self._known.check_base(held.place, now, base, self._log)
-        whole = main is not None and main.payload is not None
-        if whole and now.verdict not in {Verdict.ROTTEN, Verdict.ABSENT}:
-            now = recovery.mend(held, now, (main and main.payload) or b"")
+        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+            now = recovery.mend(held, now)
             self._known.check_base(held.place, now, base, self._log)
             if now.journal.harm is Harm.NONE:
                 recovery.know(self._known, now)
@@ -421,12 +425,11 @@ class FileEngine:
         self,
         held: Held,
         now: Reading,
-        new: Next,
+        written: Written,
         commit: Commit,
         last: Moment | None = None,
     ) -> Version:
         known = self._known
-        written = write(held, now, new)
         version = Version(written.digest)
         if not commit.undone_on_error:
             known.attempt(commit.base, version)
@@ -437,20 +440,21 @@ class FileEngine:
             version, written.digest, written.found, Tail(moment=moment), ours=False
         )
         if small and not now.journal.frames:
-            known.rest(held.place, new, record, is_indexed=last is None)
+            known.rest(held.place, written.new, record, is_indexed=last is None)
         return version
 
-    def _next(self, now: Reading, commit: Commit) -> Next:
+    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
         main = now.main
         if now.verdict is Verdict.ABSENT:
             return after(self._format, {}, commit.changes)
-        if main is None or main.payload is None or now.verdict is Verdict.ROTTEN:
+        if main is None or now.verdict is Verdict.ROTTEN:
             if commit.whole is None:
                 msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
                 raise CorruptionError(msg, [now.wrong])
             entries = self._format.split(commit.whole())
             return after(self._format, entries, ())._replace(changes=commit.changes)
-        return next_root(self._format, main.payload, now.journal.frames, commit.changes)
+        payload, _ = history.Kept.main(held, main).read()
+        return next_root(self._format, payload, now.journal.frames, commit.changes)
 
     def changes_since(self, version: Version | None) -> News | None:
         """What was committed since; two looks at the disk if nothing was.
@@ -518,7 +522,7 @@ class FileEngine:
     def backups(self) -> list[BackupInfo]:
         """All older states, newest first; ``legacy`` ones last. Takes no lock."""
         held = self._access.seen()
-        return history.backups(held, self._unread(held) or looked(held))
+        return history.backups(held, self._unread(held) or seen(held, held.read()))
 
     @uncut
     def backup_path(self, backup_id: str) -> str:
@@ -529,7 +533,7 @@ class FileEngine:
         """
         held = self._access.seen()
         path = held.folder.own_file(backup_id)
-        return path or history.path_of(held, looked(held), backup_id)
+        return path or history.path_of(held, seen(held, held.read()), backup_id)
 
     @uncut
     def state(self, which: str | datetime) -> Snapshot:
@@ -538,15 +542,13 @@ class FileEngine:
         Raises:
             As `Engine.state`.
         """
-        from storify.engine.file.past import open_past  # noqa: PLC0415 -- few programs need it
-
         held = self._access.seen()
         if isinstance(which, datetime):
-            kept = history.state_at(held, looked(held), which)
+            kept = history.state_at(held, seen(held, held.read()), which)
         elif held.folder.own_file(which) is not None:
             kept = history.Kept.backup(held, held.folder.find(which))
         else:
-            kept = history.state_of(held, looked(held), which)
+            kept = history.state_of(held, seen(held, held.read()), which)
         return open_past(self._format, kept)
 
     @uncut
@@ -675,10 +677,8 @@ class FileEngine:
         return known.ours and not self.readonly and known.tail.size >= least
 
     def _fold(self, held: Held, now: Reading) -> None:
-        main = now.main
-        if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
-            new = next_root(self._format, main.payload or b"", now.journal.frames, ())
-            written = write(held, now, new)
+        if now.verdict is Verdict.TRUSTED and now.journal.frames:
+            written = self._written(held, now, Commit(None, ()))
             # It is the same state, so it makes no commit of ours stale.
             self._known.attempt(self._known.version, Version(written.digest))
             replace(held, now, written, self.keep)
@@ -737,6 +737,15 @@ def _release_last(holds: list[Hold | None]) -> None:
     hold = holds.pop() if holds else None
     if hold is not None:
         hold.release()
+
+
+def _by_blocks(held: Held, unread: Unread, commit: Commit) -> Written | None:
+    """Write the root after a commit; None, and nothing was done, if that cannot be."""
+    with suppress(DamagedError):
+        new = unread.after(commit.changes)
+        if new is not None:
+            return write(held, unread.now, new)
+    return None
 
 
 def _size(op: Op) -> int:

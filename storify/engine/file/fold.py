@@ -7,7 +7,8 @@
                   |
     new file    head, entries in order, new ones at the end
 
-Only for a file that looks as it did when we knew it, whose index counts. Its sha256 is
+Only for a file that looks as it did when we knew it, whose index counts, or that was
+read once to make one. Its sha256 is
 looked at as well when the last block was read, and before the new file gets its name:
 so what has rotted is never written anew with a good checksum. A block of which a commit
 replaces everything, as a large value, is not read; then the checksums of the others
@@ -23,6 +24,7 @@ from typing import Final, Self
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
+from storify.engine.file.history import Kept
 from storify.engine.file.index import (
     Block,
     DamagedError,
@@ -34,6 +36,7 @@ from storify.engine.file.index import (
 from storify.engine.file.known import Known
 from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.past import indexed
 from storify.engine.file.replay import Harm, read_journal
 from storify.engine.file.root import Next
 from storify.engine.file.snapshot import Files, Spared, version_of_log
@@ -48,10 +51,10 @@ _FEW: Final = 64
 
 
 class Unread:
-    """A large main file that is as we knew it, and its journal; it is read in parts.
+    """A large main file that is whole, and its journal; it is read in parts.
 
     Attributes:
-        now: What a read would find; the payload is empty.
+        now: What a read would find.
 
     Args:
         held: The files.
@@ -94,7 +97,7 @@ class Unread:
             main.close()
             return None
         journal = read_journal(place.journal, place.mirror, known.digest)
-        seen = Main(b"", known.digest, main.found)
+        seen = Main(known.digest, main.found)
         now = Reading(seen, record, Verdict.TRUSTED, current, "", journal)
         found = cls(held, now, Files(main, index, log, held.root_format))
         is_known = now.version == known.version == version_of_log(known.digest, log)
@@ -102,6 +105,20 @@ class Unread:
             found.close()
             return None
         return found
+
+    @classmethod
+    def read(cls, held: Held, now: Reading) -> Self | None:
+        """Read the files, which may be others than we knew; None as of `open`.
+
+        Raises:
+            CorruptionError: They were changed meanwhile.
+            OSError: They cannot be read now.
+        """
+        if now.main is None or now.verdict is Verdict.ROTTEN:
+            return None
+        kept = Kept.main(held, now.main, now.journal.frames)
+        found = indexed(held.root_format, kept)
+        return None if found is None else cls(held, now, found.files)
 
     def close(self) -> None:
         """Let go of the files."""

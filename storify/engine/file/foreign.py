@@ -18,14 +18,16 @@ not be in one dict with those of the commits, as 1 and True.
 """
 
 import sys
+from copy import copy
 from typing import Final
 
 from storify.engine.file import vfs
 from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.held import Held
-from storify.engine.file.history import frame_id, root_with
+from storify.engine.file.history import Kept, frame_id
 from storify.engine.file.log import Frame, commit_frame, scan
 from storify.engine.file.manifest import Sum
+from storify.engine.file.past import check_whole, main_as_it_was, root_of
 from storify.engine.file.replay import Journal, replay, rewritten
 from storify.engine.file.root import next_root
 from storify.engine.file.state import Reading
@@ -33,7 +35,7 @@ from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Change, Format, apply, difference
 from storify.engine.retention import Keep
 
-__all__ = ["bring_in", "is_whole", "looked", "seen"]
+__all__ = ["bring_in", "is_whole", "seen"]
 
 _ALL: Final = Keep(sys.maxsize)
 _SHOWN: Final = 5
@@ -68,12 +70,6 @@ def seen(held: Held, now: Reading) -> Reading:
     return now if edit is None else edit.reading()
 
 
-def looked(held: Held) -> Reading:
-    """What `seen` gives, with a main file that was read in parts, if that is enough."""
-    now = held.look()
-    return now if now.left is None else seen(held, held.read())
-
-
 def _without_base(held: Held, now: Reading) -> Reading:
     if now.left is None or not is_whole(held, now):
         return now  # what does not parse is recovered, with the journal
@@ -93,8 +89,10 @@ def _without_base(held: Held, now: Reading) -> Reading:
 
 def is_whole(held: Held, now: Reading) -> bool:
     """Whether a main file of unknown origin is a root."""
+    if now.main is None:
+        return False
     try:
-        held.root_format.check(b"" if now.main is None else now.main.payload or b"")
+        check_whole(held.root_format, Kept.main(held, now.main))
     except ValueError:
         return False
     return True
@@ -130,12 +128,11 @@ class _Edit:
         self._base, self._known, self._journal = base, known, journal
         self._found = edited.found
         split = held.root_format.split
+        payload, _ = Kept.main(held, edited).read()
         before = split(base)
         ours, notes = replay(dict(before), journal.frames)
         self.notes = [*journal.notes, *notes]
-        theirs = _spelled(
-            held.root_format, split(edited.payload or b""), {**before, **ours}
-        )
+        theirs = _spelled(held.root_format, split(payload), {**before, **ours})
         self._put_back = _is_older(held, edited, known)
         after = theirs
         if not self._put_back:
@@ -154,8 +151,11 @@ class _Edit:
         if now.left is None or main is None or not is_whole(held, now):
             return None
         known, journal = now.left
-        base = root_with(held, known.sha256)
-        return None if base is None else cls(held, now, base, known, journal, main)
+        before = main_as_it_was(held, known.sha256)
+        if before is None:
+            return None
+        base = b"".join(root_of(held.root_format, before))
+        return cls(held, now, base, known, journal, main)
 
     def told(self) -> str:
         """What happened, for the log."""
@@ -181,7 +181,10 @@ class _Edit:
 
     def reading(self) -> Reading:
         """The files, as if the edit were the last commit in the journal."""
-        main = Main(self._base, self._known.sha256, self._found)
+        base = copy(self._found)
+        base.size = len(self._base)
+        source = vfs.Whole(self._base, base)
+        main = Main(self._known.sha256, self._found, source)
         journal = Journal(tuple(self._frames()), found=self._journal.found)
         return self._now._replace(
             main=main,

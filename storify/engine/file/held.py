@@ -56,10 +56,6 @@ class Held(NamedTuple):
         """Read the files; see `read_state`."""
         return read_state(self.place, self.log, locked=self.writable)
 
-    def look(self) -> Reading:
-        """Read the files, the main file in parts and only for its digest."""
-        return read_state(self.place, self.log, locked=self.writable, whole=False)
-
     def sum_of(self, now: Reading, main: Main) -> Sum:
         """What is known of a state, or what can be if we have not seen its commit."""
         return now.known or self.new_sum(now, main)
@@ -145,9 +141,9 @@ class Held(NamedTuple):
             path = self.place.link
             raise PermissionError(errno.EACCES, "the file is read-only", path)
 
-    def keep_corrupt(self, main: Main) -> None:
+    def keep_corrupt(self) -> None:
         """Link a damaged main file under a second name among the backups."""
-        kept = self.folder.keep_corrupt(self.place.main, main.payload, self.clock)
+        kept = self.folder.keep_corrupt(self.place.main, self.clock)
         self.log.warning(f"the damaged file is kept as {kept!r}")
 
     def keep_damaged_journal(self, payload: bytes) -> None:

@@ -21,23 +21,18 @@ from storify.engine.file.backups import Entry, damage_of
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Sum
-from storify.engine.file.replay import replay
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.moment import Moment, current_at, moment_of, stamp_of, time_of
-from storify.engine.protocol import BackupInfo, Version, version_of
-from storify.exceptions import CorruptionError
+from storify.engine.protocol import BackupInfo, Version
 
 __all__ = [
     "Kept",
-    "Rebuilt",
     "backup_of",
     "backups",
     "frame_id",
     "leads_to",
     "news_of",
-    "rebuilds",
-    "root_with",
     "state_at",
     "state_of",
 ]
@@ -46,14 +41,15 @@ SHORT_DIGITS = 32
 
 
 class Kept(NamedTuple):
-    """A state as it is kept: a root file, and the first commits on top of it.
+    """A state as it is kept: a root file, and the commits on top of it.
 
     Attributes:
         link: The path of the database, for messages.
         path: That of the root file.
         source: Its bytes.
         digest: How their sha256 begins, in hex; empty if that is not known.
-        frames: The commits, in order.
+        frames: The first commits of its journal, in order.
+        later: Those after them, of the journal of the main file that they lead to.
     """
 
     link: str
@@ -61,6 +57,7 @@ class Kept(NamedTuple):
     source: vfs.AnyFile
     digest: str
     frames: Sequence[Frame] = ()
+    later: Sequence[Frame] = ()
 
     @classmethod
     def backup(cls, held: Held, entry: Entry, frames: Sequence[Frame] = ()) -> "Kept":
@@ -74,13 +71,23 @@ class Kept(NamedTuple):
 
     @classmethod
     def main(cls, held: Held, main: Main, frames: Sequence[Frame] = ()) -> "Kept":
-        """Open a main file as it was looked at."""
-        path, source = held.place.main, main.source
-        if source is None and main.payload:
-            source = vfs.Whole(main.payload, main.found)
-        elif source is None:  # it is known without having been read
-            source = vfs.source(path)
+        """Return a main file as it was read."""
+        path = held.place.main
+        source = main.source or vfs.source(path)  # it may be known without a look
         return cls(held.place.link, path, source, main.digest, frames)
+
+    def parts(self) -> Iterator[bytes]:
+        """Iterate over the bytes of the root file, about a mebibyte at a time.
+
+        Raises:
+            CorruptionError: They were not what they must be.
+        """
+        at, digest = 0, sha256()
+        while part := self.source.read(at, vfs.PART_BYTES):
+            digest.update(part)
+            yield part
+            at += len(part)
+        self.check(digest.hexdigest())
 
     def read(self) -> tuple[bytes, str]:
         """Return the verified bytes of the root file, and their sha256 in hex.
@@ -119,22 +126,6 @@ class _Epoch(NamedTuple):
     frames: Sequence[Frame]
 
 
-class Rebuilt(NamedTuple):
-    """A state that the backups give.
-
-    Attributes:
-        payload: The whole root.
-        digest: Its sha256, in hex.
-        stamp: When it was committed; None if that is unknown.
-        path: The backup that it was made from.
-    """
-
-    payload: bytes
-    digest: str
-    stamp: str | None
-    path: str
-
-
 def leads_to(held: Held, version: str) -> bool:
     """Whether a backup and the commits beside it give a state, by their names.
 
@@ -171,11 +162,7 @@ def frame_id(frame: Frame) -> str:
 def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
     """All states that are kept whole, newest first."""
     main, own = now.main, ""
-    if (
-        main is not None
-        and main.payload is not None
-        and now.verdict is not Verdict.ROTTEN
-    ):
+    if main is not None and now.verdict is not Verdict.ROTTEN:
         stamp = held.sum_of(now, main).time
         own = f"{stamp}-{main.digest[:SHORT_DIGITS]}"
         yield _Epoch(stamp, None, main, now.journal.frames)
@@ -310,55 +297,6 @@ def state_at(held: Held, now: Reading, time: datetime) -> Kept:
         msg = f"the states between {moments[place].clock} and {newer} are not kept"
         raise FileNotFoundError(2, msg, held.place.link)
     return _state(held, *found)
-
-
-def root_with(held: Held, digest: str) -> bytes | None:
-    """Find a main file as it was, by its sha256; None if no backup gives it.
-
-    Raises:
-        OSError: This process cannot read a backup now.
-    """
-    for entry in held.folder.entries():
-        if entry.digest and digest.startswith(entry.digest):
-            try:
-                return held.folder.read(entry)
-            except (OSError, CorruptionError) as err:
-                vfs.raise_if_passing(err)
-    for found in rebuilds(held, None):
-        if not isinstance(found, Rebuilt):
-            vfs.raise_if_passing(found[1])
-        elif found.digest == digest:
-            return found.payload
-    return None
-
-
-def rebuilds(
-    held: Held, since: str | None
-) -> Iterator[Rebuilt | tuple[str, Exception]]:
-    """The newest states that the backups give, each with all its commits.
-
-    Yields:
-        States, newest first, and the errors of those that are not usable.
-    """
-    for entry in held.folder.candidates(since):
-        path = held.folder.file(entry.name)
-        try:
-            payload = held.folder.read(entry)
-            held.root_format.check(payload)
-            entries = held.root_format.split(payload)
-        except (OSError, ValueError, CorruptionError) as err:
-            yield path, err
-            continue
-        frames = held.folder.frames(entry) if entry.digest else ()
-        stamp = entry.stamp or None
-        if frames:
-            entries, notes = replay(entries, frames)
-            after = held.root_format.join(entries)
-            if not notes:
-                stamp = frames[-1].stamp
-                yield Rebuilt(after, str(version_of(after)), stamp, path)
-                continue
-        yield Rebuilt(payload, str(version_of(payload)), stamp, path)
 
 
 def news_of(held: Held, version: Version, follows: str) -> list[Frame] | None:

@@ -175,7 +175,7 @@ class Known:
             return  # the next one reads it
         if found is None or found.signature() != self.signature:
             return
-        main = Main(new.payload, self.digest, found)
+        main = Main(self.digest, found, vfs.Whole(new.payload, found))
         now = Reading(main, record, Verdict.TRUSTED, record.current, "")
         self.resting = Resting(now, new.entries, is_indexed, found.ctime_ns)
         _remembered.pop(id(self), None)

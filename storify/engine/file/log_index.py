@@ -382,11 +382,18 @@ class Log:
     Args:
         file: The journal; None if there is none.
         stretches: What is in it, oldest first.
+        under: What was committed before it, in another journal.
     """
 
-    def __init__(self, file: vfs.AnyFile | None, stretches: Sequence[Stretch]) -> None:
+    def __init__(
+        self,
+        file: vfs.AnyFile | None,
+        stretches: Sequence[Stretch],
+        under: "Log | None" = None,
+    ) -> None:
         self._file = file
         self._stretches = stretches
+        self._under = under
         self.found: vfs.Found | None = None if file is None else file.found
         self.last: About | None = stretches[-1].about if stretches else None
         #: The hashes of all rows with the numbers of the rows, sorted.
@@ -408,10 +415,11 @@ class Log:
     @property
     def kinds(self) -> set[str]:
         """Of what types its keys are."""
-        return {each.about.kind for each in self._stretches} - {_ANY}
+        kinds = {each.about.kind for each in self._stretches} - {_ANY}
+        return kinds if self._under is None else kinds | self._under.kinds
 
-    def frames(self, digest: str) -> Iterator[Frame]:
-        """Iterate over the commits.
+    def frames(self, digest: str) -> Sequence[Frame]:
+        """Return the commits.
 
         Args:
             digest: The sha256 of the main file, in hex.
@@ -420,21 +428,16 @@ class Log:
             DamagedError: One of them is damaged.
         """
         if self._file is None or self.last is None:
-            return
-        start, end, seq = len(head_frame(digest)), self.last.end, 0
-        for bare in bare_frames(self._file, digest, start, end, 0):
-            try:
-                yield bare.frame()
-            except ValueError as err:
-                raise DamagedError from err
-            seq = bare.seq
-        if seq != self.last.seq:
+            return ()
+        found = Frames.found(self._file, digest, self.last.end)
+        if found is None or found.end != self.last.end:
             raise DamagedError
+        return found
 
     @property
     def rows(self) -> int:
         """How many rows there are: not fewer than keys that were set or deleted."""
-        return self._firsts[-1]
+        return self._firsts[-1] + (0 if self._under is None else self._under.rows)
 
     def spliced(self) -> Iterator[bytes]:
         """Iterate over the keys of which there are differences.
@@ -442,6 +445,8 @@ class Log:
         Raises:
             DamagedError: The journal is damaged, or its index.
         """
+        if self._under is not None:
+            yield from self._under.spliced()
         for each in self._stretches:
             if each.about.splices:
                 for row in _ROW.iter_unpack(each.all_rows()):
@@ -459,7 +464,14 @@ class Log:
             DamagedError: The journal is damaged, or its index.
         """
         rows = self._rows_of(zlib.crc32(key))
-        return self._value(key, rows, below)
+        return self._value(key, rows, self._over(below))
+
+    def _over(
+        self, below: Callable[[bytes], bytes | None]
+    ) -> Callable[[bytes], bytes | None]:
+        """What gives the values before this journal."""
+        under = self._under
+        return below if under is None else lambda key: under.get(key, below)
 
     def _value(
         self,
@@ -540,10 +552,12 @@ class Log:
         Raises:
             DamagedError: The journal is damaged, or its index.
         """
+        if self._under is not None:
+            blocks = self._under.over(blocks, below)
         if not self._stretches:
             yield from blocks
             return
-        yield from _Walk(self, self._ordered(), below).over(blocks)
+        yield from _Walk(self, self._ordered(), self._over(below)).over(blocks)
 
     def difference(self, below: Callable[[bytes], bytes | None]) -> int:
         """Count how many keys more there are than in the main file.
@@ -551,10 +565,12 @@ class Log:
         Raises:
             DamagedError: The journal is damaged, or its index.
         """
+        more = 0 if self._under is None else self._under.difference(below)
         if not self._stretches:
-            return 0
+            return more
+        below = self._over(below)
         walk = _Walk(self, self._ordered(), below)
-        return sum(
+        return more + sum(
             walk.is_there(walk.rows(numbers)) - (below(key) is not None)
             for group in walk.groups()
             for key, numbers in walk.by_key(group).items()
@@ -581,19 +597,24 @@ class Log:
 
     def descriptors(self) -> set[int]:
         """The descriptors that it has."""
-        files = {self._file, *(each.file for each in self._stretches)} - {None}
-        return {file.fileno() for file in files if file is not None}
+        under = set[int]() if self._under is None else self._under.descriptors()
+        return under | {file.fileno() for file in self._files()}
 
     def close(self) -> None:
         """Let go of the files."""
-        for file in {self._file, *(each.file for each in self._stretches)}:
-            if file is not None:
-                file.close()
+        for file in self._files():
+            file.close()
+        if self._under is not None:
+            self._under.close()
+
+    def _files(self) -> set[vfs.AnyFile]:
+        files = {self._file, *(each.file for each in self._stretches)}
+        return {file for file in files if file is not None}
 
 
 def _in_memory(journal: vfs.AnyFile) -> Source:
     """Read a journal at once if it is not long: its ops are wanted in another order."""
-    if journal.found.size > _AT_ONCE_BYTES:
+    if isinstance(journal, vfs.Whole) or journal.found.size > _AT_ONCE_BYTES:
         return journal
     try:
         return vfs.Whole(journal.read(0, journal.found.size), journal.found)
@@ -828,19 +849,26 @@ def _with_rest(
     return found if at == end else None
 
 
-def log_of(frames: Sequence[Frame], root_format: Format) -> Log | None:
+def log_of(
+    frames: Sequence[Frame], root_format: Format, under: Log | None = None
+) -> Log | None:
     """Return the first commits of a journal, to be asked; None if they cannot be.
+
+    Args:
+        frames: The commits.
+        root_format: How a root parts into entries.
+        under: What was committed before them, in another journal.
 
     Raises:
         DamagedError: The journal is damaged.
     """
     if not frames:
-        return Log(None, ())
+        return under or Log(None, ())
     if not isinstance(frames, Frames) or not isinstance(frames.source, vfs.AnyFile):
         return None  # they are in memory
     journal, digest, end = frames.source, frames.base, frames.end
     stretches = _with_rest([], journal, digest, end, root_format)
-    return None if stretches is None else Log(journal, stretches)
+    return None if stretches is None else Log(journal, stretches, under)
 
 
 def _end_of(stretches: Sequence[Stretch], head_bytes: int) -> tuple[int, int]:

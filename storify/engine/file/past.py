@@ -14,12 +14,15 @@ one of keys that may have other bytes, one that another program wrote in its own
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
+from storify.engine.file import vfs
+from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
 from storify.engine.file.index import DamagedError, Index, IndexBuilder
 from storify.engine.file.log_index import log_of
@@ -27,10 +30,20 @@ from storify.engine.file.replay import replay
 from storify.engine.file.snapshot import Files, FileSnapshot, has_room
 from storify.engine.file.state import version_after
 from storify.engine.file.vfs import PART_BYTES
-from storify.engine.protocol import Format, Snapshot, WholeSnapshot
+from storify.engine.protocol import Format, Snapshot, Version, WholeSnapshot
 from storify.exceptions import CorruptionError
 
-__all__ = ["Indexed", "check_whole", "in_bytes", "indexed", "open_past"]
+__all__ = [
+    "Indexed",
+    "Rebuilt",
+    "check_whole",
+    "in_bytes",
+    "indexed",
+    "main_as_it_was",
+    "open_past",
+    "rebuilds",
+    "root_of",
+]
 
 Entry = tuple[bytes, bytes]
 
@@ -38,37 +51,45 @@ WHOLE_BYTES = 1 << 20
 """Smaller files are read whole: that is simpler, and as fast."""
 
 
-def open_past(root_format: Format, kept: Kept) -> Snapshot:
+def open_past(
+    root_format: Format, kept: Kept, version: Version | None = None
+) -> Snapshot:
     """Open a state that is kept.
+
+    Args:
+        root_format: How a root parts into entries.
+        kept: What it is made of.
+        version: Names it, if it has another name than by that.
 
     Raises:
         ValueError: It is no root.
         CorruptionError: It is damaged.
         OSError: It cannot be read now.
     """
-    last = kept.frames[-1] if kept.frames else None
-    found = None
-    if kept.source.found.size >= WHOLE_BYTES:
-        found = indexed(root_format, kept)
-    if found is not None:
-        version = version_after(found.digest, last)
-        return FileSnapshot(version, found.files, lambda: _whole(root_format, kept)[1])
-    digest, entries = _whole(root_format, kept)
-    return WholeSnapshot(version_after(digest, last), entries)
+    found = indexed(root_format, kept)
+    whole = partial(_whole, root_format, kept, version)
+    if found is None:
+        return whole()
+    return FileSnapshot(version or _name(kept, found.digest), found.files, whole)
 
 
-def _whole(root_format: Format, kept: Kept) -> tuple[str, dict[bytes, bytes]]:
-    """Return the sha256 of the root file, and all entries of the state.
+def _name(kept: Kept, digest: str) -> Version:
+    return version_after(digest, kept.frames[-1] if kept.frames else None)
+
+
+def _whole(root_format: Format, kept: Kept, version: Version | None) -> WholeSnapshot:
+    """Read all of a state.
 
     Raises:
         As `open_past`.
     """
     payload, digest = kept.read()
-    entries, notes = replay(root_format.split(payload), kept.frames)
+    frames = chain(kept.frames, kept.later)
+    entries, notes = replay(root_format.split(payload), frames)
     if notes:
         msg = f"cannot rebuild a state of {kept.link!r}: {notes[0]}"
         raise CorruptionError(msg, notes)
-    return digest, entries
+    return WholeSnapshot(version or _name(kept, digest), entries)
 
 
 class Indexed(NamedTuple):
@@ -104,6 +125,8 @@ def indexed(root_format: Format, kept: Kept) -> Indexed | None:
         return None
     with suppress(DamagedError):  # what is wrong is said where it is read whole
         log = log_of(kept.frames, root_format)
+        if kept.later:
+            log = log and log_of(kept.later, root_format, log)
         files = None if log is None else Files(kept.source, index, log, root_format)
         if files and files.is_keyed and not _has_twins(files, root_format.part):
             return Indexed(files, found[0], payload)
@@ -119,8 +142,8 @@ def _has_twins(files: Files, part: Callable[[bytes], Entry]) -> bool:
     return False
 
 
-def check_whole(root_format: Format, kept: Kept) -> None:
-    """Decode a root file to its end.
+def check_whole(root_format: Format, kept: Kept) -> str:
+    """Decode a root file to its end, and return its sha256 in hex.
 
     Raises:
         ValueError: It is not whole.
@@ -131,18 +154,26 @@ def check_whole(root_format: Format, kept: Kept) -> None:
     def check(part: list[Entry]) -> None:
         root_format.check(root_format.join(dict(part)))
 
-    found = None
-    if kept.source.found.size >= WHOLE_BYTES:
-        found = _read_once(root_format, kept, check)
-    if found is None or not found[1]:
-        # Other keys may be one for Python, wherever they stand.
-        root_format.check(kept.read()[0])
+    found = _read_once(root_format, kept, check)
+    if found is not None and found[1]:
+        return found[0]
+    # Other keys may be one for Python, wherever they stand.
+    payload, digest = kept.read()
+    root_format.check(payload)
+    return digest
+
+
+def _hashed(parts: Iterable[bytes]) -> str:
+    digest = sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 def _read_once(
     root_format: Format, kept: Kept, take: Callable[[list[Entry]], object]
 ) -> tuple[str, str] | None:
-    """Take the entries of a root file, about a mebibyte at a time.
+    """Take the entries of a large root file, about a mebibyte at a time.
 
     Returns:
         Its sha256, in hex, and the one type of its keys: `Format.keyed`. None if it must
@@ -152,12 +183,15 @@ def _read_once(
         CorruptionError: It is not what it must be.
         OSError: It cannot be read now.
     """
+    if kept.source.found.size < WHOLE_BYTES:
+        return None
     digest, kinds = sha256(), set[str]()
     try:
         for part in _parted(root_format, kept, digest.update):
             kinds.add(root_format.keyed(dict(part)))
             take(part)
     except ValueError:
+        deque(kept.parts(), 0)  # it must be whole before it is in memory whole
         return None
     kept.check(digest.hexdigest())
     return digest.hexdigest(), kinds.pop() if len(kinds) == 1 else ""
@@ -202,3 +236,75 @@ def in_bytes(root_format: Format, state: Snapshot) -> Iterator[bytes]:
     yield b"" if first and not first[0][0] else root_format.head(len(state))
     for part in chain((first,), parts):
         yield b"".join(chain.from_iterable(part))
+
+
+class Rebuilt(NamedTuple):
+    """A state that the backups give.
+
+    Attributes:
+        kept: A backup, and the commits on top of it.
+        digest: The sha256 of the root that it is, in hex.
+        stamp: When it was committed; None if that is unknown.
+    """
+
+    kept: Kept
+    digest: str
+    stamp: str | None
+
+
+def rebuilds(
+    held: Held, since: str | None
+) -> Iterator[Rebuilt | tuple[str, Exception]]:
+    """The newest states that the backups give, each with all its commits.
+
+    Yields:
+        States, newest first, and the errors of those that are not usable.
+    """
+    for entry in held.folder.candidates(since):
+        try:
+            kept = Kept.backup(held, entry)
+            digest = check_whole(held.root_format, kept)
+        except (OSError, ValueError, CorruptionError) as err:
+            yield held.folder.file(entry.name), err
+            continue
+        frames = held.folder.frames(entry) if entry.digest else ()
+        if frames:
+            after = kept._replace(frames=frames)
+            with suppress(CorruptionError):  # then the backup alone counts
+                whole = _hashed(root_of(held.root_format, after))
+                yield Rebuilt(after, whole, frames[-1].stamp)
+                continue
+        yield Rebuilt(kept, digest, entry.stamp or None)
+
+
+def root_of(root_format: Format, kept: Kept) -> Iterator[bytes]:
+    """Iterate over the root that a state is, in parts.
+
+    Raises:
+        As `open_past`.
+    """
+    if kept.frames:
+        yield from in_bytes(root_format, open_past(root_format, kept))
+    else:
+        yield from kept.parts()
+
+
+def main_as_it_was(held: Held, digest: str) -> Kept | None:
+    """Find a main file by its sha256; None if no backup gives it.
+
+    Raises:
+        OSError: This process cannot read a backup now.
+    """
+    for entry in held.folder.entries():
+        if entry.digest and digest.startswith(entry.digest):
+            try:
+                held.folder.check(entry)
+                return Kept.backup(held, entry)
+            except (OSError, CorruptionError) as err:
+                vfs.raise_if_passing(err)
+    for found in rebuilds(held, None):
+        if not isinstance(found, Rebuilt):
+            vfs.raise_if_passing(found[1])
+        elif found.digest == digest:
+            return found.kept
+    return None

@@ -20,29 +20,55 @@ A journal that is damaged while the main file is not is healed by its mirror; se
 `foreign`.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+from typing import NamedTuple
+
 from storify.engine.file import vfs
+from storify.engine.file.access import Access
 from storify.engine.file.append import tail_of
 from storify.engine.file.checkpoint import install, keep_as_past, write
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
-from storify.engine.file.history import Rebuilt, backup_of, rebuilds
+from storify.engine.file.history import Kept, backup_of
 from storify.engine.file.known import Known
 from storify.engine.file.manifest import Record, Sum
+from storify.engine.file.past import (
+    Rebuilt,
+    check_whole,
+    main_as_it_was,
+    open_past,
+    rebuilds,
+    root_of,
+)
 from storify.engine.file.replay import (
     Harm,
     Journal,
-    flat,
     read_journal,
     replay,
     rewritten,
 )
-from storify.engine.file.root import root_after, whole
-from storify.engine.file.state import Loaded, Reading, version_after
+from storify.engine.file.root import Next, next_root
+from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
+from storify.engine.protocol import (
+    Snapshot,
+    Version,
+    WholeSnapshot,
+)
 from storify.engine.retention import Keep
-from storify.exceptions import CorruptionError, DatabaseLoadError
+from storify.exceptions import CorruptionError
 
-__all__ = ["is_damaged", "is_whole", "know", "load", "mend", "recover"]
+__all__ = [
+    "Loaded",
+    "as_it_was",
+    "is_damaged",
+    "is_whole",
+    "know",
+    "load",
+    "mend",
+    "recover",
+]
 
 
 def is_whole(now: Reading) -> bool:
@@ -70,16 +96,34 @@ def is_damaged(now: Reading) -> bool:
     return damaged or not (torn or now.left is not None)
 
 
+class Loaded(NamedTuple):
+    """A state as it was found.
+
+    Attributes:
+        version: Names the state; the base of the next commit.
+        kept: What it is made of.
+        recovered_from: The backup that was used because the state itself was
+            lost or damaged; None in the normal case.
+    """
+
+    version: Version
+    kept: Kept
+    recovered_from: str | None = None
+
+
 def load(
     held: Held, known: Known, keep: Keep, now: Reading | None = None
-) -> Loaded | None:
-    """Read the state, or recover it; bring *known* up to it.
+) -> Loaded | WholeSnapshot | None:
+    """Find the state, or recover it; bring *known* up to it.
 
     Args:
         held: The files.
         known: What is known of them.
         keep: Which older states are kept.
         now: What was read of them, if it was.
+
+    Returns:
+        The state; None if there is none. It is in memory where it is in no files.
 
     Raises:
         CorruptionError: No backup is usable; the files are untouched.
@@ -92,20 +136,19 @@ def load(
     if now.left is not None:
         now = _with_edit(held, now)
     main = now.main
-    if main is not None and main.payload is not None:
+    if main is not None and now.verdict is not Verdict.ROTTEN:
         if now.verdict is Verdict.TRUSTED:
             if now.left is None:
                 _settle(held, now, main)
-            return _served(held, known, now, main.payload)
-        if now.verdict is not Verdict.ROTTEN:
-            try:
-                held.root_format.check(main.payload)
-            except ValueError as err:
-                wrong = f"{now.wrong}: {err}" if now.wrong else str(err)
-                now = now._replace(wrong=wrong)
-            else:
-                _take_over(held, now, main)
-                return _served(held, known, now, main.payload)
+            return _served(held, known, now, main)
+        try:
+            check_whole(held.root_format, Kept.main(held, main))
+        except ValueError as err:
+            wrong = f"{now.wrong}: {err}" if now.wrong else str(err)
+            now = now._replace(wrong=wrong)
+        else:
+            _take_over(held, now, main)
+            return _served(held, known, now, main)
     return recover(held, known, now, keep)
 
 
@@ -151,29 +194,25 @@ def _take_over(held: Held, now: Reading, main: Main) -> None:
         held.note(Record(held.new_sum(now, main), None, now.since))
 
 
-def _served(held: Held, known: Known, now: Reading, payload: bytes) -> Loaded:
+def _served(
+    held: Held, known: Known, now: Reading, main: Main
+) -> Loaded | WholeSnapshot:
     """Return a whole main file with what counts of its journal."""
-    now = mend(held, now, payload)
-    if now.main is not None and now.main.payload is not None:
-        payload = now.main.payload
-    journal = now.journal
+    now = mend(held, now)
+    main, journal = now.main or main, now.journal
+    kept = Kept.main(held, main, journal.frames)
     if journal.harm is Harm.HOLED:
+        payload, _ = kept.read()
         entries, notes = replay(held.root_format.split(payload), journal.frames)
         for note in notes:
             held.log.warning(f"lost from {held.place.link!r}: {note}")
-        whole = held.root_format.join(entries)
-        return Loaded(now.version, whole)
-    try:
-        changes = flat(held.root_format, payload, journal.frames)
-    except ValueError as err:
-        msg = f"cannot load {held.place.link!r}: its journal does not fit it: {err}"
-        raise DatabaseLoadError(msg) from err
+        return WholeSnapshot(now.version, entries)
     if journal.harm is Harm.NONE:
         know(known, now)
-    return Loaded(now.version, payload, changes)
+    return Loaded(now.version, kept)
 
 
-def mend(held: Held, now: Reading, payload: bytes) -> Reading:
+def mend(held: Held, now: Reading) -> Reading:
     """Put a damaged journal right, if that may be written; else as it counts."""
     journal, place = now.journal, held.place
     if journal.harm is Harm.NONE:
@@ -185,7 +224,7 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
     if not held.writable or now.left is not None:
         return now
     try:
-        _write_mended(held, now, payload)
+        _write_mended(held, now)
     except OSError as err:
         held.log.warning(f"cannot repair {place.journal!r}: {err}; it stays damaged")
         return now
@@ -198,7 +237,7 @@ def _grows(held: Held, journal: Journal) -> bool:
     return found is None or before is None or found.signature() != before.signature()
 
 
-def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
+def _write_mended(held: Held, now: Reading) -> None:
     journal, place = now.journal, held.place
     if journal.harm is Harm.STALE:
         if now.verdict.is_ours:
@@ -222,16 +261,19 @@ def _write_mended(held: Held, now: Reading, payload: bytes) -> None:
         vfs.replace_bytes(place.journal, raw, place.prefix, like=now.found)
         with held.or_warn("mirror the journal of"):
             vfs.write_spare(place.mirror, raw)
-    else:
+    elif now.main is not None:
         held.keep_damaged_journal(journal.raw)
         # Written whole, so that the hole is told of once.
-        new = whole(root_after(held.root_format, payload, journal.frames))
+        payload, _ = Kept.main(held, now.main).read()
+        new = next_root(held.root_format, payload, journal.frames, ())
         current = now.known or now.current
         install(held, now, write(held, now, new), current, now.stamp)
         held.drop_journal()
 
 
-def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
+def recover(
+    held: Held, known: Known, now: Reading, keep: Keep
+) -> Loaded | WholeSnapshot:
     """Rebuild a main file that is damaged or gone from the backups.
 
     Raises:
@@ -280,9 +322,9 @@ def _rebuilt(
     exact: Sum | None,
     causes: list[str],
     keep: Keep,
-) -> Loaded:
-    link = held.place.link
-    held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {state.path!r}")
+) -> Loaded | WholeSnapshot:
+    link, path = held.place.link, state.kept.path
+    held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {path!r}")
     for cause in causes[1:]:
         held.log.warning(f"a newer backup was not usable: {cause}")
     journal = Journal()
@@ -297,14 +339,53 @@ def _rebuilt(
             f"{count} commits in {held.place.journal!r} belong to the damaged file "
             f"and are lost; it is kept among the backups"
         )
-    repaired = _repair(held, now, state, exact, keep)
-    changes = flat(held.root_format, state.payload, journal.frames)
     version = version_after(state.digest, journal.last)
-    if repaired:
+    if _repair(held, now, state, exact, keep):
         after = held.read()
-        if after.verdict is Verdict.TRUSTED and after.journal.harm is Harm.NONE:
-            know(known, after)
-    return Loaded(version, state.payload, changes, recovered_from=state.path)
+        if after.verdict is Verdict.TRUSTED and after.main is not None:
+            if after.journal.harm is Harm.NONE:
+                know(known, after)
+            kept = Kept.main(held, after.main, journal.frames)
+            return Loaded(version, kept, recovered_from=path)
+    kept = state.kept._replace(later=journal.frames)
+    return Loaded(version, kept, recovered_from=path)
+
+
+def as_it_was(
+    access: Access,
+    version: Version,
+    kept: Kept | None,
+    load: Callable[[], Snapshot | None],
+) -> Snapshot:
+    """Open a state that was the present one, and of which something is damaged now.
+
+    Args:
+        access: The way to the files.
+        version: Names the state.
+        kept: What it is made of; None if its journal is not whole.
+        load: Loads the present state, recovered if it is damaged.
+
+    Raises:
+        CorruptionError: It cannot be rebuilt as it was.
+        OSError: It cannot be read now.
+    """
+    held, root_format = access.seen(), access.root_format
+    if kept is not None:
+        with suppress(CorruptionError, ValueError):
+            return open_past(root_format, kept, version)
+        before = main_as_it_was(held, kept.digest)
+        if before is not None and kept.path == held.place.main:
+            with suppress(CorruptionError, ValueError):
+                before = before._replace(later=kept.frames)
+                return open_past(root_format, before, version)
+    loaded = load()  # it may be healed by what is left of it
+    if loaded is not None and loaded.version == version:
+        return loaded
+    msg = (
+        f"{access.path!r} was damaged or written over since it was opened, "
+        f"and no backup holds what it was; db.reload() takes what is there now"
+    )
+    raise CorruptionError(msg)
 
 
 def _repair(
@@ -326,10 +407,11 @@ def _repair(
     try:
         held.require_writable(now)
         if now.main is not None:
-            held.keep_corrupt(now.main)
+            held.keep_corrupt()
         if exact is None and now.journal.found is not None:
             held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
-        written = write(held, now, whole(state.payload))
+        new = Next(root_of(held.root_format, state.kept), ())
+        written = write(held, now, new)
         install(held, now, written, current, stamp, follows)
         if exact is None:
             held.drop_journal()

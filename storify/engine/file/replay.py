@@ -21,7 +21,6 @@ from enum import Enum, auto
 from typing import NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.delta import Splice
 from storify.engine.file.log import (
     Frame,
     Frames,
@@ -31,13 +30,12 @@ from storify.engine.file.log import (
     scan,
 )
 from storify.engine.file.vfs import PART_BYTES
-from storify.engine.protocol import Change, Changes, Format, apply
+from storify.engine.protocol import Changes, apply
 
 __all__ = [
     "NO_JOURNAL",
     "Harm",
     "Journal",
-    "flat",
     "parts_of",
     "read_journal",
     "replay",
@@ -123,7 +121,7 @@ def read_journal(path: str, mirror: str, base: str) -> Journal:
     if seen.head is None and not seen.frames and not spare and found is not None:
         # Nothing in it belongs to the main file.
         return Journal(harm=Harm.STALE, found=found)
-    return _merge(seen, spare, payload, found)
+    return _askable(base, _merge(seen, spare, payload, found), found or other)
 
 
 def _stored(path: str, base: str) -> Journal | None:
@@ -178,6 +176,15 @@ def _merge(
     return Journal(tuple(counted), Harm.TORN, (note,), seen.end, found, payload)
 
 
+def _askable(base: str, journal: Journal, found: vfs.Found | None) -> Journal:
+    """Let the frames that count be asked as those of a file, if none is missing."""
+    if found is None or not journal.frames or journal.harm is Harm.HOLED:
+        return journal
+    raw = rewritten(base, journal.frames)
+    frames = Frames.found(vfs.Whole(raw, found), base, len(raw))
+    return journal if frames is None else journal._replace(frames=frames)
+
+
 def _loss(payload: bytes, before: list[Frame], after: Frame, first: int) -> str:
     """Say which commits are lost between two frames, and of which keys."""
     start = payload.find(before[-1].raw) + len(before[-1].raw) if before else 0
@@ -213,24 +220,6 @@ def replay(
             changes = frame._replace(ops=tuple(whole)).changes(entries)
         apply(entries, changes)
     return entries, notes
-
-
-def flat(root_format: Format, payload: bytes, frames: Iterable[Frame]) -> list[Change]:
-    """The changes of *frames* to a main file, with whole values.
-
-    Raises:
-        ValueError: A difference does not fit the value that it was made from.
-    """
-    changes: list[Change] = []
-    entries: dict[bytes, bytes] | None = None
-    for frame in frames:
-        if entries is None and any(isinstance(each, Splice) for _, each in frame.ops):
-            entries = apply(root_format.split(payload), changes)
-        these = frame.changes(entries or {})
-        if entries is not None:
-            apply(entries, these)
-        changes += these
-    return changes
 
 
 def parts_of(base: str, frames: Iterable[Frame]) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from storify.engine.file.checkpoint import keep_present
 from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
+from storify.engine.file.past import in_bytes, open_past
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
 from storify.engine.retention import Keep
@@ -29,9 +30,9 @@ def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
         keep: Which older states are kept.
         known: What a look would find, if it is known without.
     """
-    now = known or held.look()
+    now = known or held.read()
     if now.left is not None or now.verdict in _UNSURE:
-        now = bring_in(held, held.read())
+        now = bring_in(held, now)
     require_whole(held, now, "back up")
     main, path = now.main, held.place.main
     if main is None:
@@ -41,8 +42,6 @@ def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
         stamp = held.sum_of(now, main).time
         backup, _ = held.folder.keep(path, None, main.digest, stamp, link=False)
     else:
-        from storify.engine.file.past import in_bytes, open_past  # noqa: PLC0415 -- as of verify
-
         state = open_past(held.root_format, Kept.main(held, main, frames))
         digest = sha256()
         for part in in_bytes(held.root_format, state):
@@ -77,7 +76,7 @@ def set_aside(held: Held) -> str | None:
     main, kept = held.place.main, None
     try:
         if vfs.look(main) is not None:
-            kept = held.folder.keep_corrupt(main, None, held.clock)
+            kept = held.folder.keep_corrupt(main, held.clock)
     except vfs.NotRegularFileError:
         # A folder or FIFO can have no second name.
         kept = held.folder.free_name(held.clock, ".corrupt")
@@ -99,8 +98,8 @@ def destroy(held: Held, *, backups: bool) -> None:
         held.put_journal_away()
     main = now.main
     if main is not None and not backups:
-        if main.payload is None or now.verdict is Verdict.ROTTEN:
-            held.keep_corrupt(main)
+        if now.verdict is Verdict.ROTTEN:
+            held.keep_corrupt()
             if now.journal.found is not None:
                 held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
         else:

@@ -25,8 +25,6 @@ __all__ = [
     "after",
     "index_of",
     "next_root",
-    "root_after",
-    "whole",
 ]
 
 
@@ -47,16 +45,6 @@ class Next(NamedTuple):
     make_index: Callable[[Found, str], bytes | None] | None = None
     payload: bytes | None = None
     entries: dict[bytes, bytes] | None = None
-
-
-def whole(payload: bytes) -> Next:
-    """Return a root that is in memory, as it is."""
-    return Next((payload,), ())
-
-
-def root_after(root_format: Format, before: bytes, frames: Sequence[Frame]) -> bytes:
-    """Return the root after the commits in the journal of a main file."""
-    return root_format.join(replay(root_format.split(before), frames)[0])
 
 
 def next_root(

@@ -15,12 +15,12 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from storify.engine.file.held import Held
-from storify.engine.file.history import Rebuilt, rebuilds
 from storify.engine.file.index import Row, Rows, read_rows
+from storify.engine.file.past import Rebuilt, open_past, rebuilds
 from storify.engine.file.replay import Journal, read_journal, replay
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
-from storify.engine.protocol import Salvaged
+from storify.engine.protocol import Salvaged, entries_of
 
 __all__ = ["salvage"]
 
@@ -111,14 +111,15 @@ def _is_list(
 
 def _payload(now: Reading) -> bytes:
     """What can be read of the main file."""
-    return b"" if now.main is None else now.main.payload or b""
+    source = None if now.main is None else now.main.source
+    return b"" if source is None else source.read(0, source.found.size)
 
 
 def _older(held: Held, now: Reading) -> dict[bytes, bytes]:
     """The newest state that the backups give."""
     for found in rebuilds(held, now.since):
         if isinstance(found, Rebuilt):
-            return held.root_format.split(found.payload)
+            return entries_of(open_past(held.root_format, found.kept))
     return {}
 
 

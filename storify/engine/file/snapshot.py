@@ -17,7 +17,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
-from hashlib import sha256
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
@@ -27,24 +26,16 @@ from storify.engine.file import vfs
 from storify.engine.file.access import Access
 from storify.engine.file.descriptors import forget
 from storify.engine.file.held import Held
-from storify.engine.file.history import root_with
 from storify.engine.file.index import LIST_KIND, DamagedError, Index, Row
 from storify.engine.file.known import Known, Tail
 from storify.engine.file.log_index import Log, open_log
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
-from storify.engine.file.replay import flat
 from storify.engine.file.root import index_of
-from storify.engine.file.state import Loaded, version_after
+from storify.engine.file.state import version_after
 from storify.engine.moment import moment_of
-from storify.engine.protocol import (
-    Format,
-    Version,
-    apply,
-    version_of,
-)
-from storify.exceptions import CorruptionError
+from storify.engine.protocol import Format, Snapshot, Version, each_entry
 
 __all__ = [
     "PAGED_FROM_BYTES",
@@ -58,7 +49,6 @@ __all__ = [
     "is_indexed",
     "note_index",
     "open_snapshot",
-    "present",
     "version_of_log",
 ]
 
@@ -223,41 +213,48 @@ class FileSnapshot:
     Attributes:
         version: As given.
         kind: The one type of its keys.
-        whole: As given.
+        recovered_from: The backup that was used because the state itself was lost or
+            damaged; None in the normal case.
 
     Args:
         version: Names the state.
         files: The main file and its journal.
-        whole: Gives the same state as a whole, recovered if a file is damaged.
+        recover: Opens the same state anew, of what is whole, if a file is damaged.
+        recovered_from: As given.
     """
 
     def __init__(
-        self, version: Version, files: Files, whole: Callable[[], dict[bytes, bytes]]
+        self,
+        version: Version,
+        files: Files,
+        recover: Callable[[], Snapshot],
+        recovered_from: str | None = None,
     ) -> None:
         self.version: Version = version
         self.kind: str = files.index.kind
-        self.whole = whole
+        self.recovered_from: str | None = recovered_from
+        self._recover = recover
         self._files = files
-        #: The whole state, once it had to be loaded.
-        self._entries: dict[bytes, bytes] | None = None
+        #: What is asked in place of the files, once one of them is damaged.
+        self._recovered: Snapshot | None = None
         self._count: int | None = None
         _open.add(self)
         for fd in self.descriptors():
             forget(fd)  # a forked child asks them as well
 
     def __len__(self) -> int:
-        if self._entries is None and self._count is None:
+        if self._recovered is None and self._count is None:
             try:
                 self._count = self._files.count()
             except DamagedError:
-                self._recovered()
-        if self._entries is not None:
-            return len(self._entries)
+                self._recovery()
+        if self._recovered is not None:
+            return len(self._recovered)
         return self._count or 0
 
     def __bool__(self) -> bool:
         # Without counting, where more keys were there than can be gone.
-        is_counted = self._entries is not None or self._count is not None
+        is_counted = self._recovered is not None or self._count is not None
         files = self._files
         return (not is_counted and len(files.index) > files.log.rows) or len(self) > 0
 
@@ -268,12 +265,12 @@ class FileSnapshot:
             CorruptionError: They are damaged and in no backup.
             OSError: They cannot be read now.
         """
-        if self._entries is not None:
-            return self._entries.get(key)
+        if self._recovered is not None:
+            return self._recovered.get(key)
         try:
             return self._files.get(key)
         except DamagedError:
-            return self._recovered().get(key)
+            return self._recovery().get(key)
 
     def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
         """Iterate over keys and values in order, a block of the file at a time.
@@ -283,7 +280,7 @@ class FileSnapshot:
             OSError: They cannot be read now.
         """
         done = 0
-        if self._entries is None:
+        if self._recovered is None:
             try:
                 for some in self._files.items():
                     yield some
@@ -293,74 +290,25 @@ class FileSnapshot:
             else:
                 self._count = done
                 return
-        rest = islice(self._recovered().items(), done, None)
+        rest = islice(each_entry(self._recovery()), done, None)
         while some := list(islice(rest, _MANY)):
             yield some
 
-    def _recovered(self) -> dict[bytes, bytes]:
-        if self._entries is None:
-            self._entries = self.whole()
-        return self._entries
+    def _recovery(self) -> Snapshot:
+        if self._recovered is None:
+            self._recovered = self._recover()
+        return self._recovered
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
         _open.discard(self)
         self._files.close()
+        if self._recovered is not None:
+            self._recovered.close()
 
     def descriptors(self) -> set[int]:
         """The descriptors that it has, for reading."""
         return self._files.descriptors()
-
-
-def present(
-    version: Version,
-    digest: str,
-    files: Files,
-    access: Access,
-    recover: Callable[[], Loaded | None],
-) -> FileSnapshot:
-    """Return the present state, of files that are known to be whole.
-
-    Args:
-        version: Names it.
-        digest: The sha256 of the main file, in hex.
-        files: The main file and its journal.
-        access: The way to them.
-        recover: Loads what is there, recovered if it is damaged.
-    """
-    whole = partial(_recovered, version, digest, files, access, recover)
-    return FileSnapshot(version, files, whole)
-
-
-def _recovered(
-    version: Version,
-    digest: str,
-    files: Files,
-    access: Access,
-    recover: Callable[[], Loaded | None],
-) -> dict[bytes, bytes]:
-    """Return a state that was the present one as a whole.
-
-    Raises:
-        CorruptionError: It is damaged and cannot be rebuilt as it was.
-        OSError: It cannot be read now.
-    """
-    main, root_format = files.main, access.root_format
-    payload: bytes | None = main.read(0, main.found.size)
-    if sha256(payload or b"").hexdigest() != digest:
-        payload = root_with(access.seen(), digest)
-    if payload is not None:
-        with suppress(DamagedError, ValueError):  # the mirror may have what is damaged
-            changes = flat(root_format, payload, files.log.frames(digest))
-            return apply(root_format.split(payload), changes)
-    loaded = recover()  # it may be healed by what is left of it
-    if loaded is not None and loaded.version == version:
-        return apply(root_format.split(loaded.payload), loaded.changes)
-    msg = (
-        f"{access.path!r} was damaged or written over since it was opened, "
-        f"and no backup holds what it was; db.reload() takes what is there now"
-    )
-    raise CorruptionError(msg)
 
 
 def has_room() -> bool:
@@ -373,15 +321,19 @@ def descriptors_held() -> set[int]:
     return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
 
 
+Recover = Callable[[Version, str, Files], Snapshot]
+
+
 def open_snapshot(
-    access: Access, known: Known, recover: Callable[[], Loaded | None]
+    access: Access, known: Known, recover: Recover
 ) -> FileSnapshot | None:
     """Open the present state; None where it must be read whole to be judged.
 
     Args:
         access: The way to the files.
         known: What is known of them; it is brought up to the state.
-        recover: Loads the present state, recovered if it is damaged.
+        recover: Opens a state anew that was the present one, by its version, the sha256
+            of its main file, and its files.
 
     Raises:
         OSError: A file could not be read now.
@@ -414,7 +366,7 @@ def _over(
     known: Known,
     place: Place,
     main: vfs.OpenFile,
-    recover: Callable[[], Loaded | None],
+    recover: Recover,
 ) -> FileSnapshot | None:
     current = _acknowledged(place, main.found)
     if current is None:
@@ -440,7 +392,8 @@ def _over(
         return None
     version = version_of_log(current.sha256, log)
     known.at(version, current.sha256, found, _tail(log, current), ours=False)
-    return present(version, current.sha256, files, access, recover)
+    again = partial(recover, version, current.sha256, files)
+    return FileSnapshot(version, files, again)
 
 
 def _is_keyed(files: Files) -> bool:
@@ -485,23 +438,15 @@ def is_indexed(place: Place, digest: str) -> bool:
     return index is not None
 
 
-def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
+def index_anew(
+    held: Held, digest: str, found: vfs.Found, entries: dict[bytes, bytes]
+) -> None:
     """Write the index of a main file that was read whole, if it has none that counts."""
-    found = vfs.look(held.place.main)
-    if (
-        found is None
-        or found.size < PAGED_FROM_BYTES
-        or found.signature() != known.signature
-        or version_of(loaded.payload) != known.digest
-    ):
+    if found.size < PAGED_FROM_BYTES or is_indexed(held.place, digest):
         return
-    if is_indexed(held.place, known.digest):
-        return
-    # A reader may write nothing; what is no root is said where it is decoded.
+    # A reader may write nothing; what has other keys is said where it is decoded.
     with suppress(ValueError, OSError):
-        entries = held.root_format.split(loaded.payload)
-        index = partial(index_of, held.root_format, entries)
-        note_index(held, index, known.digest, found)
+        note_index(held, partial(index_of, held.root_format, entries), digest, found)
 
 
 def note_index(

@@ -8,30 +8,13 @@ from storify.engine.file.manifest import DamagedRecordError, Record, Sum, read_r
 from storify.engine.file.paths import Place
 from storify.engine.file.replay import NO_JOURNAL, Journal, read_journal
 from storify.engine.file.verdict import Main, Verdict, judge, read_main
-from storify.engine.protocol import Changes, Version
+from storify.engine.protocol import Version
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Loaded", "Reading", "UnsteadyError", "read_state", "version_after"]
+__all__ = ["Reading", "UnsteadyError", "read_state", "version_after"]
 
 UNLOCKED_TRIES = 5
-
-
-class Loaded(NamedTuple):
-    """A state as it was read.
-
-    Attributes:
-        version: Names the state; the base of the next commit.
-        payload: A whole root.
-        changes: What was committed on top of it.
-        recovered_from: The backup that was used because the state itself was
-            lost or damaged; None in the normal case.
-    """
-
-    version: Version
-    payload: bytes
-    changes: Changes = ()
-    recovered_from: str | None = None
 
 
 class UnsteadyError(DatabaseLoadError):
@@ -103,23 +86,20 @@ class Reading(NamedTuple):
         return None if known is None else known.time
 
 
-def read_state(
-    place: Place, log: LoggerLike, *, locked: bool, whole: bool = True
-) -> Reading:
+def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
     """Read and judge the files; without the lock, a commit may run meanwhile.
 
     Args:
         place: Where they are.
         log: Told what is wrong with what is noted of them.
         locked: Whether the lock is had.
-        whole: Whether the content of the main file is wanted: see `read_main`.
 
     Raises:
         UnsteadyError: Read without the lock, they never stand still.
         OSError: One of them cannot be read now.
     """
     for _ in range(UNLOCKED_TRIES):
-        main = read_main(place.main, whole=whole)
+        main = read_main(place.main)
         damaged, record = False, None
         try:
             record = read_record(place.record)

@@ -52,49 +52,43 @@ class Main(NamedTuple):
     """The main file as it was read.
 
     Attributes:
-        payload: None if the disk could not read it; empty if it was only looked at.
-        digest: sha256 of the content in hex; empty if unreadable.
+        digest: sha256 of the content in hex; empty if the disk could not read it.
         found: Its identity, size and time.
-        source: The open file, if it was only looked at.
+        source: The content, a small one in memory; None if it was not read.
     """
 
-    payload: bytes | None
     digest: str
     found: vfs.Found
     source: vfs.AnyFile | None = None
 
 
-def read_main(path: str, *, whole: bool = True) -> Main | None:
-    """Read the main file; None if there is none.
-
-    Args:
-        path: The file.
-        whole: Whether its content is wanted; else it is read in parts, for its digest.
+def read_main(path: str) -> Main | None:
+    """Read the main file for its digest, a large one in parts; None if there is none.
 
     Raises:
-        OSError: It cannot be read now; a bad sector is no error but a payload
-            of None, since a backup can replace it.
+        OSError: It cannot be read now; a bad sector is no error but a digest that is
+            empty, since a backup can replace it.
     """
+    looked = vfs.look(path)
+    if looked is None:
+        return None
+    digest = sha256()
     try:
-        if not whole:
-            return _look(vfs.source(path))
-        payload, found = vfs.read_bytes(path)
+        if looked.size <= vfs.PART_BYTES:
+            payload, found = vfs.read_bytes(path)
+            digest.update(payload)
+            return Main(digest.hexdigest(), found, vfs.Whole(payload, found))
+        source, at = vfs.source(path), 0
+        while part := source.read(at, vfs.PART_BYTES):
+            digest.update(part)
+            at += len(part)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as err:
-        looked = vfs.look(path) if err.errno == errno.EIO else None
-        if looked is None:
+        if err.errno != errno.EIO:
             raise
-        return Main(None, "", looked)
-    return Main(payload, sha256(payload).hexdigest(), found)
-
-
-def _look(source: vfs.AnyFile) -> Main:
-    digest, at = sha256(), 0
-    while part := source.read(at, vfs.PART_BYTES):
-        digest.update(part)
-        at += len(part)
-    return Main(b"", digest.hexdigest(), source.found, source)
+        return Main("", looked)
+    return Main(digest.hexdigest(), source.found, source)
 
 
 def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
@@ -108,7 +102,7 @@ def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None
         if record.current is None:
             return Verdict.ABSENT, None, ""
         return Verdict.LOST, None, "the file is missing"
-    if main.payload is None:
+    if not main.digest:
         return Verdict.ROTTEN, None, "the disk cannot read the file"
     known = record.by_hash(main.digest)
     if known is None:

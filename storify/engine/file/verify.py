@@ -21,7 +21,7 @@ def verify(held: Held) -> list[Problem]:
     Raises:
         OSError: Something could not be read now.
     """
-    now = held.look()
+    now = held.read()
     return [*_present(held, now), *_past(held), *_between(held, now)]
 
 

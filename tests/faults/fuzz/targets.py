@@ -24,6 +24,7 @@ from faults.database import (
     make_engine,
     state,
     step,
+    whole_of,
     without_syncs,
 )
 from stand_ins import Log
@@ -81,7 +82,7 @@ def load(data: bytes) -> None:
             assert main(path).read_bytes() == data
         else:
             assert loaded is not None
-            FORMAT.decode_root(loaded.payload)
+            FORMAT.decode_root(whole_of(loaded))
             again = make_engine(path).load()
             assert again is not None
             assert again.version == loaded.version
