@@ -36,7 +36,7 @@ from storify.engine.file.changes import changes_since
 from storify.engine.file.checkpoint import Written, replace, write
 from storify.engine.file.delta import Splice
 from storify.engine.file.errors import explain
-from storify.engine.file.fold import Unread
+from storify.engine.file.fold import Unread, write_by_blocks, written_after
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.index import DamagedError
@@ -48,7 +48,7 @@ from storify.engine.file.paths import stem_of
 from storify.engine.file.recovery import Loaded
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
-from storify.engine.file.root import Next, after, index_of, next_root
+from storify.engine.file.root import after, index_of
 from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
     Files,
@@ -360,16 +360,10 @@ class FileEngine:
         if unread is None:
             return None
         with closing(unread):
-            written = _by_blocks(held, unread, commit)
+            written = write_by_blocks(held, unread, commit.changes)
             if written is None:
                 return None
             return self._replace(held, unread.now, written, commit)
-
-    def _written(self, held: Held, now: Reading, commit: Commit) -> Written:
-        """Write the root after a commit under a random name, a large one by blocks."""
-        unread = Unread.read(held, now)
-        written = None if unread is None else _by_blocks(held, unread, commit)
-        return written or write(held, now, self._next(held, now, commit))
 
     def _ops(self, commit: Commit) -> list[Op]:
         """The changes as a frame has them; none if there must be no frame."""
@@ -443,18 +437,18 @@ class FileEngine:
             known.rest(held.place, written.new, record, is_indexed=last is None)
         return version
 
-    def _next(self, held: Held, now: Reading, commit: Commit) -> Next:
+    def _written(self, held: Held, now: Reading, commit: Commit) -> Written:
+        """Write the root after a commit under a random name."""
         main = now.main
+        if main is not None and now.verdict is not Verdict.ROTTEN:
+            return written_after(held, now, main, commit.changes)
         if now.verdict is Verdict.ABSENT:
-            return after(self._format, {}, commit.changes)
-        if main is None or now.verdict is Verdict.ROTTEN:
-            if commit.whole is None:
-                msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
-                raise CorruptionError(msg, [now.wrong])
-            entries = self._format.split(commit.whole())
-            return after(self._format, entries, ())._replace(changes=commit.changes)
-        payload, _ = history.Kept.main(held, main).read()
-        return next_root(self._format, payload, now.journal.frames, commit.changes)
+            return write(held, now, after(self._format, {}, commit.changes))
+        if commit.whole is None:
+            msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
+            raise CorruptionError(msg, [now.wrong])
+        new = after(self._format, self._format.split(commit.whole()), ())
+        return write(held, now, new._replace(changes=commit.changes))
 
     def changes_since(self, version: Version | None) -> News | None:
         """What was committed since; two looks at the disk if nothing was.
@@ -677,8 +671,9 @@ class FileEngine:
         return known.ours and not self.readonly and known.tail.size >= least
 
     def _fold(self, held: Held, now: Reading) -> None:
-        if now.verdict is Verdict.TRUSTED and now.journal.frames:
-            written = self._written(held, now, Commit(None, ()))
+        main = now.main
+        if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
+            written = written_after(held, now, main, ())
             # It is the same state, so it makes no commit of ours stale.
             self._known.attempt(self._known.version, Version(written.digest))
             replace(held, now, written, self.keep)
@@ -737,15 +732,6 @@ def _release_last(holds: list[Hold | None]) -> None:
     hold = holds.pop() if holds else None
     if hold is not None:
         hold.release()
-
-
-def _by_blocks(held: Held, unread: Unread, commit: Commit) -> Written | None:
-    """Write the root after a commit; None, and nothing was done, if that cannot be."""
-    with suppress(DamagedError):
-        new = unread.after(commit.changes)
-        if new is not None:
-            return write(held, unread.now, new)
-    return None
 
 
 def _size(op: Op) -> int:

@@ -18,11 +18,13 @@ recovered.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from itertools import chain
 from typing import Final, Self
 
 from storify.engine.file import vfs
+from storify.engine.file.checkpoint import Written, write
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
 from storify.engine.file.index import (
@@ -38,13 +40,13 @@ from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.past import indexed
 from storify.engine.file.replay import Harm, read_journal
-from storify.engine.file.root import Next
+from storify.engine.file.root import Next, next_root
 from storify.engine.file.snapshot import Files, Spared, version_of_log
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import Changes
 
-__all__ = ["Unread"]
+__all__ = ["Unread", "write_by_blocks", "written_after"]
 
 #: The places of so many keys are looked up; for more, all is read to count them.
 _FEW: Final = 64
@@ -195,6 +197,32 @@ class Unread:
             vfs.raise_if_passing(err)
             raise DamagedError from err
         yield from last.items()
+
+
+def written_after(held: Held, now: Reading, main: Main, changes: Changes) -> Written:
+    """Write the root after a journal and *changes* under a random name.
+
+    Raises:
+        CorruptionError: The files were changed since they were read.
+        OSError: They cannot be read now, or it cannot be written.
+    """
+    unread = Unread.read(held, now)
+    written = None if unread is None else write_by_blocks(held, unread, changes)
+    if written is not None:
+        return written
+    payload, _ = Kept.main(held, main).read()
+    return write(
+        held, now, next_root(held.root_format, payload, now.journal.frames, changes)
+    )
+
+
+def write_by_blocks(held: Held, unread: Unread, changes: Changes) -> Written | None:
+    """Write the same root block by block; None, and nothing was done, if that cannot be."""
+    with suppress(DamagedError):
+        new = unread.after(changes)
+        if new is not None:
+            return write(held, unread.now, new)
+    return None
 
 
 def last_set(changes: Changes) -> dict[bytes, bytes]:

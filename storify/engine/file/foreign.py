@@ -18,29 +18,46 @@ not be in one dict with those of the commits, as 1 and True.
 """
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
+from itertools import chain
 from typing import Final
 
 from storify.engine.file import vfs
-from storify.engine.file.checkpoint import replace, write
+from storify.engine.file.checkpoint import replace
+from storify.engine.file.fold import written_after
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept, frame_id
-from storify.engine.file.log import Frame, commit_frame, scan
+from storify.engine.file.log import Frame, Frames, commit_frame, scan
 from storify.engine.file.manifest import Sum
-from storify.engine.file.past import check_whole, main_as_it_was, root_of
-from storify.engine.file.replay import Journal, replay, rewritten
-from storify.engine.file.root import next_root
+from storify.engine.file.past import (
+    check_whole,
+    main_as_it_was,
+    open_past,
+    root_of,
+)
+from storify.engine.file.replay import Journal, parts_of, replay, rewritten
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.protocol import Change, Format, apply, difference
+from storify.engine.protocol import (
+    Change,
+    Format,
+    Snapshot,
+    Version,
+    WholeSnapshot,
+    apply,
+    difference,
+    each_entry,
+    entries_of,
+)
 from storify.engine.retention import Keep
+from storify.exceptions import CorruptionError
 
 __all__ = ["bring_in", "is_whole", "seen"]
 
 _ALL: Final = Keep(sys.maxsize)
 _SHOWN: Final = 5
-
-_Entries = dict[bytes, bytes]
 
 
 def bring_in(held: Held, now: Reading) -> Reading:
@@ -119,7 +136,7 @@ class _Edit:
         self,
         held: Held,
         now: Reading,
-        base: bytes,
+        base: Kept,
         known: Sum,
         journal: Journal,
         edited: Main,
@@ -127,22 +144,19 @@ class _Edit:
         self._held, self._now = held, now
         self._base, self._known, self._journal = base, known, journal
         self._found = edited.found
-        split = held.root_format.split
-        payload, _ = Kept.main(held, edited).read()
-        before = split(base)
-        ours, notes = replay(dict(before), journal.frames)
+        root_format = held.root_format
+        before = open_past(root_format, base)
+        ours, notes = _with_commits(held, base, journal)
         self.notes = [*journal.notes, *notes]
-        theirs = _spelled(held.root_format, split(payload), {**before, **ours})
+        theirs = open_past(root_format, Kept.main(held, edited))
+        if not theirs.kind or not theirs.kind == before.kind == ours.kind:
+            theirs = _spelled(root_format, theirs, before, ours)
         self._put_back = _is_older(held, edited, known)
-        after = theirs
-        if not self._put_back:
-            after = _merged(held.root_format, before, ours, theirs)
-        self._changes = difference(ours.items(), after.items())
-        self._undone = [
-            key
-            for key in {**before, **ours}
-            if ours.get(key) != before.get(key) and after.get(key) != ours.get(key)
-        ]
+        changes = _changes(root_format, before, ours, theirs)
+        if self._put_back or not _fit(root_format, ours, theirs, changes):
+            changes = difference(each_entry(ours), each_entry(theirs))
+        self._changes = changes
+        self._undone = list(_undone(before, ours, journal, dict(changes)))
 
     @classmethod
     def found(cls, held: Held, now: Reading) -> "_Edit | None":
@@ -151,11 +165,8 @@ class _Edit:
         if now.left is None or main is None or not is_whole(held, now):
             return None
         known, journal = now.left
-        before = main_as_it_was(held, known.sha256)
-        if before is None:
-            return None
-        base = b"".join(root_of(held.root_format, before))
-        return cls(held, now, base, known, journal, main)
+        base = main_as_it_was(held, known.sha256)
+        return None if base is None else cls(held, now, base, known, journal, main)
 
     def told(self) -> str:
         """What happened, for the log."""
@@ -181,50 +192,71 @@ class _Edit:
 
     def reading(self) -> Reading:
         """The files, as if the edit were the last commit in the journal."""
-        base = copy(self._found)
-        base.size = len(self._base)
-        source = vfs.Whole(self._base, base)
-        main = Main(self._known.sha256, self._found, source)
-        journal = Journal(tuple(self._frames()), found=self._journal.found)
+        base = self._base
+        source = base.source
+        if base.frames:  # it is in no file as it was
+            payload = b"".join(root_of(self._held.root_format, base))
+            source = vfs.Whole(payload, _sized(self._found, len(payload)))
         return self._now._replace(
-            main=main,
+            main=Main(self._known.sha256, self._found, source),
             verdict=Verdict.TRUSTED,
             known=self._known,
             wrong="",
-            journal=journal,
+            journal=Journal(self._frames(), found=self._journal.found),
         )
 
-    def _frames(self) -> list[Frame]:
-        frames = list(self._journal.frames)
-        if self._changes:
-            last = frames[-1]
-            raw = commit_frame(
-                self._known.sha256,
-                last.seq + 1,
-                self._held.moment_of_file(last.moment, self._found),
-                self._changes,
-                durable=True,
-                after_sync=True,
-            )
-            frames += scan(raw, self._known.sha256, after=last.seq).frames
-        return frames
+    def _frames(self) -> Sequence[Frame]:
+        digest, frames = self._known.sha256, self._journal.frames
+        if not self._changes:
+            return frames
+        last = frames[-1]
+        raw = commit_frame(
+            digest,
+            last.seq + 1,
+            self._held.moment_of_file(last.moment, self._found),
+            self._changes,
+            durable=True,
+            after_sync=True,
+        )
+        more = scan(raw, digest, after=last.seq).frames
+        raw = rewritten(digest, chain(frames, more))
+        found = Frames.found(vfs.Whole(raw, self._found), digest, len(raw))
+        is_unbroken = found is not None and found.end == len(raw)
+        return found if found is not None and is_unbroken else (*frames, *more)
 
     def save(self) -> None:
         """Write the main file with both; the commits are restore points before."""
-        held, now = self._held, self.reading()
-        held.require_writable(now)
-        frames = now.journal.frames
-        folder = held.folder
-        known = self._known
+        held, known = self._held, self._known
+        held.require_writable(self._now)
+        folder, root = held.folder, root_of(held.root_format, self._base)
         backup, _ = folder.keep(
-            held.place.main, self._base, known.sha256, known.time, link=False
+            held.place.main, root, known.sha256, known.time, link=False
         )
-        raw = rewritten(known.sha256, frames)
+        self._base = Kept.backup(held, folder.find(backup))
+        now = self.reading()
+        raw = parts_of(known.sha256, now.journal.frames)
         vfs.replace_bytes(folder.journal(backup), raw, held.place.prefix)
         held.keep_damaged_journal(self._journal.raw)
         # Nothing is pruned here: the log has just named a backup.
-        new = next_root(held.root_format, self._base, frames, ())
-        replace(held, now, write(held, now, new), _ALL)
+        if now.main is not None:
+            replace(held, now, written_after(held, now, now.main, ()), _ALL)
+
+
+def _sized(found: vfs.Found, size: int) -> vfs.Found:
+    other = copy(found)
+    other.size = size
+    return other
+
+
+def _with_commits(
+    held: Held, base: Kept, journal: Journal
+) -> tuple[Snapshot, list[str]]:
+    """Open a main file with commits on top; and tell what could not be brought in."""
+    with suppress(CorruptionError):
+        return open_past(held.root_format, base._replace(later=journal.frames)), []
+    entries = entries_of(open_past(held.root_format, base))
+    entries, notes = replay(entries, journal.frames)
+    return WholeSnapshot(Version(""), entries), notes
 
 
 def _is_older(held: Held, edited: Main, known: Sum) -> bool:
@@ -235,37 +267,70 @@ def _is_older(held: Held, edited: Main, known: Sum) -> bool:
     )
 
 
-def _spelled(root_format: Format, theirs: _Entries, ours: _Entries) -> _Entries:
+def _spelled(
+    root_format: Format, theirs: Snapshot, before: Snapshot, ours: Snapshot
+) -> Snapshot:
     """Return a root with the keys that we have, too, in the bytes that we have."""
-    if theirs.keys() <= ours.keys():
-        return theirs
-    spell = root_format.spell
-    known = {spell(key): key for key in ours if key not in theirs}
-    return {
-        key if key in ours else known.get(spell(key), key): value
-        for key, value in theirs.items()
-    }
+    mine = {**entries_of(before), **entries_of(ours)}
+    entries = entries_of(theirs)
+    if not entries.keys() <= mine.keys():
+        spell = root_format.spell
+        known = {spell(key): key for key in mine if key not in entries}
+        entries = {
+            key if key in mine else known.get(spell(key), key): value
+            for key, value in entries.items()
+        }
+    return WholeSnapshot(theirs.version, entries)
 
 
-def _merged(
-    root_format: Format, before: _Entries, ours: _Entries, theirs: _Entries
-) -> _Entries:
-    """Return *ours* with what *theirs* has changed of *before*; or *theirs* alone."""
+def _changes(
+    root_format: Format, before: Snapshot, ours: Snapshot, theirs: Snapshot
+) -> list[Change]:
+    """Return what *theirs* has changed of *before*, and *ours* has not as well."""
 
     def same(one: bytes | None, other: bytes | None) -> bool:
         if one is None or other is None or one == other:
             return one == other
         return root_format.spell(one) == root_format.spell(other)
 
-    changes: list[Change] = [
-        (key, theirs.get(key))
-        for key in {**before, **theirs}
-        if not same(before.get(key), theirs.get(key))
-        and not same(ours.get(key), theirs.get(key))
-    ]
-    merged = apply(dict(ours), changes)
+    changes: list[Change] = []
+    kept = 0
+    befores = each_entry(before)
+    for key, value in each_entry(theirs):
+        was = next(befores, None)  # the same key as a rule
+        then = was[1] if was is not None and was[0] == key else before.get(key)
+        kept += then is not None
+        if not same(then, value) and not same(ours.get(key), value):
+            changes.append((key, value))
+    if kept < len(before):
+        changes += (
+            (key, None)
+            for key, _ in each_entry(before)
+            if theirs.get(key) is None and ours.get(key) is not None
+        )
+    return changes
+
+
+def _fit(
+    root_format: Format, ours: Snapshot, theirs: Snapshot, changes: list[Change]
+) -> bool:
+    """Whether the keys of both can be in one dict."""
+    if ours.kind and ours.kind == theirs.kind:
+        return True
     try:
-        root_format.check(root_format.join(merged))
+        root_format.check(root_format.join(apply(entries_of(ours), changes)))
     except ValueError:
-        return theirs
-    return merged
+        return False
+    return True
+
+
+def _undone(
+    before: Snapshot, ours: Snapshot, journal: Journal, changes: Mapping[bytes, object]
+) -> Iterator[bytes]:
+    """Iterate over the keys that commits have changed, and *changes* change as well."""
+    mine = {key for frame in journal.frames for key, _ in frame.ops if key in changes}
+    found = (key for state in (before, ours) for key, _ in each_entry(state))
+    for key in dict.fromkeys(key for key in found if key in mine):
+        value = ours.get(key)
+        if value != before.get(key) and value != changes[key]:
+            yield key

@@ -28,6 +28,7 @@ from storify.engine.file import vfs
 from storify.engine.file.access import Access
 from storify.engine.file.append import tail_of
 from storify.engine.file.checkpoint import install, keep_as_past, write
+from storify.engine.file.fold import written_after
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept, backup_of
@@ -48,7 +49,7 @@ from storify.engine.file.replay import (
     replay,
     rewritten,
 )
-from storify.engine.file.root import Next, next_root
+from storify.engine.file.root import Next
 from storify.engine.file.state import Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
 from storify.engine.protocol import (
@@ -264,10 +265,8 @@ def _write_mended(held: Held, now: Reading) -> None:
     elif now.main is not None:
         held.keep_damaged_journal(journal.raw)
         # Written whole, so that the hole is told of once.
-        payload, _ = Kept.main(held, now.main).read()
-        new = next_root(held.root_format, payload, journal.frames, ())
-        current = now.known or now.current
-        install(held, now, write(held, now, new), current, now.stamp)
+        written = written_after(held, now, now.main, ())
+        install(held, now, written, now.known or now.current, now.stamp)
         held.drop_journal()
 
 
