@@ -420,7 +420,7 @@ class MemoryEngine:
         state = self.open()
         if state is None:
             return None
-        return Salvaged(self._format.join(entries_of(state)))
+        return Salvaged(entries_of(state))
 
     @uncut
     def save_unsaved(self, payload: bytes) -> str:

@@ -402,7 +402,7 @@ class Salvaged(NamedTuple):
     """What could be saved of a damaged database.
 
     Attributes:
-        payload: A whole root of all that is intact.
+        entries: All that is intact, in order.
         lost: The key bytes of entries that are damaged and in no backup; of a root
             without keys the numbers of its items.
         older: The key bytes, or numbers, of what was taken from an older state.
@@ -410,7 +410,7 @@ class Salvaged(NamedTuple):
         notes: What else is not known, such as a number that is illegible.
     """
 
-    payload: bytes
+    entries: Mapping[bytes, bytes]
     lost: Sequence[bytes | int] = ()
     older: Sequence[bytes | int] = ()
     unnamed: int = 0

@@ -501,7 +501,7 @@ def test_what_is_whole_is_salvaged_whole(engine):
 
     saved = engine.salvage()
 
-    assert value_in(saved.payload) == "two"
+    assert value_in(FORMAT.join(saved.entries)) == "two"
     assert (saved.lost, saved.older, saved.notes) == ((), (), ()) or not any(
         (saved.lost, saved.older, saved.notes)
     )

@@ -190,6 +190,38 @@ def test_a_file_is_written_anew_or_put_away(large, work):
     assert peak_of(lambda: work(engine)) < LIMIT
 
 
+def test_an_edit_by_another_program(large):
+    """It is brought in; of what did not change nothing is in memory."""
+    edit(large, k9="theirs")
+
+    def read():
+        snapshot = make_engine(large).open()
+        assert snapshot.get(FORMAT.encode("k9")) == FORMAT.encode("theirs")
+        assert snapshot.get(FORMAT.encode("k4")) == FORMAT.encode(4)
+        assert sum(map(len, snapshot.items())) == RECORDS
+
+    assert peak_of(read) < LIMIT
+    assert make_engine(large).verify() == []
+
+
+def test_what_is_salvaged_is_in_memory_once(large):
+    """And not a second time, as one root or as what it was read of."""
+    size = main(large).stat().st_size
+    rot(large)
+    for path in backups(large).glob("*Z*"):
+        path.unlink()
+    sf = Storify(large, save_interval=None, log=Log())
+    with pytest.raises(CorruptionError):
+        sf.get_db("users")
+
+    def save():
+        assert len(sf.salvage("users").lost) == 1
+
+    assert peak_of(save) < size + LIMIT
+    assert len(sf.get_db("users")) == RECORDS - 1
+    sf.get_db("users").close()
+
+
 # In parts and at once
 
 HARMS = {

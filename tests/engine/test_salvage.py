@@ -46,7 +46,7 @@ def lone(folder, data=DATA):
 def saved(folder):
     """What salvage gives: the data, and the rest of what it says."""
     found = make_engine(folder).salvage()
-    return FORMAT.decode_root(found.payload), found
+    return FORMAT.decode_root(FORMAT.join(found.entries)), found
 
 
 def test_a_flipped_byte_costs_one_entry_at_most(tmp_path):
@@ -221,7 +221,7 @@ def test_the_items_of_a_list_are_taken_from_the_backups(tmp_path, now, saved, ol
 
     found = make_engine(tmp_path).salvage()
 
-    assert FORMAT.decode_root(found.payload) == saved
+    assert FORMAT.decode_root(FORMAT.join(found.entries)) == saved
     assert list(found.older) == older
     assert list(found.lost) == ([] if older else [now.index(99)])
 
@@ -245,5 +245,5 @@ def test_a_good_database_is_salvaged_whole(tmp_path):
 
         found = engine.salvage()
 
-    assert database.parse(found.payload) == 4
+    assert database.parse(FORMAT.join(found.entries)) == 4
     assert [*found.lost, *found.older, *found.notes] == []

@@ -1,15 +1,20 @@
 """What can be saved of a database that neither its file nor a backup can give."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from itertools import islice
+from typing import Any, Final, NamedTuple
 
 from storify.codec import Codec
-from storify.database.session.keys import decode_keys
-from storify.engine import Commit, Engine, entries_of
+from storify.database.session.keys import LIST, decode_keys
+from storify.engine import Commit, Engine, each_entry
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
 __all__ = ["Salvage", "salvage", "set_aside"]
+
+#: So many records are decoded at a time.
+_MANY: Final = 256
 
 
 class Salvage(NamedTuple):
@@ -50,31 +55,46 @@ def salvage(name: str, engine: Engine, codec: Codec, log: LoggerLike) -> Salvage
         if saved is None:
             msg = f"cannot salvage database {name!r}: {engine.location} does not exist"
             raise FileNotFoundError(msg)
-        root = codec.decode_root(saved.payload)
+        count = _count(codec, saved.entries.items())
         kept = engine.set_aside()
-        entries = codec.split(saved.payload)
         try:
-            engine.commit(Commit(None, list(entries.items())))
+            engine.commit(Commit(None, saved.entries.items()))
         except BaseException:
-            where = engine.save_unsaved(saved.payload)
+            where = engine.save_unsaved(codec.join(saved.entries))
             log.error(f"what was saved of database {name!r} is in {where}")
             raise
     found = Salvage(
-        len(root),
+        count,
         _keys(codec, saved.lost),
         _keys(codec, saved.older),
         tuple(saved.notes),
         saved.unnamed,
     )
-    what = "items" if isinstance(root, list) else "records"
+    what = "items" if LIST in saved.entries else "records"
     more = f" ({saved.unnamed} without a legible key)" if saved.unnamed else ""
     notes = "".join(f"{note}; " for note in saved.notes)
     log.warning(
-        f"database {name!r} was salvaged: {len(root)} {what} are there, "
+        f"database {name!r} was salvaged: {count} {what} are there, "
         f"{found.lost_count} lost{more}, {len(saved.older)} from an older state; "
         f"{notes}the damaged file was moved to {kept}"
     )
     return found
+
+
+def _count(codec: Codec, entries: Iterable[tuple[bytes, bytes]]) -> int:
+    """Decode all records, some at a time, and count them; of a list its items.
+
+    Raises:
+        ValueError: One cannot be decoded, or two keys are one for Python.
+    """
+    keys: list[bytes] = []
+    left = iter(entries)
+    while part := dict(islice(left, _MANY)):
+        root = codec.decode_root(codec.join(part))
+        if LIST in part:
+            return len(root)
+        keys += part
+    return len(decode_keys(codec, keys))
 
 
 def _keys(codec: Codec, keys: Sequence[bytes | int]) -> tuple[Any, ...]:
@@ -112,7 +132,8 @@ def _require_damage(
         if snapshot is None:
             msg = f"cannot {what} database {name!r}: {engine.location} does not exist"
             raise FileNotFoundError(msg)
-        codec.decode_root(codec.join(entries_of(snapshot)))
+        with closing(snapshot):
+            _count(codec, each_entry(snapshot))
     except (DatabaseLoadError, ValueError):
         return
     msg = f"cannot {what} database {name!r}: it is intact; {else_do}"

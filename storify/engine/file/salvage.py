@@ -20,7 +20,14 @@ from storify.engine.file.past import Rebuilt, open_past, rebuilds
 from storify.engine.file.replay import Journal, read_journal, replay
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
-from storify.engine.protocol import Salvaged, entries_of
+from storify.engine.file.vfs import PART_BYTES
+from storify.engine.protocol import (
+    Salvaged,
+    Snapshot,
+    Version,
+    WholeSnapshot,
+    each_entry,
+)
 
 __all__ = ["salvage"]
 
@@ -67,8 +74,8 @@ def salvage(held: Held) -> Salvaged | None:
     if base:
         journal = read_journal(held.place.journal, held.place.mirror, base)
         found = _with_journal(found, journal)
-    payload = held.root_format.join(_in_order(found.entries, older))
-    return Salvaged(payload, found.lost, found.taken, found.unnamed, found.notes)
+    entries = _in_order(found.entries, older)
+    return Salvaged(entries, found.lost, found.taken, found.unnamed, found.notes)
 
 
 def _with_journal(found: _Found, journal: Journal) -> _Found:
@@ -98,33 +105,31 @@ def _index(held: Held, now: Reading) -> Rows | None:
     return index
 
 
-def _is_list(
-    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
-) -> bool:
+def _is_list(held: Held, now: Reading, index: Rows | None, older: Snapshot) -> bool:
     """Whether it is a root without keys, going by what is whole first."""
     if index is not None:
         return index.is_list
-    if older:
-        return _LIST in older
+    if len(older):
+        return older.get(_LIST) is not None
     return held.root_format.salvage_items(_payload(now)) is not None
 
 
-def _payload(now: Reading) -> bytes:
-    """What can be read of the main file."""
+def _payload(now: Reading, most: int | None = None) -> bytes:
+    """What can be read of the main file, *most* bytes if they are given."""
     source = None if now.main is None else now.main.source
-    return b"" if source is None else source.read(0, source.found.size)
+    return b"" if source is None else source.read(0, most or source.found.size)
 
 
-def _older(held: Held, now: Reading) -> dict[bytes, bytes]:
-    """The newest state that the backups give."""
+def _older(held: Held, now: Reading) -> Snapshot:
+    """The newest state that the backups give; an empty one if they give none."""
     for found in rebuilds(held, now.since):
         if isinstance(found, Rebuilt):
-            return entries_of(open_past(held.root_format, found.kept))
-    return {}
+            return open_past(held.root_format, found.kept)
+    return WholeSnapshot(Version(""), {})
 
 
 def _salvage_dict(
-    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
+    held: Held, now: Reading, index: Rows | None, older: Snapshot
 ) -> _Found:
     damaged: list[bytes] = []
     notes: list[str] = []
@@ -146,7 +151,7 @@ def _count(
     """Return how many entries or items there were; None, and a note, if unknown."""
     if index is not None:
         return len(index.rows)
-    count = held.root_format.claimed(_payload(now))
+    count = held.root_format.claimed(_payload(now, PART_BYTES))
     sizes = () if now.record is None else (each.size for each in now.record.sums())
     if count is None or count > max(sizes, default=_MOST_BELIEVED):
         notes.append("how many there were is not known; at least so many are lost")
@@ -161,16 +166,16 @@ def _pieces(
 
     The keys of damaged entries that are legible are added to *damaged*.
     """
-    payload = _payload(now)
     if index is None:
-        return held.root_format.salvage(payload)
-    return [_checked(held, piece, row, damaged) for piece, row in _cut(payload, index)]
+        return held.root_format.salvage(_payload(now))
+    return [_checked(held, piece, row, damaged) for piece, row in _cut(now, index)]
 
 
-def _cut(payload: bytes, index: Rows) -> Iterable[tuple[bytes, Row]]:
-    """Cut a file where its entries were; give what is there, and what was."""
+def _cut(now: Reading, index: Rows) -> Iterable[tuple[bytes, Row]]:
+    """Read a file where its entries were; give what is there, and what was."""
+    source = None if now.main is None else now.main.source
     for row in index.rows:
-        yield payload[row.offset : row.offset + row.size], row
+        yield b"" if source is None else source.read(row.offset, row.size), row
 
 
 def _checked(held: Held, piece: bytes, row: Row, damaged: list[bytes]) -> Entry | None:
@@ -187,7 +192,7 @@ def _checked(held: Held, piece: bytes, row: Row, damaged: list[bytes]) -> Entry 
 def _fill(
     pieces: list[Entry | None],
     entries: dict[bytes, bytes],
-    older: dict[bytes, bytes],
+    older: Snapshot,
     damaged: list[bytes],
 ) -> list[bytes]:
     """Take older values for what is damaged; give their keys.
@@ -195,9 +200,9 @@ def _fill(
     A stretch whose key is illegible stands between two that are not: what stood
     there in the older state is taken.
     """
-    taken = [key for key in damaged if key in older and key not in entries]
-    order = {key: place for place, key in enumerate(older)}
-    keys = list(older)
+    keys = [key for key, _ in each_entry(older)]
+    order = {key: place for place, key in enumerate(keys)}
+    taken = [key for key in damaged if key in order and key not in entries]
     for at, piece in enumerate(pieces):
         if piece is not None:
             continue
@@ -207,27 +212,27 @@ def _fill(
         end = order.get(after, len(keys)) if after is not None else len(keys)
         taken += [key for key in keys[start:end] if key not in entries]
     taken = list(dict.fromkeys(taken))
-    entries.update((key, older[key]) for key in taken)
+    entries.update((key, older.get(key) or b"") for key in taken)
     return taken
 
 
 def _salvage_list(
-    held: Held, now: Reading, index: Rows | None, older: dict[bytes, bytes]
+    held: Held, now: Reading, index: Rows | None, older: Snapshot
 ) -> _Found:
     """As `_salvage_dict`, by numbers; what lies between good neighbours is filled."""
-    payload = _payload(now)
     notes: list[str] = []
     items: list[bytes | None]
     if index is None:
-        items = held.root_format.salvage_items(payload) or []
+        items = held.root_format.salvage_items(_payload(now)) or []
     else:
         items = [
             piece if len(piece) == row.size and zlib.crc32(piece) == row.crc else None
-            for piece, row in _cut(payload, index)
+            for piece, row in _cut(now, index)
         ]
     count = _count(held, now, index, notes)
     items += [None] * ((count or 0) - len(items))
-    before = held.root_format.items(older[_LIST]) if _LIST in older else []
+    whole_list = older.get(_LIST)
+    before = [] if whole_list is None else held.root_format.items(whole_list)
     taken = _fill_items(items, before)
     whole = [item for item in items if item is not None]
     lost: list[bytes | int] = [at for at, item in enumerate(items) if item is None]
@@ -257,11 +262,9 @@ def _fill_items(items: list[bytes | None], older: list[bytes]) -> list[int]:
     return taken
 
 
-def _in_order(
-    entries: dict[bytes, bytes], older: dict[bytes, bytes]
-) -> dict[bytes, bytes]:
+def _in_order(entries: dict[bytes, bytes], older: Snapshot) -> dict[bytes, bytes]:
     """Put what was taken from the backups where it stood there."""
-    known = {key: entries[key] for key in older if key in entries}
+    known = {key: entries[key] for key, _ in each_entry(older) if key in entries}
     if len(known) == len(entries):
         return known
     return entries

@@ -496,7 +496,7 @@ class PostgresEngine:
                     entries[key] = value
                 else:
                     lost.append(key)
-        return Salvaged(self._format.join(entries), lost)
+        return Salvaged(entries, lost)
 
     @uncut
     def save_unsaved(self, payload: bytes) -> str:

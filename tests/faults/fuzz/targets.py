@@ -88,7 +88,7 @@ def load(data: bytes) -> None:
             assert again.version == loaded.version
         saved = make_engine(path).salvage()
         assert saved is not None
-        FORMAT.split(saved.payload)
+        FORMAT.split(FORMAT.join(saved.entries))
 
 
 def read_journal(data: bytes) -> None:
