@@ -23,6 +23,7 @@ from storify.engine import (
     Change,
     Commit,
     Keep,
+    News,
     Problem,
     Snapshot,
     Version,
@@ -288,11 +289,12 @@ def _restore(session: Session, state: Snapshot, keys: Iterable[Any] | None) -> s
                 changes = difference(each_entry(present), each_entry(state))
             if not changes:
                 return set()
-            session.engine.commit(
+            version = session.engine.commit(
                 Commit(session.version, changes, present.get, undone_on_error=True)
             )
         session.sync()
-        catch_up(session, "restore a backup of")
+        catch_up(session, "restore a backup of", known=News(version, changes))
+        session.make_room()
         return set(decode_keys(session.codec, contents(changes)))
 
 

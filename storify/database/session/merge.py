@@ -69,20 +69,26 @@ class Take(Protocol):
         ...
 
 
-def catch_up(session: "Session", doing: str, keep: Side | None = None) -> bool:
+def catch_up(
+    session: "Session",
+    doing: str,
+    keep: Side | None = None,
+    known: News | None = None,
+) -> bool:
     """Merge what others committed since the base; False if nothing was.
 
     Args:
         session: What is to be brought up to date; its lock is held.
         doing: What for, to begin an error with.
         keep: Whose value a key has that was changed on both sides.
+        known: What was committed, if it is known.
 
     Raises:
         ConflictError: There is one and *keep* is None; nothing was adopted.
     """
     session.finish_cut_off()
     for attempt in count():
-        news = session.engine.changes_since(session.version)
+        news = known or session.engine.changes_since(session.version)
         if news is None:
             return False
         try:

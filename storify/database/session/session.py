@@ -376,12 +376,13 @@ class Session(Transactional):
         if is_saved and commit is not None:
             if self.saving.sync == "interval":
                 self.syncing.sync_what_is_due()
-            if self.root.slots.is_crowded() and not self.root.depth():
-                self._make_room()
+            self.make_room()
         return is_saved
 
-    def _make_room(self) -> None:
-        """Let go of what was read or saved, as it is much, and the file gives it again."""
+    def make_room(self) -> None:
+        """Let go of what was read or saved, if it is much: the file gives it again."""
+        if not self.root.slots.is_crowded() or self.root.depth():
+            return
         try:
             pages = self.engine.open()
             if pages is not None and pages.kind and pages.version == self.version:
