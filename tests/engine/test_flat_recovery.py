@@ -98,6 +98,27 @@ def test_a_state_is_restored_from_outside(large):
     db.close()
 
 
+def test_what_others_have_written_is_brought_in(large):
+    """Also if nobody has noted what they changed."""
+    sf = Storify(large, save_interval=None, log=Log(), cache_bytes=MEBIBYTE)
+    db = sf.get_db("users")
+    mine = db["k9"]
+    with Storify(large, save_interval=None, log=Log()) as other:
+        there = other.get_db("users")
+        del there["k7"]
+        there.update(k8="theirs", new="theirs")
+        there.flush(compact=True)
+    for path in backups(large).glob("*.journal"):
+        path.unlink()
+
+    assert peak_of(db.reload) < LIMIT
+    assert (db["k8"], db["new"], "k7" in db) == ("theirs", "theirs", False)
+    assert db["k9"] == mine
+    assert len(db) == RECORDS
+    assert list(db)[-1] == "new"
+    db.close()
+
+
 def rot(folder):
     """A byte of the main file rots."""
     flip(main(folder), main(folder).stat().st_size // 2)

@@ -11,6 +11,7 @@ takes the place of the other.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol
@@ -27,6 +28,7 @@ from storify.engine import (
     Snapshot,
     WholeSnapshot,
     difference,
+    each_entry,
     entries_of,
 )
 from storify.exceptions import ConflictError, CorruptionError, StaleStateError
@@ -112,6 +114,8 @@ def _take(
     root = session.root
     version, theirs = news
     entries: dict[bytes, bytes] | None = None
+    if theirs is None and version is not None:
+        version, theirs = _present_changes(session) or news
     if (
         theirs is None
         or version is None
@@ -154,6 +158,23 @@ def _take(
         session.version = version
 
     session.run_uncut(adopt)
+
+
+def _present_changes(session: "Session") -> News | None:
+    """Compare the present state with the base, side by side; None if both must be whole.
+
+    Where keys are found by their bytes, and not all are in memory already.
+    """
+    root = session.root
+    if root.is_list or root.over or root.slots.is_filled() or root.spelling.spelled:
+        return None
+    present = session.engine.open()
+    if present is None or not present.kind:
+        return None
+    with closing(present), suppress(CorruptionError, StaleStateError):
+        changes = difference(root.each_durable(), each_entry(present))
+        return News(present.version, changes)
+    return None
 
 
 def _changes_kind(root: Root, changes: Iterable[Change]) -> bool:

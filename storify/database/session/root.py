@@ -11,8 +11,9 @@ user holds; so a list is loaded, compared, merged and rolled back as any value i
 Who flushes, merges and rolls back is the session; here is what that does to a root.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property, partial
+from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
@@ -49,6 +50,8 @@ _SMALL: Final = 4096
 _PART: Final = 16
 #: So many changes make no work for the collector,
 _FEW: Final = 64
+#: So many keys are encoded at a time.
+_MANY: Final = 256
 
 
 class _Mark(NamedTuple):
@@ -257,10 +260,13 @@ class Root:
 
     def durable(self) -> dict[bytes, bytes]:
         """The durable entries, in an order that they may have."""
-        if self.over:
-            return dict(self.over)
-        stored = dict(self.slots.stored_items())
-        return dict(zip(encode_keys(self.codec, stored), stored.values(), strict=True))
+        return dict(self.over) or dict(self.each_durable())
+
+    def each_durable(self) -> Iterator[tuple[bytes, bytes]]:
+        """Iterate over them, unless a root of the other kind is to be replaced."""
+        stored = self.slots.stored_items()
+        while some := dict(islice(stored, _MANY)):
+            yield from zip(encode_keys(self.codec, some), some.values(), strict=True)
 
     def entries(self, changes: Changes) -> dict[bytes, bytes]:
         """The whole root that a commit of *changes* leaves."""
