@@ -9,6 +9,7 @@ Linux.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -72,6 +73,25 @@ def restore_one(db: Database[Document]) -> int:
     return len(db.backups.restore(db.backups.last or "", [key(0)]))
 
 
+def restore_all(db: Database[Document]) -> int:
+    """Restore the oldest state."""
+    return len(db.backups.restore(db.backups.last or ""))
+
+
+def recover(db: Database[Document]) -> int:
+    """Open the file again after a byte in it has rotted."""
+    path = Path(db.path)
+    db.close(discard=True)
+    found = path.stat()
+    with path.open("r+b") as file:
+        file.seek(found.st_size // 2)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+    return len(open_database(path.parent))
+
+
 def compare(db: Database[Document]) -> int:
     """Compare the oldest state with the present."""
     return len(db.backups.diff(db.backups.last or "").changed)
@@ -108,6 +128,8 @@ WORK: dict[str, Callable[[Database[Document]], int]] = {
     "the same from outside": compare_outside,
     "verify all": verify,
     "back up": back_up,
+    "restore the oldest state": restore_all,
+    "recover a rotten file": recover,
 }
 
 

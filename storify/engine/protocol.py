@@ -371,8 +371,8 @@ class Commit(NamedTuple):
         stored: Gives the durable value of a key, or None. An engine may write
             the difference to it alone; it is asked for large values only.
         compact: Leave one whole root, whatever it costs.
-        whole: Gives the whole root after the changes. Asked for only if the
-            present state turns out to be damaged and no backup replaces it.
+        whole: Gives all entries after the changes. Asked for only if the present
+            state turns out to be damaged.
         undone_on_error: The caller gives up what it wanted if this fails. Should it
             have come through all the same, it counts as the commit of somebody else,
             which the caller is to bring in; else it would be made stale by nothing.
@@ -382,7 +382,7 @@ class Commit(NamedTuple):
     changes: Changes
     stored: Callable[[bytes], bytes | None] = _nothing
     compact: bool = False
-    whole: Callable[[], bytes] | None = None
+    whole: Callable[[], dict[bytes, bytes]] | None = None
     undone_on_error: bool = False
 
 

@@ -141,7 +141,7 @@ def step(
         changes(entries, generation),
         stored=entries.get,
         compact=compact,
-        whole=lambda: state(generation),
+        whole=lambda: encoded(content(generation)),
     )
 
 

@@ -2,8 +2,7 @@
 
 State by state, oldest first, each at the time that it has. The oldest comes a part at a
 time to a server, where none is kept but the whole; each later one is one commit of what
-it changed. So no state is in memory as a whole, unless its engine has it so: a folder's
-does when it lists or opens what was, and for each commit to a new file.
+it changed. So no state is in memory as a whole, but the first one for a folder.
 
 What was interrupted goes on with what comes next, and at the end all is compared.
 """

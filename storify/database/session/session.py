@@ -363,7 +363,7 @@ class Session(Transactional):
                 pending.changes if is_ours else self.root.for_file(pending.changes),
                 stored=pending.stored,
                 compact=compact,
-                whole=lambda: self.codec.join(self.root.entries(pending.changes)),
+                whole=lambda: self.root.entries(pending.changes),
                 # The block of a transaction is.
                 undone_on_error=then is not _nothing,
             )

@@ -447,7 +447,7 @@ class FileEngine:
         if commit.whole is None:
             msg = f"cannot commit to {self._path!r}: {now.wrong}; load it first"
             raise CorruptionError(msg, [now.wrong])
-        new = after(self._format, self._format.split(commit.whole()), ())
+        new = after(self._format, commit.whole(), ())
         return write(held, now, new._replace(changes=commit.changes))
 
     def changes_since(self, version: Version | None) -> News | None:

@@ -8,9 +8,9 @@
     new file    head, entries in order, new ones at the end
 
 Only for a file that looks as it did when we knew it, whose index counts, or that was
-read once to make one. Its sha256 is
-looked at as well when the last block was read, and before the new file gets its name:
-so what has rotted is never written anew with a good checksum. A block of which a commit
+read once to make one. Its sha256 is looked at as well when the last block was read, and
+before the new file gets its name: so what has rotted is never written anew with a good
+checksum. A block of which a commit
 replaces everything, as a large value, is not read; then the checksums of the others
 stand for themselves. Whatever is wrong, the files are read as a whole, judged and
 recovered.

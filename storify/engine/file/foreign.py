@@ -329,7 +329,8 @@ def _undone(
 ) -> Iterator[bytes]:
     """Iterate over the keys that commits have changed, and *changes* change as well."""
     mine = {key for frame in journal.frames for key, _ in frame.ops if key in changes}
-    found = (key for state in (before, ours) for key, _ in each_entry(state))
+    states = (before, ours) if mine else ()
+    found = (key for state in states for key, _ in each_entry(state))
     for key in dict.fromkeys(key for key in found if key in mine):
         value = ours.get(key)
         if value != before.get(key) and value != changes[key]:

@@ -7,7 +7,8 @@
     asked     an entry or an op is read where it lies, and checked (`snapshot`)
 
 Nothing is given of a file before its checksum is known to be right. The index is in
-memory: some 20 bytes for each entry.
+memory: some 20 bytes for each entry. A main file whose index does not count is read in
+the same way, and so are the backups that may give a lost one.
 
 A small file is read as a whole, and so is one that cannot be asked: a root without keys,
 one of keys that may have other bytes, one that another program wrote in its own way.

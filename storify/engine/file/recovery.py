@@ -15,6 +15,10 @@ are in its own journal still. Else the newest good state takes its place. The
 damaged file is kept as ``.corrupt``. Where nothing may be written, what could be
 rebuilt is served and the files stay.
 
+A large file is read, rebuilt and written in parts. In memory as a whole is but a state of
+which commits are lost in between (HOLED), and what has been put together and may not be
+written.
+
 A journal that is damaged while the main file is not is healed by its mirror; see
 `replay`. What another program wrote while there was one comes on top of it; see
 `foreign`.
