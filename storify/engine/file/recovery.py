@@ -274,9 +274,7 @@ def _write_mended(held: Held, now: Reading) -> None:
         held.drop_journal()
 
 
-def recover(
-    held: Held, known: Known, now: Reading, keep: Keep
-) -> Loaded | WholeSnapshot:
+def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
     """Rebuild a main file that is damaged or gone from the backups.
 
     Raises:
@@ -325,7 +323,7 @@ def _rebuilt(
     exact: Sum | None,
     causes: list[str],
     keep: Keep,
-) -> Loaded | WholeSnapshot:
+) -> Loaded:
     link, path = held.place.link, state.kept.path
     held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {path!r}")
     for cause in causes[1:]:
@@ -373,12 +371,13 @@ def as_it_was(
         OSError: It cannot be read now.
     """
     held, root_format = access.seen(), access.root_format
-    if kept is not None:
-        with suppress(CorruptionError, ValueError):
+    with suppress(CorruptionError, ValueError):
+        if kept is not None:
             return open_past(root_format, kept, version)
-        before = main_as_it_was(held, kept.digest)
-        if before is not None and kept.path == held.place.main:
-            with suppress(CorruptionError, ValueError):
+    with suppress(CorruptionError, ValueError):
+        if kept is not None and kept.path == held.place.main:
+            before = main_as_it_was(held, kept.digest)
+            if before is not None:
                 before = before._replace(later=kept.frames)
                 return open_past(root_format, before, version)
     loaded = load()  # it may be healed by what is left of it
