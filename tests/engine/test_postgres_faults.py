@@ -1,5 +1,6 @@
 """Parts of a cluster that fail: a full disk, a cut line, a server that hangs."""
 
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -193,7 +194,9 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
-HERE, THERE = "10.213.57.1", "10.213.57.2"
+# Addresses of this process alone: others may run the same tests.
+_OURS = ipaddress.ip_address("10.213.0.0") + 4 * (os.getpid() % 16_384)
+HERE, THERE = str(_OURS + 1), str(_OURS + 2)
 
 
 @contextmanager
