@@ -16,8 +16,7 @@ from storify.cli._shared import (
     new_file,
 )
 from storify.models.json_schema import json_schema
-from storify.models.schema_changes import Change, compare
-from storify.models.schema_lock import SchemaLock, describe, dump, load
+from storify.models.schema_lock import Change, SchemaLock, compare, describe, dump, load
 
 __all__ = ["schema"]
 

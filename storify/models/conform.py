@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar, cast
 
+from .base import Ref
 from .hints import (
     Anything,
     Instance,
@@ -31,7 +32,6 @@ from .hints import (
     parts_of,
 )
 from .options import class_of, is_model_class
-from .ref import Ref
 from .state import items_of, pairs
 
 __all__ = [

@@ -431,6 +431,10 @@ def substitute(hint: Any, bindings: Mapping[Any, Any]) -> Any:
 # --- parsing ----------------------------------------------------------------------
 
 
+def _pass_over(_: type) -> None:
+    """Take a class that was met before."""
+
+
 def _as_it_is(cls: type) -> type:
     return cls
 
@@ -451,8 +455,8 @@ class Parser:
 
     def __init__(
         self,
-        model: Callable[[type], object],
-        other: Callable[[type], object],
+        model: Callable[[type], object] = _pass_over,
+        other: Callable[[type], object] = _pass_over,
         newest: Callable[[type], type] = _as_it_is,
     ) -> None:
         self._model = model

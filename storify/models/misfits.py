@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from storify._attributes import beside
 from storify.exceptions import ModelLoadError, NewerVersionError
 
+from .base import Ref
 from .conform import LISTED, conforms, fits_outside, is_told_by_class
-from .evolution import VERSION_KEY
 from .fields import options_of
 from .fitting import fields_of
 from .hints import (
@@ -33,8 +33,7 @@ from .hints import (
     name_beside,
     text_of,
 )
-from .options import class_of, class_options, is_model
-from .ref import Ref
+from .options import VERSION_KEY, class_of, class_options, is_model
 from .state import (
     Unloaded,
     items_of,

@@ -28,7 +28,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 
-from .base import Model
+from .base import Model, Ref
 from .conform import (
     Check,
     Conversions,
@@ -38,7 +38,6 @@ from .conform import (
     is_told_by_class,
     outer_classes,
 )
-from .evolution import History
 from .fields import options_of
 from .fitting import Fitting, PlainClasses
 from .hints import (
@@ -55,6 +54,7 @@ from .hints import (
 )
 from .misfits import Inspection, Kept, Lead, Leads, Misfit, misfits, unstored
 from .options import (
+    History,
     class_of,
     class_options,
     definitions,
@@ -63,7 +63,6 @@ from .options import (
     refuse_decorator,
 )
 from .plan import Hooks, Refuse, Supply, Surroundings, make_hooks
-from .ref import Ref
 from .state import Unloaded, adopt
 
 if TYPE_CHECKING:
@@ -393,7 +392,7 @@ class Registry:
     def _forget_annotations(self) -> None:
         """Parse all annotations anew when they are needed."""
         self._finder = Parser(self._found.append, self._meet, self.newest)
-        self._parser = Parser(_ignore, _ignore, self.newest)
+        self._parser = Parser(newest=self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
         self._fitting = Fitting(self._shapes_of, self._plain, self._shape_behind)
         self._shapes: dict[Any, dict[str, Shape]] = {}
@@ -459,19 +458,22 @@ class Registry:
                 self._newer[other.cls] = cls
             self._entries[name] = entry
         self._by_class[cls] = entry
-        try:
-            entry.shapes = self._find_out(cls, self._named_so_far)
-        except UnresolvedError:
-            entry.shapes = None  # a class still to be defined: planning tries again
+        entry.shapes = self._shapes_so_far(cls)
 
-    def _find_out(
-        self, cls: type, named: Callable[[type, str], type | None]
-    ) -> dict[str, Shape]:
-        """Resolve the annotations of *cls*, and find the classes they name."""
+    def _shapes_so_far(self, cls: type) -> dict[str, Shape] | None:
+        """Find out what *cls* stores; None if planning is to try again."""
+        try:
+            return self._find_out(cls, resolve(cls, self._named_so_far))
+        except ModelError as err:
+            if class_options(cls).declared and not isinstance(err, UnresolvedError):
+                raise
+            return None  # a class still to be defined
+
+    def _find_out(self, cls: type, hints: dict[str, Any]) -> dict[str, Shape]:
+        """Find the classes that the annotations of *cls* name."""
         options = class_options(cls)
         if not options.declared:
-            return self._hints_of_handwritten(cls)
-        hints = resolve(cls, named)
+            return _shapes_in(hints, cls, self._finder)
         shapes: dict[str, Shape] = {}
         for attribute in options.attributes:
             hint = hints.get(attribute.name, attribute.type)
@@ -491,19 +493,14 @@ class Registry:
         cast("Any", cls).__attrs_types_resolved__ = cls
         return shapes
 
-    def _hints_of_handwritten(self, cls: type) -> dict[str, Shape]:
-        """Use the annotations of a hand-written class as far as they go."""
+    def _hints(self, cls: type, args: tuple[Any, ...] = ()) -> dict[str, Any]:
+        """Resolve the annotations of *cls*; those of a hand-written one are only hints."""
         try:
-            hints = resolve(cls, self._named)
+            return resolve(cls, self._named, args)
         except ModelError:
+            if class_options(cls).declared:
+                raise
             return {}
-        shapes: dict[str, Shape] = {}
-        for name, hint in hints.items():
-            try:
-                shapes[name] = self._finder.parse(hint, cls)
-            except Unsupported:
-                continue
-        return shapes
 
     def _named(self, owner: type, name: str) -> type | None:
         """Find the Model class that a name means which its module does not define.
@@ -538,7 +535,7 @@ class Registry:
             if entry.hooks is not None:
                 return entry.hooks  # another thread was quicker
             if entry.shapes is None:
-                entry.shapes = self._find_out(entry.cls, self._named)
+                entry.shapes = self._find_out(entry.cls, self._hints(entry.cls))
                 found = [cls for cls in self._found if cls not in self._by_class]
                 self.register(*cast("list[type[Model]]", found))
             elif self._unfinished:
@@ -944,19 +941,9 @@ class Registry:
             if not args and entry is not None and entry.shapes is not None:
                 return entry.shapes
             if (cls, args) not in self._shapes:
-                self._shapes[cls, args] = self._resolved_shapes(cls, args)
+                hints = self._hints(cls, args)
+                self._shapes[cls, args] = _shapes_in(hints, cls, self._parser)
             return self._shapes[cls, args]
-
-    def _resolved_shapes(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
-        shapes: dict[str, Shape] = {}
-        not_stored = unstored(cls)
-        for name, hint in resolve(cls, self._named, args).items():
-            try:
-                if name not in not_stored:
-                    shapes[name] = self._parser.parse(hint, cls)
-            except Unsupported:
-                continue  # a hand-written class: its annotations are only hints
-        return shapes
 
     @contextmanager
     def quietly(self) -> Generator[None]:
@@ -984,6 +971,16 @@ def _not_stored(hint: object, cause: Unsupported) -> ModelError:
 
 def _ignore(_: object) -> None:
     """Take a class that a parser met, and do nothing."""
+
+
+def _shapes_in(hints: dict[str, Any], cls: type, parser: Parser) -> dict[str, Shape]:
+    """Parse the annotations of what *cls* stores, as far as they can be stored."""
+    not_stored = unstored(cls)
+    shapes: dict[str, Shape] = {}
+    for name in (each for each in hints if each not in not_stored):
+        with suppress(Unsupported):  # a hand-written class: they are only hints
+            shapes[name] = parser.parse(hints[name], cls)
+    return shapes
 
 
 def _wrapper(record: Unloaded) -> dict[str, Any]:

@@ -35,6 +35,7 @@ from ._changes import (
     part_at,
     place_of,
 )
+from ._connection import drop_schema, fresh_schema, shared_url
 from ._disk import Fault, Folder, Killed, injected, read, write_folder
 from ._models import models
 from ._same import difference, facts, same
@@ -124,19 +125,15 @@ class ServerPlace:
     has_disk = False
 
     def __init__(self, url: str | None) -> None:
-        # few machines need it
-        from . import _postgres  # noqa: PLC0415
-
-        self._postgres = _postgres
-        self.root = url or _postgres.shared_url()
-        self.schema = _postgres.fresh_schema()
+        self.root = url or shared_url()
+        self.schema = fresh_schema()
 
     def survive(self) -> None:
         """Keep all: what was saved is on the server."""
 
     def remove(self) -> None:
         """Remove the schema."""
-        self._postgres.drop_schema(self.root, self.schema)
+        drop_schema(self.root, self.schema)
 
     def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
         """Do it: no disk call can be the last."""
