@@ -14,8 +14,8 @@ from msgpack import Packer, unpackb
 from storify.exceptions import UnstorableError
 from storify.threads import without_collector
 
-from . import _frames, _salvage
-from ._format import MARKERS, DecodeError, Ext
+from . import _frames
+from ._builtin import MARKERS, DecodeError, Ext
 from ._frames import MAX_DEPTH
 from ._reader import (
     TIMESTAMP_CODE,
@@ -215,7 +215,7 @@ class Codec:
         Raises:
             DecodeError: They are no entry.
         """
-        return _salvage.part(entry)
+        return _frames.part_all(entry, 1)[0]
 
     @staticmethod
     def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
@@ -238,6 +238,8 @@ class Codec:
     @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage(payload)
 
     @staticmethod
@@ -246,12 +248,14 @@ class Codec:
 
         None alone if it does not begin as a list.
         """
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage_items(payload)
 
     @staticmethod
     def claimed(payload: bytes) -> int | None:
         """Return how many entries or items a damaged root says it has."""
-        return _salvage.claimed(payload)
+        return _frames.claimed(payload)
 
     @staticmethod
     def items(payload: bytes) -> list[bytes]:

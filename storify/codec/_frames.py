@@ -14,7 +14,7 @@ from typing import Any, Final
 from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
 
-from ._format import DecodeError
+from ._builtin import DecodeError
 from ._reader import Reader
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "array_header",
     "check",
     "check_joined",
+    "claimed",
     "find",
     "is_array",
     "is_deep",
@@ -103,6 +104,16 @@ def read_header(payload: bytes) -> tuple[int, int]:
         msg = "the header is cut short"
         raise ValueError(msg)
     return 1 + size, int.from_bytes(payload[1 : 1 + size], "big")
+
+
+def claimed(payload: bytes) -> int | None:
+    """Return how many entries or items a damaged root says it has; None if illegible."""
+    if not (is_map(payload) or is_array(payload)):
+        return None
+    try:
+        return read_header(payload)[1]
+    except ValueError:
+        return None
 
 
 def _scanner(payload: bytes, before: bytes = b"") -> Unpacker:

@@ -29,13 +29,14 @@ from msgpack import ExtType, Packer, Timestamp
 from storify.exceptions import ModelError, UnstorableError
 
 from ._builtin import (
+    MARKERS,
     SCALAR_ENCODERS,
+    Ext,
     encode_bytearray,
     encode_int,
     encode_text,
     sort_plainly,
 )
-from ._format import MARKERS, Ext
 from ._frames import (
     MAX_DEPTH,
     array_header,

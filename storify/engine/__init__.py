@@ -6,13 +6,14 @@ this package nobody opens a data file, and here nobody knows what the bytes mean
 
 from typing import TYPE_CHECKING
 
-from storify._late import late as _late
+from storify._python import late as _late
 
 if TYPE_CHECKING:
     from storify.engine.catalogs import open_catalog
     from storify.engine.file.catalog import FileCatalog
     from storify.engine.file.engine import FileEngine
     from storify.engine.memory import MemoryCatalog, MemoryEngine
+    from storify.engine.moment import Keep
     from storify.engine.names import check_name
     from storify.engine.protocol import (
         BackupInfo,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         entries_of,
         version_of,
     )
-    from storify.engine.retention import Keep
 
 __all__ = [
     "BackupInfo",
@@ -82,7 +82,7 @@ if not TYPE_CHECKING:
             "FileCatalog": "storify.engine.file.catalog",
             "FileEngine": "storify.engine.file.engine",
             "Format": "storify.engine.protocol",
-            "Keep": "storify.engine.retention",
+            "Keep": "storify.engine.moment",
             "MemoryCatalog": "storify.engine.memory",
             "MemoryEngine": "storify.engine.memory",
             "News": "storify.engine.protocol",

@@ -31,7 +31,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal, NamedTuple, NewType, Protocol, cast
 
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep
 
 __all__ = [
     "LOCK_TIMEOUT_S",

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
 
-from storify._attributes import if_loaded
+from storify._python import if_loaded
 from storify.exceptions import ModelError
 
 __all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]

@@ -30,7 +30,7 @@ from typing import (
 
 import attrs
 
-from storify._attributes import if_loaded
+from storify._python import if_loaded
 from storify.exceptions import DuplicateKeynameError, ModelError, StorifyError
 
 from .options import (

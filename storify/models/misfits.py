@@ -9,7 +9,7 @@ import enum
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from storify._attributes import beside
+from storify._python import beside
 from storify.exceptions import ModelLoadError, NewerVersionError
 
 from .base import Ref

@@ -33,7 +33,7 @@ from typing import (
 
 import attrs
 
-from storify._attributes import if_loaded, slots_of
+from storify._python import if_loaded, slots_of
 from storify.exceptions import (
     MigrationError,
     ModelError,

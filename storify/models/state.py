@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from storify._attributes import computed_by
+from storify._python import computed_by
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .fields import default_of, options_of

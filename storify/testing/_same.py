@@ -20,7 +20,7 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from storify._attributes import beside, slots_of
+from storify._python import beside, slots_of
 from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded
 from storify.models.fields import options_of

@@ -14,7 +14,7 @@ as it was seen.
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast
 
-from storify._typing import Defaults, TypeVar
+from storify._python import Defaults, TypeVar
 from storify.database.live.data import Data
 from storify.database.live.observers import Changed
 from storify.database.live.slots import MISSING, Missing

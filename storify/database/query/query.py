@@ -30,7 +30,7 @@ from typing import (
     overload,
 )
 
-from storify._typing import Defaults, TypeVar
+from storify._python import Defaults, TypeVar
 from storify.database._schema import is_several
 from storify.database.query.scan import Row, Scan, Test, name_record, path_of
 from storify.exceptions import QueryError
