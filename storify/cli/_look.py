@@ -28,6 +28,7 @@ from storify.explorer import (
     About,
     Page,
     Row,
+    Session,
     State,
     Stats,
     at_path,
@@ -258,16 +259,7 @@ def show(
             if len(names) == 1:
                 rest = names
         (name,) = named(session, rest)
-        with progress(name) as tell:
-            page, _ = session.page(
-                name,
-                offset=offset,
-                limit=limit,
-                sort=sort.removeprefix("-"),
-                reverse=sort.startswith("-"),
-                state=at,
-                told=tell,
-            )
+        page, _ = _page(session, name, "", offset, limit, sort, at)
         _tell_page(page, columns, as_json=as_json)
         if not as_json:
             total = len(session.reading(name, at))
@@ -275,6 +267,22 @@ def show(
             first = page.offset + 1 if page.rows else 0
             more = f"; go on with --offset {last}" if page.more else ""
             typer.echo(f"{first}-{last} of {counted(total, 'record')}{more}")
+
+
+def _page(
+    session: Session, name: str, where: str, offset: int, limit: int, sort: str, at: str
+) -> tuple[Page, list[str]]:
+    with progress(name) as tell:
+        return session.page(
+            name,
+            where=where,
+            offset=offset,
+            limit=limit,
+            sort=sort.removeprefix("-"),
+            reverse=sort.startswith("-"),
+            state=at,
+            told=tell,
+        )
 
 
 def _tell_page(page: Page, columns: str, *, as_json: bool) -> None:
@@ -310,17 +318,7 @@ def find(
     """
     with looking(where, models) as session:
         name, text = named(session, rest, "FILTER")
-        with progress(name) as tell:
-            page, unmet = session.page(
-                name,
-                where=text,
-                offset=offset,
-                limit=limit,
-                sort=sort.removeprefix("-"),
-                reverse=sort.startswith("-"),
-                state=at,
-                told=tell,
-            )
+        page, unmet = _page(session, name, text, offset, limit, sort, at)
         _tell_page(page, columns, as_json=as_json)
     if not page.rows:
         for field in unmet:

@@ -181,7 +181,7 @@ def load_classes(modules: Iterable[str]) -> Classes:
         names |= space
         found |= {cls: None for cls in space.values() if isinstance(cls, type)}
     return Classes(
-        [cls for cls in found if _is_model(cls)],
+        [cls for cls in found if issubclass(cls, Model) and not _is_ours(cls)],
         [cls for cls in found if _is_value_type(cls)],
         names,
     )
@@ -230,10 +230,6 @@ def _import_file(path: Path) -> ModuleType:
 
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def _is_model(cls: type) -> bool:
-    return issubclass(cls, Model) and not _is_ours(cls)
 
 
 def _is_value_type(cls: type[Any]) -> bool:

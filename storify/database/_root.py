@@ -25,10 +25,9 @@ from typing import TYPE_CHECKING, Any, Generic, Self, cast, get_origin, overload
 
 from storify._python import Defaults, TypeVar
 from storify.database._schema import is_several
-from storify.database._source import Source
+from storify.database._source import Scan, Source, path_of
 from storify.database.live.data import Stored
 from storify.database.live.slots import MISSING
-from storify.database.query.scan import Scan, path_of
 from storify.models import Misfit, Ref
 from storify.threads import without_collector
 

@@ -7,7 +7,6 @@ and validators admit. A default is one possible value of a field, not the usual 
 import dataclasses
 import enum
 import inspect
-import operator
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -127,7 +126,7 @@ def _enum(cls: type[enum.Enum]) -> Strategy:
     if issubclass(cls, enum.Flag):
         none: Any = cls(0)
         sets = st.sets(st.sampled_from(members))
-        return sets.map(lambda found: reduce(operator.or_, found, none))
+        return sets.map(lambda found: reduce(lambda a, b: a | b, found, none))
     return st.sampled_from(members)
 
 

@@ -29,7 +29,7 @@ from functools import partial
 from itertools import compress
 from operator import call, is_
 from threading import get_ident
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import Final, Generic, NoReturn, SupportsIndex, TypeVar
 
 from storify.exceptions import DatabaseLockedError
@@ -386,10 +386,5 @@ class InTurn(Generic[T]):
             raise DatabaseLockedError(msg)
         return self._held
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.end_turn_of(self)

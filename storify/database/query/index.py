@@ -15,11 +15,11 @@ from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast
 
 from storify._python import Defaults, TypeVar
+from storify.database._source import Scan, name_record, path_of
 from storify.database.live.data import Data
 from storify.database.live.observers import Changed
 from storify.database.live.slots import MISSING, Missing
 from storify.database.query.query import Found, Query
-from storify.database.query.scan import Scan, name_record, path_of
 from storify.exceptions import DuplicateKeyError, QueryError
 from storify.threads import TurnLock
 

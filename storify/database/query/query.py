@@ -1,7 +1,7 @@
 """`Query`: a lazy pipeline over the records of a database.
 
 A run goes through the records once. Tests and sort keys see what is in the slots, or
-is decoded for that one look (`scan`); only what the query gives is handed out::
+is decoded for that one look (`Scan`); only what the query gives is handed out::
 
     keys of now ──► rows ──► where … sorted ──► hand out ──► limit, map … ──► given
                              see records          live
@@ -32,7 +32,7 @@ from typing import (
 
 from storify._python import Defaults, TypeVar
 from storify.database._schema import is_several
-from storify.database.query.scan import Row, Scan, Test, name_record, path_of
+from storify.database._source import Row, Scan, Test, name_record, path_of
 from storify.exceptions import QueryError
 from storify.models import Model, Unloaded
 from storify.models.hints import subclasses
