@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING
 # is told of a fork first is ready first in the child: threads, then the locks and files,
 # then the databases; and signals are let in last. Handlers of signals can be set in the
 # main thread only, while a database may be opened in any.
-from storify import _autosave as _autosave
+from storify import _autosave
 
 # isort: split
-from storify.engine.file import lock as _lock  # noqa: F401 -- as said
+from storify.engine.file import lock as _lock
 
 # isort: split
-from storify.database.session import shutdown as _shutdown  # noqa: F401 -- as said
+from storify.database.session import shutdown as _shutdown
 
 # isort: split
 from storify._python import late as _late
@@ -136,6 +136,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+_ARRANGED = _autosave, _lock, _shutdown
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = _late(

@@ -139,17 +139,13 @@ def _lines(read: Any) -> _Read:
     return begin
 
 
-def _parquet(
-    source: Path, classes: Classes, cls: Any, key: str, _stack: ExitStack
-) -> Iterable[tuple[Any, Any]]:
-    return arrow.read_parquet(source, classes, cls, key)
-
-
 FORMATS: dict[str, _Read] = {
     "jsonl": _lines(text.read_jsonl),
     "json": _lines(text.read_json),
     "csv": _lines(text.read_csv),
-    "parquet": _parquet,
+    "parquet": lambda source, classes, cls, key, _: arrow.read_parquet(
+        source, classes, cls, key
+    ),
 }
 
 

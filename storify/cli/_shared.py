@@ -91,20 +91,14 @@ class Stderr:
     def debug(self, msg: str) -> None:
         """Say nothing."""
 
-    def info(self, msg: str) -> None:
-        """Say nothing."""
+    info = debug
 
     def warning(self, msg: str) -> None:
         """Tell what the owner of the data should know."""
         complain(msg)
 
-    def error(self, msg: str) -> None:
-        """Tell what failed."""
-        complain(msg)
-
-    def traceback(self, msg: str) -> None:
-        """Tell what failed, in one line: what is raised is told besides."""
-        complain(msg)
+    # What is raised is told besides.
+    error = traceback = warning
 
 
 @contextmanager

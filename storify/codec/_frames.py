@@ -207,7 +207,13 @@ def _ends(scanner: Unpacker, count: int) -> list[int]:
 
 
 def split(payload: bytes) -> dict[bytes, bytes]:
-    """Part a root, as `Codec.split` says; the values are not looked into."""
+    """Part a root into key bytes and value bytes, in order; values are not looked into.
+
+    A list root is one value under the key ``b""``.
+
+    Raises:
+        DecodeError: The payload is no whole map or array.
+    """
     if not is_map(payload):
         check(payload)
         if not is_array(payload):
@@ -316,7 +322,7 @@ def _is_shortest(key: bytes) -> bool:
 
 
 def plain_keys(keys: Sequence[bytes]) -> list[Any]:
-    """Decode keys that are all of one type, as `kind_of_keys` tells."""
+    """Decode keys that are all of one type, of which `kind_of_keys` tells."""
     scanner = Unpacker(max_buffer_size=0)
     scanner.feed(b"".join(keys))
     return list(starmap(scanner.unpack, repeat((), len(keys))))

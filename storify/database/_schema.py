@@ -194,7 +194,7 @@ class Schema:
             self._follow(type_)
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
-        if not _is_class(type_):
+        if not isinstance(cast("object", type_), (type, CustomType)):
             msg = (
                 f"cannot register {type_!r}: types are classes, or CustomType "
                 f"objects that say how to store one"
@@ -359,10 +359,6 @@ class Schema:
         with self.registry.quietly(), suppress(Exception):  # a flush says what it is
             self.codec.encode(value)
         return self.registry.count_newer() != before
-
-
-def _is_class(given: object) -> bool:
-    return isinstance(given, (type, CustomType))
 
 
 def _several(classes: Iterable[C], argument: str) -> list[C]:

@@ -394,7 +394,7 @@ class Registry:
         self._finder = Parser(self._found.append, self._meet, self.newest)
         self._parser = Parser(newest=self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
-        self._fitting = Fitting(self._shapes_of, self._plain, self._shape_behind)
+        self._fitting = Fitting(self.shapes_of_model, self._plain, self._shape_behind)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._followed.clear()
 
@@ -446,7 +446,7 @@ class Registry:
         for name in (keyname, *options.was):
             other = self._entries.get(name)
             if other is not None and other.cls is not cls:
-                if not _redefined(other.cls, cls):
+                if _name(other.cls) != _name(cls):
                     raise _duplicate(name, other.cls, cls)
                 if id(other.cls) in explicit:
                     if id(cls) in explicit:
@@ -551,11 +551,7 @@ class Registry:
             return self._parser.parse(hint, owner)
 
     def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> Hooks:
-        names = entry.cls, entry.keyname
-        return make_hooks(*names, Model, shapes, self._surroundings())
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+        surroundings = Surroundings(
             self._conversions,
             self._warn_once,
             self._note_misfit,
@@ -564,6 +560,7 @@ class Registry:
             self._supply,
             self._fitting,
         )
+        return make_hooks(entry.cls, entry.keyname, Model, shapes, surroundings)
 
     def _hook(self, hint: Any) -> Hook:
         """Plan the structure hook of a model class or of a parametrised one."""
@@ -572,7 +569,7 @@ class Registry:
             return self._entry_of(hint).planned().structure
         entry = self._entry_of(origin)
         return self._make_hooks(
-            entry, self._shapes_of(origin, get_args(hint))
+            entry, self.shapes_of_model(origin, get_args(hint))
         ).structure
 
     def _entry_of(self, cls: type) -> Entry:
@@ -819,9 +816,9 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        shapes_of = self._shapes_of, self._plain.shapes_of
+        shapes_of = self.shapes_of_model, self._plain.shapes_of
         inspect = Inspection(self._entries, *shapes_of, kept, leads, self._shape_behind)
-        return misfits(value, self._shape_of(hint), inspect)
+        return misfits(value, self.shape_of(hint), inspect)
 
     def outer_classes(self, hint: object) -> tuple[type, ...] | None:
         """Return the classes whose objects may be of *hint*, seen from outside.
@@ -832,7 +829,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        return outer_classes(self._shape_of(hint))
+        return outer_classes(self.shape_of(hint))
 
     def judge_plain(self, obj: object) -> None:
         """Count a misfit if the fields of an object that was loaded do not fit.
@@ -854,7 +851,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        return self._fitting.of(self._shape_of(hint))
+        return self._fitting.of(self.shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
         """Return a check of values that were structured without any oddity.
@@ -870,7 +867,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        shape = self._shape_of(hint)
+        shape = self.shape_of(hint)
         return checker(shape) if is_told_by_class(shape) else None
 
     def plain_check(self) -> Check:
@@ -903,18 +900,6 @@ class Registry:
         except Unsupported:  # a base whose subclasses are stored, or one of no model
             return Instance(hint) if isinstance(hint, type) else ANYTHING
 
-    def shape_of(self, hint: object) -> Shape:
-        """Return what an annotation admits.
-
-        Raises:
-            ModelError: No value of it can be stored.
-        """
-        return self._shape_of(hint)
-
-    def shapes_of_model(self, cls: type, args: tuple[Any, ...]) -> Mapping[str, Shape]:
-        """Return what the fields of a model admit, in their order."""
-        return self._shapes_of(cls, args)
-
     def shapes_of_plain(self, cls: type) -> Mapping[str, Shape]:
         """Return what the fields of a dataclass, attrs class or named tuple admit."""
         return self._plain.shapes_of(cls)
@@ -928,14 +913,19 @@ class Registry:
         entry = self._entries.get(keyname)
         return None if entry is None else entry.cls
 
-    def _shape_of(self, hint: object) -> Shape:
+    def shape_of(self, hint: object) -> Shape:
+        """Return what an annotation admits.
+
+        Raises:
+            ModelError: No value of it can be stored.
+        """
         try:
             return self._parse(hint)
         except Unsupported as err:
             raise _not_stored(hint, err) from err
 
-    def _shapes_of(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
-        """Return what the fields of *cls* admit, registered or not."""
+    def shapes_of_model(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
+        """Return what the fields of a model admit, in their order, registered or not."""
         with self._lock:
             entry = self._by_class.get(cls)
             if not args and entry is not None and entry.shapes is not None:
@@ -1019,10 +1009,6 @@ def _hint_of_arguments(err: Exception) -> str:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _redefined(old: type, new: type) -> bool:
-    return _name(old) == _name(new)
 
 
 def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:

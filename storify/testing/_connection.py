@@ -159,7 +159,8 @@ class Server:
         programs = _programs()
         if programs is None:
             raise RuntimeError(why_no_server())
-        self._user = _other_user()
+        # PostgreSQL refuses to run as root.
+        self._user = "nobody" if os.geteuid() == 0 else None
         self._group = None if self._user is None else _group_of(self._user)
         # A socket's path must be short.
         self.folder: Path = Path(tempfile.mkdtemp(prefix="pg", dir="/tmp"))
@@ -303,11 +304,6 @@ class Server:
         if done.returncode:
             msg = f"{program} failed: {done.stderr.decode(errors='replace')}"
             raise RuntimeError(msg)
-
-
-def _other_user() -> str | None:
-    """Return whom the server runs as: PostgreSQL refuses to run as root."""
-    return "nobody" if os.geteuid() == 0 else None
 
 
 def _group_of(user: str) -> int:

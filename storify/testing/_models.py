@@ -336,7 +336,8 @@ class Written:
         self.names = {*self.parameters, *self._attributes()}
 
     def _attributes(self) -> set[str]:
-        found = {name for name in _raw_hints(self.cls) if not name.startswith("_")}
+        hints = (n for c in self.cls.__mro__ for n in inspect.get_annotations(c))
+        found = {name for name in hints if not name.startswith("_")}
         if not self.required:
             found |= {n for n in state_of(self.cls()) if not n.startswith("_")}
         return found
@@ -356,10 +357,6 @@ class Written:
             parameters = {}
         parameters = {n: h for n, h in parameters.items() if n in self.parameters}
         return attributes | parameters
-
-
-def _raw_hints(cls: type) -> set[str]:
-    return {name for base in cls.__mro__ for name in inspect.get_annotations(base)}
 
 
 @st.composite
