@@ -79,7 +79,6 @@ def width() -> int:
 
 
 def bar(part: float, whole: float, wide: int = 20) -> str:
-    """Return a bar for a part of a whole."""
     return "█" * max(round(wide * part / whole) if whole else 0, part > 0)
 
 

@@ -558,11 +558,9 @@ def new_file(path: Path) -> Generator[Path]:
 
 
 def print_json(document: Any) -> None:
-    """Print a document for a program."""
     typer.echo(dumps(document, indent=2))
 
 
 def print_lines(lines: list[str]) -> None:
-    """Print lines for a person."""
     for line in lines:
         typer.echo(line)

@@ -85,12 +85,10 @@ def find(payload: bytes, mark: bytes) -> int:
 
 
 def is_map(payload: bytes) -> bool:
-    """Tell whether *payload* begins as a map."""
     return payload[:1] != b"" and payload[0] in _MAPS
 
 
 def is_array(payload: bytes) -> bool:
-    """Tell whether *payload* begins as an array."""
     return payload[:1] != b"" and payload[0] in _ARRAYS
 
 

@@ -159,7 +159,6 @@ class Reader:
                 frame.starts += (start, self._at)
 
     def tell(self) -> int:
-        """Return where the value that was read ends."""
         return self._at
 
     def _close(self, frame: _Frame, structure: DictHook | None) -> object:

@@ -255,7 +255,6 @@ def _next_entry(
 
 
 def _are_pairs(pairs: list[Entry]) -> bool:
-    """Tell whether *pairs* can be entries at all."""
     # The keys first: what looks like entries is mostly one byte, over and over.
     return (
         bool(pairs)
@@ -283,7 +282,6 @@ def _first_pairs(payload: bytes, at: int) -> list[Entry]:
 
 
 def _is_cut_short(payload: bytes) -> bool:
-    """Tell whether the first value is larger than *payload*."""
     unpacker = Unpacker(max_buffer_size=len(payload) + 1)
     unpacker.feed(payload)
     try:

@@ -87,7 +87,6 @@ class CustomType(Generic[T]):
 
 
 def full_name(cls: type) -> str:
-    """Name a class for a message."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

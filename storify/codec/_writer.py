@@ -592,7 +592,6 @@ def _name_children(owner: object, made: list[Any]) -> Iterator[_Child]:
 
 
 def refusal(value: object) -> str:
-    """Say why *value* is not stored, and what to do about it."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind is memoryview:

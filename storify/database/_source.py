@@ -37,7 +37,6 @@ __all__ = [
 
 
 def path_of(key: object) -> str:
-    """Return the place of a record, for messages."""
     return f"${key_step(key)}"
 
 

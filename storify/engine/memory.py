@@ -108,7 +108,6 @@ class _Store:
 
     @property
     def version(self) -> Version | None:
-        """The present state."""
         return None if self.entries is None else self.steps[-1].version
 
     def next_moment(self, clock: Clock) -> Moment:

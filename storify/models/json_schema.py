@@ -84,7 +84,6 @@ class _Schema:
         self.classes: dict[str, Any] = {}
 
     def of(self, shape: Shape) -> dict[str, Any]:  # noqa: PLR0911 - one for each shape
-        """Return the schema of a shape."""
         match shape:
             case Anything():
                 return {}

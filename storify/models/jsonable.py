@@ -160,7 +160,6 @@ class _Out:
                 return self._holder(value, kind, path, deep)
 
     def _holder(self, value: Any, kind: type[Any], path: str, deep: int) -> Any:
-        """Return what has parts."""
         if kind in {range, slice}:
             bounds = value.start, value.stop, value.step
             return [self.plain(each, path, deep - 1) for each in bounds]

@@ -250,7 +250,6 @@ def _tags(cls: type) -> set[str]:
 
 
 def _names_on_disk(cls: type) -> set[str]:
-    """Return the names under which the fields of a declared *cls* are or were stored."""
     all_options = [(a, options_of(a)) for a in class_options(cls).attributes]
     return {
         name

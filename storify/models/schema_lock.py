@@ -423,7 +423,6 @@ def _type_lock(cls: type) -> TypeLock | None:
 
 
 def _defaults(record: Any) -> dict[str, bool] | None:
-    """Return the fields of a record, and which may be missing when it is loaded."""
     if attrs.has(record):
         return {attribute.name: False for attribute in attrs.fields(record)}
     if dataclasses.is_dataclass(record):

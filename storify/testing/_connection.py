@@ -125,7 +125,6 @@ def fresh_schema() -> str:
 
 
 def drop_schema(url: str, schema: str) -> None:
-    """Remove a schema with all its tables."""
     import psycopg  # noqa: PLC0415 - it is there with the extra alone
     from psycopg import sql  # noqa: PLC0415 - as above
 
@@ -193,7 +192,6 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Its URL."""
         return self.url_of()
 
     def url_of(self, *others: "Server", **options: str) -> str:
@@ -204,7 +202,6 @@ class Server:
         return f"postgresql://{_USER}@/postgres?{query}"
 
     def start(self) -> "Server":
-        """Start it, and wait until it takes connections."""
         options = {
             **self._settings,
             "listen_addresses": "",
@@ -247,7 +244,6 @@ class Server:
         return True
 
     def execute(self, statement: str) -> list[Any]:
-        """Run a statement as its owner, and return the rows."""
         import psycopg  # noqa: PLC0415 - it is there with the extra alone
 
         with psycopg.connect(self.url, autocommit=True) as connection:
@@ -255,7 +251,6 @@ class Server:
             return cursor.fetchall() if cursor.description else []
 
     def reload(self, **settings: str) -> None:
-        """Change settings while it runs."""
         for key, value in settings.items():
             self.execute(f"alter system set {key} = '{value}'")
         self.execute("select pg_reload_conf()")
@@ -280,11 +275,9 @@ class Server:
             os.kill(pid, number)
 
     def promote(self) -> None:
-        """Make a standby the primary."""
         self.execute("select pg_promote(true, 30)")
 
     def stop(self) -> None:
-        """End it, and remove the folder."""
         if self._postgres is not None:
             self._postgres.send_signal(signal.SIGQUIT)
             self._postgres.wait()
@@ -394,14 +387,12 @@ class Proxy:
         self._counts = False
 
     def cut_all(self) -> None:
-        """Cut all connections there are."""
         with self._lock:
             pairs = list(self._pairs)
         for pair in pairs:
             self._end(pair)
 
     def close(self) -> None:
-        """End the way."""
         self._listener.close()
         self.cut_all()
         shutil.rmtree(self._folder, ignore_errors=True)

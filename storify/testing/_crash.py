@@ -401,7 +401,6 @@ class CrashPoints:
 
 
 def make_work(root: Path, name: str) -> Path:
-    """Make a folder for one loop."""
     root.mkdir(parents=True, exist_ok=True)
     names = (root / f"{name}-{number}" for number in count(1))
     work = next(path for path in names if not path.exists())
@@ -416,7 +415,6 @@ def remove_work(folder: Path) -> None:
 
 
 def fresh(place: Path) -> Path:
-    """Make an empty folder for one run."""
     folder = place / "run"
     folder.mkdir(parents=True)
     return folder
@@ -445,7 +443,6 @@ def spread(points: list[T], most: int | None) -> list[T]:
 
 
 def require_most(most: int | None) -> None:
-    """Refuse a number of points that is none."""
     if most is not None and most < 1:
         msg = f"most must be a number of points, 1 or more: {most}"
         raise ValueError(msg)

@@ -52,8 +52,6 @@ _CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class Kinds:
-    """Makes the strategies of classes that are no models."""
-
     def __init__(self, shapes: Callable[[], Shapes], *, odd: bool) -> None:
         self._shapes = shapes
         self._odd = odd
@@ -61,7 +59,6 @@ class Kinds:
         self._known: dict[type, Strategy] = {}
 
     def strategy(self, cls: type[Any], bounds: Bounds) -> Strategy:
-        """Return objects of *cls*."""
         if is_registered(cls):
             return st.from_type(cls)
         if issubclass(cls, enum.Enum):

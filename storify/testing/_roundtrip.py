@@ -171,7 +171,6 @@ class Bench:
         return found
 
     def misfits(self, value: object, hint: object) -> Iterator[Misfit]:
-        """List what in *value* does not fit *hint* or its own class."""
         return self._registry.misfits(value, hint)
 
     def store(self, value: object) -> None:
@@ -185,7 +184,6 @@ class Bench:
             db.close(discard=True)  # what cannot be stored would fail again
 
     def load(self) -> Any:
-        """Return what was stored last, read from bytes."""
         with self._sf.get_db(_NAME) as db:
             return db[_KEY]
 
@@ -214,7 +212,6 @@ class Fresh:
         self._values: list[Any] = []
 
     def add(self, value: object) -> None:
-        """Let it read *value*, too."""
         self._values.append(value)
 
     def check(self, models: Iterable[type[Any]], types: Classes, call: str) -> None:

@@ -99,11 +99,9 @@ class Opened:
             yield
 
     def storifys(self) -> Iterator[Storify]:
-        """Return each `Storify` that is alive."""
         return _living(self._storifys)
 
     def sessions(self) -> Iterator[Session]:
-        """Return the session of each database that is alive."""
         return _living(self._sessions)
 
     def models(self) -> list[type[Any]]:
@@ -157,7 +155,6 @@ class Opened:
 
 
 def is_within(folder: Path, path: str) -> bool:
-    """Whether a path leads to a folder, or into it."""
     return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
 
 
@@ -307,7 +304,6 @@ class Run:
         self.sum_up()
 
     def sum_up(self) -> None:
-        """Complete the report."""
         self.report.home = self._opened.home
         self.report.models = self._opened.models()
 

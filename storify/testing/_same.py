@@ -75,7 +75,6 @@ class Fact(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """How it looks."""
         text = looks(self.value)
         if isinstance(self.value, Unloaded) and self.value.error is not None:
             text += f" (not loaded: {_reason(self.value.error)})"
@@ -119,7 +118,6 @@ def difference(a: object, b: object) -> Difference | None:
 def first_difference(
     expected: Iterable[Fact], found: Iterable[Fact]
 ) -> Difference | None:
-    """Compare two values by what is known of them."""
     for one, other in zip(expected, found, strict=True):
         # keys are parts, and names are in the text; the path shows sets in any order
         if (one.kind, one.text) != (other.kind, other.text):

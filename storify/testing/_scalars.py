@@ -88,7 +88,6 @@ class Bounds:
         return "Bounds(...)"  # Hypothesis shows what filters
 
     def __and__(self, other: "Bounds") -> "Bounds":
-        """Return what is within both."""
         return Bounds(
             least=_tighter(self.least, other.least, lambda a, b: bool(a > b)),
             most=_tighter(self.most, other.most, lambda a, b: bool(a < b)),
@@ -111,11 +110,9 @@ class Bounds:
         )
 
     def admit(self, value: Any) -> bool:
-        """Tell whether *value* passes all checks."""
         return all(check(value) for check in self.checks)
 
     def within(self, strategy: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-        """Return what of *strategy* passes all checks."""
         return strategy.filter(self.admit) if self.checks else strategy
 
 
@@ -134,7 +131,6 @@ class _Refusals(threading.local):
     field = ""
 
     def note(self, where: str, err: Exception) -> None:
-        """Note that the class or field *where* raised."""
         self.last = f"the last was refused by {where}: {type(err).__name__}: {err}"
 
 
@@ -406,7 +402,6 @@ def _bound(limit: tuple[Any, bool] | None) -> Any:
 
 
 def fractions(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Return fractions."""
     return st.fractions(_bound(bounds.least), _bound(bounds.most))
 
 
@@ -541,13 +536,11 @@ def _naive(limit: tuple[Any, bool] | None) -> Any:
 
 
 def dates(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Return dates."""
     least, most = _bound(bounds.least), _bound(bounds.most)
     return st.dates(least or dt.date.min, most or dt.date.max)
 
 
 def timedeltas(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as all
-    """Return durations."""
     least, most = _bound(bounds.least), _bound(bounds.most)
     lowest = dt.timedelta.min if least is None else least
     return st.timedeltas(lowest, dt.timedelta.max if most is None else most)
@@ -557,8 +550,6 @@ def timedeltas(bounds: Bounds, *, odd: bool) -> Strategy:  # noqa: ARG001 -- as 
 
 
 def paths(cls: type[pathlib.PurePath], start: str = "") -> Callable[..., Strategy]:
-    """Make what gives paths of *cls*."""
-
     def give(_: Bounds, *, odd: bool) -> Strategy:
         letters = "ab. ü\udc80" if odd else "ab. ü"
         names = st.lists(st.text(letters, min_size=1), max_size=3)
@@ -645,7 +636,6 @@ SCALARS: Final[dict[type, Callable[..., Strategy]]] = {
 
 
 def is_hashable(value: object) -> bool:
-    """Tell whether *value* can be a key and lie in a set."""
     try:
         hash(value)
     except TypeError:
@@ -759,7 +749,6 @@ _defaultdict = cast("Any", defaultdict)
 
 
 def as_counter(items: Any) -> Any:
-    """Make a counter of these counts."""
     counter = cast("Any", Counter)()
     _dict.update(counter, items)  # its own would count
     return counter

@@ -72,7 +72,6 @@ _level: Final = _Level()
 
 @contextmanager
 def deeper() -> Generator[None]:
-    """Draw what is in here one level deeper."""
     _level.value += 1
     try:
         yield
@@ -87,7 +86,6 @@ def is_endless() -> bool:
 
 @st.composite
 def one_level(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
-    """Return of *inner*, one level deeper."""
     with deeper():
         return draw(inner)
 
@@ -183,7 +181,6 @@ class Shapes:
         self._tags = tags
 
     def strategy(self, shape: Shape | Bounded, bounds: Bounds = FREE) -> Strategy:
-        """Return values of *shape* that are within *bounds*."""
         if isinstance(shape, Bounded):
             return self.strategy(shape.shape, shape.bounds & bounds)
         if bounds.drawn is not None:

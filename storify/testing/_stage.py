@@ -76,7 +76,6 @@ class FilePlace:
         write_folder(left, Path(self.root))
 
     def remove(self) -> None:
-        """Remove all folders."""
         self._home.cleanup()
 
     def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
@@ -106,7 +105,6 @@ class MemoryPlace:
         """Keep all: what was saved is there for the next one that opens it."""
 
     def remove(self) -> None:
-        """Forget all; others may still hold it."""
         self._keeper.close()
 
     def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
@@ -132,7 +130,6 @@ class ServerPlace:
         """Keep all: what was saved is on the server."""
 
     def remove(self) -> None:
-        """Remove the schema."""
         drop_schema(self.root, self.schema)
 
     def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
@@ -158,7 +155,6 @@ _FEW_KEYS: Final = st.sampled_from(("a", "b", "c", "d", "", "ü"))
 
 
 def agree(what: str, expected: object, found: object) -> None:
-    """Fail at the first place where *found* is not what is expected."""
     __tracebackhide__ = True
     where = difference(expected, found)
     if where is not None:
@@ -195,7 +191,6 @@ class Opened(Generic[V]):
         self.held: dict[Any, Held] = {}
 
     def do(self, change: Change) -> None:
-        """Change both alike."""
         __tracebackhide__ = True
         expected = self.expected.do(change)
         agree(f"{change!r} gave", expected, change.apply(self.db))
@@ -230,7 +225,6 @@ class Opened(Generic[V]):
                 self.held[key] = held._replace(at=at)
 
     def compare(self) -> None:
-        """Read and compare everything."""
         __tracebackhide__ = True
         agree("db", self.expected.live, dict(self.db.data))
         self._check_held()

@@ -131,8 +131,6 @@ def _wake() -> None:
 
 
 class _Tracer:  # pragma: no cover - untraced
-    """The trace function of one run."""
-
     def __init__(
         self, by: By, meet: Callable[[Spot], object], only: Spot | None
     ) -> None:

@@ -179,17 +179,14 @@ class TurnLock:
         return None if turn is None or turn.is_over() else turn
 
     def is_mine(self) -> bool:
-        """Whether the caller has the lock."""
         turn = self.holder()
         return turn is not None and turn.caller.who is caller().who
 
     def is_turn_of(self, guard: object) -> bool:
-        """Whether *guard* took the turn of now."""
         turn = self._now.get(0)
         return turn is not None and turn.guard is not None and turn.guard() is guard
 
     def end_turn_of(self, guard: object) -> None:
-        """End the turn of now if *guard* took it."""
         if self.is_turn_of(guard):
             self._now[0].end()
 

@@ -443,7 +443,6 @@ class Query(Defaults, Generic[V_co, K]):
         return cast("Self", self._with(*self._stages, Offset(count)))
 
     def _refuse_count(self, count: object, doing: str, by: str) -> None:
-        """Raise unless *count* is a number of records."""
         what = f"cannot {doing} a query of database {self._source.name!r} {by}"
         if type(count) is not int:
             msg = f"{what} a {type(count).__qualname__}; pass an int"
