@@ -40,8 +40,6 @@ if TYPE_CHECKING:
     from storify.database.maintenance.check import Progress
     from storify.database.maintenance.salvage import Salvage
 
-__all__ = ["Storify"]
-
 
 A = TypeVar("A")
 B = TypeVar("B")

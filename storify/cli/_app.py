@@ -49,8 +49,6 @@ from storify.cli._time import diff, history, log, remove_keys, restore, write_ke
 from storify.exceptions import StorifyError
 from storify.explorer import literal, salvage_text, size_text
 
-__all__ = ["app"]
-
 
 class _Found(NamedTuple):
     """What was found: how many records were looked at, the misfits, and failures."""

@@ -42,8 +42,6 @@ from storify.importers import (
 from storify.tables import arrow, sqlite, text
 from storify.tables.lines import Classes, Losses
 
-__all__ = ["FORMATS", "export", "import_format", "importing"]
-
 Out: TypeAlias = Annotated[
     Path | None,
     typer.Option("--out", "-o", metavar="FILE", help="The file; else standard output."),

@@ -47,21 +47,6 @@ from storify.explorer import (
 )
 from storify.models import Ref
 
-__all__ = [
-    "bar",
-    "find",
-    "get",
-    "ls",
-    "record_table",
-    "short_id",
-    "show",
-    "stats",
-    "table",
-    "tree_lines",
-    "width",
-]
-
-
 # --- tables and trees, as wide as the terminal ----------------------------------------
 
 _WIDE: Final = 200

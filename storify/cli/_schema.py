@@ -18,8 +18,6 @@ from storify.cli._shared import (
 from storify.models.json_schema import json_schema
 from storify.models.schema_lock import Change, SchemaLock, compare, describe, dump, load
 
-__all__ = ["schema"]
-
 schema: typer.Typer = typer.Typer(no_args_is_help=True)
 
 File: TypeAlias = Annotated[

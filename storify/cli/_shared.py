@@ -31,38 +31,6 @@ from storify.explorer import Session
 from storify.models import Model
 from storify.tables.lines import dumps
 
-__all__ = [
-    "FAILED",
-    "FOUND",
-    "AsJson",
-    "DryRun",
-    "Failure",
-    "Models",
-    "Named",
-    "Paths",
-    "Rest",
-    "Schema",
-    "Stderr",
-    "Where",
-    "Yes",
-    "all_named",
-    "asked",
-    "complain",
-    "counted",
-    "failures",
-    "find_databases",
-    "load_classes",
-    "looking",
-    "named",
-    "new_file",
-    "open_place",
-    "parse_values",
-    "print_json",
-    "print_lines",
-    "progress",
-]
-
-
 #: The exit codes of a command that found something, and of one that failed.
 FOUND: Final = 1
 FAILED: Final = 2

@@ -39,8 +39,6 @@ from storify.explorer import (
     tree_of,
 )
 
-__all__ = ["diff", "history", "log", "restore"]
-
 Place: TypeAlias = Annotated[
     str, typer.Option("--path", "-p", metavar="PATH", help="A place in the record.")
 ]

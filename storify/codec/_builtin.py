@@ -33,28 +33,6 @@ if TYPE_CHECKING:
     from fractions import Fraction
     from uuid import UUID
 
-__all__ = [
-    "CONTAINER_DECODERS",
-    "CONTAINER_ENCODERS",
-    "FACTORIES",
-    "MARKERS",
-    "SCALAR_DECODERS",
-    "SCALAR_ENCODERS",
-    "DecodeError",
-    "Ext",
-    "encode_bytearray",
-    "encode_defaultdict",
-    "encode_int",
-    "encode_text",
-    "ext",
-    "is_late_scalar",
-    "late_encoder",
-    "new_tuple",
-    "read_timestamp",
-    "sort_plainly",
-    "timestamp_to_datetime",
-]
-
 
 # --- the extension codes, and what comes in them --------------------------------------
 

@@ -37,8 +37,6 @@ from ._writer import (
     tag_pattern,
 )
 
-__all__ = ["Codec"]
-
 T = TypeVar("T")
 
 # Pairs that are packed before their bytes are checked all at once.

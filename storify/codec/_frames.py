@@ -17,28 +17,6 @@ from msgpack.exceptions import OutOfData, StackError
 from ._builtin import DecodeError
 from ._reader import Reader
 
-__all__ = [
-    "MAX_DEPTH",
-    "array_header",
-    "check",
-    "check_joined",
-    "claimed",
-    "find",
-    "is_array",
-    "is_deep",
-    "is_map",
-    "items",
-    "join",
-    "kind_of_keys",
-    "map_header",
-    "part_all",
-    "part_some",
-    "plain_keys",
-    "read_header",
-    "spans",
-    "split",
-]
-
 MAX_DEPTH: Final = 500
 """How many containers may lie in one another on the wire, the root included."""
 

@@ -20,19 +20,6 @@ from msgpack import ExtType, Timestamp, unpackb
 
 from ._builtin import DecodeError, Ext, ext, read_timestamp, timestamp_to_datetime
 
-__all__ = [
-    "TIMESTAMP_CODE",
-    "DictHook",
-    "ExtHook",
-    "KeptKey",
-    "ListHook",
-    "Reader",
-    "Unbuilt",
-    "find_odd_stamps",
-    "unbuilt",
-    "unpack_exactly",
-]
-
 _FLOATS: Final = {0xCA: struct.Struct(">f"), 0xCB: struct.Struct(">d")}
 _UNSIGNED: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
 _SIGNED: Final = {0xD0: 1, 0xD1: 2, 0xD2: 4, 0xD3: 8}

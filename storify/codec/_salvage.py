@@ -19,8 +19,6 @@ from msgpack.exceptions import OutOfData
 
 from . import _frames
 
-__all__ = ["salvage", "salvage_items"]
-
 _MOST_SEARCHED: Final = 1 << 20
 """How far a damaged stretch may reach: each byte of it is tried."""
 _ENOUGH: Final = 3

@@ -39,8 +39,6 @@ from ._builtin import (
 )
 from ._reader import KeptKey
 
-__all__ = ["CustomType", "TypeTable", "describe"]
-
 T = TypeVar("T")
 
 

@@ -46,18 +46,6 @@ from ._frames import (
 )
 from ._types import describe
 
-__all__ = [
-    "SETS",
-    "CarefulEncoder",
-    "Writer",
-    "find_wrappers",
-    "holds_buffer",
-    "key_step",
-    "rough_tag_pattern",
-    "tag_pattern",
-]
-
-
 # --- by the packer -------------------------------------------------------------
 #
 # A writer may be used by one call at a time; the codec keeps a pool of them.

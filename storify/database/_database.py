@@ -53,7 +53,6 @@ if TYPE_CHECKING:
     from storify.database.backups import Backups
     from storify.database.query.index import Index
 
-__all__ = ["BaseDatabase", "Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)

@@ -38,11 +38,6 @@ if TYPE_CHECKING:
     from storify.database.maintenance.check import Progress
     from storify.database.query.query import Query
 
-__all__ = [
-    "Root",
-    "RootMapping",
-    "RootSequence",
-]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)

@@ -52,18 +52,6 @@ from storify.models.hints import key_step
 if TYPE_CHECKING:
     from storify.database._source import Source
 
-__all__ = [
-    "Folder",
-    "Judge",
-    "LookedAt",
-    "Schema",
-    "StorifyHome",
-    "Use",
-    "holds",
-    "is_same_type",
-    "is_several",
-]
-
 
 def is_several(model: object) -> bool:
     """Whether *model* is a tuple of types, which stands for their union."""

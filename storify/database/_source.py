@@ -26,15 +26,6 @@ from storify.exceptions import (
 from storify.models import Unloaded
 from storify.models.hints import key_step
 
-__all__ = [
-    "Row",
-    "Scan",
-    "Source",
-    "Test",
-    "name_record",
-    "path_of",
-]
-
 
 def path_of(key: object) -> str:
     return f"${key_step(key)}"

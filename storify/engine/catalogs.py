@@ -21,8 +21,6 @@ from storify.engine.moment import Keep
 from storify.engine.protocol import Catalog, Clock, Format, Sync, utc_now
 from storify.logger import LoggerLike
 
-__all__ = ["GROUP", "open_catalog"]
-
 GROUP: Final = "storify.engines"
 """The group of entry points of engines of others."""
 

@@ -44,8 +44,6 @@ from storify.engine.protocol import (
 from storify.exceptions import DatabaseReadOnlyError
 from storify.threads import InTurn, TurnLock, uncut
 
-__all__ = ["MemoryCatalog", "MemoryEngine"]
-
 T = TypeVar("T")
 
 SCHEME = "memory://"

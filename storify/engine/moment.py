@@ -27,20 +27,6 @@ from typing import Final, NamedTuple
 
 from storify.exceptions import MisdatedError
 
-__all__ = [
-    "STAMP",
-    "Keep",
-    "Moment",
-    "current_at",
-    "dropped",
-    "moment_of",
-    "next_moment",
-    "stamp_of",
-    "time_of",
-    "went_back",
-]
-
-
 TICK: Final = timedelta(microseconds=1)
 SLACK: Final = timedelta(seconds=2)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)

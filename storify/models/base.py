@@ -56,13 +56,6 @@ from .state import (
 if TYPE_CHECKING:
     from .plan import Hooks
 
-__all__ = [
-    "Expected",
-    "Home",
-    "Model",
-    "Ref",
-]
-
 
 #: Those that `Model` has attrs at work on.
 _being_made: Final[set[type]] = set()

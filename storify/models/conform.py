@@ -34,25 +34,6 @@ from .hints import (
 from .options import class_of, is_model_class
 from .state import items_of, pairs
 
-__all__ = [
-    "LISTED",
-    "CannotConvert",
-    "Check",
-    "Conversions",
-    "Hook",
-    "Inside",
-    "accepted_classes",
-    "checker",
-    "classes_in",
-    "conforms",
-    "fits_outside",
-    "is_told_by_class",
-    "is_told_outside",
-    "outer_classes",
-    "says_more",
-    "says_open",
-]
-
 Check = Callable[[Any], bool]
 Inside = Callable[[type, tuple[Any, ...]], Check]
 """Makes the check of what is in objects of a parametrised model, as ``Box[int]``."""

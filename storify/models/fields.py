@@ -15,8 +15,6 @@ import attrs
 from storify._python import if_loaded
 from storify.exceptions import ModelError
 
-__all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]
-
 _T = TypeVar("_T")
 _In = TypeVar("_In")
 _FACTORY = cast("type[Any]", attrs.Factory)  # a class, though its stubs say function

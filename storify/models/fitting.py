@@ -49,9 +49,6 @@ from .hints import (
 from .options import class_of, is_model_class
 from .state import items_of, pairs, state_of
 
-__all__ = ["Bind", "Checks", "Fitting", "PlainClasses", "compiled", "fields_of"]
-
-
 # --- type checks as source code, for the fast path of the generated ``structure`` -----
 #
 # One condition for the values themselves and loops for what is in containers; each

@@ -41,35 +41,6 @@ from .options import (
     own_annotations,
 )
 
-__all__ = [
-    "ANYTHING",
-    "Anything",
-    "Instance",
-    "Items",
-    "Later",
-    "Lookup",
-    "OneOf",
-    "Pairs",
-    "Parser",
-    "Record",
-    "Shape",
-    "Tuple",
-    "Union",
-    "UnresolvedError",
-    "Unsupported",
-    "annotations",
-    "arms_of",
-    "describe",
-    "field_step",
-    "key_step",
-    "name_beside",
-    "parts_of",
-    "refuse_unstorable",
-    "resolve",
-    "subclasses",
-    "text_of",
-]
-
 SCALARS: frozenset[type] = frozenset(
     {
         types.NoneType, bool, int, float, complex, str, bytes, bytearray,

@@ -31,8 +31,6 @@ from .jsonable import goes_by_value, jsonable, names_of, reader_of
 from .options import class_of, class_options, is_model_class
 from .registry import Registry
 
-__all__ = ["core_schema_of", "inlined", "json_schema"]
-
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _SCALARS: Final[Mapping[Any, Mapping[str, Any]]] = {

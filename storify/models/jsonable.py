@@ -49,16 +49,6 @@ from .options import class_of, class_options, is_model, is_model_class
 from .registry import Registry
 from .state import Unloaded, stored_fields
 
-__all__ = [
-    "Reader",
-    "from_json",
-    "goes_by_value",
-    "jsonable",
-    "names_of",
-    "reader_of",
-    "to_json",
-]
-
 T = TypeVar("T")
 
 _NOT_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}

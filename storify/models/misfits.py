@@ -47,16 +47,6 @@ from .state import (
 if TYPE_CHECKING:
     from .registry import Entry
 
-__all__ = [
-    "Examined",
-    "Inspection",
-    "Kept",
-    "Lead",
-    "Leads",
-    "Misfit",
-    "misfits",
-    "unstored",
-]
 
 MisfitKind = Literal[
     "missing",

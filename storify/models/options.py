@@ -43,26 +43,6 @@ from storify.exceptions import (
 
 from .fields import options_of
 
-__all__ = [
-    "VERSION_KEY",
-    "ClassOptions",
-    "History",
-    "Migration",
-    "check_body",
-    "class_of",
-    "class_options",
-    "copy_plain",
-    "definitions",
-    "is_model",
-    "is_model_class",
-    "migration",
-    "migrations_in",
-    "own_annotations",
-    "read_options",
-    "refuse_decorator",
-    "settle_annotations",
-]
-
 # --- versions and migrations ----------------------------------------------------------
 
 VERSION_KEY = "_v"

@@ -40,8 +40,6 @@ from .state import (
     refuse_lost,
 )
 
-__all__ = ["Hooks", "Refuse", "Supply", "Surroundings", "make_hooks"]
-
 Report = Callable[[str], object]
 Unstructure = Callable[[Any], dict[str, Any]]
 Refuse = Callable[[Mapping[str, Any]], str]

@@ -69,7 +69,6 @@ if TYPE_CHECKING:
     from .cattrs_hooks import StorifyConverter
     from .lower import Found, Lower
 
-__all__ = ["Entry", "Registry", "own_hooks"]
 
 _MISSES_KEPT = 10_000
 _LOWERED_LEVELS = 16

@@ -56,16 +56,6 @@ from .hints import (
 from .options import class_of, class_options, is_model_class
 from .registry import Registry
 
-__all__ = [
-    "Change",
-    "SchemaLock",
-    "compare",
-    "describe",
-    "dump",
-    "load",
-]
-
-
 # --- the text of an annotation, in the words of the file: written, and compared -------
 #
 # A lock file holds annotations as text, ``list[__Address__] | None``. Models stand in

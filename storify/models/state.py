@@ -18,31 +18,6 @@ from storify.exceptions import ModelLoadError, UnstorableError
 from .fields import default_of, options_of
 from .options import class_options, is_classvar, is_model, own_annotations
 
-__all__ = [
-    "UNKNOWN",
-    "Unloaded",
-    "adopt",
-    "asdict",
-    "aside",
-    "assign",
-    "bare",
-    "blank",
-    "computed_names",
-    "extras",
-    "holds_unloaded",
-    "is_lone_dict",
-    "items_of",
-    "names_of_fields",
-    "pairs",
-    "public",
-    "refuse_lost",
-    "refused",
-    "state_of",
-    "stored_fields",
-    "unasked",
-    "undeclared",
-]
-
 _R = TypeVar("_R")
 _UNASKED = object()
 

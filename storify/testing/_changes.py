@@ -25,26 +25,6 @@ from storify.models.state import public
 
 from ._same import Fact, facts, same
 
-__all__ = [
-    "GONE",
-    "Again",
-    "Change",
-    "Durable",
-    "Edit",
-    "Expected",
-    "Remove",
-    "State",
-    "Write",
-    "changes",
-    "edits",
-    "is_mutable",
-    "looks_at",
-    "part_at",
-    "place_of",
-    "value_of",
-    "with_keys",
-]
-
 Content = MutableMapping[Any, Any]
 Call = tuple[str, tuple[Any, ...]]
 """A method of a container, or ``.name`` of a field that is set, with arguments."""

@@ -38,21 +38,6 @@ from storify.database.session import shutdown
 from storify.engine.postgres import link
 from storify.threads import finish_all
 
-__all__ = [
-    "URL_VARIABLE",
-    "ConnectionPoints",
-    "Cut",
-    "Proxy",
-    "Server",
-    "Severed",
-    "connection_points",
-    "drop_schema",
-    "fresh_schema",
-    "shared_url",
-    "stop_shared",
-    "why_no_server",
-]
-
 URL_VARIABLE: Final = "STORIFY_TEST_URL"
 """The variable of the environment that names a server for tests."""
 

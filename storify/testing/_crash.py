@@ -32,18 +32,6 @@ from ._runs import (
     run_in_child,
 )
 
-__all__ = [
-    "WORK_S",
-    "CrashPoints",
-    "Crashed",
-    "crash_points",
-    "fresh",
-    "make_work",
-    "remove_work",
-    "require_most",
-    "spread",
-]
-
 Kind = Literal["killed", "torn", "lost", "ENOSPC", "EIO"]
 """How a run ends.
 

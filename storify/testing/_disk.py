@@ -17,24 +17,6 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from storify.engine.file import lock, vfs
 
-__all__ = [
-    "WAYS",
-    "Entry",
-    "Fault",
-    "File",
-    "Folder",
-    "Killed",
-    "Model",
-    "Recorder",
-    "Way",
-    "injected",
-    "read",
-    "recorded",
-    "replaced",
-    "replay",
-    "write_folder",
-]
-
 CALLS = frozenset(
     (
         *("open", "read", "write", "fsync", "fdatasync", "ftruncate", "lseek", "close"),

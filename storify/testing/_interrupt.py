@@ -44,9 +44,6 @@ from ._runs import (
 from ._same import difference
 from ._tracing import BYS, By, Place, Spot, call_traced, number_visits
 
-__all__ = ["InterruptPoints", "Interrupted", "interrupt_points"]
-
-
 # --- saver threads in step with the thread that is interrupted ------------------------
 #
 # What is handed to a saver thread is begun when its caller waits for it, and the caller

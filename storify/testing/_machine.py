@@ -30,8 +30,6 @@ from ._changes import (
 from ._same import same
 from ._stage import Keep, Opened, Stage, Writer, agree
 
-__all__ = ["DatabaseMachine", "database_machine"]
-
 A = TypeVar("A", bound=Model)
 B = TypeVar("B", bound=Model)
 C = TypeVar("C", bound=Model)

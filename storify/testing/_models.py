@@ -36,9 +36,6 @@ from ._shapes import (
     parse,
 )
 
-__all__ = ["Written", "all_of", "built", "models", "models_with_defaults"]
-
-
 M = TypeVar("M", bound=Model)
 Strategy = st.SearchStrategy[Any]
 Given = Mapping[str, Strategy]

@@ -37,14 +37,6 @@ from ._models import Written, all_of, models_with_defaults
 from ._same import MAIN, Fact, difference, facts, first_difference, looks
 from ._scalars import refusals
 
-__all__ = [
-    "FRESH",
-    "Failed",
-    "assert_roundtrip",
-    "assert_upgrades",
-    "for_each",
-]
-
 FRESH: Final = "STORIFY_TESTING_FRESH"
 """Set in the environment of a new interpreter that only reads what was stored."""
 

@@ -31,22 +31,6 @@ from storify.threads import Job
 
 from ._disk import Entry, Fault, Killed, Recorder, injected, replaced
 
-__all__ = [
-    "Call",
-    "Left",
-    "Opened",
-    "Report",
-    "Run",
-    "Scenario",
-    "call_scenario",
-    "depth",
-    "held_back",
-    "is_within",
-    "most_of",
-    "run_in_child",
-]
-
-
 # --- what a scenario opens in its folder: known while it runs, unusable afterwards ----
 
 T = TypeVar("T")

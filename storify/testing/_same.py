@@ -27,17 +27,6 @@ from storify.models.fields import options_of
 from storify.models.options import class_of, class_options
 from storify.models.state import aside, items_of, public, state_of, undeclared
 
-__all__ = [
-    "MAIN",
-    "Difference",
-    "Fact",
-    "difference",
-    "facts",
-    "first_difference",
-    "looks",
-    "same",
-]
-
 _SHOWN: Final = 200
 _DEEPEST: Final = 10_000
 

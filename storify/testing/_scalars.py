@@ -29,21 +29,6 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import attrs
 from hypothesis import strategies as st
 
-__all__ = [
-    "FREE",
-    "SCALARS",
-    "Bounds",
-    "as_counter",
-    "hashables",
-    "is_hashable",
-    "of_metadata",
-    "of_validator",
-    "plain_trees",
-    "refusals",
-    "storable",
-]
-
-
 Check = Callable[[Any], bool]
 Match = Literal["fullmatch", "match", "search"]
 

@@ -51,9 +51,6 @@ from ._scalars import (
     storable,
 )
 
-__all__ = ["Shapes", "deeper", "has_fields", "is_endless", "one_level", "parse"]
-
-
 # --- how deep in records the value is that is drawn: recursive models must end --------
 #
 # What is drawn is decided by the level alone, so a failing example shrinks as others.

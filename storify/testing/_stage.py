@@ -41,9 +41,6 @@ from ._models import models
 from ._same import difference, facts, same
 from ._scalars import storable
 
-__all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
-
-
 # --- where a machine's database is: a folder that survives crashes, or memory ---------
 
 _numbers = count(1)

@@ -31,22 +31,6 @@ from operator import call
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
-__all__ = [
-    "Caller",
-    "Job",
-    "at_last",
-    "caller",
-    "checkpoint",
-    "finish_all",
-    "in_saver",
-    "is_given_up",
-    "patience",
-    "run_async",
-    "say",
-    "uncut",
-]
-
-
 # --- who calls: the task that runs, else the thread -----------------------------------
 #
 # A task of asyncio or trio that awaits inside a ``with`` block lets other tasks of its

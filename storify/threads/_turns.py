@@ -35,17 +35,6 @@ from typing import Final, Generic, NoReturn, SupportsIndex, TypeVar
 from storify.exceptions import DatabaseLockedError
 from storify.threads._saver import Caller, caller, is_given_up
 
-__all__ = [
-    "DeadlockError",
-    "Guard",
-    "InTurn",
-    "OtherTaskError",
-    "TurnLock",
-    "is_finished",
-    "without_collector",
-]
-
-
 T = TypeVar("T")
 
 #: How long to wait at most before it is looked whether a turn was left behind.

@@ -26,8 +26,6 @@ from storify.threads import TurnLock
 if TYPE_CHECKING:
     from storify.database._source import Source
 
-__all__ = ["Buckets", "Index", "Tracking", "Unique"]
-
 
 I = TypeVar("I")  # noqa: E741 - the type of an index's values
 V = TypeVar("V", default=Any)

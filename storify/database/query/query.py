@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from storify.database._source import Source
     from storify.tables.lines import Classes
 
-__all__ = ["Found", "Limit", "Map", "Of", "Offset", "Query", "Sorted", "Stage", "Where"]
-
 
 #: A query only gives: one of admins can be passed where one of users is wanted.
 V_co = TypeVar("V_co", default=Any, covariant=True)
