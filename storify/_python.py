@@ -32,27 +32,29 @@ __all__ = [
 
 
 def late(
-    package: str, homes: Mapping[str, str]
+    package: str, homes: Mapping[str, str], rest: str
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Make the ``__getattr__`` and the ``__dir__`` of a package.
 
     Args:
         package: The name of the package.
-        homes: In which module each name is. One without a name there is the module.
+        homes: In which module a name is. One without a name there is the module.
+        rest: The module of all other names of the package's ``__all__``.
     """
     namespace = vars(sys.modules[package])
 
     def get(name: str) -> object:
-        if name not in homes:
+        home = homes.get(name, rest)
+        if name not in homes and name not in namespace["__all__"]:
             msg = f"module {package!r} has no attribute {name!r}"
             raise AttributeError(msg, name=name, obj=sys.modules[package])
-        module = without_collector(partial(import_module, homes[name]))
-        found = module if homes[name] == f"{package}.{name}" else getattr(module, name)
+        module = without_collector(partial(import_module, home))
+        found = module if home == f"{package}.{name}" else getattr(module, name)
         namespace[name] = found
         return found
 
     def names() -> list[str]:
-        return sorted({*namespace, *homes})
+        return sorted({*namespace, *homes, *namespace["__all__"]})
 
     return get, names
 

@@ -37,13 +37,11 @@ if not TYPE_CHECKING:
         __name__,
         {
             "Backups": "storify.database.backups",
-            "BaseDatabase": "storify.database._database",
-            "Database": "storify.database._database",
             "Diff": "storify.database.backups",
             "Index": "storify.database.query.index",
-            "ListDatabase": "storify.database._database",
             "Query": "storify.database.query.query",
             "Salvage": "storify.database.maintenance.salvage",
             "backups": "storify.database.backups",
         },
+        rest="storify.database._database",
     )
