@@ -19,8 +19,7 @@ from faults.mounts import command, small_disk
 from faults.sampling import runs
 from storify import Storify
 from storify.engine import Commit
-from storify.testing._postgres import Server, fresh_schema, why_no_server
-from storify.testing._proxy import Proxy
+from storify.testing._connection import Proxy, Server, fresh_schema, why_no_server
 
 pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"

@@ -34,9 +34,8 @@ from storify.engine.file.manifest import (
 from storify.engine.file.snapshot import is_indexed
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Verdict
-from storify.engine.moment import moment_of
+from storify.engine.moment import Keep, moment_of
 from storify.engine.protocol import Commit, Version
-from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = [

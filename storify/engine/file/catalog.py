@@ -10,6 +10,7 @@ from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of
 from storify.engine.file.renaming import finish_rename, rename
 from storify.engine.file.said import SaidLater
+from storify.engine.moment import Keep
 from storify.engine.names import check_name, check_new_name, is_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -18,7 +19,6 @@ from storify.engine.protocol import (
     Sync,
     utc_now,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
 from storify.threads import uncut

@@ -55,8 +55,7 @@ from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Reading
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.moment import Moment, moment_of, stamp_of
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep, Moment, moment_of, stamp_of
 
 __all__ = [
     "Written",

@@ -57,7 +57,7 @@ from storify.engine.file.snapshot import (
 )
 from storify.engine.file.state import Loaded, Reading, UnsteadyError
 from storify.engine.file.verdict import Verdict
-from storify.engine.moment import Moment, stamp_of
+from storify.engine.moment import Keep, Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -74,7 +74,6 @@ from storify.engine.protocol import (
     apply,
     utc_now,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import (
     CorruptionError,
     DatabaseLoadError,

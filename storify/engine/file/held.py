@@ -18,6 +18,7 @@ from storify.engine.file.paths import Place
 from storify.engine.file.state import Reading, read_state
 from storify.engine.file.verdict import Main
 from storify.engine.moment import (
+    Keep,
     Moment,
     moment_of,
     next_moment,
@@ -25,7 +26,6 @@ from storify.engine.moment import (
     went_back,
 )
 from storify.engine.protocol import Clock, Format
-from storify.engine.retention import Keep
 from storify.logger import LoggerLike
 
 __all__ = ["Held"]

@@ -39,7 +39,7 @@ from storify.engine.file.replay import (
 from storify.engine.file.root import root_after, whole
 from storify.engine.file.state import Loaded, Reading, version_after
 from storify.engine.file.verdict import Main, Verdict
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 __all__ = ["is_damaged", "is_whole", "know", "load", "mend", "recover"]
