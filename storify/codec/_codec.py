@@ -166,14 +166,47 @@ class Codec:
         self._writers: list[Writer] = []
         self._tags = _Tags(())
 
-    split = staticmethod(_frames.split)
-    join = staticmethod(_frames.join)
-    head = staticmethod(_frames.map_header)
-    items = staticmethod(_frames.items)
-    part_all = staticmethod(_frames.part_all)
-    part_some = staticmethod(_frames.part_some)
-    plain_keys = staticmethod(_frames.plain_keys)
-    claimed = staticmethod(_frames.claimed)
+    # What an engine asks of a root's bytes: see `storify.engine.Format`.
+
+    @staticmethod
+    def split(payload: bytes) -> dict[bytes, bytes]:
+        """Part a root into key bytes and value bytes, in order, undecoded."""
+        return _frames.split(payload)
+
+    @staticmethod
+    def join(entries: Mapping[bytes, bytes]) -> bytes:
+        """Return the root that `split` would part into *entries*."""
+        return _frames.join(entries)
+
+    @staticmethod
+    def head(count: int) -> bytes:
+        """Return the beginning of a root with so many keys."""
+        return _frames.map_header(count)
+
+    @staticmethod
+    def items(payload: bytes) -> list[bytes]:
+        """Part a list root into its items."""
+        return _frames.items(payload)
+
+    @staticmethod
+    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Part the bytes of so many entries of a root, in order."""
+        return _frames.part_all(entries, count)
+
+    @staticmethod
+    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """Part the entries, at most so many, that are whole in *begin*."""
+        return _frames.part_some(begin, most)
+
+    @staticmethod
+    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
+        """Decode keys that are all of one type, of which `keyed` tells."""
+        return _frames.plain_keys(keys)
+
+    @staticmethod
+    def claimed(payload: bytes) -> int | None:
+        """Return how many entries or items a root says it has; None if illegible."""
+        return _frames.claimed(payload)
 
     @staticmethod
     def keyed(entries: Mapping[bytes, bytes]) -> str:
