@@ -53,6 +53,8 @@ _BULK_BYTES: Final = 1 << 15
 _BULK: Final = 1024
 _NUMBERS: Final = tuple(map(Packer().pack, range(_BULK)))
 _NIL: Final = b"\xc0"
+#: So many values are respelled faster one by one.
+_FEW: Final = 2
 #: What is raised by the fast way alone, as it takes less than the careful one.
 _NOT_FAST: Final = (TypeError, ValueError, ArithmeticError, RecursionError)
 
@@ -348,11 +350,6 @@ class Codec:
             raise failure  # of the handler of a signal: it comes once
         return blob
 
-    @staticmethod
-    def is_long_bin(blob: bytes) -> bool:
-        """Whether a value is long bytes, spelled as `encode` does it."""
-        return blob[:1] == _BIN_32 and int.from_bytes(blob[1:5], "big") >= _LONG_BYTES
-
     def encode_key(self, key: object) -> bytes:
         """Encode a key of the root, as `encode_items` does."""
         return self.encode(key, f"${key_step(key)}")
@@ -367,6 +364,36 @@ class Codec:
         with suppress(DecodeError, UnstorableError):
             return plain.encode(plain.decode(blob))
         return blob
+
+    def respell(self, stored: bytes) -> bytes | None:
+        """Return a value of unknown origin in the bytes that `encode` makes of it.
+
+        Another writer may have spelled it otherwise (a longer integer, an old name of a
+        field), and only our own spelling can be compared.
+
+        Returns:
+            None for one that cannot be read or written.
+        """
+        if stored[:1] == _BIN_32 and int.from_bytes(stored[1:5], "big") >= _LONG_BYTES:
+            return stored  # long bytes, as `encode` spells them
+        try:
+            return self.encode(self.decode(stored))
+        except (ValueError, UnstorableError):
+            return None
+
+    def respell_all(self, stored: list[bytes]) -> list[bytes | None]:
+        """Respell many values."""
+        if len(stored) > _FEW:
+            with suppress(ValueError, UnstorableError):
+                values = self.decode_all(stored)
+                return list(self.encode_items(dict(enumerate(values))).values())
+        return list(map(self.respell, stored))
+
+    def same_value(self, stored: bytes | None, value: bytes | None) -> bool:
+        """Whether *stored*, of unknown origin, means the same as our *value*."""
+        if stored is None or value is None or stored == value:
+            return stored == value
+        return self.respell(stored) == value
 
     def encode_items(
         self, data: Mapping[Any, Any], *, is_plain: bool = False

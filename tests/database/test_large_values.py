@@ -15,7 +15,7 @@ from msgpack import packb
 from storify import Storify, UnstorableError
 from storify.codec import Codec, _frames
 from storify.engine import protocol
-from storify.engine.file import backups, checkpoint, fold, verdict
+from storify.engine.file import backups, checkpoint, fold, state
 from storify.engine.file.delta import Splice, splice
 
 LARGE = 100_000
@@ -119,8 +119,9 @@ def test_long_bytes_are_written_as_the_packer_does(size):
     head = b"\xc6" + size.to_bytes(4, "big")
 
     assert codec.encode(value) == packb(value)
-    assert codec.is_long_bin(codec.encode(value)) is (size > 65_535)
-    assert not codec.is_long_bin(b"\xc6\0\0\0\1x")
+    blob = codec.encode(value)
+    assert (codec.respell(blob) is blob) is (size > 65_535)
+    assert codec.respell(b"\xc6\0\0\0\1x") == b"\xc4\1x"
     assert codec.decode(head + value) == value
 
 
@@ -219,7 +220,7 @@ def checked(monkeypatch):
             made["sha256"] += len(payload) >= LARGE
             self._real.update(payload)
 
-    for module in (backups, checkpoint, fold, protocol, verdict):
+    for module in (backups, checkpoint, fold, protocol, state):
         monkeypatch.setattr(module, "sha256", Hash)
     monkeypatch.setattr(zlib, "crc32", counted("crc32", zlib.crc32))
     return made

@@ -39,7 +39,6 @@ from types import CellType, NoneType
 from typing import Any, Final, Literal, NamedTuple, Self, cast
 
 from storify.codec import Codec
-from storify.database.live.canonical import same_value
 from storify.database.live.observers import Watchers
 from storify.database.live.ownership import (
     Kinds,
@@ -627,7 +626,7 @@ class Slots(dict[Any, Any]):
                 values[key] = flush.touched[key]
         blobs = self._encoded_each(values)
         for key, blob in blobs.items():
-            if same_value(self.codec, flush.base(key), blob):
+            if self.codec.same_value(flush.base(key), blob):
                 found[key] = flush.cells[key]
         return found
 

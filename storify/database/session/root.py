@@ -18,7 +18,6 @@ from typing import Any, Final, NamedTuple, cast
 
 from storify._typing import override
 from storify.codec import Codec
-from storify.database.live.canonical import respell_all
 from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Incoming
@@ -553,7 +552,7 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
             unsure.append((key_bytes, blob, stored))
     if not unsure:
         return other
-    respelled = respell_all(codec, list(map(itemgetter(2), unsure)))
+    respelled = codec.respell_all(list(map(itemgetter(2), unsure)))
     for (key_bytes, blob, _), ours in zip(unsure, respelled, strict=True):
         if ours != blob:
             other.add(key_bytes)

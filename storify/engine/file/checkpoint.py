@@ -25,7 +25,7 @@ passing for rot or for another program's file:
 
 - It is not missing: a file that takes the place of another leaves no gap, and creation
   and removal sync the record. So nothing is LOST.
-- No noted state has its size and time: each time is later than those before (`seal`). So
+- No noted state has its size and time: each time is later than those before (`sealed_ns`). So
   it is not ROTTEN.
 - Its time is its seal, and later than all that is noted: it is AHEAD, parsed, and noted.
   Where a file system rounds times, or the clock went back, there is no such seal, and
@@ -48,13 +48,18 @@ from typing import NamedTuple
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.log import CRC, commit_frame, head_frame, scan
-from storify.engine.file.manifest import Record, Sum, settle_record, write_record
+from storify.engine.file.manifest import (
+    Record,
+    Sum,
+    is_sealed,
+    sealed_ns,
+    settle_record,
+    write_record,
+)
 from storify.engine.file.replay import parts_of, rewritten
 from storify.engine.file.root import Next
-from storify.engine.file.seal import is_sealed, sealed_ns
 from storify.engine.file.snapshot import note_index
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import Main, Reading, Verdict
 from storify.engine.moment import Moment, moment_of, stamp_of
 from storify.engine.retention import Keep
 

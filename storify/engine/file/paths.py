@@ -17,21 +17,26 @@ reach it by different links exclude each other.
 """
 
 import os
+import re
 from functools import cached_property
 from hashlib import sha256
+from typing import Final
 
 from storify.engine.file import vfs
-from storify.engine.file.leftovers import leftovers
+from storify.exceptions import NetworkFilesystemError
 from storify.logger import LoggerLike
 
 __all__ = [
     "BACKUPS",
     "INTENT",
     "JOURNAL_SUFFIX",
+    "MOUNTS",
     "RECORD",
     "SUFFIX",
     "Place",
+    "network_filesystem",
     "place_of",
+    "require_local",
     "stem_of",
 ]
 
@@ -108,7 +113,7 @@ class Place:
         return [
             (directory, name)
             for directory in dict.fromkeys((self.directory, self.backups))
-            for name in leftovers(directory, self.prefix)
+            for name in _leftovers(directory, self.prefix)
         ]
 
     def sweep(self, log: LoggerLike) -> None:
@@ -135,3 +140,119 @@ def place_of(path: str, backups_directory: str | None = None) -> Place:
         os.path.dirname(main), BACKUPS, stem_of(main)
     )
     return Place(path, main, backups)
+
+
+# --- the temporary files that crashed writers left -----------------------------------
+#
+# One look finds those of all databases of the folder. So a folder of thousands is not
+# listed for each of them: a look that found hundreds of names serves as many openings
+# as it found hundreds. What is left there meanwhile is found by a later look.
+
+#: For each opening that a look serves, after the one it was made for.
+_NAMES_PER_OPENING: Final = 100
+#: Folders that are remembered at most.
+_FOLDERS: Final = 1000
+
+
+class _Look:
+    """What was in a folder.
+
+    Args:
+        directory: The folder.
+    """
+
+    def __init__(self, directory: str) -> None:
+        names = vfs.list_seen(directory)
+        self.openings_left = len(names) // _NAMES_PER_OPENING
+        self.temporary = [name for name in names if name.endswith(vfs.TEMPORARY_SUFFIX)]
+
+
+#: The last looks at large folders, by their paths.
+_looks: dict[str, _Look] = {}
+
+
+def _leftovers(directory: str, prefix: str) -> list[str]:
+    """Return the temporary files in a folder whose names start with *prefix*."""
+    look = _looks.get(directory)
+    if look is None or look.openings_left <= 0:
+        look = _look_again(directory)
+    else:
+        look.openings_left -= 1
+    return [
+        name
+        for name in look.temporary
+        if name.startswith(prefix) and os.path.lexists(os.path.join(directory, name))
+    ]
+
+
+def _look_again(directory: str) -> _Look:
+    look = _Look(directory)
+    if len(_looks) >= _FOLDERS:
+        _looks.clear()
+    if look.openings_left:
+        _looks[directory] = look
+    else:
+        _looks.pop(directory, None)
+    return look
+
+
+# --- whether a folder is on a network file system, by Linux's list of mounts ---------
+#
+# Locks and renames of such a file system do not do what is needed here: a lock may be one
+# machine's alone, and a file that was replaced may be seen by another one as it was.
+#
+# 9p is not among them. It is what containers have as their disk (gVisor), and Windows for
+# its Linux, where one machine alone uses it; a network of machines that share one is rare.
+# Other systems than Linux are not asked.
+
+MOUNTS: Final = "/proc/self/mountinfo"
+_KINDS: Final = rb"nfs4?|cifs|smb3|smbfs|fuse\.sshfs"
+
+
+def require_local(directory: str, mounts: str = MOUNTS) -> None:
+    """Refuse a folder on a network file system; it need not exist.
+
+    Raises:
+        NetworkFilesystemError: It is on one.
+    """
+    kind = network_filesystem(directory, mounts)
+    if kind is not None:
+        msg = (
+            f"cannot keep databases in {directory!r}: it is on a network file system "
+            f"({kind}), whose locks and renames are not safe; use a folder on a local "
+            f"disk, or pass allow_network_filesystem=True if this machine alone uses it"
+        )
+        raise NetworkFilesystemError(msg)
+
+
+def network_filesystem(directory: str, mounts: str = MOUNTS) -> str | None:
+    """Return the kind of network file system that a folder is on; None if it is none.
+
+    Args:
+        directory: The folder; it need not exist.
+        mounts: The list of what is mounted, in the form of ``mountinfo``.
+    """
+    try:
+        with open(mounts, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    networks = re.compile(rb" - (%b) " % _KINDS)
+    if not any(map(networks.search, lines)):
+        return None
+    path = os.fsencode(os.path.realpath(directory))
+    longest, kind = -1, None
+    for line in lines:
+        fields = line.split(b" ")
+        if len(fields) < 5:  # noqa: PLR2004 - the mount point is the fifth
+            continue
+        point = _unescaped(fields[4])
+        within = path == point or path.startswith(point.rstrip(b"/") + b"/")
+        # What is mounted over another one at the same place comes later.
+        if within and len(point) >= longest:
+            longest, kind = len(point), networks.search(line)
+    return None if kind is None else kind[1].decode()
+
+
+def _unescaped(point: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), point)

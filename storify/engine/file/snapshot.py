@@ -24,19 +24,16 @@ from typing import Final
 from weakref import WeakSet
 
 from storify.engine.file import vfs
-from storify.engine.file.access import Access
-from storify.engine.file.descriptors import forget
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.history import root_with
 from storify.engine.file.index import LIST_KIND, DamagedError, Index, Row
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.log_index import Log, open_log
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import flat
 from storify.engine.file.root import index_of
-from storify.engine.file.state import Loaded, version_after
+from storify.engine.file.state import Known, Loaded, Tail, version_after
 from storify.engine.moment import moment_of
 from storify.engine.protocol import (
     Format,
@@ -243,7 +240,7 @@ class FileSnapshot:
         self._count: int | None = None
         _open.add(self)
         for fd in self.descriptors():
-            forget(fd)  # a forked child asks them as well
+            vfs.forget(fd)  # a forked child asks them as well
 
     def __len__(self) -> int:
         if self._entries is None and self._count is None:

@@ -13,12 +13,12 @@ import errno
 import os
 import stat
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from operator import call
-
-from storify.engine.file.descriptors import closed, forget, opened, unforked
+from typing import Any, Final
 
 __all__ = [
     "CAN_READ_PARTS",
@@ -30,14 +30,17 @@ __all__ = [
     "append_bytes",
     "append_frame",
     "append_spare",
+    "closed",
     "cut",
     "discard",
+    "forget",
     "hard_link",
     "list_names",
     "list_seen",
     "look",
     "make_directory",
     "move",
+    "opened",
     "owner_of",
     "put_in_place",
     "raise_if_passing",
@@ -92,6 +95,79 @@ NO_LINKS = frozenset(
     }
 )
 
+# --- which descriptors are ours, so that a forked child can let go of them ---------
+#
+# A child gets a copy of each descriptor that is open at the moment of the fork. One of a
+# lock would keep the lock, as long as the child lives; so a descriptor is known from
+# before anybody else can fork to after it is closed.
+
+#: How long a fork waits for a descriptor that is being opened: it may be on a network.
+_PATIENCE_S: Final = 5.0
+
+_ours: set[int] = set()
+
+#: Let forked children keep a descriptor, which reads alone; or it is closed. In C.
+forget: Final[Callable[[int], None]] = _ours.discard
+
+
+class _Changing:
+    """What keeps forks away while a descriptor comes or goes.
+
+    Attributes:
+        lock: Held meanwhile, and by a fork.
+        is_forking: Whether a fork has it.
+    """
+
+    lock = threading.RLock()
+    is_forking = False
+
+
+def opened(how: Callable[..., int], *args: Any) -> int:
+    """Open a descriptor."""
+    with _Changing.lock:
+        fd = how(*args)
+        _ours.add(fd)
+        return fd
+
+
+def closed(how: Callable[[int], object], fd: int) -> None:
+    """Close a descriptor."""
+    with _Changing.lock:
+        _ours.discard(fd)
+        how(fd)
+
+
+def _before_fork() -> None:
+    _Changing.is_forking = _Changing.lock.acquire(timeout=_PATIENCE_S)
+
+
+def _after_fork() -> None:
+    if _Changing.is_forking:
+        _Changing.is_forking = False
+        _Changing.lock.release()
+
+
+def _forget_parent() -> None:
+    _Changing.lock = threading.RLock()
+    _Changing.is_forking = False
+    for fd in _ours:
+        try:
+            # Only closed: an unlock would free the lock of the parent too.
+            _close(fd)
+        except OSError:  # closed by the program, which closes all that it finds
+            continue
+    _ours.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork,
+        after_in_child=_forget_parent,
+    )
+
+
+# --- what is there ----------------------------------------------------------------
 
 # Errors of the process, not of the file: an older state would be a needless loss.
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
@@ -424,7 +500,8 @@ def _give(new: int | str, uid: int, gid: int) -> None:
 def list_names(path: str) -> list[str]:
     """The names in a folder; none if it does not exist."""
     try:
-        return unforked(os.listdir, path)
+        with _Changing.lock:  # it has a descriptor as long as it lasts
+            return os.listdir(path)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
