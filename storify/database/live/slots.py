@@ -126,9 +126,12 @@ _NONE: Final = repeat(None)
 _ANY: Final[Any] = object()
 
 
+_exhaust: Final[Callable[..., object]] = deque
+
+
 def _in_c(calls: Iterator[object]) -> Callable[[], object]:
     """Return what makes calls of C, one after the other and nothing in between."""
-    return partial(deque[object], calls, 0)
+    return partial(_exhaust, calls, 0)
 
 
 def _walked(walk: Callable[[Any], Iterator[Any]], keys: Any) -> Iterator[Any]:
@@ -1224,7 +1227,7 @@ class Slots(dict[Any, Any]):
         """Return what is LIVE by the keys that the dict stores, and its bases."""
         if self.only_str and len(self.live) == len(self.bases) == storage.__len__(self):
             # All that is here, as after a bulk load: as it was at one moment.
-            values = dict[Any, Any](storage.items(self))
+            values: dict[Any, Any] = dict(storage.items(self))
             found = self.bases.copy()
             counts = set(map(len, (self.live, values, found)))
             if len(counts) == 1 and Stored not in set(map(type, values.values())):
@@ -1237,7 +1240,7 @@ class Slots(dict[Any, Any]):
             # The common case, by a few calls of C.
             values = dict(zip(keys, slots, strict=True))
             return values, dict(zip(keys, bases, strict=True))
-        values, found = dict[Any, Any](), dict[Any, Base]()
+        values, found = {}, {}
         for key, base, slot in zip(keys, bases, slots, strict=True):
             if type(slot) is Stored and self.base_of(key, slot) is not base:
                 continue  # it was replaced from the file
@@ -1275,13 +1278,14 @@ class Slots(dict[Any, Any]):
         values, bases = self.live_values()
         flush.bases = bases
         # What goes last in the file: new keys, and those that were set again.
-        is_new = not deletions and all(map(is_, map(_BLOB, bases.values()), _NONE))
-        flush.is_new = is_new
+        are_new = list(map(is_, map(_BLOB, bases.values()), _NONE))
+        flush.is_new = is_new = not deletions and all(are_new)
         new: Collection[Any] = bases
         if not is_new:
-            are_new = map(is_, map(_BLOB, bases.values()), _NONE)
-            again = (base.key for base in deletions if bases.get(base.key) is base)
-            new = dict.fromkeys(chain(compress(bases, are_new), again))
+            new = dict.fromkeys(compress(bases, are_new))
+            for base in deletions:
+                if bases.get(base.key) is base:
+                    new[base.key] = None
         if len(new) > 1:
             values = self._in_order(values, new)
         flush.touched = values
@@ -1293,8 +1297,10 @@ class Slots(dict[Any, Any]):
         flush.cells = {key: Stored((bases[key], values[key])) for key in free}
         self._put_cells(flush.cells, values)
         # Deleted meanwhile, perhaps before it was known that a flush is under way.
-        here = _walked(storage.__iter__, self)
-        if not all(map(is_, values, here)):  # else it is all that there is
+        is_all = len(values) == storage.__len__(self) and all(
+            map(is_, values, _walked(storage.__iter__, self))
+        )
+        if not is_all:
             for key in list(filterfalse(partial(_has, self), values)):
                 del values[key]
                 flush.cells.pop(key, None)

@@ -158,7 +158,7 @@ class Session(Transactional):
         self.syncing: Syncing = Syncing(engine, self.saving)
         self.codec = codec
         #: Is entered while values are encoded to be saved.
-        self.encoding: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.encoding: AbstractContextManager[None] = nullcontext()
         self.guards: Guards = Guards()
         self.is_inherited: bool = False
         self.forks: int = 0
@@ -343,7 +343,7 @@ class Session(Transactional):
             RuntimeError: Another thread kept changing the data.
         """
         try:
-            with self.encoding():
+            with self.encoding:
                 pending = self.root.begin_flush()
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
@@ -358,7 +358,7 @@ class Session(Transactional):
         Raises:
             RuntimeError: Another thread kept changing the data.
         """
-        with self.encoding():
+        with self.encoding:
             pending, refused = self.root.begin_look()
         if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)

@@ -97,7 +97,7 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         The errors of taking its parts: the same.
     """
     held.require_writable(now)
-    place, before = held.place, now.found
+    place, before = held.place, None if now.main is None else now.main.found
     if before is None or now.record is None:  # else their folders are there
         vfs.make_directory(place.directory)
         vfs.make_directory(place.backups, before)

@@ -295,7 +295,18 @@ class Access:
         """Find the files; links may lead elsewhere than before."""
         # A look tells that they do not, in a tenth of the time of following them.
         found = self._found
-        if found is None or not _leads_to(self.path, found.place.main):
+        try:
+            if found is not None:
+                main = os.lstat(found.place.main)
+                leads_elsewhere = (
+                    stat.S_ISLNK(main.st_mode)
+                    if self.path == found.place.main
+                    else not os.path.samestat(os.stat(self.path), main)
+                )
+                found = None if leads_elsewhere else found
+        except OSError:  # nothing is there
+            found = None
+        if found is None:
             place = place_of(self.path, self.backups_directory)
             lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
             folder = BackupFolder(place.backups, place.prefix, self.log)
@@ -387,13 +398,3 @@ class _InHand:
     ) -> None:
         if self._hold is not None:
             self._hold.release()
-
-
-def _leads_to(path: str, main: str) -> bool:
-    try:
-        found = os.lstat(main)
-        if path == main:
-            return not stat.S_ISLNK(found.st_mode)
-        return os.path.samestat(os.stat(path), found)
-    except OSError:
-        return False

@@ -570,8 +570,7 @@ def write_temporary(
         OSError: Nothing is left behind. Never try again on the same file: after
             a failed fsync the kernel calls the lost pages clean.
     """
-    name = f"{prefix}{os.urandom(8).hex()}{suffix}"
-    path = os.path.join(directory, name)
+    path = f"{directory}{os.sep}{prefix}{os.urandom(8).hex()}{suffix}"
     fd = opened(os.open, path, _NEW, 0o600)
     try:
         try:
@@ -699,8 +698,12 @@ def append_frame(
     except FileNotFoundError:
         return None
     try:
-        now = _require_regular(os.fstat(fd), path)
-        if now.signature() != before.signature():
+        now = os.fstat(fd)
+        if (
+            (now.st_dev, now.st_ino) != before.inode
+            or now.st_size != before.size
+            or now.st_mtime_ns != before.mtime_ns
+        ):
             return None
         try:
             _write_all(fd, payload)
@@ -724,7 +727,7 @@ def append_spare(path: str, payload: bytes, size: int) -> bool:
     """
     fd = opened(os.open, path, _APPENDING)
     try:
-        if _require_regular(os.fstat(fd), path).size != size:
+        if os.fstat(fd).st_size != size:
             return False
         _write_all(fd, payload)
         return True
