@@ -253,13 +253,6 @@ class Flush:
         self.is_new: bool = False
         self.is_plain: bool = False
 
-    def is_newest(self) -> bool:
-        """Whether no other flush has begun since, as in the handler of a signal.
-
-        Nor has this one ended.
-        """
-        return self._slots.flush is self
-
     def base(self, key: Any) -> bytes | None:
         """Return the durable bytes of a key in `touched`; None if it is not durable."""
         return self.bases[key].blob
@@ -1256,13 +1249,6 @@ class Slots(dict[Any, Any]):
         goes no further, or is overtaken by another one, leaves no trace: what it
         looked at is LIVE still.
         """
-        flush = self._begin_flush()
-        # Before anything is encoded: who holds a value now and lets go of it then
-        # may have changed it in between.
-        flush.look()
-        return flush
-
-    def _begin_flush(self) -> Flush:
         # First of all: one that a handler begins meanwhile makes this one an old one.
         self.flush = flush = Flush(self)
         deletions = flush.deletions
@@ -1304,6 +1290,9 @@ class Slots(dict[Any, Any]):
             for key in list(filterfalse(partial(_has, self), values)):
                 del values[key]
                 flush.cells.pop(key, None)
+        # Before anything is encoded: who holds a value now and lets go of it then
+        # may have changed it in between.
+        flush.look()
         return flush
 
     def _put_cells(self, cells: dict[Any, Stored], values: dict[Any, Any]) -> None:

@@ -434,7 +434,7 @@ class Pending:
 
     def is_newest(self) -> bool:
         """Whether none was made since, as in the handler of a signal."""
-        return self._flush.is_newest()
+        return self._root.slots.flush is self._flush
 
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""

@@ -48,7 +48,7 @@ def changes_since(access: Access, known: Known, version: Version | None) -> News
     if known.version == version:
         if known.is_still(place):
             return None
-        if found.signature() == known.signature:
+        if found.signature == known.signature:
             appended = _appended(place, known)
             if appended is not None:
                 return _of(known, version, *appended)

@@ -83,7 +83,7 @@ class Unread:
             current is not None
             and current.sha256 == known.digest
             and current.fits(main.found)
-            and main.found.signature() == known.signature
+            and main.found.signature == known.signature
         ):
             index = Index.open(place.index, known.digest, main.found, is_ours=True)
         if index is not None:

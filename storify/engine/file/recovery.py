@@ -200,7 +200,7 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
 def _grows(held: Held, journal: Journal) -> bool:
     """Whether somebody has written to a journal since it was read."""
     found, before = vfs.look(held.place.journal), journal.found
-    return found is None or before is None or found.signature() != before.signature()
+    return found is None or before is None or found.signature != before.signature
 
 
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:

@@ -416,7 +416,7 @@ def _over(
     current = _acknowledged(place, main.found)
     if current is None:
         return None
-    seen = current.sha256, main.found.signature()
+    seen = current.sha256, main.found.signature
     is_ours = (known.digest, known.signature) == seen
     index = Index.open(place.index, current.sha256, main.found, is_ours=is_ours)
     if index is None:
@@ -429,7 +429,7 @@ def _over(
     found = vfs.look(place.main)
     if (
         found is None
-        or found.signature() != main.found.signature()
+        or found.signature != main.found.signature
         or found.ctime_ns != main.found.ctime_ns
         or not _is_keyed(files)
     ):
@@ -488,7 +488,7 @@ def index_anew(held: Held, known: Known, loaded: Loaded) -> None:
     if (
         found is None
         or found.size < PAGED_FROM_BYTES
-        or found.signature() != known.signature
+        or found.signature != known.signature
         or version_of(loaded.payload) != known.digest
     ):
         return
@@ -520,7 +520,7 @@ def note_index(
     """
     place = held.place
     now = vfs.look(place.main)  # a rename has moved the change time
-    if now is None or now.signature() != found.signature():
+    if now is None or now.signature != found.signature:
         return
     payload = index(now, digest)
     if payload is not None:

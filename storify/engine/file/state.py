@@ -260,8 +260,8 @@ class Reading(NamedTuple):
     @property
     def stamp(self) -> str | None:
         """When the state was committed, as in the names of backups."""
-        if self.journal.last is not None:
-            return self.journal.last.stamp
+        if self.journal.frames:
+            return self.journal.frames[-1].stamp
         known = self.known or self.current
         return None if known is None else known.time
 
@@ -323,7 +323,7 @@ def _unmoved(place: Place, main: Main | None) -> bool:
     found = vfs.look(place.main)
     if found is None or main is None:
         return found is None and main is None
-    return found.signature() == main.found.signature()
+    return found.signature == main.found.signature
 
 
 # --- what one instance knows ---------------------------------------------------------
@@ -350,7 +350,7 @@ class Tail(NamedTuple):  # made in a tenth of a dataclass's time
         """Whether the journal looks as it did."""
         if found is None or self.found is None:
             return found is self.found
-        return found.signature() == self.found.signature()
+        return found.signature == self.found.signature
 
     def is_of(self, found: vfs.Found) -> bool:
         """Whether it is the same file, perhaps longer."""
@@ -430,7 +430,7 @@ class Known:
             self.noted = Reached()
         self.version, self.digest = version, digest
         self.size_bytes = 0 if found is None else found.size
-        self.signature = None if found is None else found.signature()
+        self.signature = None if found is None else found.signature
         self.tail = tail
         self.ours = self.ours or ours
         self.attempts.clear()
@@ -457,7 +457,7 @@ class Known:
     def has_main(self, place: Place) -> bool:
         """Whether nobody has written the main file since, going by a look at it."""
         found = vfs.look(place.main)
-        return found is not None and found.signature() == self.signature
+        return found is not None and found.signature == self.signature
 
     def is_still(self, place: Place) -> bool:
         """Whether nobody has written since, going by two looks at the disk."""
@@ -478,7 +478,7 @@ class Known:
             found = vfs.look(place.main)  # the rename has moved the change time
         except OSError:
             return  # the next one reads it
-        if found is None or found.signature() != self.signature:
+        if found is None or found.signature != self.signature:
             return
         main = Main(new.payload, self.digest, found)
         now = Reading(main, record, Verdict.TRUSTED, record.current, "")
@@ -502,7 +502,7 @@ class Known:
         found = vfs.look(place.main)
         if (
             found is None
-            or found.signature() != self.signature
+            or found.signature != self.signature
             or found.ctime_ns != resting.ctime_ns
             or vfs.look(place.journal) is not None
         ):

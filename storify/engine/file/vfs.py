@@ -186,11 +186,14 @@ class NotRegularFileError(OSError):
 class Found:
     """What a look at a path shows: identity, size and time, for comparing.
 
-    The change time is no part of the `signature`: a hard link, which every backup is,
-    moves it.
+    Attributes:
+        signature: Equal signatures mean: not replaced and not written to. The change
+            time is no part of it: a hard link, which every backup is, moves that.
     """
 
-    __slots__ = ("ctime_ns", "gid", "inode", "mode", "mtime_ns", "size", "uid")
+    __slots__ = (
+        *("ctime_ns", "gid", "inode", "mode", "mtime_ns", "signature", "size", "uid"),
+    )
 
     def __init__(self, result: os.stat_result) -> None:
         self.inode: tuple[int, int] = (result.st_dev, result.st_ino)
@@ -200,10 +203,7 @@ class Found:
         self.mode: int = stat.S_IMODE(result.st_mode)
         self.uid: int = result.st_uid
         self.gid: int = result.st_gid
-
-    def signature(self) -> tuple[tuple[int, int], int, int]:
-        """Equal signatures mean: not replaced and not written to."""
-        return (self.inode, self.size, self.mtime_ns)
+        self.signature: object = (self.inode, self.size, self.mtime_ns)
 
 
 def _require_regular(result: os.stat_result, path: str) -> Found:
@@ -657,7 +657,7 @@ def write_spare(path: str, *parts: bytes) -> None:
         remove(path)
         fd = opened(os.open, path, _NEW, 0o600)
     try:
-        take_after(fd, os.path.dirname(path))
+        take_after(fd, path.rpartition(os.sep)[0])
         if sum(map(len, parts)) < PART_BYTES:
             parts = (b"".join(parts),)
         for part in parts:
