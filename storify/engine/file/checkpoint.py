@@ -39,9 +39,8 @@ names in their order, so that what a power cut takes there is none; but nobody p
 in words, and what one takes is an older state, never the present one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
@@ -57,7 +56,7 @@ from storify.engine.file.manifest import (
     write_record,
 )
 from storify.engine.file.replay import parts_of, rewritten
-from storify.engine.file.root import Next
+from storify.engine.file.root import HASHED_BYTES, Hash, Next, hashed
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Main, Reading, Verdict
 from storify.engine.moment import Moment, moment_of, stamp_of
@@ -81,12 +80,14 @@ class Written(NamedTuple):
         found: How it looks.
         digest: Its sha256, in hex.
         new: What it is.
+        hashes: What `hashed` makes of it, if it is small.
     """
 
     temporary: str
     found: vfs.Found
     digest: str
     new: Next
+    hashes: Sequence[Hash]
 
 
 def write(held: Held, now: Reading, new: Next) -> Written:
@@ -101,7 +102,12 @@ def write(held: Held, now: Reading, new: Next) -> Written:
     if before is None or now.record is None:  # else their folders are there
         vfs.make_directory(place.directory)
         vfs.make_directory(place.backups, before)
-    digest = sha256(new.payload or b"")
+    # Of what is as it was in the file before, the hash is known.
+    known = (
+        () if now.main is None else now.main.hashes[: new.same_bytes // HASHED_BYTES]
+    )
+    hashes = hashed(new.payload or b"", known)
+    digest = hashes[-1]
 
     def parts() -> Iterator[bytes]:
         for part in new.parts:
@@ -116,7 +122,7 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         before,
         time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
     )
-    return Written(temporary, found, digest.hexdigest(), new)
+    return Written(temporary, found, digest.hexdigest(), new, hashes)
 
 
 def install(

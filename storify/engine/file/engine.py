@@ -440,7 +440,7 @@ class FileEngine:
             version, written.digest, written.found, Tail(moment=moment), ours=False
         )
         if small and not now.journal.frames:
-            known.rest(held.place, new, record, is_indexed=last is None)
+            known.rest(held.place, new, written.hashes, record, is_indexed=last is None)
         return version
 
     def _next(self, now: Reading, commit: Commit) -> Next:

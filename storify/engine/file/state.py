@@ -23,7 +23,7 @@ happened; and damage to the very file that we have in memory.
 """
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from hashlib import sha256
 from typing import Final, NamedTuple
@@ -41,7 +41,7 @@ from storify.engine.file.manifest import (
 )
 from storify.engine.file.paths import Place
 from storify.engine.file.replay import NO_JOURNAL, Journal, read_journal
-from storify.engine.file.root import Next
+from storify.engine.file.root import Hash, Next
 from storify.engine.moment import Moment
 from storify.engine.protocol import Changes, StaleVersionError, Version
 from storify.exceptions import DatabaseLoadError
@@ -92,12 +92,14 @@ class Main(NamedTuple):
         digest: sha256 of the content in hex; empty if unreadable.
         found: Its identity, size and time.
         source: The open file, if it was only looked at.
+        hashes: Of what it begins with, as `hashed` makes them; none if it was read.
     """
 
     payload: bytes | None
     digest: str
     found: vfs.Found
     source: vfs.AnyFile | None = None
+    hashes: Sequence[Hash] = ()
 
 
 def read_main(path: str, *, whole: bool = True) -> Main | None:
@@ -467,6 +469,7 @@ class Known:
         self,
         place: Place,
         new: Next,
+        hashes: Sequence[Hash],
         record: Record,
         *,
         is_indexed: bool,
@@ -480,7 +483,7 @@ class Known:
             return  # the next one reads it
         if found is None or found.signature != self.signature:
             return
-        main = Main(new.payload, self.digest, found)
+        main = Main(new.payload, self.digest, found, hashes=hashes)
         now = Reading(main, record, Verdict.TRUSTED, record.current, "")
         self.resting = Resting(now, new.entries, is_indexed, found.ctime_ns)
         _remembered.pop(id(self), None)
