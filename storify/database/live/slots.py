@@ -278,11 +278,6 @@ class Flush:
         """Whether somebody else can change a value in `touched`."""
         return key in self.held or key not in self.cells
 
-    def empty(self) -> None:
-        """Let go of the values: a reference to one would count as somebody's."""
-        self.touched.clear()
-        self.cells.clear()
-
 
 class Before(NamedTuple):
     """What was known of a key.
@@ -1391,4 +1386,6 @@ class Slots(dict[Any, Any]):
         """End a flush of which nothing is durable; what it looked at is LIVE still."""
         if self.flush is flush:
             self.flush = None
-        flush.empty()
+        # A reference to a value would count as somebody's.
+        flush.touched.clear()
+        flush.cells.clear()

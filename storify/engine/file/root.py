@@ -102,7 +102,8 @@ def after(
     payload, same_bytes = None, 0
     if before is not None:
         payload, same_bytes = _with_one(before, entries, changes)
-    apply(entries, changes)
+    if payload is None:
+        apply(entries, changes)
     if (
         payload is not None
         or b"" in entries
@@ -124,10 +125,10 @@ def after(
 def _with_one(
     before: bytes, entries: dict[bytes, bytes], changes: Changes
 ) -> tuple[bytes | None, int]:
-    """Return a root with one other value, and where that begins.
+    """Bring in one other value, and return the root with it, and where it begins.
 
-    None and 0 if more changes, or other than that. All around the value is copied at
-    once: to join the entries takes several times as long.
+    None and 0, and nothing was done, if more changes, or other than that. All around
+    the value is copied at once: to join the entries takes several times as long.
     """
     key, value = next(iter(changes)) if len(changes) == 1 else (b"", None)
     old = entries.get(key)
@@ -138,6 +139,7 @@ def _with_one(
     behind = sum(map(len, keys[next_at:])) + sum(map(len, values[next_at:]))
     end = len(before) - behind
     start, whole = end - len(old), memoryview(before)
+    entries[key] = value
     return b"".join((whole[:start], value, whole[end:])), start
 
 
