@@ -90,7 +90,6 @@ class Record(NamedTuple):
         return next((known for known in self.sums() if known.sha256 == digest), None)
 
 
-_text: Final = json.JSONEncoder(sort_keys=True).encode
 _quoted: Final = json.encoder.encode_basestring_ascii
 
 
@@ -129,10 +128,12 @@ def read_record(path: str) -> Record | None:
 
 
 def _parse(line: bytes) -> Record:
-    body: dict[str, Any] = json.loads(line)
-    if body.pop("check") != _check(_text(body)):
+    # The rest of a line as it stands, not as `json` would write it: it is by `_line`.
+    text, _, check = line.decode().rpartition(', "check": ')
+    if check != f'"{_check(text + "}")}"}}':
         msg = "its own checksum is wrong"
         raise ValueError(msg)
+    body: dict[str, Any] = json.loads(text + "}")
     return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
 
 
@@ -146,7 +147,7 @@ def _sum_text(known: Sum) -> str:
 
 
 def _line(record: Record) -> bytes:
-    # As `_text` does it, in a quarter of its time.
+    # By hand, in a quarter of the time that `json` takes.
     current = "null" if record.current is None else _sum_text(record.current)
     later = "null" if record.next is None else _sum_text(record.next)
     since = "null" if record.since is None else _quoted(record.since)

@@ -254,7 +254,9 @@ def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
 
 def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     # Looked at before it is opened: opening a device may act on it.
-    _require_regular(os.lstat(path), path)
+    seen = os.lstat(path)
+    if not stat.S_ISREG(seen.st_mode):
+        _require_regular(seen, path)
     fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
     try:
         found = _require_regular(os.fstat(fd), path)
@@ -311,7 +313,9 @@ class OpenFile:
 
     def __init__(self, path: str) -> None:
         self._fd = -1
-        _require_regular(os.lstat(path), path)
+        seen = os.lstat(path)
+        if not stat.S_ISREG(seen.st_mode):
+            _require_regular(seen, path)
         flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
         self._fd = opened(_open, path, flags)
         now = _fstat(self._fd)
