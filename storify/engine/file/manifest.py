@@ -90,6 +90,7 @@ class Record(NamedTuple):
         return next((known for known in self.sums() if known.sha256 == digest), None)
 
 
+_text: Final = json.JSONEncoder(sort_keys=True).encode
 _quoted: Final = json.encoder.encode_basestring_ascii
 
 
@@ -128,12 +129,13 @@ def read_record(path: str) -> Record | None:
 
 
 def _parse(line: bytes) -> Record:
-    # The rest of a line as it stands, not as `json` would write it: it is by `_line`.
-    text, _, check = line.decode().rpartition(', "check": ')
-    if check != f'"{_check(text + "}")}"}}':
+    body: dict[str, Any] = json.loads(line)
+    noted = body.pop("check")
+    # As `_line` wrote it; older records have the check first.
+    text = line.decode().rpartition(', "check"')[0] + "}"
+    if noted != _check(text) and noted != _check(_text(body)):
         msg = "its own checksum is wrong"
         raise ValueError(msg)
-    body: dict[str, Any] = json.loads(text + "}")
     return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
 
 
