@@ -197,7 +197,7 @@ class Root:
             UnstorableError: A value that could not be read back equal.
             RuntimeError: Another thread kept changing the data.
         """
-        if not self.over and self.slots.is_clean():
+        if not (self.over or self.slots.live or self.slots.gone):
             return NOTHING
         # Not to walk through what is made for very many records again and again.
         return without_collector(self._begin_flush)

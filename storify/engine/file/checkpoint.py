@@ -223,19 +223,21 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
     )
     backup = delta = follows = None
     is_new_backup = False
+    current: Sum | None
     try:
         # The file before joins the backups, or is kept aside if it is rotten. The same
         # content once more must not push other states out, unless there were others
         # in between.
-        current = now.current
         if main is not None and is_whole:
             current = now.known or held.new_sum(now, main)
             if keep.last and (frames or main.digest != written.digest):
                 backup, is_new_backup = folder.keep(
                     place.main, None, main.digest, current.time, link=True
                 )
-        elif main is not None:
-            held.keep_corrupt(main)
+        else:
+            current = now.current
+            if main is not None:
+                held.keep_corrupt(main)
         # The change, as one more frame of the journal before. What is only folded is
         # as old as it was.
         stamp, seq = now.stamp, len(frames) and frames[-1].seq

@@ -430,14 +430,14 @@ class Known:
         if digest != self.digest:
             self.ours = self.shunned = False
             self.noted = Reached()
+        if version != self.version:
+            self.resting = None
         self.version, self.digest = version, digest
         self.size_bytes = 0 if found is None else found.size
         self.signature = None if found is None else found.signature
         self.tail = tail
         self.ours = self.ours or ours
         self.attempts.clear()
-        if self.resting is not None and self.resting.now.digest != version:
-            self.resting = None
 
     def appended(self, version: Version, tail: Tail) -> None:
         """Note a frame of our own, which is on disk."""
