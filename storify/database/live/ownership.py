@@ -203,12 +203,13 @@ def held_elsewhere(
     if not RELIABLE:
         return set(range(len(values)))
     kinds = Kinds() if kinds is None else kinds
-    kinds.seen.update(map(type, values))
-    found = list(map(kinds.__getitem__, map(type, values)))
+    types = list(map(type, values))
+    kinds.seen.update(types)
+    found = list(map(kinds.__getitem__, types))
     counts = _count(values)
     weak = list(map(weakref.getweakrefcount, values))
     expected = _OWNED - 2 + owners
-    some_constant = not _MAY_BE_CONSTANT.isdisjoint(map(type, values))
+    some_constant = not _MAY_BE_CONSTANT.isdisjoint(types)
     held: set[int] = set()
     rest: list[int] = []
     for at, kind in enumerate(found):
@@ -263,8 +264,8 @@ def _is_free_below(level: list[Any], kinds: Kinds) -> bool:
     while not kinds.inline or _own_their_dicts(level, kinds):
         level, types = _containers_in(level, kinds)
         depth += 1
-        kinds.depth = max(kinds.depth, depth)
         if not level:
+            kinds.depth = max(kinds.depth, depth)
             return True
         if not kinds.unknown.isdisjoint(types):
             return False
