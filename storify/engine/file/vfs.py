@@ -614,7 +614,8 @@ def _take_over(fd: int, like: Found) -> None:
         # Only root may give a file away; keeping it is better than not saving.
         with contextlib.suppress(PermissionError):
             os.fchown(fd, like.uid, like.gid)
-    os.fchmod(fd, like.mode)
+    if stat.S_IMODE(mine.st_mode) != like.mode:
+        os.fchmod(fd, like.mode)
 
 
 def put_in_place(temporary: str, path: str) -> None:
