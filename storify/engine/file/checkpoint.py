@@ -98,14 +98,13 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         The errors of taking its parts: the same.
     """
     held.require_writable(now)
-    place, before = held.place, None if now.main is None else now.main.found
+    place, main = held.place, now.main
+    before, hashes = (None, ()) if main is None else (main.found, main.hashes)
     if before is None or now.record is None:  # else their folders are there
         vfs.make_directory(place.directory)
         vfs.make_directory(place.backups, before)
     # Of what is as it was in the file before, the hash is known.
-    known = (
-        () if now.main is None else now.main.hashes[: new.same_bytes // HASHED_BYTES]
-    )
+    known = hashes[: new.same_bytes // HASHED_BYTES]
     hashes = hashed(new.payload or b"", known)
     digest = hashes[-1]
 

@@ -293,28 +293,27 @@ class Access:
 
     def find(self) -> _Found:
         """Find the files; links may lead elsewhere than before."""
-        # A look tells that they do not, in a tenth of the time of following them.
         found = self._found
-        try:
-            if found is not None:
+        if found is not None:
+            # A look tells that they do not, in a tenth of the time of following them.
+            try:
                 main = os.lstat(found.place.main)
-                leads_elsewhere = (
-                    stat.S_ISLNK(main.st_mode)
-                    if self.path == found.place.main
-                    else not os.path.samestat(os.stat(self.path), main)
-                )
-                found = None if leads_elsewhere else found
-        except OSError:  # nothing is there
-            found = None
-        if found is None:
-            place = place_of(self.path, self.backups_directory)
-            lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
-            folder = BackupFolder(place.backups, place.prefix, self.log)
-            shared = place, folder, self.root_format, self.log, self.clock
-            found = _Found(
-                place, lock, Held(*shared, writable=False), Held(*shared, writable=True)
-            )
-            self._found = found
+                if self.path == found.place.main:
+                    is_there = not stat.S_ISLNK(main.st_mode)
+                else:
+                    is_there = os.path.samestat(os.stat(self.path), main)
+            except OSError:
+                is_there = False
+            if is_there:
+                return found
+        place = place_of(self.path, self.backups_directory)
+        lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
+        folder = BackupFolder(place.backups, place.prefix, self.log)
+        shared = place, folder, self.root_format, self.log, self.clock
+        found = _Found(
+            place, lock, Held(*shared, writable=False), Held(*shared, writable=True)
+        )
+        self._found = found
         return found
 
     def place(self) -> Place:
