@@ -40,7 +40,7 @@ from storify.database.session.session import Session
 from storify.database.session.shutdown import finalize, heed_signals
 from storify.database.session.transaction import AsyncTransaction, Transaction
 from storify.engine import Engine, Keep, Snapshot, Sync, entries_of
-from storify.engine.file.mounts import require_local
+from storify.engine.file.paths import require_local
 from storify.engine.names import name_in
 from storify.exceptions import (
     ConflictError,

@@ -76,7 +76,7 @@ class Source:
         if self.judge is not None:
             self.session.expect(self.judge.quick_look)
         if self.judge is not None or use.strict:
-            self.session.encoding = self.schema.registry.refuse_unknown
+            self.session.encoding = self.schema.registry.refusing
 
     # -- the root --------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import Any, Final, cast
 
 from storify.engine.file.catalog import FileCatalog
-from storify.engine.file.mounts import require_local
+from storify.engine.file.paths import require_local
 from storify.engine.moment import Keep
 from storify.engine.protocol import Catalog, Clock, Format, Sync, utc_now
 from storify.logger import LoggerLike

@@ -16,7 +16,7 @@ from collections.abc import (
     Iterator,
     Mapping,
 )
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast, get_args, get_origin
 
@@ -76,21 +76,21 @@ _LOWERED_LEVELS = 16
 _OWN: tuple[type, ...] = (Ref,)
 
 
-class _Refusing:
-    """A block in which unknown classes are refused; each flush enters one."""
+class Refusing(threading.local):
+    """A block in which this thread refuses unknown classes; each flush enters it.
 
-    __slots__ = ("_demands", "_outer")
+    Attributes:
+        depth: In how many of these blocks this thread is.
+    """
 
-    def __init__(self, demands: threading.local) -> None:
-        self._demands = demands
-        self._outer = False
+    def __init__(self) -> None:
+        self.depth: int = 0
 
     def __enter__(self) -> None:
-        self._outer = getattr(self._demands, "on", False)
-        self._demands.on = True
+        self.depth += 1
 
     def __exit__(self, *_: object) -> None:
-        self._demands.on = self._outer
+        self.depth -= 1
 
 
 def _warn(message: str) -> None:
@@ -195,7 +195,9 @@ class Registry:
         self._warn = warn
         self._warned: set[str] = set()
         self._quiet = threading.local()
-        self._demands = threading.local()
+        #: A block that refuses objects of classes that are not registered: they would
+        #: come back as dicts, where a type promises objects.
+        self.refusing: Refusing = Refusing()
         # Known only because an object was stored: another process does not know them.
         self._by_use: set[type] = set()
         self._entries: dict[str, Entry | None] = {}  # None: learned, no class
@@ -584,7 +586,7 @@ class Registry:
         """Return a model object as ``{keyname: fields}``, its values live.
 
         A class that is not registered is registered now, with a warning; or it is
-        refused, within `refuse_unknown`.
+        refused, within `refusing`.
 
         Returns:
             The wrapper, also of an `Unloaded` record; None if *obj* is no model.
@@ -596,7 +598,7 @@ class Registry:
         """
         wrapper = self._wrap(obj)
         cls = class_of(obj)
-        if cls in self._by_use and self._refuses_unknown():
+        if cls in self._by_use and self.refusing.depth:
             msg = (
                 f"{_name(cls)} is not registered, so its objects would come back as "
                 "dicts; pass it in Storify(models=[...]), or name it in an annotation "
@@ -635,22 +637,12 @@ class Registry:
             if not any(base in known - self._by_use for base in cls.__mro__[1:]):
                 self._by_use |= set(self._by_class) - known
                 self._forget_wraps()
-                if self._refuses_unknown():
+                if self.refusing.depth:
                     return
         self._warn_once(
             f"{_name(cls)} was not registered; its objects are stored all the "
             "same, but pass it in models=[...] so that they load as objects"
         )
-
-    def _refuses_unknown(self) -> bool:
-        return getattr(self._demands, "on", False)
-
-    def refuse_unknown(self) -> AbstractContextManager[None]:
-        """Refuse objects of classes that are not registered, in this thread.
-
-        They would come back as dicts, where a type promises objects.
-        """
-        return _Refusing(self._demands)
 
     def _add_wrap(self, entry: Entry) -> None:
         with self._lock:

@@ -205,7 +205,10 @@ class TurnLock:
         began = 0.0
         while (turn := self._now.setdefault(0, mine)) is not mine:
             if turn.is_ended or turn.is_over():
-                self._replace(turn, mine)
+                # Unless another one follows it already.
+                put = partial(self._now.__setitem__, 0, mine)
+                now: Iterable[object] = map(self._now.get, (0,))
+                deque(map(call, compress((put,), map(is_, now, (turn,)))), 0)
             elif turn.caller.who is me.who:
                 return turn
             elif is_given_up():
@@ -217,12 +220,6 @@ class TurnLock:
                 if not _wait(turn, me, until):
                     return None
         return mine
-
-    def _replace(self, turn: Turn, new: Turn) -> None:
-        """Let *new* follow a turn that is over, unless another one does already."""
-        put = partial(self._now.__setitem__, 0, new)
-        now: Iterable[object] = map(self._now.get, (0,))
-        deque(map(call, compress((put,), map(is_, now, (turn,)))), 0)
 
 
 def _wait(turn: Turn, me: Caller, until: float | None) -> bool:

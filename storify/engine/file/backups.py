@@ -276,7 +276,7 @@ class BackupFolder:
             OSError: Nothing was written.
         """
         backup = f"{stamp}-{digest[:HASH_DIGITS]}"
-        path = self.file(f"{backup}.mpack")
+        path = f"{self._begin}{backup}.mpack"
         try:
             if link and vfs.hard_link(source, path):
                 return backup, True

@@ -16,7 +16,7 @@ MessagePack reader opens: the newest state, or the one before the journal.
 
 Every writer takes the lock, looks whether the files are as it knows them (two
 calls to the disk), and reads them only if they are not. What is read is verified:
-`verdict`, `replay`; what is damaged is rebuilt: `recovery`; what another program
+`state`, `replay`; what is damaged is rebuilt: `recovery`; what another program
 wrote is brought in: `foreign`.
 """
 
@@ -29,24 +29,21 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from storify.engine.file import history, recovery, retire, vfs
-from storify.engine.file.access import Access
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
 from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.delta import Splice
-from storify.engine.file.errors import explain
+from storify.engine.file.errors import SaidLater, explain
 from storify.engine.file.fold import Unread
 from storify.engine.file.foreign import bring_in, looked
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.index import DamagedError
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.lock import Hold, Mode
 from storify.engine.file.log import Op
 from storify.engine.file.paths import stem_of
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.root import Next, after, index_of, next_root
-from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
     FileSnapshot,
     has_room,
@@ -55,8 +52,14 @@ from storify.engine.file.snapshot import (
     open_snapshot,
     present,
 )
-from storify.engine.file.state import Loaded, Reading, UnsteadyError
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.state import (
+    Known,
+    Loaded,
+    Reading,
+    Tail,
+    UnsteadyError,
+    Verdict,
+)
 from storify.engine.moment import Keep, Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -436,7 +439,7 @@ class FileEngine:
             version, written.digest, written.found, Tail(moment=moment), ours=False
         )
         if small and not now.journal.frames:
-            known.rest(held.place, new, record, is_indexed=last is None)
+            known.rest(held.place, new, written.hashes, record, is_indexed=last is None)
         return version
 
     def _next(self, now: Reading, commit: Commit) -> Next:

@@ -28,8 +28,7 @@ from storify.engine.file.log import Frame, commit_frame, scan
 from storify.engine.file.manifest import Sum
 from storify.engine.file.replay import Journal, replay, rewritten
 from storify.engine.file.root import next_root
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import Main, Reading, Verdict
 from storify.engine.moment import Keep
 from storify.engine.protocol import Change, Format, apply, difference
 

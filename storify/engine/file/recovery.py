@@ -2,7 +2,7 @@
 
 ::
 
-    verdict of `verdict`        whole               not whole
+    verdict of `state`          whole               not whole
     TRUSTED                      served              an error, where it is decoded
     AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
@@ -26,7 +26,6 @@ from storify.engine.file.checkpoint import install, keep_as_past, write
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Held
 from storify.engine.file.history import Rebuilt, backup_of, rebuilds
-from storify.engine.file.known import Known
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.replay import (
     Harm,
@@ -37,8 +36,14 @@ from storify.engine.file.replay import (
     rewritten,
 )
 from storify.engine.file.root import root_after, whole
-from storify.engine.file.state import Loaded, Reading, version_after
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import (
+    Known,
+    Loaded,
+    Main,
+    Reading,
+    Verdict,
+    version_after,
+)
 from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
@@ -195,7 +200,7 @@ def mend(held: Held, now: Reading, payload: bytes) -> Reading:
 def _grows(held: Held, journal: Journal) -> bool:
     """Whether somebody has written to a journal since it was read."""
     found, before = vfs.look(held.place.journal), journal.found
-    return found is None or before is None or found.signature() != before.signature()
+    return found is None or before is None or found.signature != before.signature
 
 
 def _write_mended(held: Held, now: Reading, payload: bytes) -> None:

@@ -9,8 +9,7 @@ from storify.engine.file.checkpoint import keep_present
 from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.state import Reading, Verdict
 from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError
 
