@@ -5,7 +5,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import accumulate, chain, islice
 from typing import Any, Final, TypeVar, cast
 
@@ -14,8 +14,8 @@ from msgpack import Packer, unpackb
 from storify.exceptions import UnstorableError
 from storify.threads import without_collector
 
-from . import _frames, _salvage
-from ._format import MARKERS, DecodeError, Ext
+from . import _frames
+from ._builtin import MARKERS, DecodeError, Ext
 from ._frames import MAX_DEPTH
 from ._reader import (
     TIMESTAMP_CODE,
@@ -37,8 +37,6 @@ from ._writer import (
     tag_pattern,
 )
 
-__all__ = ["Codec"]
-
 T = TypeVar("T")
 
 # Pairs that are packed before their bytes are checked all at once.
@@ -53,6 +51,8 @@ _BULK_BYTES: Final = 1 << 15
 _BULK: Final = 1024
 _NUMBERS: Final = tuple(map(Packer().pack, range(_BULK)))
 _NIL: Final = b"\xc0"
+#: So many values are respelled faster one by one.
+_FEW: Final = 2
 #: What is raised by the fast way alone, as it takes less than the careful one.
 _NOT_FAST: Final = (TypeError, ValueError, ArithmeticError, RecursionError)
 
@@ -168,15 +168,11 @@ class Codec:
         self._writers: list[Writer] = []
         self._tags = _Tags(())
 
+    # What an engine asks of a root's bytes: see `storify.engine.Format`.
+
     @staticmethod
     def split(payload: bytes) -> dict[bytes, bytes]:
-        """Part a root into key bytes and value bytes, in order, undecoded.
-
-        A list root is one value under the key ``b""``.
-
-        Raises:
-            DecodeError: The payload is no whole map or array.
-        """
+        """Part a root into key bytes and value bytes, in order, undecoded."""
         return _frames.split(payload)
 
     @staticmethod
@@ -186,8 +182,33 @@ class Codec:
 
     @staticmethod
     def head(count: int) -> bytes:
-        """Return what a root with so many keys begins with."""
+        """Return the beginning of a root with so many keys."""
         return _frames.map_header(count)
+
+    @staticmethod
+    def items(payload: bytes) -> list[bytes]:
+        """Part a list root into its items."""
+        return _frames.items(payload)
+
+    @staticmethod
+    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Part the bytes of so many entries of a root, in order."""
+        return _frames.part_all(entries, count)
+
+    @staticmethod
+    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """Part the entries, at most so many, that are whole in *begin*."""
+        return _frames.part_some(begin, most)
+
+    @staticmethod
+    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
+        """Decode keys that are all of one type, of which `keyed` tells."""
+        return _frames.plain_keys(keys)
+
+    @staticmethod
+    def claimed(payload: bytes) -> int | None:
+        """Return how many entries or items a root says it has; None if illegible."""
+        return _frames.claimed(payload)
 
     @staticmethod
     def keyed(entries: Mapping[bytes, bytes]) -> str:
@@ -204,40 +225,19 @@ class Codec:
         return _frames.kind_of_keys(entries.keys())
 
     @staticmethod
-    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
-        """Decode keys that are all of one type, of which `keyed` tells."""
-        return _frames.plain_keys(keys)
-
-    @staticmethod
     def part(entry: bytes) -> tuple[bytes, bytes]:
         """Part the bytes of one entry of a root into key and value.
 
         Raises:
             DecodeError: They are no entry.
         """
-        return _salvage.part(entry)
-
-    @staticmethod
-    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        """Part the bytes of so many entries of a root, in order.
-
-        Raises:
-            DecodeError: They are not as many entries.
-        """
-        return _frames.part_all(entries, count)
-
-    @staticmethod
-    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
-        """Part the entries, at most so many, that are whole in the bytes of a root.
-
-        Raises:
-            DecodeError: What comes next is no entry, or can be told only in the whole.
-        """
-        return _frames.part_some(begin, most)
+        return _frames.part_all(entry, 1)[0]
 
     @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage(payload)
 
     @staticmethod
@@ -246,17 +246,9 @@ class Codec:
 
         None alone if it does not begin as a list.
         """
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage_items(payload)
-
-    @staticmethod
-    def claimed(payload: bytes) -> int | None:
-        """Return how many entries or items a damaged root says it has."""
-        return _salvage.claimed(payload)
-
-    @staticmethod
-    def items(payload: bytes) -> list[bytes]:
-        """Part a list root, which is whole, into its items."""
-        return _frames.items(payload)
 
     @staticmethod
     def join_items(items: Sequence[bytes]) -> bytes:
@@ -298,14 +290,18 @@ class Codec:
     PLAIN: Final = frozenset({type(None), bool, int, float, str, bytes, list, dict})
 
     def encode(
-        self, value: object, path: str = "$", *, is_plain: bool = False
+        self,
+        value: object,
+        path: str | Callable[[], str] = "$",
+        *,
+        is_plain: bool = False,
     ) -> bytes:
         """Encode one value.
 
         Args:
             value: What to store; equal values give equal bytes.
-            path: Where it stands, for the error. ``$`` says that it is a whole
-                root, which may be one level deeper than a value in a root.
+            path: Where it stands, for the error, or what tells it. ``$`` says that it
+                is a whole root, which may be one level deeper than a value in a root.
             is_plain: Whether it is known that all in it is of the types in `PLAIN`, and
                 not too deep.
 
@@ -343,19 +339,15 @@ class Codec:
             raise  # the value changed meanwhile
         except Exception as error:  # noqa: BLE001 - a hook of the user's raises it again
             failure = error
-        blob = self._careful.encode(value, path, room)
+        where = path if isinstance(path, str) else path()
+        blob = self._careful.encode(value, where, room)
         if failure is not None and not isinstance(failure, _NOT_FAST):
             raise failure  # of the handler of a signal: it comes once
         return blob
 
-    @staticmethod
-    def is_long_bin(blob: bytes) -> bool:
-        """Whether a value is long bytes, spelled as `encode` does it."""
-        return blob[:1] == _BIN_32 and int.from_bytes(blob[1:5], "big") >= _LONG_BYTES
-
     def encode_key(self, key: object) -> bytes:
         """Encode a key of the root, as `encode_items` does."""
-        return self.encode(key, f"${key_step(key)}")
+        return self.encode(key, partial(_place_of, key))
 
     def spell(self, blob: bytes) -> bytes:
         """Return a key or value of unknown origin in the bytes that `encode` makes.
@@ -367,6 +359,36 @@ class Codec:
         with suppress(DecodeError, UnstorableError):
             return plain.encode(plain.decode(blob))
         return blob
+
+    def respell(self, stored: bytes) -> bytes | None:
+        """Return a value of unknown origin in the bytes that `encode` makes of it.
+
+        Another writer may have spelled it otherwise (a longer integer, an old name of a
+        field), and only our own spelling can be compared.
+
+        Returns:
+            None for one that cannot be read or written.
+        """
+        if stored[:1] == _BIN_32 and int.from_bytes(stored[1:5], "big") >= _LONG_BYTES:
+            return stored  # long bytes, as `encode` spells them
+        try:
+            return self.encode(self.decode(stored))
+        except (ValueError, UnstorableError):
+            return None
+
+    def respell_all(self, stored: list[bytes]) -> list[bytes | None]:
+        """Respell many values."""
+        if len(stored) > _FEW:
+            with suppress(ValueError, UnstorableError):
+                values = self.decode_all(stored)
+                return list(self.encode_items(dict(enumerate(values))).values())
+        return list(map(self.respell, stored))
+
+    def same_value(self, stored: bytes | None, value: bytes | None) -> bool:
+        """Whether *stored*, of unknown origin, means the same as our *value*."""
+        if stored is None or value is None or stored == value:
+            return stored == value
+        return self.respell(stored) == value
 
     def encode_items(
         self, data: Mapping[Any, Any], *, is_plain: bool = False
@@ -383,7 +405,7 @@ class Codec:
         """
         if len(data) == 1:
             for key, value in data.items():  # half the work of a batch of one
-                path = f"${key_step(key)}"
+                path = partial(_place_of, key)
                 blob = self.encode(value, path, is_plain=is_plain)
                 return {self.encode(key, path): blob}
         if len(data) <= _BATCH:
@@ -464,7 +486,7 @@ class Codec:
             self._give_back(writer, sum(map(len, blobs)))
         for index in doubtful:
             key = parts[index & ~1]
-            blobs[index] = self.encode(parts[index], f"${key_step(key)}")
+            blobs[index] = self.encode(parts[index], partial(_place_of, key))
         if failure is not None and not isinstance(failure, _NOT_FAST):
             raise failure  # as in `encode`
         return blobs
@@ -647,7 +669,10 @@ class Codec:
             if payload.find(_ESCAPED_MARKER) >= 0:
                 for part in _parts_with_escapes(payload, is_root=is_root):
                     self._learn_from(part)
-        if self._structure is not None and _may_hold_record(payload):
+        if self._structure is not None and (
+            # As most records begin: what finds out takes longer than to ask for each map.
+            (payload[:1] == b"\x81" and not is_root) or _may_hold_record(payload)
+        ):
             structure = self._structure
         if is_root:
             return self._read_root(payload, decode_list, structure)
@@ -752,6 +777,10 @@ class Codec:
         # As a list, because the root itself passes no hook.
         items = self._unpack(_root_as_list(payload), decode_list, structure)
         return dict(zip(items[1::2], items[2::2], strict=True))
+
+
+def _place_of(key: object) -> str:
+    return f"${key_step(key)}"
 
 
 def _may_hold_record(payload: bytes) -> bool:

@@ -14,7 +14,6 @@ from datetime import datetime
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from storify.database.live.canonical import same_value
 from storify.database.session.keys import LIST, contents, decode_keys
 from storify.database.session.merge import catch_up
 from storify.database.session.root import Pending
@@ -397,7 +396,7 @@ def _differing(
         for key in {entry[0] for entry in pair if entry is not None}:
             if key in gone and key in added:
                 was, now = gone.pop(key), added.pop(key)
-                if not same_value(codec, was, now):
+                if not codec.same_value(was, now):
                     changed.append(key)
     new_keys, old_keys = decode_keys(codec, added), decode_keys(codec, gone)
     return set(new_keys), set(old_keys), set(decode_keys(codec, changed))

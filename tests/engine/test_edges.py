@@ -3,6 +3,7 @@
 import errno
 import os
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,11 @@ from faults.database import (
     whole_of,
 )
 from stand_ins import Log
-from storify.engine import Keep, MemoryCatalog
+from storify.engine import Commit, Keep, MemoryCatalog
 from storify.engine.file import renaming, vfs
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.renaming import finish_rename, rename
-from storify.engine.file.root import after
+from storify.engine.file.root import HASHED_BYTES, after, hashed
 from storify.engine.moment import stamp_of, time_of
 from storify.exceptions import (
     DatabaseLockedError,
@@ -55,6 +56,39 @@ def test_a_root_with_one_other_value_is_what_joining_it_anew_gives(count, size):
 
         assert new.payload == FORMAT.join({**entries, key: value})
         assert new.entries == {**entries, key: value}
+        assert new.payload[: new.same_bytes] == FORMAT.join(entries)[: new.same_bytes]
+
+
+def test_a_file_of_which_the_begin_is_known_has_the_hash_of_all(tmp_path):
+    """However long it is, and wherever it was changed, also at the borders of hashes."""
+    engine = make_engine(tmp_path)
+    sizes = 1, HASHED_BYTES - 3, HASHED_BYTES, 2 * HASHED_BYTES, 100_000
+    content = {f"k{n:03}": b"v" * (n * 37 % 900) for n in range(300)}
+    version = engine.commit(Commit(None, list(FORMAT.encode_items(content).items())))
+    for step in range(60):
+        key = f"k{step * 7 % 16:03}"
+        content[key] = bytes([step]) * (sizes[step % len(sizes)] // (1 + step % 3))
+        change = FORMAT.encode_items({key: content[key]})
+
+        version = engine.commit(Commit(version, list(change.items())))
+
+        payload = Path(engine.location).read_bytes()
+        assert version == sha256(payload).hexdigest()
+        assert FORMAT.decode_root(payload) == content
+
+
+@pytest.mark.parametrize("more", [0, 1, HASHED_BYTES - 1])
+def test_a_root_is_hashed_on_from_what_is_known(more):
+    """Where it ends at a hash, or just behind one, or it is empty."""
+    for count in range(4):
+        payload = bytes(count * HASHED_BYTES + more)
+        hashes = hashed(payload)
+
+        assert hashes[-1].digest() == sha256(payload).digest()
+        for known in range(count):
+            again = hashed(payload, hashes[:known])
+            assert again[-1].digest() == sha256(payload).digest()
+            assert [each.digest() for each in again] == [h.digest() for h in hashes]
 
 
 def test_what_a_root_before_does_not_help_with_is_joined():

@@ -25,7 +25,7 @@ from faults.database import (
 from stand_ins import Log
 from storify import Storify
 from storify.engine import Commit, apply
-from storify.engine.file import descriptors, index, state, vfs
+from storify.engine.file import index, state, vfs
 from storify.engine.file.fold import Unread
 from storify.engine.file.snapshot import DamagedError
 from storify.exceptions import CorruptionError
@@ -237,7 +237,7 @@ def test_a_copy_that_fails_has_nothing_open_still(tmp_path, monkeypatch):
     with journaling(), paging():
         engine = grow(tmp_path, 1)
         engine.load()
-        before = set(descriptors._open)
+        before = set(vfs._ours)
         write = vfs._write_all
 
         def fail(fd, payload):
@@ -249,7 +249,7 @@ def test_a_copy_that_fails_has_nothing_open_still(tmp_path, monkeypatch):
         with pytest.raises(OSError, match="no") as caught:
             engine.backup()
 
-        assert set(descriptors._open) == before
+        assert set(vfs._ours) == before
         assert caught.value.errno == errno.EIO
 
 

@@ -9,8 +9,8 @@ from stand_ins import Log
 from storify import Database, NetworkFilesystemError, Storify
 from storify.database import _database
 from storify.engine import catalogs
-from storify.engine.file import mounts
-from storify.engine.file.mounts import network_filesystem, require_local
+from storify.engine.file import paths
+from storify.engine.file.paths import network_filesystem, require_local
 
 
 def mounted(tmp_path: Path, *lines: tuple[object, str]) -> str:
@@ -82,7 +82,7 @@ def test_a_refused_folder_is_not_made(tmp_path, monkeypatch):
         monkeypatch.setattr(
             module,
             "require_local",
-            lambda directory: mounts.require_local(directory, listed),
+            lambda directory: paths.require_local(directory, listed),
         )
     folder = tmp_path / "net" / "data"
 

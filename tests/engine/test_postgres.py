@@ -26,8 +26,7 @@ from storify.engine import (
     open_catalog,
 )
 from storify.exceptions import DatabaseNameError, StaleStateError
-from storify.testing._postgres import Server, fresh_schema, why_no_server
-from storify.testing._proxy import Proxy
+from storify.testing._connection import Proxy, Server, fresh_schema, why_no_server
 
 pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"

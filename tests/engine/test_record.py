@@ -1,11 +1,14 @@
 """The checksum record: what it says counts, what it cannot say does no harm."""
 
 import json
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
 from faults.database import backups, flip, found, main, make_catalog, make_engine
 from stand_ins import Log
+from storify.engine.file.manifest import Record, Sum, read_record, write_record
 
 
 @pytest.mark.parametrize(
@@ -52,6 +55,27 @@ def test_a_record_cut_at_any_length_condemns_no_good_file(folder):
         assert found(make_engine(folder, log=log)) == 3
         # The line itself is whole without its end.
         assert bool(log.warnings) == (length < first - 1)
+
+
+SUM = Sum(7, 1_700_000_000_123_456_789, "0f" * 32, "20261123T054100.000000Z")
+
+
+@pytest.mark.parametrize("current", [None, SUM, SUM._replace(follows="ab+1.0f")])
+@pytest.mark.parametrize("later", [None, SUM])
+@pytest.mark.parametrize("since", [None, "20261123T054100.000000Z", 'ü"\\'])
+def test_a_record_is_written_as_json_does_it(tmp_path, current, later, since):
+    """So it is what an older release checks; and that one's, with the check first, too."""
+    path, record = str(tmp_path / ".sum"), Record(current, later, since)
+    write_record(path, record, "x")
+    tree = json.loads(Path(path).read_bytes())
+    check = tree.pop("check")
+    text = json.dumps(tree, sort_keys=True)
+
+    assert Path(path).read_text() == f'{text[:-1]}, "check": "{check}"}}\n'
+    assert check == sha256(text.encode()).hexdigest()[:16]
+    assert read_record(path) == record
+    Path(path).write_text(json.dumps({"check": check, **tree}))
+    assert read_record(path) == record
 
 
 def test_a_damaged_record_and_a_lost_file_are_a_loss(folder):

@@ -30,7 +30,7 @@ from faults.sampling import sample
 from stand_ins import Log
 from storify.engine.file import log, replay, state
 from storify.engine.file.backups import BackupFolder
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.state import Verdict
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 #: With a journal: two folds, and two frames after them.

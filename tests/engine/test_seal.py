@@ -21,7 +21,7 @@ from faults.database import (
 from faults.sampling import sample
 from stand_ins import Log
 from storify.engine.file import vfs
-from storify.engine.file.seal import is_sealed, sealed_ns
+from storify.engine.file.manifest import is_sealed, sealed_ns
 
 SECOND = 10**9
 TIMES = st.integers(0, 2**62)

@@ -551,7 +551,7 @@ def plant_frozen_base(monkeypatch):
 @pytest.mark.parametrize(
     ("plant", "where"),
     [
-        (plant_cuts, "engine/file/descriptors.py"),
+        (plant_cuts, "engine/file/vfs.py"),
         (plant_early_end, "threads/_saver.py"),
         (plant_frozen_base, "Session."),
     ],

@@ -181,7 +181,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a migration is applied twice",
-        "models/evolution.py",
+        "models/options.py",
         "fields = self._step(version, fields)",
         "fields = self._step(version, self._step(version, fields))",
         UPGRADES,
@@ -295,7 +295,7 @@ FAULTS: Final = (
     ),
     Fault(
         "the last writer wins, whatever was there",
-        "engine/file/known.py",
+        "engine/file/state.py",
         '        msg = f"{place.link!r} was changed since version {base}"\n'
         "        raise StaleVersionError(msg)\n",
         "",

@@ -16,7 +16,6 @@ from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, Protocol
 
-from storify.database.live.canonical import same_value
 from storify.database.live.refresh import Refresher
 from storify.database.live.slots import MISSING
 from storify.database.session.keys import LIST, contents, decode_keys
@@ -311,7 +310,7 @@ class _Merge:
             for key_bytes, value in self._found.items()
             if self._live.durable(keys[key_bytes]) != value
             and key_bytes in mine
-            and not same_value(self._codec, value, mine[key_bytes])
+            and not self._codec.same_value(value, mine[key_bytes])
         ]
         return [*dict.fromkeys([*both, *self._twins.values()])]
 
@@ -335,7 +334,7 @@ class _Merge:
             for key_bytes, value in news.items()
             if side == "theirs"
             and key_bytes in mine
-            and not same_value(self._codec, value, mine[key_bytes])
+            and not self._codec.same_value(value, mine[key_bytes])
         }
         contents = {
             key_bytes: MISSING

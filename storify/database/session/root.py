@@ -17,9 +17,8 @@ from itertools import islice
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
-from storify._typing import override
+from storify._python import override
 from storify.codec import Codec
-from storify.database.live.canonical import respell_all
 from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Incoming
@@ -201,7 +200,7 @@ class Root:
             UnstorableError: A value that could not be read back equal.
             RuntimeError: Another thread kept changing the data.
         """
-        if not self.over and self.slots.is_clean():
+        if not (self.over or self.slots.live or self.slots.gone):
             return NOTHING
         # Not to walk through what is made for very many records again and again.
         return without_collector(self._begin_flush)
@@ -441,7 +440,7 @@ class Pending:
 
     def is_newest(self) -> bool:
         """Whether none was made since, as in the handler of a signal."""
-        return self._flush.is_newest()
+        return self._root.slots.flush is self._flush
 
     def done(self) -> None:
         """The changes were committed: they are the durable state now."""
@@ -559,7 +558,7 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
             unsure.append((key_bytes, blob, stored))
     if not unsure:
         return other
-    respelled = respell_all(codec, list(map(itemgetter(2), unsure)))
+    respelled = codec.respell_all(list(map(itemgetter(2), unsure)))
     for (key_bytes, blob, _), ours in zip(unsure, respelled, strict=True):
         if ours != blob:
             other.add(key_bytes)

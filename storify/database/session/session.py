@@ -21,15 +21,15 @@ Nothing here opens a file; the engine may be a folder, memory or a server.
 """
 
 import sys
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 from storify.codec import Codec
 from storify.database.session import shutdown
-from storify.database.session.guards import Guards
 from storify.database.session.merge import Side, catch_up, read_present
 from storify.database.session.root import Pending, Refused, Root
 from storify.database.session.saving import Saving, Syncing
@@ -53,7 +53,7 @@ from storify.exceptions import (
 from storify.logger import LoggerLike, report
 from storify.threads import Job, is_given_up, without_collector
 
-__all__ = ["Session"]
+__all__ = ["Guard", "Guards", "Session"]
 
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
@@ -63,6 +63,50 @@ _MANY = 1000
 
 def _nothing() -> None:
     """Nothing follows."""
+
+
+class Guard(Protocol):
+    """What can refuse a change, as the unique index of a database."""
+
+    def admit(self, key: Any, record: Any) -> None:
+        """Raise if *record* must not be put under *key*, as far as it is known."""
+        ...
+
+    def check(self, keys: list[Any]) -> None:
+        """Raise if what is under *keys* now must not be saved."""
+        ...
+
+
+class Guards:
+    """Guards, each as long as somebody else holds it.
+
+    Attributes:
+        held: References to them; empty if there are none.
+    """
+
+    def __init__(self) -> None:
+        self.held: list[weakref.ref[Guard]] = []
+
+    def add(self, guard: Guard) -> None:
+        """Ask *guard* from now on."""
+        self.held.append(weakref.ref(guard, self.held.remove))
+
+    def admit(self, key: Any, record: Any) -> None:
+        """Raise if *record* must not be put under *key*, as far as it is known."""
+        for guard in self._alive():
+            guard.admit(key, record)
+
+    def check(self, pending: Pending) -> None:
+        """Raise if one of the changes must not be saved."""
+        keys = [
+            pending.keys[key] for key, value in pending.changes if value is not None
+        ]
+        for guard in self._alive() if keys else ():
+            guard.check(keys)
+
+    def _alive(self) -> list[Guard]:
+        found = [each() for each in tuple(self.held)]
+        return [guard for guard in found if guard is not None]
 
 
 class Session(Transactional):
@@ -114,7 +158,7 @@ class Session(Transactional):
         self.syncing: Syncing = Syncing(engine, self.saving)
         self.codec = codec
         #: Is entered while values are encoded to be saved.
-        self.encoding: Callable[[], AbstractContextManager[None]] = nullcontext
+        self.encoding: AbstractContextManager[None] = nullcontext()
         self.guards: Guards = Guards()
         self.is_inherited: bool = False
         self.forks: int = 0
@@ -299,7 +343,7 @@ class Session(Transactional):
             RuntimeError: Another thread kept changing the data.
         """
         try:
-            with self.encoding():
+            with self.encoding:
                 pending = self.root.begin_flush()
         except UnstorableError as error:
             msg = f"cannot {doing} database {self.name!r}: {error}"
@@ -314,7 +358,7 @@ class Session(Transactional):
         Raises:
             RuntimeError: Another thread kept changing the data.
         """
-        with self.encoding():
+        with self.encoding:
             pending, refused = self.root.begin_look()
         if pending.moved and self.root.moved_much(pending):
             self._shorten(pending)

@@ -23,7 +23,6 @@ from storify.engine.file import log_index, vfs
 from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
 from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import CRC, Op, commit_frame, head_frame
 from storify.engine.file.manifest import (
     DamagedRecordError,
@@ -32,11 +31,9 @@ from storify.engine.file.manifest import (
     write_record,
 )
 from storify.engine.file.snapshot import is_indexed
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Verdict
-from storify.engine.moment import moment_of
+from storify.engine.file.state import Known, Reading, Tail, Verdict
+from storify.engine.moment import Keep, moment_of
 from storify.engine.protocol import Commit, Version
-from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = [

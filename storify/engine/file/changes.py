@@ -15,17 +15,15 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from storify.engine.file import vfs
-from storify.engine.file.access import Access
 from storify.engine.file.delta import Splice
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.history import news_of
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.log import Frame, scan
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.recovery import know
 from storify.engine.file.replay import Harm
-from storify.engine.file.state import Reading, version_after
+from storify.engine.file.state import Known, Reading, Tail, version_after
 from storify.engine.protocol import Changes, News, Version
 
 __all__ = ["changes_since"]
@@ -50,7 +48,7 @@ def changes_since(access: Access, known: Known, version: Version | None) -> News
     if known.version == version:
         if known.is_still(place):
             return None
-        if found.signature() == known.signature:
+        if found.signature == known.signature:
             appended = _appended(place, known)
             if appended is not None:
                 return _of(known, version, *appended)

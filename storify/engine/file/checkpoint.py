@@ -25,7 +25,7 @@ passing for rot or for another program's file:
 
 - It is not missing: a file that takes the place of another leaves no gap, and creation
   and removal sync the record. So nothing is LOST.
-- No noted state has its size and time: each time is later than those before (`seal`). So
+- No noted state has its size and time: each time is later than those before (`sealed_ns`). So
   it is not ROTTEN.
 - Its time is its seal, and later than all that is noted: it is AHEAD, parsed, and noted.
   Where a file system rounds times, or the clock went back, there is no such seal, and
@@ -39,24 +39,27 @@ names in their order, so that what a power cut takes there is none; but nobody p
 in words, and what one takes is an older state, never the present one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from itertools import chain
 from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.log import CRC, commit_frame, head_frame, scan
-from storify.engine.file.manifest import Record, Sum, settle_record, write_record
+from storify.engine.file.manifest import (
+    Record,
+    Sum,
+    is_sealed,
+    sealed_ns,
+    settle_record,
+    write_record,
+)
 from storify.engine.file.replay import parts_of, rewritten
-from storify.engine.file.root import Next
-from storify.engine.file.seal import is_sealed, sealed_ns
+from storify.engine.file.root import HASHED_BYTES, Hash, Next, hashed
 from storify.engine.file.snapshot import note_index
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Main, Verdict
-from storify.engine.moment import Moment, moment_of, stamp_of
-from storify.engine.retention import Keep
+from storify.engine.file.state import Main, Reading, Verdict
+from storify.engine.moment import Keep, Moment, moment_of, stamp_of
 
 __all__ = [
     "Written",
@@ -76,12 +79,14 @@ class Written(NamedTuple):
         found: How it looks.
         digest: Its sha256, in hex.
         new: What it is.
+        hashes: What `hashed` makes of it, if it is small.
     """
 
     temporary: str
     found: vfs.Found
     digest: str
     new: Next
+    hashes: Sequence[Hash]
 
 
 def write(held: Held, now: Reading, new: Next) -> Written:
@@ -92,11 +97,15 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         The errors of taking its parts: the same.
     """
     held.require_writable(now)
-    place, before = held.place, now.found
+    place, main = held.place, now.main
+    before, hashes = (None, ()) if main is None else (main.found, main.hashes)
     if before is None or now.record is None:  # else their folders are there
         vfs.make_directory(place.directory)
         vfs.make_directory(place.backups, before)
-    digest = sha256(new.payload or b"")
+    # Of what is as it was in the file before, the hash is known.
+    known = hashes[: new.same_bytes // HASHED_BYTES]
+    hashes = hashed(new.payload or b"", known)
+    digest = hashes[-1]
 
     def parts() -> Iterator[bytes]:
         for part in new.parts:
@@ -111,7 +120,7 @@ def write(held: Held, now: Reading, new: Next) -> Written:
         before,
         time_ns=lambda now_ns: sealed_ns(now_ns, before_ns, digest.hexdigest()),
     )
-    return Written(temporary, found, digest.hexdigest(), new)
+    return Written(temporary, found, digest.hexdigest(), new, hashes)
 
 
 def install(
@@ -208,19 +217,21 @@ def replace(  # noqa: C901, PLR0912, PLR0915 - a commit is read in order
     is_whole = main is not None and now.verdict is not Verdict.ROTTEN
     backup = delta = follows = None
     is_new_backup = False
+    current: Sum | None
     try:
         # The file before joins the backups, or is kept aside if it is rotten. The same
         # content once more must not push other states out, unless there were others
         # in between.
-        current = now.current
         if main is not None and is_whole:
             current = now.known or held.new_sum(now, main)
             if keep.last and (frames or main.digest != written.digest):
                 backup, is_new_backup = folder.keep(
                     place.main, None, main.digest, current.time, link=True
                 )
-        elif main is not None:
-            held.keep_corrupt()
+        else:
+            current = now.current
+            if main is not None:
+                held.keep_corrupt()
         # The change, as one more frame of the journal before. What is only folded is
         # as old as it was.
         stamp, seq = now.stamp, len(frames) and frames[-1].seq

@@ -16,7 +16,7 @@ MessagePack reader opens: the newest state, or the one before the journal.
 
 Every writer takes the lock, looks whether the files are as it knows them (two
 calls to the disk), and reads them only if they are not. What is read is verified:
-`verdict`, `replay`; what is damaged is rebuilt: `recovery`; what another program
+`state`, `replay`; what is damaged is rebuilt: `recovery`; what another program
 wrote is brought in: `foreign`.
 """
 
@@ -30,17 +30,15 @@ from types import TracebackType
 from typing import Concatenate, ParamSpec, TypeVar
 
 from storify.engine.file import history, recovery, retire, vfs
-from storify.engine.file.access import Access
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
 from storify.engine.file.checkpoint import Written, replace, write
 from storify.engine.file.delta import Splice
-from storify.engine.file.errors import explain
+from storify.engine.file.errors import SaidLater, explain
 from storify.engine.file.fold import Unread, write_by_blocks, written_after
 from storify.engine.file.foreign import bring_in, seen
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.index import DamagedError
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.lock import Hold, Mode
 from storify.engine.file.log import Op
 from storify.engine.file.past import indexed, open_past
@@ -49,7 +47,6 @@ from storify.engine.file.recovery import Loaded
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.replay import Harm
 from storify.engine.file.root import after, index_of
-from storify.engine.file.said import SaidLater
 from storify.engine.file.snapshot import (
     Files,
     FileSnapshot,
@@ -57,9 +54,8 @@ from storify.engine.file.snapshot import (
     note_index,
     open_snapshot,
 )
-from storify.engine.file.state import Reading, UnsteadyError
-from storify.engine.file.verdict import Verdict
-from storify.engine.moment import Moment, stamp_of
+from storify.engine.file.state import Known, Reading, Tail, UnsteadyError, Verdict
+from storify.engine.moment import Keep, Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -76,7 +72,6 @@ from storify.engine.protocol import (
     apply,
     utc_now,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import (
     CorruptionError,
     DatabaseLoadError,
@@ -245,9 +240,7 @@ class FileEngine:
         if not isinstance(loaded, Loaded):
             return loaded
         held, (version, kept, backup) = self._access.seen(), loaded
-        # An edit that is not saved yet is of another main file than is there.
-        is_main = kept.path == held.place.main and not self._known.shunned
-        is_noted = is_main and not self.readonly
+        is_noted = kept.path == held.place.main and not self.readonly
         read = indexed(self._format, kept)
         if read is None:
             entries = self._read_at_once(held, kept, is_noted=is_noted)
@@ -434,7 +427,8 @@ class FileEngine:
             version, written.digest, written.found, Tail(moment=moment), ours=False
         )
         if small and not now.journal.frames:
-            known.rest(held.place, written.new, record, is_indexed=last is None)
+            new, hashes, is_indexed = written.new, written.hashes, last is None
+            known.rest(held.place, new, hashes, record, is_indexed=is_indexed)
         return version
 
     def _written(self, held: Held, now: Reading, commit: Commit) -> Written:

@@ -1,16 +1,19 @@
-"""What the system refused, with the database, the file and what to do about it."""
+"""What is told: errors of the system, with what to do about them, and words to a log."""
 
 import errno
 import os
 import shlex
 import stat
+import sys
 from typing import Final
 
 from storify.engine.file import vfs
 from storify.engine.file.paths import Place, stem_of
 from storify.exceptions import StorifyError
+from storify.logger import LoggerLike, formatted
+from storify.threads import say
 
-__all__ = ["explain"]
+__all__ = ["SaidLater", "explain"]
 
 #: What to do, where that is not plain.
 _REMEDIES: Final = {
@@ -79,3 +82,37 @@ def _ways(file: str, place: Place) -> list[tuple[str, str]]:
         return [(file, file)]
     above = os.path.dirname(place.backups)
     return [(file, place.backups), (place.backups, place.backups), (above, above)]
+
+
+class SaidLater:
+    """A logger that keeps what it is told in a saver thread, until the work has ended.
+
+    Handlers of a log have locks, which the caller who waits may hold.
+
+    Args:
+        log: Where it is said.
+    """
+
+    def __init__(self, log: LoggerLike) -> None:
+        self._log = log
+
+    def debug(self, msg: str) -> None:
+        """Record a detail."""
+        say(self._log.debug, msg)
+
+    def info(self, msg: str) -> None:
+        """Record a normal event."""
+        say(self._log.info, msg)
+
+    def warning(self, msg: str) -> None:
+        """Record something that the owner of the data should know."""
+        say(self._log.warning, msg)
+
+    def error(self, msg: str) -> None:
+        """Record a failure."""
+        say(self._log.error, msg)
+
+    def traceback(self, msg: str) -> None:
+        """Record a failure together with the exception being handled."""
+        error = sys.exception()
+        say(self._log.error, msg if error is None else f"{msg}: {formatted(error)}")

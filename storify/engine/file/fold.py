@@ -35,15 +35,13 @@ from storify.engine.file.index import (
     Row,
     in_parts,
 )
-from storify.engine.file.known import Known
 from storify.engine.file.log_index import open_log
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.past import indexed
 from storify.engine.file.replay import Harm, read_journal
 from storify.engine.file.root import Next, next_root
 from storify.engine.file.snapshot import Files, Spared, version_of_log
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import Known, Main, Reading, Verdict
 from storify.engine.protocol import Changes
 
 __all__ = ["Unread", "write_by_blocks", "written_after"]
@@ -90,7 +88,7 @@ class Unread:
             current is not None
             and current.sha256 == known.digest
             and current.fits(main.found)
-            and main.found.signature() == known.signature
+            and main.found.signature == known.signature
         ):
             index = Index.open(place.index, known.digest, main.found, is_ours=True)
         if index is not None:

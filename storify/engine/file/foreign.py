@@ -38,8 +38,8 @@ from storify.engine.file.past import (
     root_of,
 )
 from storify.engine.file.replay import Journal, parts_of, replay, rewritten
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import Main, Reading, Verdict
+from storify.engine.moment import Keep
 from storify.engine.protocol import (
     Change,
     Format,
@@ -51,7 +51,6 @@ from storify.engine.protocol import (
     each_entry,
     entries_of,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = ["bring_in", "is_whole", "seen"]
@@ -243,8 +242,9 @@ class _Edit:
 
 
 def _sized(found: vfs.Found, size: int) -> vfs.Found:
+    """How a file looks that is not on disk."""
     other = copy(found)
-    other.size = size
+    other.size, other.signature = size, None
     return other
 
 

@@ -21,8 +21,7 @@ from storify.engine.file.backups import Entry, damage_of
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Sum
-from storify.engine.file.state import Reading, version_after
-from storify.engine.file.verdict import Main, Verdict
+from storify.engine.file.state import Main, Reading, Verdict, version_after
 from storify.engine.moment import Moment, current_at, moment_of, stamp_of, time_of
 from storify.engine.protocol import BackupInfo, Version
 

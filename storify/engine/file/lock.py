@@ -25,7 +25,7 @@ from contextlib import contextmanager, suppress
 from typing import Literal
 
 from storify.engine.file import vfs
-from storify.engine.file.descriptors import closed, opened
+from storify.engine.file.vfs import closed, opened
 from storify.exceptions import DatabaseLockedError
 from storify.threads import caller, is_given_up
 

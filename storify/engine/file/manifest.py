@@ -14,7 +14,7 @@ The record of a large file is written before that is renamed, durable, with ``ne
 so a crash at any step leaves a main file that matches one of the two. ``next`` becomes
 ``current`` after, by a line that is appended and not synced. For a small file that line
 is all: after a power cut it may be torn or lost, and the lines before it stay. A main
-file of which no line knows is told by its `seal`, and is neither rot nor a foreign
+file of which no line knows is told by its seal (below), and is neither rot nor a foreign
 write. When the lines are many, the last one takes their place.
 
 ``since`` keeps a recovery from bringing
@@ -36,7 +36,9 @@ __all__ = [
     "DamagedRecordError",
     "Record",
     "Sum",
+    "is_sealed",
     "read_record",
+    "sealed_ns",
     "settle_record",
     "write_record",
 ]
@@ -89,6 +91,7 @@ class Record(NamedTuple):
 
 
 _text: Final = json.JSONEncoder(sort_keys=True).encode
+_quoted: Final = json.encoder.encode_basestring_ascii
 
 
 def _check(text: str) -> str:
@@ -127,20 +130,30 @@ def read_record(path: str) -> Record | None:
 
 def _parse(line: bytes) -> Record:
     body: dict[str, Any] = json.loads(line)
-    if body.pop("check") != _check(_text(body)):
+    noted = body.pop("check")
+    # As `_line` wrote it; older records have the check first.
+    text = line.decode().rpartition(', "check"')[0] + "}"
+    if noted != _check(text) and noted != _check(_text(body)):
         msg = "its own checksum is wrong"
         raise ValueError(msg)
     return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
 
 
-def _line(record: Record) -> bytes:
-    text = _text(
-        {
-            "current": record.current and record.current._asdict(),
-            "next": record.next and record.next._asdict(),
-            "since": record.since,
-        }
+def _sum_text(known: Sum) -> str:
+    size, mtime_ns, digest, time, follows = known
+    after = "null" if follows is None else _quoted(follows)
+    return (
+        f'{{"follows": {after}, "mtime_ns": {mtime_ns}, "sha256": {_quoted(digest)}, '
+        f'"size": {size}, "time": {_quoted(time)}}}'
     )
+
+
+def _line(record: Record) -> bytes:
+    # By hand, in a quarter of the time that `json` takes.
+    current = "null" if record.current is None else _sum_text(record.current)
+    later = "null" if record.next is None else _sum_text(record.next)
+    since = "null" if record.since is None else _quoted(record.since)
+    text = f'{{"current": {current}, "next": {later}, "since": {since}}}'
     return f'{text[:-1]}, "check": "{_check(text)}"}}\n'.encode()
 
 
@@ -163,3 +176,45 @@ def settle_record(path: str, record: Record, prefix: str) -> None:
     else:
         if size > MOST_BYTES:
             write_record(path, record, prefix, durable=False)
+
+
+# --- the seal of a main file: its own time says that we have written it --------------
+#
+# ::
+#
+#     mtime_ns := milliseconds since 1970, then the sha256 of the content modulo 10**6
+#
+# The time is synced with the bytes, in one call. So after a power cut a main file tells
+# by itself whether it is a commit of ours, even if the manifest, which is not synced by
+# each commit, does not know of it. It grants no more than that: a sealed file is parsed
+# before it counts. A program that writes into the file gives it another time, or leaves
+# the time to other bytes; one in a million edits looks sealed, and is then taken over
+# without a word in the log. Less than a millisecond of the true time is lost.
+#
+# Each time is later than the one before, so that no two states of ours look alike: the
+# clock of a file system stands still for some milliseconds.
+
+_STEP_NS: Final = 10**6
+_AHEAD_NS: Final = 10**9
+"""A file before that is further ahead got its time from somebody, or the clock went
+back."""
+
+
+def is_sealed(mtime_ns: int, digest: str) -> bool:
+    """Whether a file with this time and sha256 is one that we have written."""
+    return mtime_ns % _STEP_NS == int(digest[:16], 16) % _STEP_NS
+
+
+def sealed_ns(now_ns: int, before_ns: int, digest: str) -> int:
+    """Return the time for a new file.
+
+    Args:
+        now_ns: The time that the file system gives it.
+        before_ns: That of the file before.
+        digest: The sha256 of the new one, in hex.
+    """
+    seal = int(digest[:16], 16) % _STEP_NS
+    sealed = now_ns - now_ns % _STEP_NS + seal
+    if sealed <= before_ns < now_ns + _AHEAD_NS:
+        return before_ns - before_ns % _STEP_NS + _STEP_NS + seal
+    return sealed

@@ -17,21 +17,28 @@ reach it by different links exclude each other.
 """
 
 import os
+import re
+import stat
 from functools import cached_property
 from hashlib import sha256
+from typing import Final
 
 from storify.engine.file import vfs
-from storify.engine.file.leftovers import leftovers
+from storify.exceptions import NetworkFilesystemError
 from storify.logger import LoggerLike
 
 __all__ = [
     "BACKUPS",
     "INTENT",
     "JOURNAL_SUFFIX",
+    "MOUNTS",
     "RECORD",
     "SUFFIX",
     "Place",
+    "network_filesystem",
     "place_of",
+    "real",
+    "require_local",
     "stem_of",
 ]
 
@@ -75,13 +82,14 @@ class Place:
         self.main = main
         self.backups = backups
         self.directory: str = os.path.dirname(main)
-        self.lock: str = os.path.join(backups, ".lock")
-        self.record: str = os.path.join(backups, RECORD)
+        begin = os.path.join(backups, "")
+        self.lock: str = begin + ".lock"
+        self.record: str = begin + RECORD
         self.intent: str = os.path.join(os.path.dirname(backups), INTENT)
-        self.mirror: str = os.path.join(backups, ".mirror")
-        self.index: str = os.path.join(backups, ".index")
-        self.log_index: str = os.path.join(backups, ".log-index")
-        self.old_index: str = os.path.join(backups, ".entries")
+        self.mirror: str = begin + ".mirror"
+        self.index: str = begin + ".index"
+        self.log_index: str = begin + ".log-index"
+        self.old_index: str = begin + ".entries"
 
     @cached_property
     def journal(self) -> str:
@@ -108,7 +116,7 @@ class Place:
         return [
             (directory, name)
             for directory in dict.fromkeys((self.directory, self.backups))
-            for name in leftovers(directory, self.prefix)
+            for name in _leftovers(directory, self.prefix)
         ]
 
     def sweep(self, log: LoggerLike) -> None:
@@ -128,10 +136,144 @@ class Place:
             vfs.remove_directory(self.backups)
 
 
+def real(path: str) -> str:
+    """Follow the links in a path, as `os.path.realpath` does.
+
+    An absolute path without links, as most are, takes a third of the time.
+    """
+    end = len(path)
+    if path[:1] != "/" or path[:2] == "//" or os.path.normpath(path) != path:
+        return os.path.realpath(path)
+    try:
+        while end > 0:
+            if stat.S_ISLNK(os.lstat(path[:end]).st_mode):
+                return os.path.realpath(path)
+            end = path.rfind("/", 0, end)
+    except OSError:  # it is not there yet
+        return os.path.realpath(path)
+    return path
+
+
 def place_of(path: str, backups_directory: str | None = None) -> Place:
     """Find the files of the database at *path*; nothing need exist."""
-    main = os.path.realpath(path)
+    main = real(path)
     backups = backups_directory or os.path.join(
         os.path.dirname(main), BACKUPS, stem_of(main)
     )
     return Place(path, main, backups)
+
+
+# --- the temporary files that crashed writers left -----------------------------------
+#
+# One look finds those of all databases of the folder. So a folder of thousands is not
+# listed for each of them: a look that found hundreds of names serves as many openings
+# as it found hundreds. What is left there meanwhile is found by a later look.
+
+#: For each opening that a look serves, after the one it was made for.
+_NAMES_PER_OPENING: Final = 100
+#: Folders that are remembered at most.
+_FOLDERS: Final = 1000
+
+
+class _Look:
+    """What was in a folder.
+
+    Args:
+        directory: The folder.
+    """
+
+    def __init__(self, directory: str) -> None:
+        names = vfs.list_seen(directory)
+        self.openings_left = len(names) // _NAMES_PER_OPENING
+        self.temporary = [name for name in names if name.endswith(vfs.TEMPORARY_SUFFIX)]
+
+
+#: The last looks at large folders, by their paths.
+_looks: dict[str, _Look] = {}
+
+
+def _leftovers(directory: str, prefix: str) -> list[str]:
+    """Return the temporary files in a folder whose names start with *prefix*."""
+    look = _looks.get(directory)
+    if look is None or look.openings_left <= 0:
+        look = _look_again(directory)
+    else:
+        look.openings_left -= 1
+    return [
+        name
+        for name in look.temporary
+        if name.startswith(prefix) and os.path.lexists(os.path.join(directory, name))
+    ]
+
+
+def _look_again(directory: str) -> _Look:
+    look = _Look(directory)
+    if len(_looks) >= _FOLDERS:
+        _looks.clear()
+    if look.openings_left:
+        _looks[directory] = look
+    else:
+        _looks.pop(directory, None)
+    return look
+
+
+# --- whether a folder is on a network file system, by Linux's list of mounts ---------
+#
+# Locks and renames of such a file system do not do what is needed here: a lock may be one
+# machine's alone, and a file that was replaced may be seen by another one as it was.
+#
+# 9p is not among them. It is what containers have as their disk (gVisor), and Windows for
+# its Linux, where one machine alone uses it; a network of machines that share one is rare.
+# Other systems than Linux are not asked.
+
+MOUNTS: Final = "/proc/self/mountinfo"
+_KINDS: Final = rb"nfs4?|cifs|smb3|smbfs|fuse\.sshfs"
+
+
+def require_local(directory: str, mounts: str = MOUNTS) -> None:
+    """Refuse a folder on a network file system; it need not exist.
+
+    Raises:
+        NetworkFilesystemError: It is on one.
+    """
+    kind = network_filesystem(directory, mounts)
+    if kind is not None:
+        msg = (
+            f"cannot keep databases in {directory!r}: it is on a network file system "
+            f"({kind}), whose locks and renames are not safe; use a folder on a local "
+            f"disk, or pass allow_network_filesystem=True if this machine alone uses it"
+        )
+        raise NetworkFilesystemError(msg)
+
+
+def network_filesystem(directory: str, mounts: str = MOUNTS) -> str | None:
+    """Return the kind of network file system that a folder is on; None if it is none.
+
+    Args:
+        directory: The folder; it need not exist.
+        mounts: The list of what is mounted, in the form of ``mountinfo``.
+    """
+    try:
+        with open(mounts, "rb") as file:
+            lines = file.read().splitlines()
+    except OSError:
+        return None
+    networks = re.compile(rb" - (%b) " % _KINDS)
+    if not any(map(networks.search, lines)):
+        return None
+    path = os.fsencode(os.path.realpath(directory))
+    longest, kind = -1, None
+    for line in lines:
+        fields = line.split(b" ")
+        if len(fields) < 5:  # noqa: PLR2004 - the mount point is the fifth
+            continue
+        point = _unescaped(fields[4])
+        within = path == point or path.startswith(point.rstrip(b"/") + b"/")
+        # What is mounted over another one at the same place comes later.
+        if within and len(point) >= longest:
+            longest, kind = len(point), networks.search(line)
+    return None if kind is None else kind[1].decode()
+
+
+def _unescaped(point: bytes) -> bytes:
+    return re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), point)

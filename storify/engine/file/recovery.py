@@ -2,7 +2,7 @@
 
 ::
 
-    verdict of `verdict`        whole               not whole
+    verdict of `state`          whole               not whole
     TRUSTED                      served              an error, where it is decoded
     AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
@@ -29,14 +29,12 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.access import Access
 from storify.engine.file.append import tail_of
 from storify.engine.file.checkpoint import install, keep_as_past, write
 from storify.engine.file.fold import written_after
 from storify.engine.file.foreign import bring_in, seen
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.history import Kept, backup_of
-from storify.engine.file.known import Known
 from storify.engine.file.manifest import Record, Sum
 from storify.engine.file.past import (
     Rebuilt,
@@ -54,14 +52,9 @@ from storify.engine.file.replay import (
     rewritten,
 )
 from storify.engine.file.root import Next
-from storify.engine.file.state import Reading, version_after
-from storify.engine.file.verdict import Main, Verdict
-from storify.engine.protocol import (
-    Snapshot,
-    Version,
-    WholeSnapshot,
-)
-from storify.engine.retention import Keep
+from storify.engine.file.state import Known, Main, Reading, Verdict, version_after
+from storify.engine.moment import Keep
+from storify.engine.protocol import Snapshot, Version, WholeSnapshot
 from storify.exceptions import CorruptionError
 
 __all__ = [
@@ -239,7 +232,7 @@ def mend(held: Held, now: Reading) -> Reading:
 def _grows(held: Held, journal: Journal) -> bool:
     """Whether somebody has written to a journal since it was read."""
     found, before = vfs.look(held.place.journal), journal.found
-    return found is None or before is None or found.signature() != before.signature()
+    return found is None or before is None or found.signature != before.signature
 
 
 def _write_mended(held: Held, now: Reading) -> None:

@@ -10,9 +10,8 @@ from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
 from storify.engine.file.past import in_bytes, open_past
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Verdict
-from storify.engine.retention import Keep
+from storify.engine.file.state import Reading, Verdict
+from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]

@@ -6,8 +6,9 @@ a whole.
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from hashlib import sha256
 from itertools import chain
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from storify.engine.file.index import (
     LIST_KIND,
@@ -21,11 +22,23 @@ from storify.engine.file.vfs import PART_BYTES, Found
 from storify.engine.protocol import Changes, Format, apply
 
 __all__ = [
+    "HASHED_BYTES",
+    "Hash",
     "Next",
     "after",
+    "hashed",
     "index_of",
     "next_root",
 ]
+
+
+HASHED_BYTES: Final = 1 << 15
+"""The hashes of a root are so many bytes apart: copying one takes a tenth of hashing that."""
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
+else:
+    Hash = type(sha256())
 
 
 class Next(NamedTuple):
@@ -38,6 +51,7 @@ class Next(NamedTuple):
             were taken.
         payload: The root, if it is small.
         entries: The same, parted.
+        same_bytes: How many at its begin are those of the root before, if that is known.
     """
 
     parts: Iterable[bytes]
@@ -45,6 +59,7 @@ class Next(NamedTuple):
     make_index: Callable[[Found, str], bytes | None] | None = None
     payload: bytes | None = None
     entries: dict[bytes, bytes] | None = None
+    same_bytes: int = 0
 
 
 def next_root(
@@ -72,8 +87,11 @@ def after(
         changes: What is to change.
         before: The root of that state, if it is small and in memory.
     """
-    payload = None if before is None else _with_one(before, entries, changes)
-    apply(entries, changes)
+    payload, same_bytes = None, 0
+    if before is not None:
+        payload, same_bytes = _with_one(before, entries, changes)
+    if payload is None:
+        apply(entries, changes)
     if (
         payload is not None
         or b"" in entries
@@ -81,7 +99,7 @@ def after(
     ):
         payload = payload or root_format.join(entries)
         index = partial(index_of, root_format, entries)
-        return Next((payload,), changes, index, payload, entries)
+        return Next((payload,), changes, index, payload, entries, same_bytes)
     builder = IndexBuilder(is_list=False)
     head = root_format.head(len(entries))
     parts = map(builder.take, in_parts(entries.items()))
@@ -94,21 +112,37 @@ def after(
 
 def _with_one(
     before: bytes, entries: dict[bytes, bytes], changes: Changes
-) -> bytes | None:
-    """Return a root with one other value; None if more changes, or other than that.
+) -> tuple[bytes | None, int]:
+    """Bring in one other value, and return the root with it, and where it begins.
 
-    All around it is copied at once: to join the entries takes several times as long.
+    None and 0, and nothing was done, if more changes, or other than that. All around
+    the value is copied at once: to join the entries takes several times as long.
     """
     key, value = next(iter(changes)) if len(changes) == 1 else (b"", None)
     old = entries.get(key)
     if not key or value is None or old is None or len(value) >= PART_BYTES:
-        return None
+        return None, 0
     keys, values = list(entries), list(entries.values())
     next_at = keys.index(key) + 1
     behind = sum(map(len, keys[next_at:])) + sum(map(len, values[next_at:]))
     end = len(before) - behind
-    whole = memoryview(before)
-    return b"".join((whole[: end - len(old)], value, whole[end:]))
+    start, whole = end - len(old), memoryview(before)
+    entries[key] = value
+    return b"".join((whole[:start], value, whole[end:])), start
+
+
+def hashed(payload: bytes, known: Sequence[Hash] = ()) -> list[Hash]:
+    """Hash a root: what it begins with, each 32 KiB more of it, and at last all.
+
+    Args:
+        payload: The root.
+        known: The hashes of what it begins with, if it is as another root there.
+    """
+    hashes, rest = list(known), memoryview(payload)
+    for start in range(len(hashes) * HASHED_BYTES, len(payload) or 1, HASHED_BYTES):
+        hashes.append(hashes[-1].copy() if hashes else sha256())
+        hashes[-1].update(rest[start : start + HASHED_BYTES])
+    return hashes
 
 
 def index_of(

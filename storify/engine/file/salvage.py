@@ -18,8 +18,7 @@ from storify.engine.file.held import Held
 from storify.engine.file.index import Row, Rows, read_rows
 from storify.engine.file.past import Rebuilt, open_past, rebuilds
 from storify.engine.file.replay import Journal, read_journal, replay
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.state import Reading, Verdict
 from storify.engine.file.vfs import PART_BYTES
 from storify.engine.protocol import (
     Salvaged,

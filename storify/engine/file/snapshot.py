@@ -23,17 +23,14 @@ from typing import Final
 from weakref import WeakSet
 
 from storify.engine.file import vfs
-from storify.engine.file.access import Access
-from storify.engine.file.descriptors import forget
-from storify.engine.file.held import Held
+from storify.engine.file.held import Access, Held
 from storify.engine.file.index import LIST_KIND, DamagedError, Index, Row
-from storify.engine.file.known import Known, Tail
 from storify.engine.file.log_index import Log, open_log
 from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
 from storify.engine.file.paths import Place
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.root import index_of
-from storify.engine.file.state import version_after
+from storify.engine.file.state import Known, Tail, version_after
 from storify.engine.moment import moment_of
 from storify.engine.protocol import Format, Snapshot, Version, each_entry
 
@@ -240,7 +237,7 @@ class FileSnapshot:
         self._count: int | None = None
         _open.add(self)
         for fd in self.descriptors():
-            forget(fd)  # a forked child asks them as well
+            vfs.forget(fd)  # a forked child asks them as well
 
     def __len__(self) -> int:
         if self._recovered is None and self._count is None:
@@ -371,7 +368,7 @@ def _over(
     current = _acknowledged(place, main.found)
     if current is None:
         return None
-    seen = current.sha256, main.found.signature()
+    seen = current.sha256, main.found.signature
     is_ours = (known.digest, known.signature) == seen
     index = Index.open(place.index, current.sha256, main.found, is_ours=is_ours)
     if index is None:
@@ -384,7 +381,7 @@ def _over(
     found = vfs.look(place.main)
     if (
         found is None
-        or found.signature() != main.found.signature()
+        or found.signature != main.found.signature
         or found.ctime_ns != main.found.ctime_ns
         or not _is_keyed(files)
     ):
@@ -468,7 +465,7 @@ def note_index(
     """
     place = held.place
     now = vfs.look(place.main)  # a rename has moved the change time
-    if now is None or now.signature() != found.signature():
+    if now is None or now.signature != found.signature:
         return
     payload = index(now, digest)
     if payload is not None:

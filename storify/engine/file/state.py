@@ -1,20 +1,178 @@
-"""The main file, its checksum record and its journal, read together and judged."""
+r"""What is on disk, read together and judged, and what an instance knows of it.
 
-from typing import NamedTuple
+What a main file and its checksum record say together::
+
+    main \ record     none          current or next has   same size and   else
+                                    its hash              time, other hash
+    missing           ABSENT        -                     -               LOST
+    there, sealed,
+      later than noted FIRST_SEEN   TRUSTED               -               AHEAD
+    there             FIRST_SEEN    TRUSTED               ROTTEN          FOREIGN
+
+Empty and unreadable files are ROTTEN whatever the record says. FIRST_SEEN, AHEAD and
+FOREIGN files must parse to count; TRUSTED ones are what was committed. AHEAD is a
+commit of ours of which the record does not know after a power cut, since a small
+commit does not sync it (`checkpoint`): it counts as TRUSTED does. An older one that was
+put back is sealed, too, but not later than what is noted.
+
+An instance remembers what it read or wrote last (`Known`), so that two looks at the disk
+tell whether a commit may go on top of it. Writers meet by compare-and-swap: a commit
+names the state it was made from, and is refused if another is there now. Two things must
+not make it stale: our own commit that failed late, when nobody can tell whether it
+happened; and damage to the very file that we have in memory.
+"""
+
+import errno
+from collections.abc import Callable, Sequence
+from enum import Enum, auto
+from hashlib import sha256
+from typing import Final, NamedTuple
+from weakref import ref
 
 from storify.engine.file import vfs
 from storify.engine.file.log import Frame
-from storify.engine.file.manifest import DamagedRecordError, Record, Sum, read_record
+from storify.engine.file.log_index import Reached
+from storify.engine.file.manifest import (
+    DamagedRecordError,
+    Record,
+    Sum,
+    is_sealed,
+    read_record,
+)
 from storify.engine.file.paths import Place
 from storify.engine.file.replay import NO_JOURNAL, Journal, read_journal
-from storify.engine.file.verdict import Main, Verdict, judge, read_main
-from storify.engine.protocol import Version
+from storify.engine.file.root import Hash, Next
+from storify.engine.moment import Moment
+from storify.engine.protocol import StaleVersionError, Version
 from storify.exceptions import DatabaseLoadError
 from storify.logger import LoggerLike
 
-__all__ = ["Reading", "UnsteadyError", "read_state", "version_after"]
+__all__ = [
+    "Known",
+    "Main",
+    "Reading",
+    "Resting",
+    "Tail",
+    "UnsteadyError",
+    "Verdict",
+    "judge",
+    "read_main",
+    "read_state",
+    "version_after",
+]
 
 UNLOCKED_TRIES = 5
+
+_EMPTY: Final = sha256().hexdigest()
+
+
+class Verdict(Enum):
+    """How far a main file can be trusted."""
+
+    ABSENT = auto()
+    LOST = auto()
+    FIRST_SEEN = auto()
+    TRUSTED = auto()
+    AHEAD = auto()
+    FOREIGN = auto()
+    ROTTEN = auto()
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether the file is a commit of ours, as it was."""
+        return self is Verdict.TRUSTED or self is Verdict.AHEAD
+
+
+class Main(NamedTuple):
+    """The main file as it was read.
+
+    Attributes:
+        digest: sha256 of the content in hex; empty if the disk could not read it.
+        found: Its identity, size and time.
+        source: The content, a small one in memory; None if it was not read.
+        hashes: Of what it begins with, as `hashed` makes them; none if it was read.
+    """
+
+    digest: str
+    found: vfs.Found
+    source: vfs.AnyFile | None = None
+    hashes: Sequence[Hash] = ()
+
+
+def read_main(path: str) -> Main | None:
+    """Read the main file for its digest, a large one in parts; None if there is none.
+
+    Raises:
+        OSError: It cannot be read now; a bad sector is no error but a digest that is
+            empty, since a backup can replace it.
+    """
+    looked = vfs.look(path)
+    if looked is None:
+        return None
+    digest = sha256()
+    try:
+        if looked.size <= vfs.PART_BYTES:
+            payload, found = vfs.read_bytes(path)
+            digest.update(payload)
+            return Main(digest.hexdigest(), found, vfs.Whole(payload, found))
+        source, at = vfs.source(path), 0
+        while part := source.read(at, vfs.PART_BYTES):
+            digest.update(part)
+            at += len(part)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as err:
+        if err.errno != errno.EIO:
+            raise
+        return Main("", looked)
+    return Main(digest.hexdigest(), source.found, source)
+
+
+def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
+    """Weigh the file against the record; None stands for a missing one.
+
+    Returns:
+        The verdict, the known state if it is TRUSTED, and what is wrong.
+    """
+    record = record or Record()
+    if main is None:
+        if record.current is None:
+            return Verdict.ABSENT, None, ""
+        return Verdict.LOST, None, "the file is missing"
+    if not main.digest:
+        return Verdict.ROTTEN, None, "the disk cannot read the file"
+    known = record.by_hash(main.digest)
+    if known is None:
+        return _unknown(main, record)
+    if not known.fits(main.found) and _is_ahead(main, record):
+        return Verdict.AHEAD, None, ""  # it came back to that content
+    return Verdict.TRUSTED, known, ""
+
+
+def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
+    """Judge a readable file whose content is not on record."""
+    if main.digest == _EMPTY:
+        return Verdict.ROTTEN, None, "the file is empty"
+    if not record.sums():
+        return Verdict.FIRST_SEEN, None, ""
+    if any(known.fits(main.found) for known in record.sums()):
+        return Verdict.ROTTEN, None, "the content changed but size and time did not"
+    if _is_ahead(main, record):
+        return Verdict.AHEAD, None, ""
+    return Verdict.FOREIGN, None, "another program changed the file"
+
+
+def _is_ahead(main: Main, record: Record) -> bool:
+    mtime_ns = main.found.mtime_ns
+    newest = record.next or record.current
+    return (
+        newest is not None
+        and mtime_ns > newest.mtime_ns
+        and is_sealed(mtime_ns, main.digest)
+    )
+
+
+# --- all files together --------------------------------------------------------------
 
 
 class UnsteadyError(DatabaseLoadError):
@@ -80,8 +238,8 @@ class Reading(NamedTuple):
     @property
     def stamp(self) -> str | None:
         """When the state was committed, as in the names of backups."""
-        if self.journal.last is not None:
-            return self.journal.last.stamp
+        if self.journal.frames:
+            return self.journal.frames[-1].stamp
         known = self.known or self.current
         return None if known is None else known.time
 
@@ -140,4 +298,229 @@ def _unmoved(place: Place, main: Main | None) -> bool:
     found = vfs.look(place.main)
     if found is None or main is None:
         return found is None and main is None
-    return found.signature() == main.found.signature()
+    return found.signature == main.found.signature
+
+
+# --- what one instance knows ---------------------------------------------------------
+
+
+class Tail(NamedTuple):  # made in a tenth of a dataclass's time
+    """Where the next frame goes.
+
+    Attributes:
+        found: How the journal looked; None if there is none.
+        size: Of the journal, in bytes; whole frames, nothing else.
+        seq: The number of the last frame.
+        moment: When the state was committed.
+        all_synced: Whether every frame is durable.
+    """
+
+    found: vfs.Found | None = None
+    size: int = 0
+    seq: int = 0
+    moment: Moment | None = None
+    all_synced: bool = True
+
+    def is_still(self, found: vfs.Found | None) -> bool:
+        """Whether the journal looks as it did."""
+        if found is None or self.found is None:
+            return found is self.found
+        return found.signature == self.found.signature
+
+    def is_of(self, found: vfs.Found) -> bool:
+        """Whether it is the same file, perhaps longer."""
+        return (
+            self.found is not None
+            and found.inode == self.found.inode
+            and found.size >= self.size
+        )
+
+
+class Resting(NamedTuple):
+    """A small main file without a journal, as a commit of ours has left it.
+
+    Attributes:
+        now: What a read would find.
+        entries: The root, parted.
+        is_indexed: Whether it has an index.
+        ctime_ns: When the main file was last touched in any way.
+    """
+
+    now: Reading
+    entries: dict[bytes, bytes]
+    is_indexed: bool
+    ctime_ns: int
+
+
+class Known:
+    """The state of the last load or commit, and those that we have tried to make.
+
+    Attributes:
+        version: The state it loaded or committed.
+        digest: The sha256 of its main file, in hex.
+        size_bytes: Of the main file.
+        signature: How the main file looked then.
+        tail: Where its journal ends.
+        ours: Whether a frame of the journal is our own.
+        noted: How far the index of the journal reaches.
+        shunned: Whether the journal must not be appended to: a sync of it failed.
+        base: The base of commits that failed late.
+        resting: What a read of a small file would find, after a commit of ours that
+            left no journal.
+        attempts: The states that those commits may have left on disk: when a
+            step went well and the sync after it failed, nobody can tell. They
+            are our own, so they never make a commit stale.
+    """
+
+    __slots__ = (
+        *("attempts", "base", "digest", "ours", "shunned", "signature", "size_bytes"),
+        *("__weakref__", "noted", "resting", "tail", "version"),
+    )
+
+    def __init__(self) -> None:
+        self.version: Version | None = None
+        self.digest: str = ""
+        self.size_bytes: int = 0
+        self.signature: object = None
+        self.tail: Tail = Tail()
+        self.ours: bool = False
+        self.shunned: bool = False
+        self.noted: Reached = Reached()
+        self.base: Version | None = None
+        self.attempts: set[Version] = set()
+        self.resting: Resting | None = None
+
+    def at(
+        self,
+        version: Version,
+        digest: str,
+        found: vfs.Found | None,
+        tail: Tail,
+        *,
+        ours: bool,
+    ) -> None:
+        """Note a state that is known to be on disk."""
+        if digest != self.digest:
+            self.ours = self.shunned = False
+            self.noted = Reached()
+        if version != self.version:
+            self.resting = None
+        self.version, self.digest = version, digest
+        self.size_bytes = 0 if found is None else found.size
+        self.signature = None if found is None else found.signature
+        self.tail = tail
+        self.ours = self.ours or ours
+        self.attempts.clear()
+
+    def appended(self, version: Version, tail: Tail) -> None:
+        """Note a frame of our own, which is on disk."""
+        self.version, self.tail, self.ours = version, tail, True
+        self.attempts.clear()
+        self.resting = None
+
+    def attempt(self, base: Version | None, version: Version) -> None:
+        """Note a state that may come to be on disk."""
+        if base != self.base:
+            self.attempts.clear()
+        self.base = base
+        self.attempts.add(version)
+
+    def counts_as(self, version: Version, base: Version | None) -> bool:
+        """Whether a state on disk is *base*, or came from it by ourselves."""
+        return version == base or (base == self.base and version in self.attempts)
+
+    def has_main(self, place: Place) -> bool:
+        """Whether nobody has written the main file since, going by a look at it."""
+        found = vfs.look(place.main)
+        return found is not None and found.signature == self.signature
+
+    def is_still(self, place: Place) -> bool:
+        """Whether nobody has written since, going by two looks at the disk."""
+        return self.has_main(place) and self.tail.is_still(vfs.look(place.journal))
+
+    def rest(
+        self,
+        place: Place,
+        new: Next,
+        hashes: Sequence[Hash],
+        record: Record,
+        *,
+        is_indexed: bool,
+    ) -> None:
+        """Remember a small main file that was just written, for the next commit."""
+        if new.payload is None or new.entries is None:
+            return
+        try:
+            found = vfs.look(place.main)  # the rename has moved the change time
+        except OSError:
+            return  # the next one reads it
+        if found is None or found.signature != self.signature:
+            return
+        source = vfs.Whole(new.payload, found)
+        main = Main(self.digest, found, source, hashes)
+        now = Reading(main, record, Verdict.TRUSTED, record.current, "")
+        self.resting = Resting(now, new.entries, is_indexed, found.ctime_ns)
+        _remembered.pop(id(self), None)
+        _remembered[id(self)] = ref(self)
+        for old in list(_remembered)[:-_MOST_RESTING]:
+            other = _remembered.pop(old, _nobody)()
+            if other is not None:
+                other.resting = None
+
+    def at_rest(self, place: Place, base: Version | None) -> "Resting | None":
+        """What a read would find; None if it is not known, or is not *base*.
+
+        By two looks at the disk. The change time tells also of who writes into the file
+        and sets its time back.
+        """
+        resting = self.resting
+        if resting is None or base is None or self.version != base:
+            return None
+        found = vfs.look(place.main)
+        if (
+            found is None
+            or found.signature != self.signature
+            or found.ctime_ns != resting.ctime_ns
+            or vfs.look(place.journal) is not None
+        ):
+            return None
+        return resting
+
+    def check_base(
+        self, place: Place, now: Reading, base: Version | None, log: LoggerLike
+    ) -> None:
+        """Raise unless the database is at *base*, be the main file damaged or not.
+
+        Raises:
+            StaleVersionError: Another state is there, or none.
+        """
+        if now.verdict is Verdict.ABSENT:
+            if base is None:
+                return
+            msg = f"{place.link!r} was removed or renamed"
+            raise StaleVersionError(msg)
+        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+            if self.counts_as(now.version, base):
+                return
+        elif any(self.counts_as(each, base) for each in _noted(now)):
+            wrong = "missing" if now.main is None else f"damaged ({now.wrong})"
+            log.warning(f"{place.link!r} was {wrong}; it is written anew")
+            return
+        msg = f"{place.link!r} was changed since version {base}"
+        raise StaleVersionError(msg)
+
+
+#: Of so many databases the last small file is remembered.
+_MOST_RESTING: Final = 16
+#: Who remembers one, by `id`.
+_remembered: "dict[int, Callable[[], Known | None]]" = {}
+
+
+def _nobody() -> None:
+    return None
+
+
+def _noted(now: Reading) -> list[Version]:
+    """The states that were acknowledged last, going by the record."""
+    sums = [] if now.record is None else now.record.sums()
+    return [now.version, *(version_after(known.sha256, None) for known in sums)]

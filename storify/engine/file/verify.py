@@ -7,8 +7,7 @@ from storify.engine.file.log import Frames
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.past import check_whole
 from storify.engine.file.replay import Harm
-from storify.engine.file.state import Reading
-from storify.engine.file.verdict import Verdict
+from storify.engine.file.state import Reading, Verdict
 from storify.engine.protocol import Problem
 from storify.exceptions import CorruptionError
 

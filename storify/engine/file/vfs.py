@@ -13,12 +13,12 @@ import errno
 import os
 import stat
 import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from functools import partial
 from operator import call
-
-from storify.engine.file.descriptors import closed, forget, opened, unforked
+from typing import Any, Final
 
 __all__ = [
     "CAN_READ_PARTS",
@@ -30,14 +30,17 @@ __all__ = [
     "append_bytes",
     "append_frame",
     "append_spare",
+    "closed",
     "cut",
     "discard",
+    "forget",
     "hard_link",
     "list_names",
     "list_seen",
     "look",
     "make_directory",
     "move",
+    "opened",
     "owner_of",
     "put_in_place",
     "raise_if_passing",
@@ -92,6 +95,79 @@ NO_LINKS = frozenset(
     }
 )
 
+# --- which descriptors are ours, so that a forked child can let go of them ---------
+#
+# A child gets a copy of each descriptor that is open at the moment of the fork. One of a
+# lock would keep the lock, as long as the child lives; so a descriptor is known from
+# before anybody else can fork to after it is closed.
+
+#: How long a fork waits for a descriptor that is being opened: it may be on a network.
+_PATIENCE_S: Final = 5.0
+
+_ours: set[int] = set()
+
+#: Let forked children keep a descriptor, which reads alone; or it is closed. In C.
+forget: Final[Callable[[int], None]] = _ours.discard
+
+
+class _Changing:
+    """What keeps forks away while a descriptor comes or goes.
+
+    Attributes:
+        lock: Held meanwhile, and by a fork.
+        is_forking: Whether a fork has it.
+    """
+
+    lock = threading.RLock()
+    is_forking = False
+
+
+def opened(how: Callable[..., int], *args: Any) -> int:
+    """Open a descriptor."""
+    with _Changing.lock:
+        fd = how(*args)
+        _ours.add(fd)
+        return fd
+
+
+def closed(how: Callable[[int], object], fd: int) -> None:
+    """Close a descriptor."""
+    with _Changing.lock:
+        _ours.discard(fd)
+        how(fd)
+
+
+def _before_fork() -> None:
+    _Changing.is_forking = _Changing.lock.acquire(timeout=_PATIENCE_S)
+
+
+def _after_fork() -> None:
+    if _Changing.is_forking:
+        _Changing.is_forking = False
+        _Changing.lock.release()
+
+
+def _forget_parent() -> None:
+    _Changing.lock = threading.RLock()
+    _Changing.is_forking = False
+    for fd in _ours:
+        try:
+            # Only closed: an unlock would free the lock of the parent too.
+            _close(fd)
+        except OSError:  # closed by the program, which closes all that it finds
+            continue
+    _ours.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
+    os.register_at_fork(
+        before=_before_fork,
+        after_in_parent=_after_fork,
+        after_in_child=_forget_parent,
+    )
+
+
+# --- what is there ----------------------------------------------------------------
 
 # Errors of the process, not of the file: an older state would be a needless loss.
 PASSING = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR})
@@ -110,11 +186,14 @@ class NotRegularFileError(OSError):
 class Found:
     """What a look at a path shows: identity, size and time, for comparing.
 
-    The change time is no part of the `signature`: a hard link, which every backup is,
-    moves it.
+    Attributes:
+        signature: Equal signatures mean: not replaced and not written to. The change
+            time is no part of it: a hard link, which every backup is, moves that.
     """
 
-    __slots__ = ("ctime_ns", "gid", "inode", "mode", "mtime_ns", "size", "uid")
+    __slots__ = (
+        *("ctime_ns", "gid", "inode", "mode", "mtime_ns", "signature", "size", "uid"),
+    )
 
     def __init__(self, result: os.stat_result) -> None:
         self.inode: tuple[int, int] = (result.st_dev, result.st_ino)
@@ -124,10 +203,7 @@ class Found:
         self.mode: int = stat.S_IMODE(result.st_mode)
         self.uid: int = result.st_uid
         self.gid: int = result.st_gid
-
-    def signature(self) -> tuple[tuple[int, int], int, int]:
-        """Equal signatures mean: not replaced and not written to."""
-        return (self.inode, self.size, self.mtime_ns)
+        self.signature: object = (self.inode, self.size, self.mtime_ns)
 
 
 def _require_regular(result: os.stat_result, path: str) -> Found:
@@ -178,7 +254,9 @@ def read_bytes(path: str, start: int = 0) -> tuple[bytes, Found]:
 
 def _read_once(path: str, start: int) -> tuple[bytes, Found]:
     # Looked at before it is opened: opening a device may act on it.
-    _require_regular(os.lstat(path), path)
+    seen = os.lstat(path)
+    if not stat.S_ISREG(seen.st_mode):
+        _require_regular(seen, path)
     fd = opened(os.open, path, os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY)
     try:
         found = _require_regular(os.fstat(fd), path)
@@ -235,7 +313,9 @@ class OpenFile:
 
     def __init__(self, path: str) -> None:
         self._fd = -1
-        _require_regular(os.lstat(path), path)
+        seen = os.lstat(path)
+        if not stat.S_ISREG(seen.st_mode):
+            _require_regular(seen, path)
         flags = os.O_RDONLY | NONBLOCK | NOFOLLOW | CLOEXEC | BINARY
         self._fd = opened(_open, path, flags)
         now = _fstat(self._fd)
@@ -424,7 +504,8 @@ def _give(new: int | str, uid: int, gid: int) -> None:
 def list_names(path: str) -> list[str]:
     """The names in a folder; none if it does not exist."""
     try:
-        return unforked(os.listdir, path)
+        with _Changing.lock:  # it has a descriptor as long as it lasts
+            return os.listdir(path)
     except (FileNotFoundError, NotADirectoryError):
         return []
 
@@ -493,8 +574,7 @@ def write_temporary(
         OSError: Nothing is left behind. Never try again on the same file: after
             a failed fsync the kernel calls the lost pages clean.
     """
-    name = f"{prefix}{os.urandom(8).hex()}{suffix}"
-    path = os.path.join(directory, name)
+    path = f"{directory}{os.sep}{prefix}{os.urandom(8).hex()}{suffix}"
     fd = opened(os.open, path, _NEW, 0o600)
     try:
         try:
@@ -534,7 +614,8 @@ def _take_over(fd: int, like: Found) -> None:
         # Only root may give a file away; keeping it is better than not saving.
         with contextlib.suppress(PermissionError):
             os.fchown(fd, like.uid, like.gid)
-    os.fchmod(fd, like.mode)
+    if stat.S_IMODE(mine.st_mode) != like.mode:
+        os.fchmod(fd, like.mode)
 
 
 def put_in_place(temporary: str, path: str) -> None:
@@ -581,7 +662,7 @@ def write_spare(path: str, *parts: bytes) -> None:
         remove(path)
         fd = opened(os.open, path, _NEW, 0o600)
     try:
-        take_after(fd, os.path.dirname(path))
+        take_after(fd, path.rpartition(os.sep)[0])
         if sum(map(len, parts)) < PART_BYTES:
             parts = (b"".join(parts),)
         for part in parts:
@@ -622,8 +703,12 @@ def append_frame(
     except FileNotFoundError:
         return None
     try:
-        now = _require_regular(os.fstat(fd), path)
-        if now.signature() != before.signature():
+        now = os.fstat(fd)
+        if (
+            (now.st_dev, now.st_ino) != before.inode
+            or now.st_size != before.size
+            or now.st_mtime_ns != before.mtime_ns
+        ):
             return None
         try:
             _write_all(fd, payload)
@@ -647,7 +732,7 @@ def append_spare(path: str, payload: bytes, size: int) -> bool:
     """
     fd = opened(os.open, path, _APPENDING)
     try:
-        if _require_regular(os.fstat(fd), path).size != size:
+        if os.fstat(fd).st_size != size:
             return False
         _write_all(fd, payload)
         return True
