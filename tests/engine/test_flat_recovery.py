@@ -27,7 +27,7 @@ from faults.database import (
 )
 from stand_ins import Log
 from storify import Storify
-from storify.engine import Commit
+from storify.engine import Commit, entries_of
 from storify.engine.file import past
 from storify.exceptions import CorruptionError, DatabaseLoadError
 from storify.explorer import Session
@@ -287,6 +287,23 @@ def grown(tmp_path_factory):
         commit(engine, 6)
         commit(engine, 7)
     return folder
+
+
+def test_a_lost_file_with_a_hole_in_its_journal_is_what_is_left_of_both(
+    grown, tmp_path
+):
+    """At once, and not only when it is opened again."""
+    folder = shutil.copytree(grown, tmp_path / "data")
+    main(folder).unlink()
+    for path in (journal(folder), backups(folder) / ".mirror"):
+        flip(path, 95)
+    log = Log()
+    with journaling(), paging():
+        found = entries_of(make_engine(folder, log=log).open())
+        again = entries_of(make_engine(folder).open())
+
+    assert found == again
+    assert sum("lost" in line for line in log.warnings) > 1
 
 
 def told(folder, text):

@@ -54,7 +54,7 @@ from storify.engine.file.replay import (
 from storify.engine.file.root import Next
 from storify.engine.file.state import Known, Main, Reading, Verdict, version_after
 from storify.engine.moment import Keep
-from storify.engine.protocol import Snapshot, Version, WholeSnapshot
+from storify.engine.protocol import Snapshot, Version, WholeSnapshot, entries_of
 from storify.exceptions import CorruptionError
 
 __all__ = [
@@ -200,14 +200,25 @@ def _served(
     main, journal = now.main or main, now.journal
     kept = Kept.main(held, main, journal.frames)
     if journal.harm is Harm.HOLED:
-        payload, _ = kept.read()
-        entries, notes = replay(held.root_format.split(payload), journal.frames)
-        for note in notes:
-            held.log.warning(f"lost from {held.place.link!r}: {note}")
-        return WholeSnapshot(now.version, entries)
+        return _with_a_hole(held, now.version, Kept.main(held, main), journal)
     if journal.harm is Harm.NONE:
         know(known, now)
     return Loaded(now.version, kept)
+
+
+def _with_a_hole(
+    held: Held,
+    version: Version,
+    kept: Kept,
+    journal: Journal,
+    backup: str | None = None,
+) -> WholeSnapshot:
+    """Return a state with the commits in a journal of which some are lost."""
+    before = entries_of(open_past(held.root_format, kept))
+    entries, notes = replay(before, journal.frames)
+    for note in notes:
+        held.log.warning(f"lost from {held.place.link!r}: {note}")
+    return WholeSnapshot(version, entries, backup)
 
 
 def mend(held: Held, now: Reading) -> Reading:
@@ -267,7 +278,9 @@ def _write_mended(held: Held, now: Reading) -> None:
         held.drop_journal()
 
 
-def recover(held: Held, known: Known, now: Reading, keep: Keep) -> Loaded:
+def recover(
+    held: Held, known: Known, now: Reading, keep: Keep
+) -> Loaded | WholeSnapshot:
     """Rebuild a main file that is damaged or gone from the backups.
 
     Raises:
@@ -316,7 +329,7 @@ def _rebuilt(
     exact: Sum | None,
     causes: list[str],
     keep: Keep,
-) -> Loaded:
+) -> Loaded | WholeSnapshot:
     link, path = held.place.link, state.kept.path
     held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {path!r}")
     for cause in causes[1:]:
@@ -334,7 +347,10 @@ def _rebuilt(
             f"and are lost; it is kept among the backups"
         )
     version = version_after(state.digest, journal.last)
-    if _repair(held, now, state, exact, keep):
+    is_repaired = _repair(held, now, state, exact, keep)
+    if journal.harm is Harm.HOLED:
+        return _with_a_hole(held, version, state.kept, journal, path)
+    if is_repaired:
         after = held.read()
         if after.verdict is Verdict.TRUSTED and after.main is not None:
             if after.journal.harm is Harm.NONE:
