@@ -21,7 +21,7 @@ from hashlib import sha256
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
-from weakref import WeakSet
+from weakref import ref
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Access, Held
@@ -77,7 +77,9 @@ def _nothing(_: bytes) -> None:
     return None
 
 
-_open: "WeakSet[FileSnapshot]" = WeakSet()
+#: The states that hold their files open, by their ids. One that is dropped is taken out
+#: by C alone: an interrupt of Python code there would leave its place taken for ever.
+_open: "dict[int, ref[FileSnapshot]]" = {}
 
 
 class Files:
@@ -238,7 +240,7 @@ class FileSnapshot:
         #: The whole state, once it had to be loaded.
         self._entries: dict[bytes, bytes] | None = None
         self._count: int | None = None
-        _open.add(self)
+        _open[id(self)] = ref(self, partial(_open.pop, id(self)))
         for fd in self.descriptors():
             vfs.forget(fd)  # a forked child asks them as well
 
@@ -301,7 +303,7 @@ class FileSnapshot:
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
-        _open.discard(self)
+        _open.pop(id(self), None)
         self._files.close()
 
     def descriptors(self) -> set[int]:
@@ -367,7 +369,8 @@ def has_room() -> bool:
 
 def descriptors_held() -> set[int]:
     """The descriptors of all states that are open in this process."""
-    return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
+    found = [each() for each in list(_open.values())]
+    return {fd for each in found if each is not None for fd in each.descriptors()}
 
 
 def open_snapshot(
