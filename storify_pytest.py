@@ -88,14 +88,14 @@ def memory_sf(make_storify: "MakeStorify") -> "Storify":
 @pytest.fixture
 def pg_place() -> Iterator[tuple[str, str]]:
     """The URL of a server, and the name of a schema for this test alone."""
-    from storify.testing import _postgres
+    from storify.testing import _connection
 
-    reason = _postgres.why_no_server()
+    reason = _connection.why_no_server()
     if reason is not None:
         pytest.skip(reason)
-    url, schema = _postgres.shared_url(), _postgres.fresh_schema()
+    url, schema = _connection.shared_url(), _connection.fresh_schema()
     yield url, schema
-    _postgres.drop_schema(url, schema)
+    _connection.drop_schema(url, schema)
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_unconfigure() -> None:
     """Stop the server of ``pg_sf``, if one was started."""
-    module = sys.modules.get("storify.testing._postgres")
+    module = sys.modules.get("storify.testing._connection")
     if module is not None:
         module.stop_shared()
 

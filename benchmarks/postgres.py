@@ -17,7 +17,7 @@ from collections.abc import Callable
 import psycopg
 
 from storify import Model, Storify
-from storify.testing._postgres import URL_VARIABLE, Server, fresh_schema, shared_url
+from storify.testing._connection import URL_VARIABLE, Server, fresh_schema, shared_url
 
 RECORDS = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
 MB = 1 << 20

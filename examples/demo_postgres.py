@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from storify import Model, Storify
-from storify.testing._postgres import Server, why_no_server
+from storify.testing._connection import Server, why_no_server
 
 
 class Account(Model):

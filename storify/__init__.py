@@ -19,8 +19,20 @@ The public names are those of ``__all__`` and of the modules `storify.model`,
 
 from typing import TYPE_CHECKING
 
-from storify import _first as _first
-from storify._late import late as _late
+# What is arranged now, whatever is used later: how a process forks and how it ends. What
+# is told of a fork first is ready first in the child: threads, then the locks and files,
+# then the databases; and signals are let in last. Handlers of signals can be set in the
+# main thread only, while a database may be opened in any.
+from storify import _autosave
+
+# isort: split
+from storify.engine.file import lock as _lock
+
+# isort: split
+from storify.database.session import shutdown as _shutdown
+
+# isort: split
+from storify._python import late as _late
 from storify.exceptions import (
     CheckError,
     ConflictError,
@@ -125,6 +137,8 @@ __all__ = [
 
 __version__ = "0.1.0"
 
+_ARRANGED = _autosave, _lock, _shutdown
+
 if not TYPE_CHECKING:
     __getattr__, __dir__ = _late(
         __name__,
@@ -134,26 +148,19 @@ if not TYPE_CHECKING:
             "Database": "storify.database._database",
             "Diff": "storify.database.backups",
             "Index": "storify.database.query.index",
-            "Keep": "storify.engine.retention",
+            "Keep": "storify.engine.moment",
             "ListDatabase": "storify.database._database",
             "Logger": "storify.logger",
-            "Misfit": "storify.models",
-            "Model": "storify.models",
             "Problem": "storify.engine.protocol",
             "Query": "storify.database.query.query",
-            "Ref": "storify.models",
             "Salvage": "storify.database.maintenance.salvage",
             "Storify": "storify._manager",
-            "Unloaded": "storify.models",
-            "asdict": "storify.models",
             "codec": "storify.codec",
-            "extras": "storify.models",
-            "field": "storify.models",
             "from_json": "storify.models.jsonable",
             "json_schema": "storify.models.json_schema",
             "logger": "storify.logger",
-            "migration": "storify.models",
             "models": "storify.models",
             "to_json": "storify.models.jsonable",
         },
+        rest="storify.models",
     )

@@ -19,8 +19,6 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Protocol
 
-__all__ = ["Autosaver", "Saves", "autosaver"]
-
 #: The thread sleeps at least so long, whatever it is told.
 _SHORTEST_S = 0.05
 #: When a target is tried again that raised although it must not.

@@ -12,9 +12,9 @@ from typing import Any, Literal, Protocol, cast, overload
 from uuid import uuid4
 
 from storify._manager import Storify
-from storify._typing import TypeVar
+from storify._python import TypeVar
 from storify.database import BaseDatabase, Database
-from storify.database._resolver import StorifyHome
+from storify.database._schema import StorifyHome
 from storify.threads import finish_all
 
 __all__ = ["MakeStorify", "Reopen", "Storifys", "reopen", "temp_db"]

@@ -17,11 +17,10 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, Self, SupportsIndex, overload
 
 from storify._autosave import autosaver
-from storify._typing import TypeVar
+from storify._python import TypeVar
 from storify.codec import CustomType
 from storify.database import Database, ListDatabase
-from storify.database._resolver import StorifyHome
-from storify.database._schema import Schema, Use
+from storify.database._schema import Schema, StorifyHome, Use
 from storify.database._source import Source
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.shutdown import heed_signals, is_open
@@ -41,14 +40,12 @@ if TYPE_CHECKING:
     from storify.database.maintenance.check import Progress
     from storify.database.maintenance.salvage import Salvage
 
-__all__ = ["Storify"]
-
 
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
 D = TypeVar("D")
-K = TypeVar("K")
+K = TypeVar("K", default=str)
 T = TypeVar("T")
 
 _Db = Database[Any, Any]
@@ -359,7 +356,7 @@ class Storify:
         root: dict[Any, Any] | None = ...,
         *,
         model: type[A],
-        key: type[K],
+        key: type[K] | None = ...,  # pyright: ignore[reportInvalidTypeVarUse] - str
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> Database[A, K]: ...
@@ -369,52 +366,8 @@ class Storify:
         name: str,
         root: dict[Any, Any] | None = ...,
         *,
-        model: type[A],
-        key: None = ...,
-        readonly: bool = ...,
-        strict: bool | None = ...,
-    ) -> Database[A]: ...
-    @overload
-    def get_db(
-        self,
-        name: str,
-        root: dict[Any, Any] | None = ...,
-        *,
         model: tuple[type[A], type[B]],
-        key: None = ...,
-        readonly: bool = ...,
-        strict: bool | None = ...,
-    ) -> Database[A | B]: ...
-    @overload
-    def get_db(
-        self,
-        name: str,
-        root: dict[Any, Any] | None = ...,
-        *,
-        model: tuple[type[A], type[B], type[C]],
-        key: None = ...,
-        readonly: bool = ...,
-        strict: bool | None = ...,
-    ) -> Database[A | B | C]: ...
-    @overload
-    def get_db(
-        self,
-        name: str,
-        root: dict[Any, Any] | None = ...,
-        *,
-        model: tuple[type[A], type[B], type[C], type[D]],
-        key: None = ...,
-        readonly: bool = ...,
-        strict: bool | None = ...,
-    ) -> Database[A | B | C | D]: ...
-    @overload
-    def get_db(
-        self,
-        name: str,
-        root: dict[Any, Any] | None = ...,
-        *,
-        model: tuple[type[A], type[B]],
-        key: type[K],
+        key: type[K] | None = ...,  # pyright: ignore[reportInvalidTypeVarUse] - str
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> Database[A | B, K]: ...
@@ -425,7 +378,7 @@ class Storify:
         root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C]],
-        key: type[K],
+        key: type[K] | None = ...,  # pyright: ignore[reportInvalidTypeVarUse] - str
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> Database[A | B | C, K]: ...
@@ -436,7 +389,7 @@ class Storify:
         root: dict[Any, Any] | None = ...,
         *,
         model: tuple[type[A], type[B], type[C], type[D]],
-        key: type[K],
+        key: type[K] | None = ...,  # pyright: ignore[reportInvalidTypeVarUse] - str
         readonly: bool = ...,
         strict: bool | None = ...,
     ) -> Database[A | B | C | D, K]: ...

@@ -102,7 +102,7 @@ def pytest_collection_modifyitems(
         kind = _kind_of(item)
         if kind in {"memory", "server"}:
             kinds.setdefault(kind, []).append(item)
-        elif "tmp_path" in getattr(item, "fixturenames", ()):
+        elif "tmp_path_factory" in getattr(item, "fixturenames", ()):
             cases.setdefault(item.nodeid.partition("[")[0], []).append(item)
     left = {*deep}
     for there in kinds.values():

@@ -9,16 +9,16 @@ import pytest
 
 from storify import Storify
 from storify._fixtures import _storify_of
-from storify.testing import _postgres
+from storify.testing import _connection
 
 __all__ = ["another", "catalog", "fresh_schema", "require", "url"]
 
-fresh_schema = _postgres.fresh_schema
+fresh_schema = _connection.fresh_schema
 
 
 def require() -> None:
     """Skip the test where no server can be had."""
-    reason = _postgres.why_no_server()
+    reason = _connection.why_no_server()
     if reason is not None:
         pytest.skip(reason)
 
@@ -26,7 +26,7 @@ def require() -> None:
 def url() -> str:
     """The URL of the server."""
     require()
-    return _postgres.shared_url()
+    return _connection.shared_url()
 
 
 def catalog(
@@ -34,10 +34,12 @@ def catalog(
 ) -> Any:
     """A catalog, in a new schema unless one is given."""
     require()
-    place = url or _postgres.shared_url()
+    place = url or _connection.shared_url()
     from storify.engine.postgres.catalog import PostgresCatalog  # noqa: PLC0415 - it may not be there
 
-    made = PostgresCatalog(place, schema=schema or _postgres.fresh_schema(), **options)
+    made = PostgresCatalog(
+        place, schema=schema or _connection.fresh_schema(), **options
+    )
     made.create()
     return made
 

@@ -2,8 +2,9 @@
 
 It needs typer, which is not installed with storify unless ``storify[cli]`` is.
 
-- ``_app``: the command line; ``check`` and ``migrate``
-- ``_schema``, ``_import``: the commands of these groups
+- ``_app``: the command line; what looks after databases, or shows them elsewhere
+- ``_look``, ``_time``: what is there, and what was
+- ``_exchange``, ``_schema``: ``export`` and ``import``; the classes as data
 - ``_shared``: what is told, how a command ends, the classes and databases it names
 """
 

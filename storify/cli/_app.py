@@ -1,42 +1,53 @@
-"""The command line: ``storify check``, ``storify migrate``, and the groups of others."""
+"""The command line, and its commands that look after databases or show them elsewhere.
+
+``check`` and ``migrate`` compare and rewrite records, ``verify``, ``salvage`` and
+``compact`` look after files, ``copy`` and ``postgres`` after places; ``serve`` and
+``explore`` show data in a browser and in the terminal.
+"""
 
 import json
 import re
+import socket
 from collections.abc import Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Final, NamedTuple, TypeAlias
 
 import typer
 
 from storify import Misfit, __version__
-from storify.cli._care import compact, salvage, verify
-from storify.cli._export import FORMATS, export, import_format
-from storify.cli._faces import explore, serve
-from storify.cli._import import importing
+from storify.cli._exchange import FORMATS, export, import_format, importing
 from storify.cli._look import find, get, ls, show, stats
 from storify.cli._schema import schema
 from storify.cli._shared import (
     FAILED,
     FOUND,
+    AsJson,
+    DryRun,
     Failure,
     Models,
     Named,
     Paths,
+    Rest,
     Schema,
+    Where,
+    all_named,
     complain,
     counted,
     failures,
     find_databases,
     load_classes,
+    looking,
+    named,
     open_place,
     parse_values,
+    print_json,
     progress,
 )
 from storify.cli._time import diff, history, log, remove_keys, restore, write_key
 from storify.exceptions import StorifyError
-
-__all__ = ["app"]
+from storify.explorer import literal, salvage_text, size_text
 
 
 class _Found(NamedTuple):
@@ -212,6 +223,90 @@ def _migrate(named: Named, *, dry_run: bool) -> bool:
     return True
 
 
+# --- ``verify``, ``salvage``, ``compact``: the files themselves -----------------------
+
+
+def verify(where: Where, rest: Rest = None, *, as_json: AsJson = False) -> None:
+    """Compare all that is kept with its checksums: WHERE [DB …]. Nothing is changed.
+
+    Exit codes: 0 all is whole, 1 something is not, 2 it could not be read.
+
+    Example: storify verify data
+    """
+    document: list[dict[str, Any]] = []
+    failed = False
+    with looking(where) as session:
+        for name in all_named(session, rest):
+            try:
+                problems = session.verify(name)
+            except (StorifyError, OSError) as error:
+                complain(error)
+                failed = True
+                continue
+            document += [{"database": name, **each._asdict()} for each in problems]
+            if not as_json:
+                for each in problems:
+                    typer.echo(f"{name}: {each.place}: {each.what}")
+                typer.echo(f"{name}: {counted(len(problems), 'problem')}")
+    if as_json:
+        print_json(document)
+    if failed:
+        raise typer.Exit(FAILED)
+    if document:
+        raise typer.Exit(FOUND)
+
+
+def salvage(
+    where: Where, rest: Rest = None, *, dry_run: DryRun = False, as_json: AsJson = False
+) -> None:
+    """Save what is intact of a damaged database: WHERE [DB].
+
+    For one that cannot be opened. The damaged file stays beside the backups.
+
+    Exit codes: 0 nothing is lost, 1 records are, 2 it could not be done.
+
+    Example: storify salvage data users
+    """
+    with looking(where, write=not dry_run) as session:
+        (name,) = named(session, rest)
+        if dry_run:
+            typer.echo(f"{name}: {session.about(name).health}")
+            return
+        found = session.salvage(name)
+        if as_json:
+            print_json(
+                {
+                    "recovered": found.recovered,
+                    "lost": [literal(key) for key in found.lost],
+                    "unnamed": found.unnamed,
+                    "older": [literal(key) for key in found.older],
+                    "notes": list(found.notes),
+                }
+            )
+        else:
+            for key in found.lost:
+                typer.echo(f"lost: {literal(key)}")
+            typer.echo(f"{name}: {salvage_text(found)}")
+    if found.lost_count:
+        raise typer.Exit(FOUND)
+
+
+def compact(where: Where, rest: Rest = None, *, as_json: AsJson = False) -> None:
+    """Leave one whole file, without a journal: WHERE [DB …].
+
+    Example: storify compact data users
+    """
+    document: list[dict[str, Any]] = []
+    with looking(where, write=True) as session:
+        for name in all_named(session, rest):
+            before, after = session.compact(name)
+            document.append({"database": name, "before": before, "after": after})
+            if not as_json:
+                typer.echo(f"{name}: {size_text(before)} → {size_text(after)}")
+    if as_json:
+        print_json(document)
+
+
 # --- ``storify copy``: between folders and servers, and the tables on a server --------
 
 Place: TypeAlias = Annotated[
@@ -273,6 +368,103 @@ def init(
             msg = "give the URL of the server, or --print-sql"
             raise Failure(msg)
         open_place(url, schema).close()
+
+
+# --- ``serve`` and ``explore``: data in a browser, and in the terminal ----------------
+
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
+
+
+def _face(module: str, extra: str) -> Any:
+    """Import a face, which may not be installed.
+
+    Raises:
+        Failure: Its libraries are missing.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        missing = (error.name or "").partition(".")[0]
+        if missing == "storify":
+            raise
+        msg = f"{missing} is missing; install 'storify[{extra}]'"
+        raise Failure(msg) from error
+
+
+def serve(
+    where: Where,
+    *,
+    models: Models = None,
+    host: Annotated[
+        str,
+        typer.Option(
+            "--host", help="The address; another than this machine's needs --token."
+        ),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option("--port", min=0, max=65535, help="0: any that is free.")
+    ] = 8180,
+    token: Annotated[
+        str | None,
+        typer.Option("--token", envvar="STORIFY_TOKEN", help="A token that lasts."),
+    ] = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Let drafts be saved and states restored.")
+    ] = False,
+) -> None:
+    """Show the databases in a browser; it prints the address to open.
+
+    Only this machine is served and only who has the token. Nothing is changed without
+    --write.
+
+    Example: storify serve data --models shop.models
+    """
+    with looking(where, models, write=write) as session:
+        if host not in _LOCAL and (token is None or len(token) < 16):  # noqa: PLR2004 - guessed otherwise
+            msg = f"cannot serve {host}: give --token, 16 characters or more, for others to know"
+            raise Failure(msg)
+        web = _face("storify.web", "serve")
+        uvicorn = _face("uvicorn", "serve")
+        keys = _face("storify.web.safety", "serve").Keys(token)
+        app = web.application(session, keys, (host,))
+        config = uvicorn.Config(app, log_level="warning", server_header=False)
+        # Ctrl-C is how it is ended.
+        with _listening(host, port) as listening, suppress(KeyboardInterrupt):
+            shown = f"[{host}]" if ":" in host else host
+            port = listening.getsockname()[1]
+            typer.echo(f"http://{shown}:{port}/?token={keys.token}")
+            uvicorn.Server(config).run([listening])
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Listen at an address, so that who reads it can ask at once.
+
+    Raises:
+        Failure: It is taken, or is none of this machine.
+    """
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server((host, port), family=family)
+    except OSError as error:
+        msg = f"cannot serve {host} at port {port}: {error.strerror}; give another --port, or 0"
+        raise Failure(msg) from error
+
+
+def explore(
+    where: Where,
+    *,
+    models: Models = None,
+    write: Annotated[
+        bool, typer.Option("--write", help="Let drafts be saved and states restored.")
+    ] = False,
+) -> None:
+    """Show the databases in the terminal, by keyboard.
+
+    Example: storify explore data --models shop.models
+    """
+    with looking(where, models, write=write) as session:
+        terminal = _face("storify.terminal", "explore")
+        terminal.Explorer(session).run()
 
 
 # --- the command line -----------------------------------------------------------------

@@ -1,35 +1,153 @@
-"""``ls``, ``show``, ``get``, ``find``, ``stats``: what is there."""
+"""``ls``, ``show``, ``get``, ``find``, ``stats``: what is there, as plain text."""
 
-from typing import Annotated, Any, TypeAlias
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Annotated, Any, Final, TypeAlias
 
 import typer
 
-from storify.cli._place import (
+from storify.cli._shared import (
+    FOUND,
     AsJson,
+    Models,
     Rest,
     Where,
+    all_named,
+    complain,
+    counted,
     looking,
     named,
     print_json,
     print_lines,
+    progress,
 )
-from storify.cli._shared import FOUND, Models, complain, counted, progress
-from storify.cli._text import bar, record_table, table, tree_lines
 from storify.explorer import (
     NOW,
     About,
     Page,
+    Row,
+    Session,
+    State,
     Stats,
     at_path,
     cell,
+    column_value,
+    count_parts,
+    heads_of,
+    kind_of,
+    one_line,
+    parts_of,
     printable,
     size_text,
     time_text,
     tree_of,
     tree_of_row,
 )
+from storify.models import Ref
 
-__all__ = ["find", "get", "ls", "show", "stats"]
+# --- tables and trees, as wide as the terminal ----------------------------------------
+
+_WIDE: Final = 200
+_CELL: Final = 40
+_LINES: Final = 2000
+_MANY: Final = 100
+
+
+def width() -> int:
+    """Return how wide a line may be: the terminal; in a pipe it is of no matter."""
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError):
+        return _WIDE
+
+
+def bar(part: float, whole: float, wide: int = 20) -> str:
+    return "█" * max(round(wide * part / whole) if whole else 0, part > 0)
+
+
+def short_id(state: State, others: Iterable[State]) -> str:
+    """Return the beginning of an id that no other state's begins with."""
+    head = state.id.partition("-")[0]
+    same = [each for each in others if each.id.startswith(head)]
+    return head if len(same) == 1 else state.id
+
+
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()
+) -> list[str]:
+    """Lay out a table; columns that find no room are named in a last line."""
+    listed = [list(row) for row in rows]
+    ending = set(right)
+    wide = [
+        max([len(name), *(len(row[index]) for row in listed)])
+        for index, name in enumerate(columns)
+    ]
+    room = width()
+    shown = 0
+    taken = 0
+    while shown < len(columns) and (shown == 0 or taken + wide[shown] <= room):
+        taken += wide[shown] + 2
+        shown += 1
+
+    def line(cells: Sequence[str]) -> str:
+        parts = [
+            text.rjust(wide[index])
+            if columns[index] in ending
+            else text.ljust(wide[index])
+            for index, text in enumerate(cells[:shown])
+        ]
+        return "  ".join(parts).rstrip()
+
+    found = [line(columns), *map(line, listed)]
+    if shown < len(columns):
+        found.append(f"… and {', '.join(columns[shown:])}")
+    return found
+
+
+def record_table(rows: Sequence[Row], columns: Sequence[str] = ()) -> list[str]:
+    """Lay out records, a column for each field."""
+    heads = heads_of(rows, columns)
+    return table(
+        [cell(head, _CELL) for head in heads],
+        [[cell(column_value(head, row), _CELL) for head in heads] for row in rows],
+    )
+
+
+def tree_lines(value: Any, *, most: int = _LINES) -> list[str]:
+    """Lay out a value as a tree, a line for each place."""
+    found = list(islice(_tree(value, "$", 0), most + 1))
+    if len(found) > most:
+        found[most:] = ["… and more; name a place in it"]
+    return found
+
+
+def _tree(value: Any, path: str, deep: int) -> Iterator[str]:
+    step = cell(path, _WIDE)
+    room = max(width() - 2 * deep - len(step) - 1, 20)
+    count = None if isinstance(value, Ref) else count_parts(value)
+    text = one_line(value, room)
+    is_short = count is not None and deep and len(text) < room and not _has_depth(value)
+    if count is None or is_short or deep > _MANY:
+        yield f"{'  ' * deep}{step} {text}"
+        return
+    yield f"{'  ' * deep}{step} {kind_of(value)}, {count} part{'s' * (count != 1)}"
+    for number, part in enumerate(parts_of(value)):
+        if number == _MANY:
+            yield f"{'  ' * (deep + 1)}… and {count - number} more"
+            return
+        yield from _tree(part.value, part.step, deep + 1)
+
+
+def _has_depth(value: Any) -> bool:
+    inner = islice(parts_of(value), _MANY)
+    return any(
+        count_parts(part.value) and not isinstance(part.value, Ref) for part in inner
+    )
+
+
+# --- the commands ---------------------------------------------------------------------
 
 Limit: TypeAlias = Annotated[
     int, typer.Option("--limit", "-n", min=1, help="How many records.")
@@ -125,16 +243,7 @@ def show(
             if len(names) == 1:
                 rest = names
         (name,) = named(session, rest)
-        with progress(name) as tell:
-            page, _ = session.page(
-                name,
-                offset=offset,
-                limit=limit,
-                sort=sort.removeprefix("-"),
-                reverse=sort.startswith("-"),
-                state=at,
-                told=tell,
-            )
+        page, _ = _page(session, name, "", offset, limit, sort, at)
         _tell_page(page, columns, as_json=as_json)
         if not as_json:
             total = len(session.reading(name, at))
@@ -142,6 +251,22 @@ def show(
             first = page.offset + 1 if page.rows else 0
             more = f"; go on with --offset {last}" if page.more else ""
             typer.echo(f"{first}-{last} of {counted(total, 'record')}{more}")
+
+
+def _page(
+    session: Session, name: str, where: str, offset: int, limit: int, sort: str, at: str
+) -> tuple[Page, list[str]]:
+    with progress(name) as tell:
+        return session.page(
+            name,
+            where=where,
+            offset=offset,
+            limit=limit,
+            sort=sort.removeprefix("-"),
+            reverse=sort.startswith("-"),
+            state=at,
+            told=tell,
+        )
 
 
 def _tell_page(page: Page, columns: str, *, as_json: bool) -> None:
@@ -177,17 +302,7 @@ def find(
     """
     with looking(where, models) as session:
         name, text = named(session, rest, "FILTER")
-        with progress(name) as tell:
-            page, unmet = session.page(
-                name,
-                where=text,
-                offset=offset,
-                limit=limit,
-                sort=sort.removeprefix("-"),
-                reverse=sort.startswith("-"),
-                state=at,
-                told=tell,
-            )
+        page, unmet = _page(session, name, text, offset, limit, sort, at)
         _tell_page(page, columns, as_json=as_json)
     if not page.rows:
         for field in unmet:
@@ -236,9 +351,8 @@ def stats(
     Example: storify stats data users
     """
     with looking(where, models) as session:
-        names = [session.only] if session.only else list(rest or session.names())
         documents: list[dict[str, Any]] = []
-        for name in names:
+        for name in all_named(session, rest):
             with progress(name) as tell:
                 found = session.stats(name, told=tell)
             documents.append(

@@ -1,19 +1,22 @@
 """``storify schema``: the classes as data, kept in a file and compared with it."""
 
 import json
-import os
-import tempfile
 from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import typer
 
-from storify.cli._shared import FOUND, Failure, Models, counted, failures, load_classes
+from storify.cli._shared import (
+    FOUND,
+    Failure,
+    Models,
+    counted,
+    failures,
+    load_classes,
+    new_file,
+)
 from storify.models.json_schema import json_schema
-from storify.models.schema_changes import Change, compare
-from storify.models.schema_lock import SchemaLock, describe, dump, load
-
-__all__ = ["schema"]
+from storify.models.schema_lock import Change, SchemaLock, compare, describe, dump, load
 
 schema: typer.Typer = typer.Typer(no_args_is_help=True)
 
@@ -72,7 +75,8 @@ def lock(*, models: Models = None, file: File = _FILE) -> None:
     """
     with failures():
         now = _describe(models)
-        _write(file, dump(now))
+        with new_file(file) as path:
+            path.write_text(dump(now), encoding="utf-8", newline="\n")
     typer.echo(f"{file}: {counted(len(now['models']), 'model')} locked")
 
 
@@ -122,22 +126,3 @@ def _describe(models: list[str] | None) -> SchemaLock:
         msg = "no model classes: give --models, the module that defines them"
         raise Failure(msg)
     return describe(classes.models)
-
-
-def _write(path: Path, text: str) -> None:
-    """Make *path* hold *text*, or leave it as it was."""
-    handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    made = Path(temporary)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-        if path.exists():
-            made.chmod(path.stat().st_mode)
-        else:
-            umask = os.umask(0)
-            os.umask(umask)
-            made.chmod(0o666 & ~umask)
-        made.replace(path)
-    except BaseException:
-        made.unlink(missing_ok=True)
-        raise

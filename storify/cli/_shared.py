@@ -1,4 +1,4 @@
-"""What the commands share: how they end, the classes and the databases that they name.
+"""What the commands share: how they end, the classes, databases, places that they name.
 
 Results go to the standard output; all else to the standard error, so that a result
 can be read by a program.
@@ -9,6 +9,7 @@ import enum
 import importlib
 import os
 import sys
+import tempfile
 import traceback
 import typing
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -26,26 +27,9 @@ from rich.progress import TimeRemainingColumn as TimeColumn
 
 from storify import Database, Storify
 from storify.exceptions import StorifyError
+from storify.explorer import Session
 from storify.models import Model
-
-__all__ = [
-    "FAILED",
-    "FOUND",
-    "Failure",
-    "Models",
-    "Named",
-    "Paths",
-    "Schema",
-    "Stderr",
-    "complain",
-    "counted",
-    "failures",
-    "find_databases",
-    "load_classes",
-    "open_place",
-    "parse_values",
-    "progress",
-]
+from storify.tables.lines import dumps
 
 #: The exit codes of a command that found something, and of one that failed.
 FOUND: Final = 1
@@ -75,20 +59,14 @@ class Stderr:
     def debug(self, msg: str) -> None:
         """Say nothing."""
 
-    def info(self, msg: str) -> None:
-        """Say nothing."""
+    info = debug
 
     def warning(self, msg: str) -> None:
         """Tell what the owner of the data should know."""
         complain(msg)
 
-    def error(self, msg: str) -> None:
-        """Tell what failed."""
-        complain(msg)
-
-    def traceback(self, msg: str) -> None:
-        """Tell what failed, in one line: what is raised is told besides."""
-        complain(msg)
+    # What is raised is told besides.
+    error = traceback = warning
 
 
 @contextmanager
@@ -165,7 +143,7 @@ def load_classes(modules: Iterable[str]) -> Classes:
         names |= space
         found |= {cls: None for cls in space.values() if isinstance(cls, type)}
     return Classes(
-        [cls for cls in found if _is_model(cls)],
+        [cls for cls in found if issubclass(cls, Model) and not _is_ours(cls)],
         [cls for cls in found if _is_value_type(cls)],
         names,
     )
@@ -214,10 +192,6 @@ def _import_file(path: Path) -> ModuleType:
 
 def _is_ours(cls: type) -> bool:
     return cls.__module__.partition(".")[0] == __name__.partition(".")[0]
-
-
-def _is_model(cls: type) -> bool:
-    return issubclass(cls, Model) and not _is_ours(cls)
 
 
 def _is_value_type(cls: type[Any]) -> bool:
@@ -317,11 +291,12 @@ def find_databases(
     hints = values or {}
     found: list[Named] = []
     names: set[str] = set()
+    opened: Iterable[tuple[str, Callable[..., Database[Any, Any]]]]
     for text in listed:
         if "://" in text:
             sf = open_place(text, schema, classes)
             within = f"{sf.root}#"
-            opened = _on_server(sf, readonly=readonly)
+            opened = ((n, partial(_get_db, sf, n, readonly=readonly)) for n in sf)
         else:
             path = Path(text)
             within = f"{path if path.is_dir() else path.parent}{os.sep}"
@@ -335,14 +310,6 @@ def find_databases(
         msg = f"there is no database {unused[0]!r}, for which --values gives a type"
         raise Failure(msg)
     return found
-
-
-def _on_server(
-    sf: Storify, *, readonly: bool
-) -> Iterator[tuple[str, Callable[..., Database[Any, Any]]]]:
-    """Return the names of the databases on a server, and what opens each."""
-    for name in sf:
-        yield name, partial(_get_db, sf, name, readonly=readonly)
 
 
 def _in_path(
@@ -401,3 +368,167 @@ def open_place(
         types=classes.types if classes else (),
         schema=schema if "://" in str(root) else None,
     )
+
+
+# --- the place that a command looks at, and what its arguments name in it -------------
+
+
+def _complete_where(incomplete: str) -> list[str]:
+    """Offer folders, and files of databases."""
+    folder, _, begun = incomplete.rpartition("/")
+    try:
+        there = sorted(Path(folder or ("/" if "/" in incomplete else ".")).iterdir())
+        return [
+            str(each) + "/" * each.is_dir()
+            for each in there
+            if each.name.startswith(begun)
+            and (each.suffix == ".mpack" or (each.is_dir() and each.name[0] != "."))
+        ]
+    except OSError:
+        return []
+
+
+def _complete_rest(ctx: typer.Context, incomplete: str) -> list[str]:
+    """Offer databases, then keys, as far as they can be read."""
+    where = ctx.params.get("where")
+    given = [str(each) for each in ctx.params.get("rest") or ()]
+    try:
+        with Session(str(where)) as session:
+            if session.only is not None:
+                given.insert(0, session.only)
+            if not given:
+                return [n for n in session.names() if n.startswith(incomplete)]
+            if len(given) == 1:
+                page, _ = session.page(given[0], limit=500)
+                keys = [str(row.key) for row in page.rows]
+                return [key for key in keys if key.startswith(incomplete)]
+    except Exception:  # noqa: BLE001 - a completion never fails
+        return []
+    return []
+
+
+Where: TypeAlias = Annotated[
+    str,
+    typer.Argument(
+        metavar="WHERE",
+        help="A folder of databases, one .mpack file, or a URL.",
+        autocompletion=_complete_where,
+    ),
+]
+Rest: TypeAlias = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[DB] …", autocompletion=_complete_rest),
+]
+AsJson: TypeAlias = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document.")
+]
+DryRun: TypeAlias = Annotated[
+    bool, typer.Option("--dry-run", help="Only tell what would change.")
+]
+Yes: TypeAlias = Annotated[
+    bool, typer.Option("--yes", "-y", help="Write without asking.")
+]
+
+
+@contextmanager
+def looking(
+    where: str, models: list[str] | None = None, *, write: bool = False
+) -> Generator[Session]:
+    """Open a place; what goes wrong ends the command with a message."""
+    with failures():
+        classes = load_classes(models or ())
+        with Session(
+            where,
+            models=classes.models,
+            types=classes.types,
+            write=write,
+            log=Stderr(),
+        ) as session:
+            yield session
+
+
+def named(
+    session: Session,
+    rest: list[str] | None,
+    *names: str,
+    optional: int = 0,
+) -> list[str]:
+    """Part what follows WHERE: the database, unless the place is one, and *names*.
+
+    Args:
+        session: The place.
+        rest: What was given.
+        names: What is wanted behind the database, in capitals, for the error.
+        optional: How many of the last may be left out; they are empty texts then.
+
+    Raises:
+        Failure: There is too little or too much.
+    """
+    given = list(rest or ())
+    wanted = list(names)
+    if session.only is not None:
+        given.insert(0, session.only)
+    else:
+        wanted.insert(0, "DB")
+    least = 1 + len(names) - optional
+    if len(given) < least or len(given) > 1 + len(names):
+        listed = ", ".join(session.names()[:8])
+        shape = " ".join(
+            f"[{name}]" if len(wanted) - index <= optional else name
+            for index, name in enumerate(wanted)
+        )
+        there = f"; databases here: {listed}" if session.only is None and listed else ""
+        msg = f"write WHERE {shape}{there}"
+        raise Failure(msg)
+    return given + [""] * (1 + len(names) - len(given))
+
+
+def all_named(session: Session, rest: list[str] | None) -> list[str]:
+    """Return the databases that a command is for: those named, or all."""
+    return [session.only] if session.only else list(rest or session.names())
+
+
+def asked(question: str, *, yes: bool) -> None:
+    """Ask before something is written; where nobody can answer, it is refused.
+
+    Raises:
+        Failure: The answer is no.
+    """
+    if yes:
+        return
+    try:
+        agreed = typer.confirm(question, err=True)
+    except typer.Abort:
+        agreed = False
+    if not agreed:
+        msg = "nothing was written; add --yes to write without a question"
+        raise Failure(msg)
+
+
+@contextmanager
+def new_file(path: Path) -> Generator[Path]:
+    """Make a file that takes the place of *path* when all is in it."""
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    os.close(handle)
+    made = Path(name)
+    try:
+        yield made
+        if path.exists():
+            made.chmod(path.stat().st_mode)
+        else:
+            umask = os.umask(0)
+            os.umask(umask)
+            made.chmod(0o666 & ~umask)
+        made.replace(path)
+    except BaseException:
+        made.unlink(missing_ok=True)
+        raise
+
+
+def print_json(document: Any) -> None:
+    typer.echo(dumps(document, indent=2))
+
+
+def print_lines(lines: list[str]) -> None:
+    for line in lines:
+        typer.echo(line)

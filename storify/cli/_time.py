@@ -4,20 +4,23 @@ from typing import Annotated, Any, TypeAlias
 
 import typer
 
-from storify.cli._place import (
+from storify.cli._look import short_id, table, width
+from storify.cli._shared import (
+    FOUND,
     AsJson,
     DryRun,
+    Failure,
+    Models,
     Rest,
     Where,
     Yes,
     asked,
+    counted,
     looking,
     named,
     print_json,
     print_lines,
 )
-from storify.cli._shared import FOUND, Failure, Models, counted
-from storify.cli._text import short_id, table, width
 from storify.explorer import (
     MISSING,
     NOW,
@@ -35,8 +38,6 @@ from storify.explorer import (
     time_text,
     tree_of,
 )
-
-__all__ = ["diff", "history", "log", "restore"]
 
 Place: TypeAlias = Annotated[
     str, typer.Option("--path", "-p", metavar="PATH", help="A place in the record.")

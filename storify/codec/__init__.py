@@ -47,12 +47,10 @@ after a program that lacks the class has saved it again.
 This package is the only one that imports msgpack.
 """
 
-from ._builtin import is_late_scalar
+from ._builtin import DecodeError, is_late_scalar
 from ._codec import Codec
-from ._format import DecodeError
 from ._frames import MAX_DEPTH
-from ._kept import Unbuilt, unbuilt
-from ._reader import KeptKey
+from ._reader import KeptKey, Unbuilt, unbuilt
 from ._types import CustomType
 
 __all__ = [

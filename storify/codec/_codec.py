@@ -14,8 +14,8 @@ from msgpack import Packer, unpackb
 from storify.exceptions import UnstorableError
 from storify.threads import without_collector
 
-from . import _frames, _salvage
-from ._format import MARKERS, DecodeError, Ext
+from . import _frames
+from ._builtin import MARKERS, DecodeError, Ext
 from ._frames import MAX_DEPTH
 from ._reader import (
     TIMESTAMP_CODE,
@@ -36,8 +36,6 @@ from ._writer import (
     rough_tag_pattern,
     tag_pattern,
 )
-
-__all__ = ["Codec"]
 
 T = TypeVar("T")
 
@@ -170,15 +168,11 @@ class Codec:
         self._writers: list[Writer] = []
         self._tags = _Tags(())
 
+    # What an engine asks of a root's bytes: see `storify.engine.Format`.
+
     @staticmethod
     def split(payload: bytes) -> dict[bytes, bytes]:
-        """Part a root into key bytes and value bytes, in order, undecoded.
-
-        A list root is one value under the key ``b""``.
-
-        Raises:
-            DecodeError: The payload is no whole map or array.
-        """
+        """Part a root into key bytes and value bytes, in order, undecoded."""
         return _frames.split(payload)
 
     @staticmethod
@@ -188,8 +182,33 @@ class Codec:
 
     @staticmethod
     def head(count: int) -> bytes:
-        """Return what a root with so many keys begins with."""
+        """Return the beginning of a root with so many keys."""
         return _frames.map_header(count)
+
+    @staticmethod
+    def items(payload: bytes) -> list[bytes]:
+        """Part a list root into its items."""
+        return _frames.items(payload)
+
+    @staticmethod
+    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
+        """Part the bytes of so many entries of a root, in order."""
+        return _frames.part_all(entries, count)
+
+    @staticmethod
+    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
+        """Part the entries, at most so many, that are whole in *begin*."""
+        return _frames.part_some(begin, most)
+
+    @staticmethod
+    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
+        """Decode keys that are all of one type, of which `keyed` tells."""
+        return _frames.plain_keys(keys)
+
+    @staticmethod
+    def claimed(payload: bytes) -> int | None:
+        """Return how many entries or items a root says it has; None if illegible."""
+        return _frames.claimed(payload)
 
     @staticmethod
     def keyed(entries: Mapping[bytes, bytes]) -> str:
@@ -206,40 +225,19 @@ class Codec:
         return _frames.kind_of_keys(entries.keys())
 
     @staticmethod
-    def plain_keys(keys: Sequence[bytes]) -> list[Any]:
-        """Decode keys that are all of one type, of which `keyed` tells."""
-        return _frames.plain_keys(keys)
-
-    @staticmethod
     def part(entry: bytes) -> tuple[bytes, bytes]:
         """Part the bytes of one entry of a root into key and value.
 
         Raises:
             DecodeError: They are no entry.
         """
-        return _salvage.part(entry)
-
-    @staticmethod
-    def part_all(entries: bytes, count: int) -> list[tuple[bytes, bytes]]:
-        """Part the bytes of so many entries of a root, in order.
-
-        Raises:
-            DecodeError: They are not as many entries.
-        """
-        return _frames.part_all(entries, count)
-
-    @staticmethod
-    def part_some(begin: bytes, most: int) -> list[tuple[bytes, bytes]]:
-        """Part the entries, at most so many, that are whole in the bytes of a root.
-
-        Raises:
-            DecodeError: What comes next is no entry, or can be told only in the whole.
-        """
-        return _frames.part_some(begin, most)
+        return _frames.part_all(entry, 1)[0]
 
     @staticmethod
     def salvage(payload: bytes) -> list[tuple[bytes, bytes] | None]:
         """Return the entries of a damaged root, None for each damaged stretch."""
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage(payload)
 
     @staticmethod
@@ -248,17 +246,9 @@ class Codec:
 
         None alone if it does not begin as a list.
         """
+        from . import _salvage  # noqa: PLC0415 -- few programs need it
+
         return _salvage.salvage_items(payload)
-
-    @staticmethod
-    def claimed(payload: bytes) -> int | None:
-        """Return how many entries or items a damaged root says it has."""
-        return _salvage.claimed(payload)
-
-    @staticmethod
-    def items(payload: bytes) -> list[bytes]:
-        """Part a list root, which is whole, into its items."""
-        return _frames.items(payload)
 
     @staticmethod
     def join_items(items: Sequence[bytes]) -> bytes:

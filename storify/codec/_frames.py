@@ -14,29 +14,8 @@ from typing import Any, Final
 from msgpack import Unpacker, packb, unpackb
 from msgpack.exceptions import OutOfData, StackError
 
-from ._format import DecodeError
+from ._builtin import DecodeError
 from ._reader import Reader
-
-__all__ = [
-    "MAX_DEPTH",
-    "array_header",
-    "check",
-    "check_joined",
-    "find",
-    "is_array",
-    "is_deep",
-    "is_map",
-    "items",
-    "join",
-    "kind_of_keys",
-    "map_header",
-    "part_all",
-    "part_some",
-    "plain_keys",
-    "read_header",
-    "spans",
-    "split",
-]
 
 MAX_DEPTH: Final = 500
 """How many containers may lie in one another on the wire, the root included."""
@@ -84,12 +63,10 @@ def find(payload: bytes, mark: bytes) -> int:
 
 
 def is_map(payload: bytes) -> bool:
-    """Tell whether *payload* begins as a map."""
     return payload[:1] != b"" and payload[0] in _MAPS
 
 
 def is_array(payload: bytes) -> bool:
-    """Tell whether *payload* begins as an array."""
     return payload[:1] != b"" and payload[0] in _ARRAYS
 
 
@@ -103,6 +80,16 @@ def read_header(payload: bytes) -> tuple[int, int]:
         msg = "the header is cut short"
         raise ValueError(msg)
     return 1 + size, int.from_bytes(payload[1 : 1 + size], "big")
+
+
+def claimed(payload: bytes) -> int | None:
+    """Return how many entries or items a damaged root says it has; None if illegible."""
+    if not (is_map(payload) or is_array(payload)):
+        return None
+    try:
+        return read_header(payload)[1]
+    except ValueError:
+        return None
 
 
 def _scanner(payload: bytes, before: bytes = b"") -> Unpacker:
@@ -196,7 +183,13 @@ def _ends(scanner: Unpacker, count: int) -> list[int]:
 
 
 def split(payload: bytes) -> dict[bytes, bytes]:
-    """Part a root, as `Codec.split` says; the values are not looked into."""
+    """Part a root into key bytes and value bytes, in order; values are not looked into.
+
+    A list root is one value under the key ``b""``.
+
+    Raises:
+        DecodeError: The payload is no whole map or array.
+    """
     if not is_map(payload):
         check(payload)
         if not is_array(payload):
@@ -305,7 +298,7 @@ def _is_shortest(key: bytes) -> bool:
 
 
 def plain_keys(keys: Sequence[bytes]) -> list[Any]:
-    """Decode keys that are all of one type, as `kind_of_keys` tells."""
+    """Decode keys that are all of one type, of which `kind_of_keys` tells."""
     scanner = Unpacker(max_buffer_size=0)
     scanner.feed(b"".join(keys))
     return list(starmap(scanner.unpack, repeat((), len(keys))))

@@ -14,23 +14,11 @@ from collections.abc import Callable
 from functools import cache
 from itertools import chain
 from struct import unpack
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
-from msgpack import Timestamp, unpackb
+from msgpack import ExtType, Timestamp, unpackb
 
-from ._builtin import read_timestamp, timestamp_to_datetime
-from ._format import DecodeError, Ext, ext
-
-__all__ = [
-    "TIMESTAMP_CODE",
-    "DictHook",
-    "ExtHook",
-    "KeptKey",
-    "ListHook",
-    "Reader",
-    "find_odd_stamps",
-    "unpack_exactly",
-]
+from ._builtin import DecodeError, Ext, ext, read_timestamp, timestamp_to_datetime
 
 _FLOATS: Final = {0xCA: struct.Struct(">f"), 0xCB: struct.Struct(">d")}
 _UNSIGNED: Final = {0xCC: 1, 0xCD: 2, 0xCE: 4, 0xCF: 8}
@@ -158,7 +146,6 @@ class Reader:
                 frame.starts += (start, self._at)
 
     def tell(self) -> int:
-        """Return where the value that was read ends."""
         return self._at
 
     def _close(self, frame: _Frame, structure: DictHook | None) -> object:
@@ -335,3 +322,66 @@ def unpack_exactly(
         object_hook=object_hook,
     )
     return value
+
+
+# --- what a value is that could not be built here, to show it to somebody -------------
+
+_NAMES = {code: name.lower() for name, code in vars(Ext).items() if name.isupper()}
+
+
+class Unbuilt(NamedTuple):
+    """A value of a class, or a code, that is not known here.
+
+    Attributes:
+        name: The key of its class, or what its code stands for.
+        member: The member of an enum; an empty text for any other value.
+        content: What is in it, as far as it could be decoded.
+    """
+
+    name: str
+    member: str
+    content: Any
+
+
+def unbuilt(value: object) -> Unbuilt | None:
+    """Tell what stands for a value that could not be built; None for any other."""
+    match value:
+        case KeptKey():
+            return unbuilt(value.tree) or Unbuilt("key", "", value.tree)
+        case Timestamp():
+            return Unbuilt("timestamp", "", f"{value.seconds}.{value.nanoseconds:09}")
+        case ExtType(code, data):
+            return _extension(code, data)
+        case _:
+            return _container(value)
+
+
+def _kind(value: object) -> type[Any]:
+    return type(value)
+
+
+def _container(value: Any) -> Unbuilt | None:
+    """Tell of a list that a marker leads."""
+    if _kind(value) is not list or not value or _kind(value[0]) is not ExtType:
+        return None
+    marker: Any = value[0]
+    code, data = marker
+    if data:
+        return None
+    items: list[Any] = value[1:]
+    is_named = code in {Ext.NAMEDTUPLE, Ext.CUSTOM} and len(items) > 1
+    if is_named and isinstance(items[0], str):
+        return Unbuilt(items[0], "", items[1])
+    return Unbuilt(_NAMES.get(code, f"extension {code}"), "", items)
+
+
+def _extension(code: int, data: bytes) -> Unbuilt:
+    if code != Ext.ENUM:
+        return Unbuilt(_NAMES.get(code, f"extension {code}"), "", data)
+    key, _, member = data.partition(b"\0")
+    name = key.decode("utf-8", "replace")
+    if member[:1] == b"=":
+        number = int.from_bytes(member[1:], "big", signed=True)
+        return Unbuilt(name, str(number), number)
+    text = member[1:].decode("utf-8", "replace")
+    return Unbuilt(name, text, text)

@@ -18,9 +18,6 @@ from msgpack import Unpacker, unpackb
 from msgpack.exceptions import OutOfData
 
 from . import _frames
-from ._format import DecodeError
-
-__all__ = ["claimed", "part", "salvage", "salvage_items"]
 
 _MOST_SEARCHED: Final = 1 << 20
 """How far a damaged stretch may reach: each byte of it is tried."""
@@ -51,15 +48,6 @@ _USUAL_KINDS: Final = frozenset({"str", "bin"})
 """What keys may be though few of the kind were seen before."""
 _SEARCHED_ON: Final = 1 << 16
 """How far a place is looked for that is better than one whose count is wrong."""
-
-
-def part(entry: bytes) -> Entry:
-    """Part the bytes of one entry into key and value, as `Codec.part` says."""
-    ends = _ends(entry, 2)
-    if len(ends) != 2 or ends[1] != len(entry):  # noqa: PLR2004 - key and value
-        msg = "the bytes are no entry"
-        raise DecodeError(msg)
-    return entry[: ends[0]], entry[ends[0] :]
 
 
 def _is_whole(*parts: bytes) -> bool:
@@ -148,16 +136,6 @@ def salvage(payload: bytes) -> list[Entry | None]:
     return [*found, None] if None not in found and len(found) < count else found
 
 
-def claimed(payload: bytes) -> int | None:
-    """Return how many entries or items a damaged root says it has; None if illegible."""
-    if not (_frames.is_map(payload) or _frames.is_array(payload)):
-        return None
-    try:
-        return _frames.read_header(payload)[1]
-    except ValueError:
-        return None
-
-
 def salvage_items(payload: bytes) -> list[bytes | None] | None:
     """Return the first items of a damaged list root, as `Codec.salvage_items` says.
 
@@ -166,7 +144,7 @@ def salvage_items(payload: bytes) -> list[bytes | None] | None:
     taken up to the first item of a kind that was not there before: a length that was
     changed makes other items of what follows.
     """
-    count = claimed(payload)
+    count = _frames.claimed(payload)
     if not _frames.is_array(payload) or count is None:
         return None
     rest = payload[_frames.read_header(payload)[0] :]
@@ -275,7 +253,6 @@ def _next_entry(
 
 
 def _are_pairs(pairs: list[Entry]) -> bool:
-    """Tell whether *pairs* can be entries at all."""
     # The keys first: what looks like entries is mostly one byte, over and over.
     return (
         bool(pairs)
@@ -303,7 +280,6 @@ def _first_pairs(payload: bytes, at: int) -> list[Entry]:
 
 
 def _is_cut_short(payload: bytes) -> bool:
-    """Tell whether the first value is larger than *payload*."""
     unpacker = Unpacker(max_buffer_size=len(payload) + 1)
     unpacker.feed(payload)
     try:

@@ -20,23 +20,24 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 
 from msgpack import ExtType, Timestamp
 
-from storify._attributes import beside, if_loaded
+from storify._python import beside, if_loaded
 from storify.exceptions import DuplicateKeynameError, ModelError, UnstorableError
 
 from ._builtin import (
     CONTAINER_DECODERS,
     CONTAINER_ENCODERS,
     FACTORIES,
+    MARKERS,
     SCALAR_DECODERS,
     SCALAR_ENCODERS,
+    Ext,
     decode_defaultdict,
     encode_defaultdict,
+    ext,
     late_encoder,
+    new_tuple,
 )
-from ._format import MARKERS, Ext, ext, new_tuple
 from ._reader import KeptKey
-
-__all__ = ["CustomType", "TypeTable", "describe"]
 
 T = TypeVar("T")
 
@@ -84,7 +85,6 @@ class CustomType(Generic[T]):
 
 
 def full_name(cls: type) -> str:
-    """Name a class for a message."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 

@@ -29,13 +29,14 @@ from msgpack import ExtType, Packer, Timestamp
 from storify.exceptions import ModelError, UnstorableError
 
 from ._builtin import (
+    MARKERS,
     SCALAR_ENCODERS,
+    Ext,
     encode_bytearray,
     encode_int,
     encode_text,
     sort_plainly,
 )
-from ._format import MARKERS, Ext
 from ._frames import (
     MAX_DEPTH,
     array_header,
@@ -44,18 +45,6 @@ from ._frames import (
     map_header,
 )
 from ._types import describe
-
-__all__ = [
-    "SETS",
-    "CarefulEncoder",
-    "Writer",
-    "find_wrappers",
-    "holds_buffer",
-    "key_step",
-    "rough_tag_pattern",
-    "tag_pattern",
-]
-
 
 # --- by the packer -------------------------------------------------------------
 #
@@ -591,7 +580,6 @@ def _name_children(owner: object, made: list[Any]) -> Iterator[_Child]:
 
 
 def refusal(value: object) -> str:
-    """Say why *value* is not stored, and what to do about it."""
     kind = type(value)
     name = f"{kind.__module__}.{kind.__qualname__}"
     if kind is memoryview:

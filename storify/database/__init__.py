@@ -1,9 +1,9 @@
 """Databases: the persistent dict that the user holds, over codec, models, engine.
 
-- the face: `Database` (``_database``), as a dict or a list (``_mapping``), as either,
-  with its records (``_root``), its past (``backups``), the types that it knows
-  (``_schema``), where its references lead (``_resolver``); and what is open under a
-  name, as all of these and the folders below see it (``_source``)
+- the face: `Database` (``_database``), as a dict, a list, or either (``_root``), its
+  past (``backups``), the types that it knows and where its references lead
+  (``_schema``); and what is open under a name, as all of these and the folders below
+  see it (``_source``)
 - ``live``: the objects that are in memory, and what is durable of each
 - ``session``: what changed, merged with what others did, and saved
 - ``query``: pipelines over the records, and indexes
@@ -12,7 +12,7 @@
 
 from typing import TYPE_CHECKING
 
-from storify._late import late as _late
+from storify._python import late as _late
 
 if TYPE_CHECKING:
     from storify.database._database import BaseDatabase, Database, ListDatabase
@@ -37,13 +37,11 @@ if not TYPE_CHECKING:
         __name__,
         {
             "Backups": "storify.database.backups",
-            "BaseDatabase": "storify.database._database",
-            "Database": "storify.database._database",
             "Diff": "storify.database.backups",
             "Index": "storify.database.query.index",
-            "ListDatabase": "storify.database._database",
             "Query": "storify.database.query.query",
             "Salvage": "storify.database.maintenance.salvage",
             "backups": "storify.database.backups",
         },
+        rest="storify.database._database",
     )

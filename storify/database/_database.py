@@ -1,8 +1,8 @@
 """`Database`: a persistent dict (or list) over a session.
 
 This class is what the user holds: the life of a database, from opening to
-destroying. What it does as a dict or a list is in `_mapping`, what it knows of its
-records in `_root`; all rules of saving are the session's, all rules of files the engine's.
+destroying. What it does as a dict or a list, and what it knows of its records, is in
+`_root`; all rules of saving are the session's, all rules of files the engine's.
 """
 
 import copy
@@ -29,10 +29,9 @@ from typing import (
     overload,
 )
 
-from storify._typing import TypeVar
+from storify._python import TypeVar
 from storify.codec import CustomType
-from storify.database._mapping import RootMapping, RootSequence
-from storify.database._root import Root
+from storify.database._root import Root, RootMapping, RootSequence
 from storify.database._schema import Schema, Use, is_same_type
 from storify.database._source import Source
 from storify.database.live.data import Data
@@ -54,7 +53,6 @@ if TYPE_CHECKING:
     from storify.database.backups import Backups
     from storify.database.query.index import Index
 
-__all__ = ["BaseDatabase", "Database", "ListDatabase"]
 
 V = TypeVar("V", default=Any)
 K = TypeVar("K", default=str)

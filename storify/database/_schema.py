@@ -14,28 +14,43 @@ it left a value as it was because nothing made it fit, and the keys of what was 
 then are doubtful: what lies there is walked through, until it was put right. So are
 those of values that a quick look into them finds odd, where the type says more than a
 class does, as ``list[int]``. Of all others a look at the class is enough.
+
+`StorifyHome` says where references lead. References hold it, and it holds the `Storify`
+only weakly: a record that somebody keeps does not keep databases open.
 """
 
+import os
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+import weakref
+from collections.abc import Callable, Container, Generator, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import (
+    TYPE_CHECKING,
     Any,
     Final,
     NamedTuple,
+    Protocol,
     TypeVar,
     Union,
+    cast,
     get_args,
     get_origin,
 )
 
 from storify.codec import Codec, CustomType
-from storify.exceptions import CheckError, DuplicateKeynameError, ModelError
+from storify.exceptions import (
+    CheckError,
+    DanglingRefError,
+    DatabaseLoadError,
+    DuplicateKeynameError,
+    ModelError,
+)
 from storify.logger import LoggerLike
-from storify.models import Check, Home, Leads, Misfit, Model, Ref, Registry
+from storify.models import Check, Home, Leads, Misfit, Model, Ref, Registry, Unloaded
 from storify.models.hints import key_step
 
-__all__ = ["Judge", "Schema", "Use", "is_same_type", "is_several"]
+if TYPE_CHECKING:
+    from storify.database._source import Source
 
 
 def is_several(model: object) -> bool:
@@ -167,7 +182,7 @@ class Schema:
             self._follow(type_)
 
     def _register_given(self, type_: type[Any] | CustomType[Any]) -> None:
-        if not _is_class(type_):
+        if not isinstance(cast("object", type_), (type, CustomType)):
             msg = (
                 f"cannot register {type_!r}: types are classes, or CustomType "
                 f"objects that say how to store one"
@@ -334,10 +349,6 @@ class Schema:
         return self.registry.count_newer() != before
 
 
-def _is_class(given: object) -> bool:
-    return isinstance(given, (type, CustomType))
-
-
 def _several(classes: Iterable[C], argument: str) -> list[C]:
     """List classes; one class in the place of a list is refused.
 
@@ -402,3 +413,120 @@ class Judge:
             return found
         expected = getattr(self._hint, "__qualname__", str(self._hint))
         return Misfit("$", "wrong type", expected, type(value).__name__)
+
+
+# --- where references lead: from the name of a database and a key to a record ---------
+
+_IN_MEMORY: Final = "memory://"
+
+
+class Folder(Protocol):
+    """What is needed of a `Storify`."""
+
+    root: str
+
+
+F = TypeVar("F", bound=Folder)
+
+Find = Callable[[F, str], "Source | None"]
+"""Returns a database of a folder, opened if it is not; None if there is none."""
+
+Peek = Callable[[F, str], "AbstractContextManager[Source | None]"]
+"""Returns a database of a folder to look at; None if there is none."""
+
+
+class StorifyHome:
+    """The `Home` of the references that the databases of one `Storify` hold.
+
+    Args:
+        folder: The `Storify`.
+        find: How it finds a database.
+        peek: How it looks into one.
+    """
+
+    __slots__ = ("_find", "_folder", "_peek")
+
+    def __init__(self, folder: F, find: Find[F], peek: Peek[F]) -> None:
+        self._folder: weakref.ref[Any] = weakref.ref(folder)
+        self._find: Find[Any] = find
+        self._peek: Peek[Any] = peek
+
+    def _here(self, db: str) -> Any:
+        folder = self._folder()
+        if folder is None:
+            msg = (
+                f"cannot follow a reference into database {db!r}: its Storify is gone; "
+                f"keep the Storify as long as references are followed"
+            )
+            raise DanglingRefError(msg)
+        return folder
+
+    def look_up(self, db: str, key: Any) -> Any:
+        """Return the live record; see `Home`."""
+        source = self._find(self._here(db), db)
+        if source is None or not holds(_keys_in(source.root()), key):
+            raise LookupError(db)
+        value = source.read(key)
+        if type(value) is Unloaded:  # of a database that has no type
+            raise source.load_error(key, value)
+        return value
+
+    def place(self) -> tuple[str, int] | None:
+        """Tell where the databases are, to compare; None if the `Storify` is gone.
+
+        The folder, with links followed; and in memory, whose it is.
+        """
+        folder = self._folder()
+        if folder is None:
+            return None
+        if folder.root.startswith(_IN_MEMORY):  # one without a name is shared by none
+            return folder.root, id(folder) if folder.root == _IN_MEMORY else 0
+        return os.path.realpath(folder.root), 0
+
+    def records(self, db: str) -> "LookedAt | None":
+        """Return the records of a database to look at; see `Home`."""
+        try:
+            with self._peek(self._here(db), db) as source:
+                if source is None:
+                    return None
+                source.session.root.fill()  # it is closed again
+                return LookedAt(source.root())
+        except DatabaseLoadError:
+            return None
+
+
+class LookedAt:
+    """The `Records` of one database.
+
+    They stay when a database that was opened for this is closed again.
+
+    Args:
+        root: Its root.
+    """
+
+    __slots__ = ("_root",)
+
+    def __init__(self, root: Any) -> None:
+        self._root = root
+
+    def __contains__(self, key: object) -> bool:
+        """Tell whether there is a record; what cannot be hashed is no key."""
+        return holds(_keys_in(self._root), key)
+
+    def peek(self, key: Any) -> Any:
+        """Return a record; see `Records`."""
+        root = self._root
+        is_list = isinstance(root, list)
+        return cast("Any", root)[key] if is_list else root.look(key)
+
+
+def _keys_in(root: Any) -> Container[Any]:
+    return range(len(cast("Any", root))) if isinstance(root, list) else root
+
+
+def holds(keys: Container[Any] | None, key: object) -> bool:
+    """Tell whether *key* is among *keys*; what cannot be hashed is not."""
+    try:
+        return keys is not None and key in keys
+    except TypeError:
+        return False

@@ -6,13 +6,14 @@ this package nobody opens a data file, and here nobody knows what the bytes mean
 
 from typing import TYPE_CHECKING
 
-from storify._late import late as _late
+from storify._python import late as _late
 
 if TYPE_CHECKING:
     from storify.engine.catalogs import open_catalog
     from storify.engine.file.catalog import FileCatalog
     from storify.engine.file.engine import FileEngine
     from storify.engine.memory import MemoryCatalog, MemoryEngine
+    from storify.engine.moment import Keep
     from storify.engine.names import check_name
     from storify.engine.protocol import (
         BackupInfo,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         entries_of,
         version_of,
     )
-    from storify.engine.retention import Keep
 
 __all__ = [
     "BackupInfo",
@@ -72,32 +72,13 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = _late(
         __name__,
         {
-            "BackupInfo": "storify.engine.protocol",
-            "Catalog": "storify.engine.protocol",
-            "Change": "storify.engine.protocol",
-            "Changes": "storify.engine.protocol",
-            "Clock": "storify.engine.protocol",
-            "Commit": "storify.engine.protocol",
-            "Engine": "storify.engine.protocol",
             "FileCatalog": "storify.engine.file.catalog",
             "FileEngine": "storify.engine.file.engine",
-            "Format": "storify.engine.protocol",
-            "Keep": "storify.engine.retention",
+            "Keep": "storify.engine.moment",
             "MemoryCatalog": "storify.engine.memory",
             "MemoryEngine": "storify.engine.memory",
-            "News": "storify.engine.protocol",
-            "Problem": "storify.engine.protocol",
-            "Salvaged": "storify.engine.protocol",
-            "Snapshot": "storify.engine.protocol",
-            "StaleVersionError": "storify.engine.protocol",
-            "Sync": "storify.engine.protocol",
-            "Version": "storify.engine.protocol",
-            "WholeSnapshot": "storify.engine.protocol",
-            "apply": "storify.engine.protocol",
             "check_name": "storify.engine.names",
-            "difference": "storify.engine.protocol",
-            "entries_of": "storify.engine.protocol",
             "open_catalog": "storify.engine.catalogs",
-            "version_of": "storify.engine.protocol",
         },
+        rest="storify.engine.protocol",
     )

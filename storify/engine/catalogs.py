@@ -17,11 +17,9 @@ from typing import Any, Final, cast
 
 from storify.engine.file.catalog import FileCatalog
 from storify.engine.file.paths import require_local
+from storify.engine.moment import Keep
 from storify.engine.protocol import Catalog, Clock, Format, Sync, utc_now
-from storify.engine.retention import Keep
 from storify.logger import LoggerLike
-
-__all__ = ["GROUP", "open_catalog"]
 
 GROUP: Final = "storify.engines"
 """The group of entry points of engines of others."""

@@ -14,7 +14,14 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import NamedTuple, TypeVar
 
-from storify.engine.moment import Moment, current_at, next_moment, stamp_of
+from storify.engine.moment import (
+    Keep,
+    Moment,
+    current_at,
+    dropped,
+    next_moment,
+    stamp_of,
+)
 from storify.engine.names import check_name, check_new_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -34,12 +41,8 @@ from storify.engine.protocol import (
     entries_of,
     utc_now,
 )
-from storify.engine.retention import Keep, dropped
-from storify.engine.turn import InTurn
 from storify.exceptions import DatabaseReadOnlyError
-from storify.threads import TurnLock, uncut
-
-__all__ = ["MemoryCatalog", "MemoryEngine"]
+from storify.threads import InTurn, TurnLock, uncut
 
 T = TypeVar("T")
 
@@ -103,7 +106,6 @@ class _Store:
 
     @property
     def version(self) -> Version | None:
-        """The present state."""
         return None if self.entries is None else self.steps[-1].version
 
     def next_moment(self, clock: Clock) -> Moment:

@@ -10,8 +10,6 @@ from collections.abc import Iterable
 
 from storify.exceptions import DatabaseNameError
 
-__all__ = ["check_name", "check_new_name", "collation_key", "is_name", "name_in"]
-
 MAX_NAME_BYTES = 200
 # Windows opens a device under these names, with any suffix.
 DEVICES = frozenset(

@@ -31,34 +31,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Literal, NamedTuple, NewType, Protocol, cast
 
-from storify.engine.retention import Keep
-
-__all__ = [
-    "LOCK_TIMEOUT_S",
-    "SYNC_INTERVAL_S",
-    "BackupInfo",
-    "BackupKind",
-    "Catalog",
-    "Change",
-    "Changes",
-    "Clock",
-    "Commit",
-    "Engine",
-    "Format",
-    "News",
-    "Problem",
-    "Salvaged",
-    "Snapshot",
-    "StaleVersionError",
-    "Sync",
-    "Version",
-    "WholeSnapshot",
-    "apply",
-    "difference",
-    "entries_of",
-    "utc_now",
-    "version_of",
-]
+from storify.engine.moment import Keep
 
 LOCK_TIMEOUT_S = 30.0
 """How long an engine waits for another writer unless told otherwise."""

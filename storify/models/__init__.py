@@ -4,9 +4,8 @@ A tree is what the codec can write: dicts, lists and scalars. Every model is
 ``{keyname: {field: value}}`` in it, in typed and untyped places alike, and the
 values in the fields stay live: nothing is walked here.
 
-* `base`, `fields`, `options`, `state`: the classes and objects of the user.
-* `evolution`: records written by older and newer classes.
-* `ref`: references from record to record.
+* `base`, `fields`, `state`: the classes and objects of the user, and references.
+* `options`: what a class line says; records written by older and newer classes.
 * `hints`, `conform`: what an annotation admits, whether a value conforms, and what
   converts one that does not.
 * `misfits`: where it does not, in any value.
@@ -14,15 +13,15 @@ values in the fields stay live: nothing is walked here.
 * `plan`, `lower`: generated code, in the form of cattrs hooks.
 * `cattrs_hooks`: the converter that holds them, for who asks for it.
 * `registry`: from keyname to class and back.
-* `schema_lock`, `schema_changes`: a schema as data, to be compared.
+* `jsonable`, `json_schema`: objects as JSON, classes as JSON Schema and for pydantic.
+* `schema_lock`: a schema as data, to be compared.
 """
 
-from .base import Model
+from .base import Expected, Home, Model, Records, Ref
 from .conform import Check
-from .evolution import migration
 from .fields import field
 from .misfits import Lead, Leads, Misfit
-from .ref import Expected, Home, Records, Ref
+from .options import migration
 from .registry import Registry
 from .state import Unloaded, asdict, extras
 

@@ -17,8 +17,6 @@ from .conform import Conversions, Hook
 from .hints import Shape
 from .options import is_model_class
 
-__all__ = ["StorifyConverter"]
-
 
 class StorifyConverter(cattrs.Converter):
     """The converter of one registry.

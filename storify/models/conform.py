@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any, TypeVar, cast
 
+from .base import Ref
 from .hints import (
     Anything,
     Instance,
@@ -31,27 +32,7 @@ from .hints import (
     parts_of,
 )
 from .options import class_of, is_model_class
-from .ref import Ref
 from .state import items_of, pairs
-
-__all__ = [
-    "LISTED",
-    "CannotConvert",
-    "Check",
-    "Conversions",
-    "Hook",
-    "Inside",
-    "accepted_classes",
-    "checker",
-    "classes_in",
-    "conforms",
-    "fits_outside",
-    "is_told_by_class",
-    "is_told_outside",
-    "outer_classes",
-    "says_more",
-    "says_open",
-]
 
 Check = Callable[[Any], bool]
 Inside = Callable[[type, tuple[Any, ...]], Check]

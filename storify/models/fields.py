@@ -12,10 +12,8 @@ from typing import Any, NamedTuple, TypedDict, TypeVar, Unpack, cast, overload
 
 import attrs
 
-from storify._attributes import if_loaded
+from storify._python import if_loaded
 from storify.exceptions import ModelError
-
-__all__ = ["FieldOptions", "default_of", "field", "options_of", "prepare"]
 
 _T = TypeVar("_T")
 _In = TypeVar("_In")

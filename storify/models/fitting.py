@@ -15,6 +15,7 @@ from functools import lru_cache, partial
 from types import CodeType
 from typing import Any, cast
 
+from .base import Expected, Ref
 from .conform import (
     LISTED,
     Check,
@@ -46,11 +47,7 @@ from .hints import (
     name_beside,
 )
 from .options import class_of, is_model_class
-from .ref import Expected, Ref
 from .state import items_of, pairs, state_of
-
-__all__ = ["Bind", "Checks", "Fitting", "PlainClasses", "compiled", "fields_of"]
-
 
 # --- type checks as source code, for the fast path of the generated ``structure`` -----
 #

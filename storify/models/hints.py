@@ -30,7 +30,7 @@ from typing import (
 
 import attrs
 
-from storify._attributes import if_loaded
+from storify._python import if_loaded
 from storify.exceptions import DuplicateKeynameError, ModelError, StorifyError
 
 from .options import (
@@ -40,35 +40,6 @@ from .options import (
     is_model_class,
     own_annotations,
 )
-
-__all__ = [
-    "ANYTHING",
-    "Anything",
-    "Instance",
-    "Items",
-    "Later",
-    "Lookup",
-    "OneOf",
-    "Pairs",
-    "Parser",
-    "Record",
-    "Shape",
-    "Tuple",
-    "Union",
-    "UnresolvedError",
-    "Unsupported",
-    "annotations",
-    "arms_of",
-    "describe",
-    "field_step",
-    "key_step",
-    "name_beside",
-    "parts_of",
-    "refuse_unstorable",
-    "resolve",
-    "subclasses",
-    "text_of",
-]
 
 SCALARS: frozenset[type] = frozenset(
     {
@@ -431,6 +402,10 @@ def substitute(hint: Any, bindings: Mapping[Any, Any]) -> Any:
 # --- parsing ----------------------------------------------------------------------
 
 
+def _pass_over(_: type) -> None:
+    """Take a class that was met before."""
+
+
 def _as_it_is(cls: type) -> type:
     return cls
 
@@ -451,8 +426,8 @@ class Parser:
 
     def __init__(
         self,
-        model: Callable[[type], object],
-        other: Callable[[type], object],
+        model: Callable[[type], object] = _pass_over,
+        other: Callable[[type], object] = _pass_over,
         newest: Callable[[type], type] = _as_it_is,
     ) -> None:
         self._model = model

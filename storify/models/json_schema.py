@@ -1,8 +1,13 @@
-"""Classes as JSON Schema: what `to_json` writes and `from_json` takes."""
+"""Classes as JSON Schema, what `to_json` writes and `from_json` takes; and for pydantic.
+
+FastAPI, which asks pydantic, takes, checks and returns models by it. Nothing of pydantic
+is imported before it asks. What begins with an underscore is neither taken nor sent.
+"""
 
 import datetime as dt
 import enum
 from collections.abc import Mapping
+from importlib import import_module
 from types import NoneType
 from typing import Any, Final
 from uuid import UUID
@@ -22,11 +27,9 @@ from .hints import (
     Tuple,
     Union,
 )
-from .jsonable import goes_by_value, jsonable, names_of
-from .options import class_options, is_model_class
+from .jsonable import goes_by_value, jsonable, names_of, reader_of
+from .options import class_of, class_options, is_model_class
 from .registry import Registry
-
-__all__ = ["json_schema"]
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
@@ -79,7 +82,6 @@ class _Schema:
         self.classes: dict[str, Any] = {}
 
     def of(self, shape: Shape) -> dict[str, Any]:  # noqa: PLR0911 - one for each shape
-        """Return the schema of a shape."""
         match shape:
             case Anything():
                 return {}
@@ -167,3 +169,55 @@ class _Schema:
                 made["required"] = required
             made["additionalProperties"] = False
         return {"$ref": f"#/$defs/{name}"}
+
+
+# --- models as types of pydantic ------------------------------------------------------
+
+_DEFS: Final = "#/$defs/"
+_DEEP: Final = 8
+
+
+def core_schema_of(cls: type[Any], source: Any) -> Any:
+    """Return the core schema of a model.
+
+    Args:
+        cls: The class.
+        source: The annotation, which may parametrise it.
+    """
+    core: Any = import_module("pydantic_core.core_schema")
+
+    def validate(value: Any) -> Any:
+        if isinstance(value, cls):
+            return value
+        return reader_of(source).read(value)  # a ValueError, as pydantic wants it
+
+    return core.no_info_plain_validator_function(
+        validate,
+        serialization=core.plain_serializer_function_ser_schema(jsonable),
+    )
+
+
+def inlined(source: Any) -> dict[str, Any]:
+    """Return the JSON Schema of a class without references, as it stands in others.
+
+    A class inside itself is any object, some levels down.
+    """
+    whole = json_schema(source)
+    defs = whole.get("$defs", {})
+
+    def put(schema: Any, deep: int) -> Any:
+        kind = class_of(schema)
+        if kind is list:
+            return [put(each, deep) for each in schema]
+        if kind is not dict:
+            return schema
+        name = schema.get("$ref", "")
+        if name.startswith(_DEFS):
+            named = defs[name.removeprefix(_DEFS)]
+            return put(named, deep - 1) if deep else {"type": "object"}
+        return {key: put(value, deep) for key, value in schema.items()}
+
+    made: dict[str, Any] = put(
+        {k: v for k, v in whole.items() if k not in {"$schema", "$defs"}}, _DEEP
+    )
+    return made

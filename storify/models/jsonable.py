@@ -49,16 +49,6 @@ from .options import class_of, class_options, is_model, is_model_class
 from .registry import Registry
 from .state import Unloaded, stored_fields
 
-__all__ = [
-    "Reader",
-    "from_json",
-    "goes_by_value",
-    "jsonable",
-    "names_of",
-    "reader_of",
-    "to_json",
-]
-
 T = TypeVar("T")
 
 _NOT_FINITE: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -160,7 +150,6 @@ class _Out:
                 return self._holder(value, kind, path, deep)
 
     def _holder(self, value: Any, kind: type[Any], path: str, deep: int) -> Any:
-        """Return what has parts."""
         if kind in {range, slice}:
             bounds = value.start, value.stop, value.step
             return [self.plain(each, path, deep - 1) for each in bounds]

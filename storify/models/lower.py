@@ -15,8 +15,6 @@ from .conform import accepted_classes
 from .hints import Anything, Instance, Items, OneOf, Pairs, Shape, arms_of
 from .options import is_model_class
 
-__all__ = ["Encoders", "Found", "Layout", "Lower", "LoweredField", "Lowering"]
-
 Encoders = Mapping[type, Callable[[Any], Any]]
 """Exact class to what gives one extension value for an object of it."""
 

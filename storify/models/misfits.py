@@ -9,11 +9,11 @@ import enum
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from storify._attributes import beside
+from storify._python import beside
 from storify.exceptions import ModelLoadError, NewerVersionError
 
+from .base import Ref
 from .conform import LISTED, conforms, fits_outside, is_told_by_class
-from .evolution import VERSION_KEY
 from .fields import options_of
 from .fitting import fields_of
 from .hints import (
@@ -33,8 +33,7 @@ from .hints import (
     name_beside,
     text_of,
 )
-from .options import class_of, class_options, is_model
-from .ref import Ref
+from .options import VERSION_KEY, class_of, class_options, is_model
 from .state import (
     Unloaded,
     items_of,
@@ -48,16 +47,6 @@ from .state import (
 if TYPE_CHECKING:
     from .registry import Entry
 
-__all__ = [
-    "Examined",
-    "Inspection",
-    "Kept",
-    "Lead",
-    "Leads",
-    "Misfit",
-    "misfits",
-    "unstored",
-]
 
 MisfitKind = Literal[
     "missing",

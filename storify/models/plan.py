@@ -21,13 +21,12 @@ import attrs
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .conform import CannotConvert, Check, Conversions, Hook, checker, is_told_by_class
-from .evolution import VERSION_KEY, History, copy_plain
 from .fields import FieldOptions, default_of, options_of
 from .fitting import Bind, Checks, Fitting, compiled
 from .hints import Anything, Shape, describe, name_beside
 from .lower import Found, Layout, Lower, LoweredField, Lowering
 from .misfits import Examined, misfits
-from .options import class_options
+from .options import VERSION_KEY, History, class_options, copy_plain
 from .state import (
     Unloaded,
     aside,
@@ -40,8 +39,6 @@ from .state import (
     public,
     refuse_lost,
 )
-
-__all__ = ["Hooks", "Refuse", "Supply", "Surroundings", "make_hooks"]
 
 Report = Callable[[str], object]
 Unstructure = Callable[[Any], dict[str, Any]]
@@ -251,7 +248,6 @@ def _tags(cls: type) -> set[str]:
 
 
 def _names_on_disk(cls: type) -> set[str]:
-    """Return the names under which the fields of a declared *cls* are or were stored."""
     all_options = [(a, options_of(a)) for a in class_options(cls).attributes]
     return {
         name

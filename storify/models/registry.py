@@ -28,7 +28,7 @@ from storify.exceptions import (
     UnstorableError,
 )
 
-from .base import Model
+from .base import Model, Ref
 from .conform import (
     Check,
     Conversions,
@@ -38,7 +38,6 @@ from .conform import (
     is_told_by_class,
     outer_classes,
 )
-from .evolution import History
 from .fields import options_of
 from .fitting import Fitting, PlainClasses
 from .hints import (
@@ -55,6 +54,7 @@ from .hints import (
 )
 from .misfits import Inspection, Kept, Lead, Leads, Misfit, misfits, unstored
 from .options import (
+    History,
     class_of,
     class_options,
     definitions,
@@ -63,14 +63,12 @@ from .options import (
     refuse_decorator,
 )
 from .plan import Hooks, Refuse, Supply, Surroundings, make_hooks
-from .ref import Ref
 from .state import Unloaded, adopt
 
 if TYPE_CHECKING:
     from .cattrs_hooks import StorifyConverter
     from .lower import Found, Lower
 
-__all__ = ["Entry", "Registry", "own_hooks"]
 
 _MISSES_KEPT = 10_000
 _LOWERED_LEVELS = 16
@@ -395,9 +393,9 @@ class Registry:
     def _forget_annotations(self) -> None:
         """Parse all annotations anew when they are needed."""
         self._finder = Parser(self._found.append, self._meet, self.newest)
-        self._parser = Parser(_ignore, _ignore, self.newest)
+        self._parser = Parser(newest=self.newest)
         self._plain = PlainClasses(self._parse, self._named, self._hooked)
-        self._fitting = Fitting(self._shapes_of, self._plain, self._shape_behind)
+        self._fitting = Fitting(self.shapes_of_model, self._plain, self._shape_behind)
         self._shapes: dict[Any, dict[str, Shape]] = {}
         self._followed.clear()
 
@@ -449,7 +447,7 @@ class Registry:
         for name in (keyname, *options.was):
             other = self._entries.get(name)
             if other is not None and other.cls is not cls:
-                if not _redefined(other.cls, cls):
+                if _name(other.cls) != _name(cls):
                     raise _duplicate(name, other.cls, cls)
                 if id(other.cls) in explicit:
                     if id(cls) in explicit:
@@ -461,19 +459,22 @@ class Registry:
                 self._newer[other.cls] = cls
             self._entries[name] = entry
         self._by_class[cls] = entry
-        try:
-            entry.shapes = self._find_out(cls, self._named_so_far)
-        except UnresolvedError:
-            entry.shapes = None  # a class still to be defined: planning tries again
+        entry.shapes = self._shapes_so_far(cls)
 
-    def _find_out(
-        self, cls: type, named: Callable[[type, str], type | None]
-    ) -> dict[str, Shape]:
-        """Resolve the annotations of *cls*, and find the classes they name."""
+    def _shapes_so_far(self, cls: type) -> dict[str, Shape] | None:
+        """Find out what *cls* stores; None if planning is to try again."""
+        try:
+            return self._find_out(cls, resolve(cls, self._named_so_far))
+        except ModelError as err:
+            if class_options(cls).declared and not isinstance(err, UnresolvedError):
+                raise
+            return None  # a class still to be defined
+
+    def _find_out(self, cls: type, hints: dict[str, Any]) -> dict[str, Shape]:
+        """Find the classes that the annotations of *cls* name."""
         options = class_options(cls)
         if not options.declared:
-            return self._hints_of_handwritten(cls)
-        hints = resolve(cls, named)
+            return _shapes_in(hints, cls, self._finder)
         shapes: dict[str, Shape] = {}
         for attribute in options.attributes:
             hint = hints.get(attribute.name, attribute.type)
@@ -493,19 +494,14 @@ class Registry:
         cast("Any", cls).__attrs_types_resolved__ = cls
         return shapes
 
-    def _hints_of_handwritten(self, cls: type) -> dict[str, Shape]:
-        """Use the annotations of a hand-written class as far as they go."""
+    def _hints(self, cls: type, args: tuple[Any, ...] = ()) -> dict[str, Any]:
+        """Resolve the annotations of *cls*; those of a hand-written one are only hints."""
         try:
-            hints = resolve(cls, self._named)
+            return resolve(cls, self._named, args)
         except ModelError:
+            if class_options(cls).declared:
+                raise
             return {}
-        shapes: dict[str, Shape] = {}
-        for name, hint in hints.items():
-            try:
-                shapes[name] = self._finder.parse(hint, cls)
-            except Unsupported:
-                continue
-        return shapes
 
     def _named(self, owner: type, name: str) -> type | None:
         """Find the Model class that a name means which its module does not define.
@@ -540,7 +536,7 @@ class Registry:
             if entry.hooks is not None:
                 return entry.hooks  # another thread was quicker
             if entry.shapes is None:
-                entry.shapes = self._find_out(entry.cls, self._named)
+                entry.shapes = self._find_out(entry.cls, self._hints(entry.cls))
                 found = [cls for cls in self._found if cls not in self._by_class]
                 self.register(*cast("list[type[Model]]", found))
             elif self._unfinished:
@@ -556,11 +552,7 @@ class Registry:
             return self._parser.parse(hint, owner)
 
     def _make_hooks(self, entry: Entry, shapes: dict[str, Shape]) -> Hooks:
-        names = entry.cls, entry.keyname
-        return make_hooks(*names, Model, shapes, self._surroundings())
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(
+        surroundings = Surroundings(
             self._conversions,
             self._warn_once,
             self._note_misfit,
@@ -569,6 +561,7 @@ class Registry:
             self._supply,
             self._fitting,
         )
+        return make_hooks(entry.cls, entry.keyname, Model, shapes, surroundings)
 
     def _hook(self, hint: Any) -> Hook:
         """Plan the structure hook of a model class or of a parametrised one."""
@@ -577,7 +570,7 @@ class Registry:
             return self._entry_of(hint).planned().structure
         entry = self._entry_of(origin)
         return self._make_hooks(
-            entry, self._shapes_of(origin, get_args(hint))
+            entry, self.shapes_of_model(origin, get_args(hint))
         ).structure
 
     def _entry_of(self, cls: type) -> Entry:
@@ -814,9 +807,9 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        shapes_of = self._shapes_of, self._plain.shapes_of
+        shapes_of = self.shapes_of_model, self._plain.shapes_of
         inspect = Inspection(self._entries, *shapes_of, kept, leads, self._shape_behind)
-        return misfits(value, self._shape_of(hint), inspect)
+        return misfits(value, self.shape_of(hint), inspect)
 
     def outer_classes(self, hint: object) -> tuple[type, ...] | None:
         """Return the classes whose objects may be of *hint*, seen from outside.
@@ -827,7 +820,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        return outer_classes(self._shape_of(hint))
+        return outer_classes(self.shape_of(hint))
 
     def judge_plain(self, obj: object) -> None:
         """Count a misfit if the fields of an object that was loaded do not fit.
@@ -849,7 +842,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        return self._fitting.of(self._shape_of(hint))
+        return self._fitting.of(self.shape_of(hint))
 
     def quick_check(self, hint: object) -> Check | None:
         """Return a check of values that were structured without any oddity.
@@ -865,7 +858,7 @@ class Registry:
         Raises:
             ModelError: No value of *hint* can be stored.
         """
-        shape = self._shape_of(hint)
+        shape = self.shape_of(hint)
         return checker(shape) if is_told_by_class(shape) else None
 
     def plain_check(self) -> Check:
@@ -898,18 +891,6 @@ class Registry:
         except Unsupported:  # a base whose subclasses are stored, or one of no model
             return Instance(hint) if isinstance(hint, type) else ANYTHING
 
-    def shape_of(self, hint: object) -> Shape:
-        """Return what an annotation admits.
-
-        Raises:
-            ModelError: No value of it can be stored.
-        """
-        return self._shape_of(hint)
-
-    def shapes_of_model(self, cls: type, args: tuple[Any, ...]) -> Mapping[str, Shape]:
-        """Return what the fields of a model admit, in their order."""
-        return self._shapes_of(cls, args)
-
     def shapes_of_plain(self, cls: type) -> Mapping[str, Shape]:
         """Return what the fields of a dataclass, attrs class or named tuple admit."""
         return self._plain.shapes_of(cls)
@@ -923,32 +904,27 @@ class Registry:
         entry = self._entries.get(keyname)
         return None if entry is None else entry.cls
 
-    def _shape_of(self, hint: object) -> Shape:
+    def shape_of(self, hint: object) -> Shape:
+        """Return what an annotation admits.
+
+        Raises:
+            ModelError: No value of it can be stored.
+        """
         try:
             return self._parse(hint)
         except Unsupported as err:
             raise _not_stored(hint, err) from err
 
-    def _shapes_of(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
-        """Return what the fields of *cls* admit, registered or not."""
+    def shapes_of_model(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
+        """Return what the fields of a model admit, in their order, registered or not."""
         with self._lock:
             entry = self._by_class.get(cls)
             if not args and entry is not None and entry.shapes is not None:
                 return entry.shapes
             if (cls, args) not in self._shapes:
-                self._shapes[cls, args] = self._resolved_shapes(cls, args)
+                hints = self._hints(cls, args)
+                self._shapes[cls, args] = _shapes_in(hints, cls, self._parser)
             return self._shapes[cls, args]
-
-    def _resolved_shapes(self, cls: type, args: tuple[Any, ...]) -> dict[str, Shape]:
-        shapes: dict[str, Shape] = {}
-        not_stored = unstored(cls)
-        for name, hint in resolve(cls, self._named, args).items():
-            try:
-                if name not in not_stored:
-                    shapes[name] = self._parser.parse(hint, cls)
-            except Unsupported:
-                continue  # a hand-written class: its annotations are only hints
-        return shapes
 
     @contextmanager
     def quietly(self) -> Generator[None]:
@@ -976,6 +952,16 @@ def _not_stored(hint: object, cause: Unsupported) -> ModelError:
 
 def _ignore(_: object) -> None:
     """Take a class that a parser met, and do nothing."""
+
+
+def _shapes_in(hints: dict[str, Any], cls: type, parser: Parser) -> dict[str, Shape]:
+    """Parse the annotations of what *cls* stores, as far as they can be stored."""
+    not_stored = unstored(cls)
+    shapes: dict[str, Shape] = {}
+    for name in (each for each in hints if each not in not_stored):
+        with suppress(Unsupported):  # a hand-written class: they are only hints
+            shapes[name] = parser.parse(hints[name], cls)
+    return shapes
 
 
 def _wrapper(record: Unloaded) -> dict[str, Any]:
@@ -1014,10 +1000,6 @@ def _hint_of_arguments(err: Exception) -> str:
 
 def _name(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
-
-
-def _redefined(old: type, new: type) -> bool:
-    return _name(old) == _name(new)
 
 
 def _duplicate(keyname: str, one: type, other: type) -> DuplicateKeynameError:

@@ -12,36 +12,11 @@ from typing import Any, TypeVar, cast
 
 import attrs
 
-from storify._attributes import computed_by
+from storify._python import computed_by
 from storify.exceptions import ModelLoadError, UnstorableError
 
 from .fields import default_of, options_of
 from .options import class_options, is_classvar, is_model, own_annotations
-
-__all__ = [
-    "UNKNOWN",
-    "Unloaded",
-    "adopt",
-    "asdict",
-    "aside",
-    "assign",
-    "bare",
-    "blank",
-    "computed_names",
-    "extras",
-    "holds_unloaded",
-    "is_lone_dict",
-    "items_of",
-    "names_of_fields",
-    "pairs",
-    "public",
-    "refuse_lost",
-    "refused",
-    "state_of",
-    "stored_fields",
-    "unasked",
-    "undeclared",
-]
 
 _R = TypeVar("_R")
 _UNASKED = object()

@@ -25,26 +25,6 @@ from storify.models.state import public
 
 from ._same import Fact, facts, same
 
-__all__ = [
-    "GONE",
-    "Again",
-    "Change",
-    "Durable",
-    "Edit",
-    "Expected",
-    "Remove",
-    "State",
-    "Write",
-    "changes",
-    "edits",
-    "is_mutable",
-    "looks_at",
-    "part_at",
-    "place_of",
-    "value_of",
-    "with_keys",
-]
-
 Content = MutableMapping[Any, Any]
 Call = tuple[str, tuple[Any, ...]]
 """A method of a container, or ``.name`` of a field that is set, with arguments."""
@@ -80,11 +60,9 @@ class Write(Change):
 
     @property
     def replaces(self) -> tuple[Any, ...]:
-        """The keys."""
         return tuple(self.items)
 
     def apply(self, content: Content) -> None:
-        """Set them, one by one or several at once."""
         if len(self.items) == 1:
             ((key, value),) = self.items.items()
             content[key] = value
@@ -107,11 +85,9 @@ class Again(Change):
 
     @property
     def replaces(self) -> tuple[Any, ...]:
-        """The other key."""
         return (self.key,)
 
     def apply(self, content: Content) -> None:
-        """Put it there."""
         content[self.key] = content[self.of]
 
     def __repr__(self) -> str:
@@ -127,7 +103,6 @@ class Remove(Change):
 
     @property
     def removes(self) -> tuple[Any, ...]:
-        """The key."""
         return (self.key,)
 
     @property
@@ -172,7 +147,6 @@ class Edit(Change):
     call: Call | None = None
 
     def apply(self, content: Content) -> None:
-        """Change the value under the key."""
         self.change(content[self.key])
 
     def change(self, value: Any) -> None:
@@ -271,12 +245,10 @@ def part_at(value: object, at: int) -> Any:
 
 
 def is_mutable(value: object) -> bool:
-    """Tell whether *value* can be changed in place."""
     return _kind(value) is not None
 
 
 def _can_be(edit: Edit, value: Any, fits: Callable[[Any], bool]) -> bool:
-    """Try an edit with a copy."""
     edit, value = deepcopy((edit, value))
     try:
         edit.change(value)
@@ -441,7 +413,6 @@ class Durable:
         self._knows_all = True
 
     def commit(self, state: State) -> None:
-        """Replace the state, which joins the past."""
         if self.state is not None:
             self.past.append(self.state)
         self.state = state
@@ -498,7 +469,6 @@ class Expected:
                 self.live[key] = before[key]
 
     def copy(self) -> Self:
-        """Return what is expected now, to come back to it."""
         return deepcopy(self)
 
     def do(self, change: Change) -> Any:

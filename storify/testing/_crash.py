@@ -32,18 +32,6 @@ from ._runs import (
     run_in_child,
 )
 
-__all__ = [
-    "WORK_S",
-    "CrashPoints",
-    "Crashed",
-    "crash_points",
-    "fresh",
-    "make_work",
-    "remove_work",
-    "require_most",
-    "spread",
-]
-
 Kind = Literal["killed", "torn", "lost", "ENOSPC", "EIO"]
 """How a run ends.
 
@@ -322,7 +310,10 @@ class CrashPoints:
         most: int | None,
         run: Callable[..., Report],
     ) -> None:
-        _require_sense(kinds, most)
+        if isinstance(kinds, str) or not set(kinds) <= set(KINDS):
+            msg = f"kinds must be some of {KINDS}: {kinds!r}"
+            raise ValueError(msg)
+        require_most(most)
         self._scenario = scenario
         self._run = run
         # A link in the path would make others of the paths that the engine uses.
@@ -334,8 +325,15 @@ class CrashPoints:
             raise report.error
         planned = plan(report, folder, kinds)
         remove_work(work)
-        _require_calls(report.calls)
-        _require_points(planned, kinds)
+        if not report.calls:
+            msg = (
+                "no crash point: the scenario made no disk call in the folder that it "
+                "was given, as with memory:// or another folder; open Storify(root)"
+            )
+            raise AssertionError(msg)
+        if not planned:
+            msg = f"no crash point: no disk call of the scenario can be {tuple(kinds)}"
+            raise AssertionError(msg)
         self.calls: int = len(report.calls)
         self.points: tuple[Point, ...] = tuple(spread(planned, most))
 
@@ -391,7 +389,6 @@ class CrashPoints:
 
 
 def make_work(root: Path, name: str) -> Path:
-    """Make a folder for one loop."""
     root.mkdir(parents=True, exist_ok=True)
     names = (root / f"{name}-{number}" for number in count(1))
     work = next(path for path in names if not path.exists())
@@ -406,7 +403,6 @@ def remove_work(folder: Path) -> None:
 
 
 def fresh(place: Path) -> Path:
-    """Make an empty folder for one run."""
     folder = place / "run"
     folder.mkdir(parents=True)
     return folder
@@ -434,34 +430,10 @@ def spread(points: list[T], most: int | None) -> list[T]:
     return [*some[:-1], points[-1]]
 
 
-def _require_sense(kinds: Collection[str], most: int | None) -> None:
-    unknown = set(kinds) - set(KINDS)
-    if unknown or isinstance(kinds, str):
-        msg = f"kinds must be some of {KINDS}: {kinds!r}"
-        raise ValueError(msg)
-    require_most(most)
-
-
 def require_most(most: int | None) -> None:
-    """Refuse a number of points that is none."""
     if most is not None and most < 1:
         msg = f"most must be a number of points, 1 or more: {most}"
         raise ValueError(msg)
-
-
-def _require_calls(calls: Sequence[object]) -> None:
-    if not calls:
-        msg = (
-            "no crash point: the scenario made no disk call in the folder that it was "
-            "given, as with memory:// or another folder; open Storify(root)"
-        )
-        raise AssertionError(msg)
-
-
-def _require_points(points: Sequence[Point], kinds: Collection[Kind]) -> None:
-    if not points:
-        msg = f"no crash point: no disk call of the scenario can be {tuple(kinds)}"
-        raise AssertionError(msg)
 
 
 def _require_same(report: Report, point: Point, folder: Path) -> None:

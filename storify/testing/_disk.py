@@ -17,24 +17,6 @@ from typing import Any, NamedTuple, NoReturn, TypeAlias
 
 from storify.engine.file import lock, vfs
 
-__all__ = [
-    "WAYS",
-    "Entry",
-    "Fault",
-    "File",
-    "Folder",
-    "Killed",
-    "Model",
-    "Recorder",
-    "Way",
-    "injected",
-    "read",
-    "recorded",
-    "replaced",
-    "replay",
-    "write_folder",
-]
-
 CALLS = frozenset(
     (
         *("open", "read", "write", "fsync", "fdatasync", "ftruncate", "lseek", "close"),
@@ -76,7 +58,6 @@ class Fault:
 
     @property
     def struck(self) -> bool:
-        """Whether the call was reached."""
         return self.count >= self.at
 
     def call(self, name: str, *args: Any, track: bool = True, **kwargs: Any) -> Any:
@@ -127,7 +108,6 @@ class Fault:
         raise OSError(self.what, os.strerror(self.what))
 
     def die(self) -> NoReturn:
-        """End the program."""
         self.dead = True
         raise Killed
 
@@ -223,7 +203,6 @@ class Recorder:
         self.log.append((kind, path, *more))
 
     def open(self, path: str, flags: int, mode: int = 0o777) -> int:
-        """Open; note new files."""
         self._meet(path)
         new = flags & os.O_CREAT and not os.path.exists(path)
         fd = os.open(path, flags, mode)
@@ -235,7 +214,6 @@ class Recorder:
         return fd
 
     def write(self, fd: int, data: Any) -> int:
-        """Write; note the bytes."""
         count = os.write(fd, data)
         found = os.fstat(fd)
         self._note("write", self.fds[fd], bytes(data[:count]), found.st_mtime_ns)
@@ -251,48 +229,40 @@ class Recorder:
         self.fsync(fd)
 
     def ftruncate(self, fd: int, size: int) -> None:
-        """Cut; note it."""
         os.ftruncate(fd, size)
         self._note("cut", self.fds[fd], size, os.fstat(fd).st_mtime_ns)
 
     def utime(self, fd: int, *, ns: tuple[int, int]) -> None:
-        """Set the times; note it."""
         os.utime(fd, ns=ns)
         self._note("time", self.fds[fd], os.fstat(fd).st_mtime_ns)
 
     def replace(self, old: str, new: str) -> None:
-        """Rename; note it."""
         self._meet(old)
         Path(old).replace(new)
         self._note("rename", old, new, new=new)
 
     def rename(self, old: str, new: str) -> None:
-        """Rename; note it."""
         self._meet(old)
         Path(old).rename(new)
         self._note("rename", old, new, new=new)
 
     def link(self, old: str, new: str) -> None:
-        """Link; note it."""
         self._meet(old)
         self._meet(os.path.dirname(new))
         os.link(old, new)
         self._note("link", old, new, new=new)
 
     def unlink(self, path: str) -> None:
-        """Unlink; note it."""
         self._meet(path)
         Path(path).unlink()
         self._note("unlink", path)
 
     def rmdir(self, path: str) -> None:
-        """Remove; note it."""
         self._meet(path)
         Path(path).rmdir()
         self._note("unlink", path)
 
     def mkdir(self, path: str, mode: int) -> None:
-        """Make; note it."""
         self._meet(os.path.dirname(path))
         Path(path).mkdir(mode)
         self._note("mkdir", path, new=path)
@@ -354,7 +324,6 @@ class File:
     synced_mtime_ns: int = 0
 
     def sync(self) -> None:
-        """Make the bytes and the time surely on disk."""
         self.synced, self.synced_mtime_ns = self.data, self.mtime_ns
 
     def time_after(self, how: str) -> int:
@@ -381,7 +350,6 @@ class File:
 
 
 def _common(one: bytes, other: bytes) -> int:
-    """How many bytes at the start are the same."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2
@@ -412,7 +380,6 @@ class Folder:
         _apply(self.names, (name, node, moved_from))
 
     def sync(self) -> None:
-        """Make the names surely on disk."""
         self.synced = dict(self.names)
         self.pending.clear()
 
@@ -439,7 +406,6 @@ class Folder:
 
 
 def _apply(names: dict[str, Node], change: Change) -> None:
-    """Apply one change to a dict of names."""
     name, node, moved_from = change
     if moved_from is not None:
         names.pop(moved_from, None)
@@ -584,7 +550,6 @@ def _cut(folder: Folder, files: str, names: str, chance: random.Random) -> Folde
 
 
 def write_folder(folder: Folder, path: Path) -> None:
-    """Put a model on the real disk."""
     path.mkdir()
     for name, node in folder.names.items():
         if isinstance(node, Folder):

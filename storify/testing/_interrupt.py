@@ -44,9 +44,6 @@ from ._runs import (
 from ._same import difference
 from ._tracing import BYS, By, Place, Spot, call_traced, number_visits
 
-__all__ = ["InterruptPoints", "Interrupted", "interrupt_points"]
-
-
 # --- saver threads in step with the thread that is interrupted ------------------------
 #
 # What is handed to a saver thread is begun when its caller waits for it, and the caller
@@ -95,13 +92,11 @@ class _Steps:
         self._gates: dict[_AnyJob, threading.Event] = {}
 
     def begin(self) -> None:
-        """Let work that was handed over begin."""
         while self._gates:
             _, gate = self._gates.popitem()
             gate.set()
 
     def is_here(self) -> bool:
-        """Whether this is the thread that is interrupted."""
         return threading.get_ident() == self._thread
 
     def start(self, real: Callable[[_AnyJob], _AnyJob]) -> Callable[[_AnyJob], _AnyJob]:
@@ -447,7 +442,6 @@ class Interrupted(Left[Place]):
 
 
 def _content(db: Database[Any, Any]) -> Any:
-    """What is in a database, as a plain dict or list."""
     root = cast("dict[Any, Any] | list[Any]", db.data)
     return list(root) if isinstance(root, list) else dict(root.items())
 

@@ -30,8 +30,6 @@ from ._changes import (
 from ._same import same
 from ._stage import Keep, Opened, Stage, Writer, agree
 
-__all__ = ["DatabaseMachine", "database_machine"]
-
 A = TypeVar("A", bound=Model)
 B = TypeVar("B", bound=Model)
 C = TypeVar("C", bound=Model)
@@ -57,10 +55,6 @@ def _expect_conflict(
         found = set(error.keys)
     agree("keys in conflict", keys, found)
     opened.compare()
-
-
-def _some_of(keys: list[Any]) -> st.SearchStrategy[list[Any]]:
-    return st.lists(st.sampled_from(keys), max_size=2)
 
 
 def _drawn(
@@ -325,7 +319,11 @@ class DatabaseMachine(Stage[V], Generic[V]):
         here = [*dict.fromkeys([*then, *self._merged(first)])]
         # Rules of yours keep several records in step, which some of them would break.
         some = some and self.at_random and bool(here)
-        keys = data.draw(_some_of(here), "keys") if some else None
+        keys = (
+            data.draw(st.lists(st.sampled_from(here), max_size=2), "keys")
+            if some
+            else None
+        )
         self._commit(first)
         target = then if keys is None else with_keys(self._durable.state, then, keys)
         backups.restore(which, keys)

@@ -31,22 +31,6 @@ from storify.threads import Job
 
 from ._disk import Entry, Fault, Killed, Recorder, injected, replaced
 
-__all__ = [
-    "Call",
-    "Left",
-    "Opened",
-    "Report",
-    "Run",
-    "Scenario",
-    "call_scenario",
-    "depth",
-    "held_back",
-    "is_within",
-    "most_of",
-    "run_in_child",
-]
-
-
 # --- what a scenario opens in its folder: known while it runs, unusable afterwards ----
 
 T = TypeVar("T")
@@ -99,11 +83,9 @@ class Opened:
             yield
 
     def storifys(self) -> Iterator[Storify]:
-        """Return each `Storify` that is alive."""
         return _living(self._storifys)
 
     def sessions(self) -> Iterator[Session]:
-        """Return the session of each database that is alive."""
         return _living(self._sessions)
 
     def models(self) -> list[type[Any]]:
@@ -157,7 +139,6 @@ class Opened:
 
 
 def is_within(folder: Path, path: str) -> bool:
-    """Whether a path leads to a folder, or into it."""
     return f"{path}{os.sep}".startswith(f"{folder}{os.sep}")
 
 
@@ -307,7 +288,6 @@ class Run:
         self.sum_up()
 
     def sum_up(self) -> None:
-        """Complete the report."""
         self.report.home = self._opened.home
         self.report.models = self._opened.models()
 

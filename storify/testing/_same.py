@@ -20,23 +20,12 @@ from zoneinfo import ZoneInfo
 
 import attrs
 
-from storify._attributes import beside, slots_of
+from storify._python import beside, slots_of
 from storify.exceptions import ModelLoadError
 from storify.models import Model, Unloaded
 from storify.models.fields import options_of
 from storify.models.options import class_of, class_options
 from storify.models.state import aside, items_of, public, state_of, undeclared
-
-__all__ = [
-    "MAIN",
-    "Difference",
-    "Fact",
-    "difference",
-    "facts",
-    "first_difference",
-    "looks",
-    "same",
-]
 
 _SHOWN: Final = 200
 _DEEPEST: Final = 10_000
@@ -75,7 +64,6 @@ class Fact(NamedTuple):
 
     @property
     def shown(self) -> str:
-        """How it looks."""
         text = looks(self.value)
         if isinstance(self.value, Unloaded) and self.value.error is not None:
             text += f" (not loaded: {_reason(self.value.error)})"
@@ -119,7 +107,6 @@ def difference(a: object, b: object) -> Difference | None:
 def first_difference(
     expected: Iterable[Fact], found: Iterable[Fact]
 ) -> Difference | None:
-    """Compare two values by what is known of them."""
     for one, other in zip(expected, found, strict=True):
         # keys are parts, and names are in the text; the path shows sets in any order
         if (one.kind, one.text) != (other.kind, other.text):

@@ -15,7 +15,6 @@ from collections import abc
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Any, Final, cast, get_origin
 
 import attrs
@@ -41,11 +40,16 @@ from storify.models.hints import (
 )
 from storify.models.options import is_model_class
 
-from ._bounds import FREE, Bounds, of_metadata
-from ._scalars import SCALARS, hashables, is_hashable, storable
-
-__all__ = ["Shapes", "deeper", "has_fields", "is_endless", "one_level", "parse"]
-
+from ._scalars import (
+    FREE,
+    SCALARS,
+    Bounds,
+    as_counter,
+    hashables,
+    is_hashable,
+    of_metadata,
+    storable,
+)
 
 # --- how deep in records the value is that is drawn: recursive models must end --------
 #
@@ -65,7 +69,6 @@ _level: Final = _Level()
 
 @contextmanager
 def deeper() -> Generator[None]:
-    """Draw what is in here one level deeper."""
     _level.value += 1
     try:
         yield
@@ -80,7 +83,6 @@ def is_endless() -> bool:
 
 @st.composite
 def one_level(draw: st.DrawFn, inner: st.SearchStrategy[Any]) -> Any:
-    """Return of *inner*, one level deeper."""
     with deeper():
         return draw(inner)
 
@@ -159,14 +161,10 @@ class _Parser(Parser):
 def parse(hint: Any, owner: type | None, where: str) -> Shape:
     """Return the shape of a resolved annotation, with bounds; *where* is for a message."""
     try:
-        return _Parser(_ignore, _ignore).parse(hint, owner)
+        return _Parser().parse(hint, owner)
     except Unsupported as err:
         msg = f"cannot draw {where}: {text_of(hint)}: {err}; give a strategy for it"
         raise InvalidArgument(msg) from err
-
-
-def _ignore(_: object) -> None:
-    """Take a class that the parser met."""
 
 
 class Shapes:
@@ -180,7 +178,6 @@ class Shapes:
         self._tags = tags
 
     def strategy(self, shape: Shape | Bounded, bounds: Bounds = FREE) -> Strategy:
-        """Return values of *shape* that are within *bounds*."""
         if isinstance(shape, Bounded):
             return self.strategy(shape.shape, shape.bounds & bounds)
         if bounds.drawn is not None:
@@ -286,7 +283,7 @@ class Shapes:
             return st.builds(_defaultdict, factories, found)
         if kind is dict:
             return found
-        return found.map(partial(_as_dict, kind))
+        return found.map(as_counter if kind is collections.Counter else kind)
 
     def _record(self, keys: Mapping[str, Shape], required: frozenset[str]) -> Strategy:
         found = {name: self.strategy(shape) for name, shape in keys.items()}
@@ -305,7 +302,6 @@ class Shapes:
 
 
 # untyped, so that they take any items
-_dict = cast("Any", dict)
 _deque = cast("Any", collections.deque)
 _defaultdict = cast("Any", collections.defaultdict)
 
@@ -315,14 +311,6 @@ def _sizes(
 ) -> Callable[[int, int | None], Strategy]:
     """Make what gives the collections of a least and a largest size."""
     return lambda least, most: make(*parts, min_size=least, max_size=most)
-
-
-def _as_dict(kind: Any, items: dict[Any, Any]) -> Any:
-    if kind is not collections.Counter:
-        return kind(items)
-    made = cast("Any", kind)()
-    _dict.update(made, items)  # its own counts, and adds
-    return made
 
 
 def has_fields(cls: type[Any]) -> bool:

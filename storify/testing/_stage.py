@@ -35,13 +35,11 @@ from ._changes import (
     part_at,
     place_of,
 )
+from ._connection import drop_schema, fresh_schema, shared_url
 from ._disk import Fault, Folder, Killed, injected, read, write_folder
 from ._models import models
 from ._same import difference, facts, same
 from ._scalars import storable
-
-__all__ = ["Keep", "Opened", "Stage", "Writer", "agree"]
-
 
 # --- where a machine's database is: a folder that survives crashes, or memory ---------
 
@@ -75,7 +73,6 @@ class FilePlace:
         write_folder(left, Path(self.root))
 
     def remove(self) -> None:
-        """Remove all folders."""
         self._home.cleanup()
 
     def kill(self, act: Callable[[], object], call: int, *, torn: bool) -> bool:
@@ -105,7 +102,6 @@ class MemoryPlace:
         """Keep all: what was saved is there for the next one that opens it."""
 
     def remove(self) -> None:
-        """Forget all; others may still hold it."""
         self._keeper.close()
 
     def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
@@ -124,19 +120,14 @@ class ServerPlace:
     has_disk = False
 
     def __init__(self, url: str | None) -> None:
-        # few machines need it
-        from . import _postgres  # noqa: PLC0415
-
-        self._postgres = _postgres
-        self.root = url or _postgres.shared_url()
-        self.schema = _postgres.fresh_schema()
+        self.root = url or shared_url()
+        self.schema = fresh_schema()
 
     def survive(self) -> None:
         """Keep all: what was saved is on the server."""
 
     def remove(self) -> None:
-        """Remove the schema."""
-        self._postgres.drop_schema(self.root, self.schema)
+        drop_schema(self.root, self.schema)
 
     def kill(self, act: Callable[[], object], *_: object, **__: object) -> bool:
         """Do it: no disk call can be the last."""
@@ -161,7 +152,6 @@ _FEW_KEYS: Final = st.sampled_from(("a", "b", "c", "d", "", "ü"))
 
 
 def agree(what: str, expected: object, found: object) -> None:
-    """Fail at the first place where *found* is not what is expected."""
     __tracebackhide__ = True
     where = difference(expected, found)
     if where is not None:
@@ -198,7 +188,6 @@ class Opened(Generic[V]):
         self.held: dict[Any, Held] = {}
 
     def do(self, change: Change) -> None:
-        """Change both alike."""
         __tracebackhide__ = True
         expected = self.expected.do(change)
         agree(f"{change!r} gave", expected, change.apply(self.db))
@@ -233,7 +222,6 @@ class Opened(Generic[V]):
                 self.held[key] = held._replace(at=at)
 
     def compare(self) -> None:
-        """Read and compare everything."""
         __tracebackhide__ = True
         agree("db", self.expected.live, dict(self.db.data))
         self._check_held()

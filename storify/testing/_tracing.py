@@ -24,8 +24,6 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias, get_args
 
 import storify
 
-__all__ = ["BYS", "By", "Place", "Spot", "call_traced", "number_visits"]
-
 By = Literal["signal", "opcode", "line"]
 """What counts as a place: ``signal``, where Python looks for signals; ``opcode``, each
 bytecode, also where no signal can come; ``line``, each line.
@@ -131,8 +129,6 @@ def _wake() -> None:
 
 
 class _Tracer:  # pragma: no cover - untraced
-    """The trace function of one run."""
-
     def __init__(
         self, by: By, meet: Callable[[Spot], object], only: Spot | None
     ) -> None:

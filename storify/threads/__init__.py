@@ -27,6 +27,7 @@ from storify.threads._saver import (
 from storify.threads._turns import (
     DeadlockError,
     Guard,
+    InTurn,
     OtherTaskError,
     Turn,
     TurnLock,
@@ -38,6 +39,7 @@ __all__ = [
     "Caller",
     "DeadlockError",
     "Guard",
+    "InTurn",
     "Job",
     "OtherTaskError",
     "Turn",

@@ -31,22 +31,6 @@ from operator import call
 from queue import Empty, SimpleQueue
 from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
-__all__ = [
-    "Caller",
-    "Job",
-    "at_last",
-    "caller",
-    "checkpoint",
-    "finish_all",
-    "in_saver",
-    "is_given_up",
-    "patience",
-    "run_async",
-    "say",
-    "uncut",
-]
-
-
 # --- who calls: the task that runs, else the thread -----------------------------------
 #
 # A task of asyncio or trio that awaits inside a ``with`` block lets other tasks of its
@@ -77,7 +61,6 @@ _here = _Here()
 
 
 def caller() -> Caller:
-    """Return who calls."""
     here, modules = _here, sys.modules
     if here.acts_for is not None:
         return here.acts_for
@@ -176,7 +159,6 @@ class Job(Generic[T]):
         )
 
     def start(self) -> "Job[T]":
-        """Hand it to a saver thread, or do it at once if there can be none."""
         while not sys.is_finalizing():
             # A thread is taken and told what to do in one step: who comes after an
             # interrupt must know whether it will be done, and no thread may wait for
@@ -202,7 +184,6 @@ class Job(Generic[T]):
         return self.is_started and not self.is_ended
 
     def run(self) -> None:
-        """Do the work in this thread."""
         before = _working.job
         _working.job = self
         _here.acts_for = self._who
@@ -279,7 +260,6 @@ class Job(Generic[T]):
                 self._on_end.pop()()
 
     def result(self) -> T:
-        """Return the result of work that has ended, or raise its error."""
         error, self._error = self._error, None
         if error is not None:
             try:
@@ -295,7 +275,6 @@ class Job(Generic[T]):
         self._said.append((say, message))
 
     def say(self) -> None:
-        """Say what was kept."""
         while self._said:
             say, message = self._said.popleft()
             say(message)
@@ -341,7 +320,6 @@ def _work(is_idle: threading.Event) -> None:
 
 
 def in_saver() -> bool:
-    """Whether this thread does work that nothing cuts in half."""
     return _working.job is not None
 
 
@@ -388,7 +366,6 @@ def uncut(method: Callable[P, T]) -> Callable[P, T]:
 
 
 def finish_all(timeout_s: float = -1) -> None:
-    """Wait for all work that was handed over."""
     for job in list(_jobs):
         if job.is_under_way():
             job.join(timeout_s)

@@ -30,18 +30,10 @@ from itertools import compress
 from operator import call, is_
 from threading import get_ident
 from types import FrameType
-from typing import Final, NoReturn, SupportsIndex, TypeVar
+from typing import Final, Generic, NoReturn, SupportsIndex, TypeVar
 
+from storify.exceptions import DatabaseLockedError
 from storify.threads._saver import Caller, caller, is_given_up
-
-__all__ = [
-    "DeadlockError",
-    "Guard",
-    "OtherTaskError",
-    "TurnLock",
-    "is_finished",
-    "without_collector",
-]
 
 T = TypeVar("T")
 
@@ -176,17 +168,14 @@ class TurnLock:
         return None if turn is None or turn.is_over() else turn
 
     def is_mine(self) -> bool:
-        """Whether the caller has the lock."""
         turn = self.holder()
         return turn is not None and turn.caller.who is caller().who
 
     def is_turn_of(self, guard: object) -> bool:
-        """Whether *guard* took the turn of now."""
         turn = self._now.get(0)
         return turn is not None and turn.guard is not None and turn.guard() is guard
 
     def end_turn_of(self, guard: object) -> None:
-        """End the turn of now if *guard* took it."""
         if self.is_turn_of(guard):
             self._now[0].end()
 
@@ -342,3 +331,43 @@ def without_collector(action: Callable[[], T]) -> T:
     finally:
         gc.enable()
         _Paused.by = None
+
+
+class InTurn(Generic[T]):
+    """A ``with`` block whose callers follow each other.
+
+    Args:
+        lock: Whose turn it is.
+        held: What the block has for itself.
+        timeout_s: How long to wait for others.
+        location: For messages.
+    """
+
+    def __init__(
+        self, lock: TurnLock, held: T, timeout_s: float, location: str
+    ) -> None:
+        self._lock = lock
+        self._held = held
+        self._timeout_s = timeout_s
+        self._location = location
+
+    def __enter__(self) -> T:
+        """Wait for it.
+
+        Raises:
+            DatabaseLockedError: Another thread or task had it for too long.
+        """
+        try:
+            turn = self._lock.take(guard=self, timeout_s=self._timeout_s)
+        except DeadlockError:
+            turn = None
+        if turn is None:
+            msg = (
+                f"cannot lock {self._location!r}: another thread or task has it; "
+                f"try again"
+            )
+            raise DatabaseLockedError(msg)
+        return self._held
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.end_turn_of(self)

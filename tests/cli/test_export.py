@@ -96,6 +96,16 @@ def test_a_dry_run_imports_nothing(run, here):
     assert not (here / "data").exists()
 
 
+def test_an_import_goes_to_a_url_too(run, here):
+    """As of other stores: no folder is named like it."""
+    (here / "u.jsonl").write_text('{"_key": "u1", "name": "ann"}\n')
+
+    result = run("import", "jsonl", "u.jsonl", "memory://imported")
+
+    assert result.stdout == "u: 1 record imported\n", result.output
+    assert not (here / "memory:").exists()
+
+
 def test_a_table_without_classes_is_imported_as_dicts(run, here):
     """Numbered unless a field is the key."""
     (here / "u.csv").write_text("name,years\nAnn,3\n")

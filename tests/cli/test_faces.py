@@ -10,7 +10,7 @@ import urllib.request
 import pytest
 
 from storify import Storify
-from storify.cli import _faces
+from storify.cli import _app
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_an_extra_that_is_missing_is_named(data, here, arguments, module, extra)
 def test_a_fault_of_ours_is_none_of_an_extra():
     """It is raised as it is."""
     with pytest.raises(ModuleNotFoundError, match="nothing"):
-        _faces._face("storify.nothing", "serve")
+        _app._face("storify.nothing", "serve")
 
 
 def test_ctrl_c_ends_the_server(data):

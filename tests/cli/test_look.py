@@ -9,7 +9,7 @@ import pytest
 
 from cli.conftest import OLD, files
 from storify import Storify
-from storify.cli._text import table
+from storify.cli._look import table
 
 
 @pytest.fixture
@@ -331,7 +331,7 @@ def test_the_command_is_a_program(data, here):
 
 def test_databases_and_keys_are_completed(data, here):
     """As the shell asks for them."""
-    from storify.cli._place import _complete_rest, _complete_where  # noqa: PLC0415
+    from storify.cli._shared import _complete_rest, _complete_where  # noqa: PLC0415
 
     class Context:
         params = {"where": "data", "rest": []}
@@ -438,7 +438,7 @@ def test_a_narrow_terminal_names_the_columns_that_find_no_room(run, data, monkey
 
 def test_completion_offers_nothing_where_nothing_can_be_read(data, here):
     """And never fails."""
-    from storify.cli._place import _complete_rest, _complete_where  # noqa: PLC0415
+    from storify.cli._shared import _complete_rest, _complete_where  # noqa: PLC0415
 
     class Context:
         params = {"where": "nowhere", "rest": []}

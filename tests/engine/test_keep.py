@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from faults.database import FORMAT, backups, commit, generations, make_engine, whole_of
 from storify.engine import Keep
-from storify.engine.retention import dropped
+from storify.engine.moment import dropped
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

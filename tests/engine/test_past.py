@@ -33,20 +33,23 @@ from storify.engine.file.snapshot import FileSnapshot
 from storify.exceptions import CorruptionError
 
 MEBIBYTE = 1 << 20
-RECORDS = 2000
+PEAK = 13 * MEBIBYTE
+"""Less than the database of `large`; threads of other tests may take some of it, too."""
+
+RECORDS = 3000
 RECORD = "x" * 8000
 
 
 @pytest.fixture
 def large(tmp_path):
-    """A folder with a database of 16 MB: a backup with a journal beside it, and main."""
+    """A folder with a database of 24 MB: a backup with a journal beside it, and main."""
     with Storify(tmp_path, save_interval=None, log=Log()) as sf:
         db = sf.get_db("users", root={f"k{n}": RECORD for n in range(RECORDS)})
         db.flush(compact=True)
         for number in range(5):
             db[f"k{number}"] = number
             db.flush(compact=number == 3)
-        assert main(tmp_path).stat().st_size > 15 * MEBIBYTE
+        assert main(tmp_path).stat().st_size > 22 * MEBIBYTE
     return tmp_path
 
 
@@ -73,7 +76,7 @@ def read_time(db):
 
 def restore_one(db):
     """Restore one record."""
-    assert db.backups.restore(db.backups.last, ["k2", "k1999"]) == {"k2"}
+    assert db.backups.restore(db.backups.last, ["k2", "k2999"]) == {"k2"}
     assert db["k2"] == RECORD
     assert db["k1"] == 1
 
@@ -124,7 +127,7 @@ def test_the_past_of_a_large_database_is_not_in_memory_whole(large, work):
         tracemalloc.stop()
 
     db.close(discard=True)
-    assert peak < 9 * MEBIBYTE
+    assert peak < PEAK
 
 
 @pytest.mark.parametrize("readonly", [False, True])
@@ -144,7 +147,7 @@ def test_a_large_file_without_an_index_is_not_in_memory_whole(large, readonly):
         tracemalloc.stop()
 
     assert count == len(snapshot) == RECORDS
-    assert peak < 9 * MEBIBYTE
+    assert peak < PEAK
     assert index.exists() is not readonly
     assert engine.committed_at() is not None
     assert engine.changes_since(snapshot.version) is None

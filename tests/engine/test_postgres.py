@@ -19,8 +19,7 @@ from stand_ins import Log
 from storify import ConflictError, DatabaseLoadError, DatabaseLockedError, Storify
 from storify.engine import Commit, Keep, MemoryCatalog, StaleVersionError, open_catalog
 from storify.exceptions import DatabaseNameError, StaleStateError
-from storify.testing._postgres import Server, fresh_schema, why_no_server
-from storify.testing._proxy import Proxy
+from storify.testing._connection import Proxy, Server, fresh_schema, why_no_server
 
 pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"

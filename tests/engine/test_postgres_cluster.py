@@ -15,7 +15,7 @@ import pg_servers as servers
 from faults.database import FORMAT, whole_of
 from storify import Storify
 from storify.engine import Commit
-from storify.testing._postgres import Server, fresh_schema, why_no_server
+from storify.testing._connection import Server, fresh_schema, why_no_server
 
 pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"

@@ -1,5 +1,6 @@
 """Parts of a cluster that fail: a full disk, a cut line, a server that hangs."""
 
+import ipaddress
 import os
 import shutil
 import subprocess
@@ -18,8 +19,7 @@ from faults.mounts import command, small_disk
 from faults.sampling import runs
 from storify import Storify
 from storify.engine import Commit
-from storify.testing._postgres import Server, fresh_schema, why_no_server
-from storify.testing._proxy import Proxy
+from storify.testing._connection import Proxy, Server, fresh_schema, why_no_server
 
 pytestmark = pytest.mark.skipif(
     why_no_server() is not None, reason=f"{why_no_server()}"
@@ -193,7 +193,9 @@ async def main():
     await server.serve_forever()
 asyncio.run(main())
 """
-HERE, THERE = "10.213.57.1", "10.213.57.2"
+# Addresses of this process alone: others may run the same tests.
+_OURS = ipaddress.ip_address("10.213.0.0") + 4 * (os.getpid() % 16_384)
+HERE, THERE = str(_OURS + 1), str(_OURS + 2)
 
 
 @contextmanager

@@ -35,8 +35,8 @@ from storify.importers import (
     import_sqlitedict,
     import_storify,
     import_tinydb,
+    portable,
 )
-from storify.importers._folder import portable
 from storify.testing import same
 
 LEGACY = Path(__file__).parent.parent / "legacy" / "files"

@@ -664,9 +664,9 @@ def test_parametrisations_within_one_another_are_chosen_in_linear_time():
     hint = Chain[int] | Chain[str] | Chain[bytes]
 
     class Counting(Registry):
-        def _shapes_of(self, cls, args):
+        def shapes_of_model(self, cls, args):
             inspected.append(args)
-            return super()._shapes_of(cls, args)
+            return super().shapes_of_model(cls, args)
 
     registry = Counting(warn=lambda _: None)
 

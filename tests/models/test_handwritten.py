@@ -1,13 +1,16 @@
 """Hand-written models: the guide's classes, overrides, and mixing of both kinds."""
 # ruff: noqa: D101, D102 -- the classes are the examples, odd on purpose
 
+import types
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import pytest
 
 from storify.exceptions import ModelLoadError, UnstorableError
 from storify.models import Model, Registry, Unloaded, extras, field
+
+T = TypeVar("T")
 
 
 class User(Model):
@@ -364,6 +367,50 @@ def test_annotations_beside_an_own_init_are_only_hints():
 
     assert registry.structure({"__Hinted__": {"a": "x"}}).a == "x"
     assert [m.path for m in registry.misfits(Checked("x"), Any)] == ["$.a"]
+
+
+def test_a_class_to_be_defined_is_not_taken_for_one_of_another_module():
+    """It is looked for on first use; that one has its name, and is no matter of ours."""
+    there = types.ModuleType("there")
+    exec("from storify import Model\nclass Later(Model):\n    b: int", vars(there))  # noqa: S102
+
+    class Owner(Model):
+        item: "Later"
+
+        def __init__(self, item):
+            self.item = item
+
+    registry, warnings = quiet(Owner)
+
+    class Later(Model):
+        a: int = 0
+
+    owner = Owner(Later(1))
+    tree = registry.unstructure(owner)
+    item = registry.unstructure(tree["__Owner__"]["item"])
+
+    assert item == {"__Later__": {"a": 1}}
+    assert registry.structure(item) == Later(1)
+    assert list(registry.misfits(owner, Owner)) == []
+    assert [m.path for m in registry.misfits(Owner(1), Owner)] == ["$.item"]
+    assert warnings == []
+
+
+def test_an_annotation_that_never_resolves_is_no_hint():
+    """At no use, and with parameters neither."""
+
+    class Owner(Model, Generic[T]):
+        item: "Nowhere"  # noqa: F821 -- as said
+
+        def __init__(self, item=None):
+            self.item = item
+
+    registry = Registry([Owner])
+
+    assert list(registry.misfits(Owner(1), Owner)) == []
+    assert registry.unstructure(Owner(1)) == {"__Owner__": {"item": 1}}
+    assert list(registry.misfits(Owner(1), Owner)) == []
+    assert list(registry.misfits(Owner(1), Owner[int])) == []
 
 
 def test_versions_and_dropped_names_work_for_handwritten_models():

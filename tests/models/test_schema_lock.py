@@ -18,8 +18,15 @@ from hypothesis import strategies as st
 from stand_ins import Log
 from storify import Model, ModelError, Ref, Storify, Unloaded, extras, field, migration
 from storify.models.hints import Parser
-from storify.models.schema_changes import Change, compare
-from storify.models.schema_lock import describe, dump, load, text_of_shape, widens
+from storify.models.schema_lock import (
+    Change,
+    compare,
+    describe,
+    dump,
+    load,
+    text_of_shape,
+    widens,
+)
 
 T = TypeVar("T")
 

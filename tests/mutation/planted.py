@@ -181,7 +181,7 @@ FAULTS: Final = (
     ),
     Fault(
         "a migration is applied twice",
-        "models/evolution.py",
+        "models/options.py",
         "fields = self._step(version, fields)",
         "fields = self._step(version, self._step(version, fields))",
         UPGRADES,

@@ -545,10 +545,11 @@ def test_who_is_cancelled_just_when_its_turn_comes_gives_it_back(
     root, db, loop, monkeypatch
 ):
     """Its block had begun, and nobody would have ended it."""
-    has_begun = threading.Event()
+    may_begin, has_begun = threading.Event(), threading.Event()
     begin = db._session.begin_block
 
     def begin_block(block):
+        may_begin.wait(60)
         depth = begin(block)
         has_begun.set()
         return depth
@@ -565,6 +566,7 @@ def test_who_is_cancelled_just_when_its_turn_comes_gives_it_back(
                 await loop.let_others_run()
                 db["n"] = 1
             # The loop stands still until the other task has its turn.
+            may_begin.set()
             has_begun.wait(60)
             cancel()
 

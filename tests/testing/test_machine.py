@@ -15,7 +15,7 @@ from storify import Backups, Database, Model, Storify, StorifyError
 from storify.database.live import ownership, slots
 from storify.engine import FileEngine
 from storify.testing import DatabaseMachine, database_machine, models
-from storify.testing._postgres import why_no_server
+from storify.testing._connection import why_no_server
 
 #: Enough to find each of the planted faults, every time.
 SEARCH = settings(

@@ -19,7 +19,7 @@ from hypothesis.errors import InvalidArgument
 
 from storify import CustomType, Model, field
 from storify.testing import assert_roundtrip, models
-from storify.testing._bench import FRESH, Failed, _differences, _imported, for_each
+from storify.testing._roundtrip import FRESH, Failed, _differences, _imported, for_each
 from storify.testing._same import facts
 
 HERE = Path(__file__).parent

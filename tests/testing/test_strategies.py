@@ -44,10 +44,15 @@ from faults.sampling import fewer
 from storify import Model, Ref, field
 from storify.models import Registry
 from storify.testing import assert_roundtrip, models, storable
-from storify.testing._bounds import FREE, of_metadata
 from storify.testing._models import models_with_defaults
 from storify.testing._same import facts
-from storify.testing._scalars import _is_known, hashables, plain_trees
+from storify.testing._scalars import (
+    FREE,
+    _is_known,
+    hashables,
+    of_metadata,
+    plain_trees,
+)
 
 T = TypeVar("T")
 UserId = NewType("UserId", int)

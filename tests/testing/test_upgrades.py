@@ -7,7 +7,7 @@ import pytest
 
 from storify import Model, field, migration
 from storify.testing import assert_upgrades
-from storify.testing._bench import FRESH
+from storify.testing._roundtrip import FRESH
 
 
 class UserV1(Model, keyname="__User__"):

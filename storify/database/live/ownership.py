@@ -37,9 +37,9 @@ from typing import Any, Final, cast
 
 import attrs
 
-from storify._attributes import if_loaded
+from storify._python import if_loaded
 from storify.codec import is_late_scalar
-from storify.database._resolver import StorifyHome
+from storify.database._schema import StorifyHome
 from storify.models import Expected, Model, Ref
 
 __all__ = [

@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from storify.database._source import path_of
 from storify.database.live.data import Data, Stored
 from storify.database.live.slots import MISSING, storage
-from storify.database.query.scan import path_of
 from storify.database.session.keys import LIST
 from storify.database.session.root import Refused
 from storify.exceptions import DanglingRefError, UnstorableError

@@ -14,19 +14,17 @@ as it was seen.
 from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, cast
 
-from storify._typing import Defaults, TypeVar
+from storify._python import Defaults, TypeVar
+from storify.database._source import Scan, name_record, path_of
 from storify.database.live.data import Data
 from storify.database.live.observers import Changed
 from storify.database.live.slots import MISSING, Missing
 from storify.database.query.query import Found, Query
-from storify.database.query.scan import Scan, name_record, path_of
 from storify.exceptions import DuplicateKeyError, QueryError
 from storify.threads import TurnLock
 
 if TYPE_CHECKING:
     from storify.database._source import Source
-
-__all__ = ["Buckets", "Index", "Tracking", "Unique"]
 
 
 I = TypeVar("I")  # noqa: E741 - the type of an index's values

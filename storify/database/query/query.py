@@ -1,7 +1,7 @@
 """`Query`: a lazy pipeline over the records of a database.
 
 A run goes through the records once. Tests and sort keys see what is in the slots, or
-is decoded for that one look (`scan`); only what the query gives is handed out::
+is decoded for that one look (`Scan`); only what the query gives is handed out::
 
     keys of now ──► rows ──► where … sorted ──► hand out ──► limit, map … ──► given
                              see records          live
@@ -30,9 +30,9 @@ from typing import (
     overload,
 )
 
-from storify._typing import Defaults, TypeVar
+from storify._python import Defaults, TypeVar
 from storify.database._schema import is_several
-from storify.database.query.scan import Row, Scan, Test, name_record, path_of
+from storify.database._source import Row, Scan, Test, name_record, path_of
 from storify.exceptions import QueryError
 from storify.models import Model, Unloaded
 from storify.models.hints import subclasses
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 
     from storify.database._source import Source
     from storify.tables.lines import Classes
-
-__all__ = ["Found", "Limit", "Map", "Of", "Offset", "Query", "Sorted", "Stage", "Where"]
 
 
 #: A query only gives: one of admins can be passed where one of users is wanted.
@@ -443,7 +441,6 @@ class Query(Defaults, Generic[V_co, K]):
         return cast("Self", self._with(*self._stages, Offset(count)))
 
     def _refuse_count(self, count: object, doing: str, by: str) -> None:
-        """Raise unless *count* is a number of records."""
         what = f"cannot {doing} a query of database {self._source.name!r} {by}"
         if type(count) is not int:
             msg = f"{what} a {type(count).__qualname__}; pass an int"

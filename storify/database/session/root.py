@@ -16,7 +16,7 @@ from functools import cached_property, partial
 from operator import itemgetter
 from typing import Any, Final, NamedTuple, cast
 
-from storify._typing import override
+from storify._python import override
 from storify.codec import Codec
 from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all

@@ -32,9 +32,8 @@ from storify.engine.file.manifest import (
 )
 from storify.engine.file.snapshot import is_indexed
 from storify.engine.file.state import Known, Reading, Tail, Verdict
-from storify.engine.moment import moment_of
+from storify.engine.moment import Keep, moment_of
 from storify.engine.protocol import Commit, Version
-from storify.engine.retention import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = [

@@ -26,9 +26,16 @@ from typing import NamedTuple
 
 from storify.engine.file import vfs
 from storify.engine.file.log import Frame, Frames, last_frame
-from storify.engine.moment import STAMP, moment_of, next_moment, stamp_of, time_of
+from storify.engine.moment import (
+    STAMP,
+    Keep,
+    dropped,
+    moment_of,
+    next_moment,
+    stamp_of,
+    time_of,
+)
 from storify.engine.protocol import BackupInfo, BackupKind, Clock
-from storify.engine.retention import Keep, dropped
 from storify.exceptions import CorruptionError
 from storify.logger import LoggerLike
 

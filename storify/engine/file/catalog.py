@@ -12,6 +12,7 @@ from storify.engine.file.errors import SaidLater
 from storify.engine.file.manifest import DamagedRecordError, read_record
 from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of, real
 from storify.engine.file.renaming import finish_rename, rename
+from storify.engine.moment import Keep
 from storify.engine.names import check_name, check_new_name, collation_key, is_name
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -20,7 +21,6 @@ from storify.engine.protocol import (
     Sync,
     utc_now,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import DatabaseNameError
 from storify.logger import LoggerLike
 from storify.threads import uncut

@@ -59,8 +59,7 @@ from storify.engine.file.replay import parts_of, rewritten
 from storify.engine.file.root import HASHED_BYTES, Hash, Next, hashed
 from storify.engine.file.snapshot import note_index
 from storify.engine.file.state import Main, Reading, Verdict
-from storify.engine.moment import Moment, moment_of, stamp_of
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep, Moment, moment_of, stamp_of
 
 __all__ = [
     "Written",

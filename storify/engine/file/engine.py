@@ -60,7 +60,7 @@ from storify.engine.file.state import (
     UnsteadyError,
     Verdict,
 )
-from storify.engine.moment import Moment, stamp_of
+from storify.engine.moment import Keep, Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
     BackupInfo,
@@ -77,7 +77,6 @@ from storify.engine.protocol import (
     apply,
     utc_now,
 )
-from storify.engine.retention import Keep
 from storify.exceptions import (
     CorruptionError,
     DatabaseLoadError,

@@ -29,8 +29,8 @@ from storify.engine.file.manifest import Sum
 from storify.engine.file.replay import Journal, replay, rewritten
 from storify.engine.file.root import next_root
 from storify.engine.file.state import Main, Reading, Verdict
+from storify.engine.moment import Keep
 from storify.engine.protocol import Change, Format, apply, difference
-from storify.engine.retention import Keep
 
 __all__ = ["bring_in", "is_whole", "looked", "seen"]
 

@@ -20,6 +20,7 @@ from storify.engine.file.paths import Place, place_of
 from storify.engine.file.renaming import finish_rename
 from storify.engine.file.state import Main, Reading, read_state
 from storify.engine.moment import (
+    Keep,
     Moment,
     moment_of,
     next_moment,
@@ -27,7 +28,6 @@ from storify.engine.moment import (
     went_back,
 )
 from storify.engine.protocol import Clock, Format
-from storify.engine.retention import Keep
 from storify.logger import LoggerLike
 
 __all__ = ["Access", "Held"]

@@ -44,7 +44,7 @@ from storify.engine.file.state import (
     Verdict,
     version_after,
 )
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError, DatabaseLoadError
 
 __all__ = ["is_damaged", "is_whole", "know", "load", "mend", "recover"]

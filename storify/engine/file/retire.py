@@ -10,7 +10,7 @@ from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
 from storify.engine.file.state import Reading, Verdict
-from storify.engine.retention import Keep
+from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError
 
 __all__ = ["back_up", "destroy", "purge", "require_whole", "set_aside"]

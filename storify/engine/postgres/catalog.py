@@ -4,6 +4,7 @@ import errno
 import threading
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from storify.engine.moment import Keep
 from storify.engine.names import check_name, check_new_name
 from storify.engine.postgres.address import Address
 from storify.engine.postgres.driver import failure, psycopg_of
@@ -12,7 +13,6 @@ from storify.engine.postgres.head import Head
 from storify.engine.postgres.link import Link, Pool, cursor_of
 from storify.engine.postgres.tables import SCHEMA, VERSION, Tables
 from storify.engine.protocol import LOCK_TIMEOUT_S, Clock, Format, utc_now
-from storify.engine.retention import Keep
 from storify.exceptions import DatabaseLoadError
 from storify.threads import uncut
 

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from weakref import WeakSet
 
-from storify.engine.moment import Moment, current_at, moment_of, next_moment, stamp_of
+from storify.engine.moment import (
+    Keep,
+    Moment,
+    current_at,
+    dropped,
+    moment_of,
+    next_moment,
+    stamp_of,
+)
 from storify.engine.postgres import past
 from storify.engine.postgres.commit import do_commit, plan_of
 from storify.engine.postgres.head import Head, State, number_of
@@ -29,10 +37,8 @@ from storify.engine.protocol import (
     Version,
     WholeSnapshot,
 )
-from storify.engine.retention import Keep, dropped
-from storify.engine.turn import InTurn
 from storify.exceptions import DatabaseReadOnlyError
-from storify.threads import uncut
+from storify.threads import InTurn, uncut
 
 if TYPE_CHECKING:
     import psycopg

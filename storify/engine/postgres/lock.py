@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from storify.engine.postgres.driver import failure, psycopg_of
 from storify.engine.postgres.link import Link, kept_from_child
 from storify.engine.postgres.tables import Tables
-from storify.engine.turn import InTurn
-from storify.threads import TurnLock, uncut
+from storify.threads import InTurn, TurnLock, uncut
 
 if TYPE_CHECKING:
     import psycopg
