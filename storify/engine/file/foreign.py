@@ -25,7 +25,7 @@ from storify.engine.file.checkpoint import replace, write
 from storify.engine.file.held import Held
 from storify.engine.file.history import frame_id, root_with
 from storify.engine.file.log import Frame, commit_frame, scan
-from storify.engine.file.manifest import Sum
+from storify.engine.file.manifest import AHEAD_NS, Sum
 from storify.engine.file.replay import Journal, replay, rewritten
 from storify.engine.file.root import next_root
 from storify.engine.file.state import Main, Reading, Verdict
@@ -225,7 +225,7 @@ class _Edit:
 
 def _is_older(held: Held, edited: Main, known: Sum) -> bool:
     """Whether a file was put back, and not made from the one that was there."""
-    return edited.found.mtime_ns < known.mtime_ns or any(
+    return edited.found.mtime_ns < known.mtime_ns - AHEAD_NS or any(
         entry.digest and edited.digest.startswith(entry.digest)
         for entry in held.folder.entries()
     )
