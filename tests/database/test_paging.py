@@ -1,5 +1,6 @@
 """A large database is asked for the records that are needed, and is a dict all the same."""
 
+import sys
 from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from storify import Database, Model, Storify
 from storify.codec import Codec
 from storify.database.live.data import Data
 from storify.database.live.slots import Slots
+from storify.engine.file import snapshot
 from storify.exceptions import CorruptionError
 
 CODEC = Codec()
@@ -560,6 +562,26 @@ def test_two_threads_that_read_all_keys_fill_it_once():
 
     assert list(data) == ["b"]
     assert len(data) == 1
+
+
+@pytest.mark.files("it looks at the files")
+def test_a_state_that_is_dropped_gives_its_place_back_whatever_interrupts(root):
+    """Nothing of Python runs for that which an interrupt could cut off."""
+    make(root, USERS)
+    db = open_db(root)
+    before = len(snapshot._open)
+    state = db._session.engine.open()
+    assert len(snapshot._open) == before + 1
+
+    def strike(frame, event, _argument):
+        if event == "call" and "weakref" in frame.f_code.co_filename:
+            raise KeyboardInterrupt
+
+    sys.setprofile(strike)
+    del state
+    sys.setprofile(None)
+
+    assert len(snapshot._open) == before
 
 
 @pytest.mark.files("it looks at the files")

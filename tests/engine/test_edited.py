@@ -521,6 +521,20 @@ def test_of_a_list_the_edit_counts_and_ours_is_a_backup(tmp_path):
     assert FORMAT.decode_root(whole_of(engine.state(named)))[-1] == "mine.mine"
 
 
+def test_an_edit_at_once_is_no_older_file(tmp_path):
+    """The system's clock for files may stand still for longer than our time is ahead."""
+    list_engine(tmp_path)
+    ours_ns = main(tmp_path).stat().st_mtime_ns
+    main(tmp_path).write_bytes(FORMAT.encode(["tool"]))
+    os.utime(main(tmp_path), ns=(0, ours_ns - 10**6))
+    log = Log()
+
+    assert read(make_engine(tmp_path, log=log)) == ["tool"]
+
+    (line,) = log.warnings
+    assert "the whole list" in line
+
+
 @pytest.mark.parametrize("kind", ["list", "dict"])
 def test_an_edit_that_makes_another_kind_of_root_counts(tmp_path, kind):
     """There is no merging the two."""

@@ -23,7 +23,6 @@ from faults.surroundings import NOBODY, as_root, mode
 from stand_ins import Log
 from storify.engine import FileEngine
 from storify.engine.file import vfs
-from storify.engine.file.paths import real
 from storify.exceptions import DatabaseLoadError
 
 
@@ -366,22 +365,3 @@ def test_an_older_file_in_another_normal_form_can_be_opened(tmp_path):
     assert found(catalog.engine("cafe\u0301")) == 1
     assert found(catalog.engine("Users")) == 2
     assert found(catalog.engine("users")) == 3
-
-
-@pytest.mark.skipif(os.name == "nt", reason="needs symbolic links")
-def test_links_are_followed_as_the_system_does(tmp_path, monkeypatch):
-    """Of the file or of a folder above it, and where nothing is there."""
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    (tmp_path / "a" / "b" / "file").touch()
-    (tmp_path / "to folder").symlink_to(tmp_path / "a")
-    (tmp_path / "a" / "to file").symlink_to("b/file")
-    (tmp_path / "dangling").symlink_to("nowhere")
-    monkeypatch.chdir(tmp_path)
-
-    for path in (
-        *("a/b/file", "a/to file", "to folder/b/file", "to folder/to file"),
-        *("dangling", "dangling/x", "new/x", "a/../a/b", "a//b", "", "."),
-    ):
-        for form in (path, f"{tmp_path}/{path}", f"/{tmp_path}/{path}", f"{path}/"):
-            assert real(form) == os.path.realpath(form), form
-    assert real("/") == "/"

@@ -10,7 +10,7 @@ from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
 from storify.engine.file.errors import SaidLater
 from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of, real
+from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of
 from storify.engine.file.renaming import finish_rename, rename
 from storify.engine.moment import Keep
 from storify.engine.names import check_name, check_new_name, collation_key, is_name
@@ -175,7 +175,7 @@ class FileCatalog:
         """Nothing is held."""
 
     def _root(self) -> str:
-        return real(self._directory)
+        return os.path.realpath(self._directory)
 
     def _path(self, name: str) -> str:
         """The main file of a checked name, surely inside the folder."""

@@ -30,7 +30,7 @@ from storify.engine.file.fold import written_after
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept, frame_id
 from storify.engine.file.log import Frame, Frames, commit_frame, scan
-from storify.engine.file.manifest import Sum
+from storify.engine.file.manifest import AHEAD_NS, Sum
 from storify.engine.file.past import (
     check_whole,
     main_as_it_was,
@@ -261,7 +261,7 @@ def _with_commits(
 
 def _is_older(held: Held, edited: Main, known: Sum) -> bool:
     """Whether a file was put back, and not made from the one that was there."""
-    return edited.found.mtime_ns < known.mtime_ns or any(
+    return edited.found.mtime_ns < known.mtime_ns - AHEAD_NS or any(
         entry.digest and edited.digest.startswith(entry.digest)
         for entry in held.folder.entries()
     )

@@ -33,6 +33,7 @@ from typing import Any, Final, NamedTuple
 from storify.engine.file import vfs
 
 __all__ = [
+    "AHEAD_NS",
     "DamagedRecordError",
     "Record",
     "Sum",
@@ -195,9 +196,9 @@ def settle_record(path: str, record: Record, prefix: str) -> None:
 # clock of a file system stands still for some milliseconds.
 
 _STEP_NS: Final = 10**6
-_AHEAD_NS: Final = 10**9
-"""A file before that is further ahead got its time from somebody, or the clock went
-back."""
+AHEAD_NS: Final = 10**9
+"""Our files may be so far ahead of the system's clock for files. One that is further got
+its time from somebody, or the clock went back."""
 
 
 def is_sealed(mtime_ns: int, digest: str) -> bool:
@@ -215,6 +216,6 @@ def sealed_ns(now_ns: int, before_ns: int, digest: str) -> int:
     """
     seal = int(digest[:16], 16) % _STEP_NS
     sealed = now_ns - now_ns % _STEP_NS + seal
-    if sealed <= before_ns < now_ns + _AHEAD_NS:
+    if sealed <= before_ns < now_ns + AHEAD_NS:
         return before_ns - before_ns % _STEP_NS + _STEP_NS + seal
     return sealed

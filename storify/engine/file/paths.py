@@ -18,7 +18,6 @@ reach it by different links exclude each other.
 
 import os
 import re
-import stat
 from functools import cached_property
 from hashlib import sha256
 from typing import Final
@@ -37,7 +36,6 @@ __all__ = [
     "Place",
     "network_filesystem",
     "place_of",
-    "real",
     "require_local",
     "stem_of",
 ]
@@ -136,27 +134,9 @@ class Place:
             vfs.remove_directory(self.backups)
 
 
-def real(path: str) -> str:
-    """Follow the links in a path, as `os.path.realpath` does.
-
-    An absolute path without links, as most are, takes a third of the time.
-    """
-    end = len(path)
-    if path[:1] != "/" or path[:2] == "//" or os.path.normpath(path) != path:
-        return os.path.realpath(path)
-    try:
-        while end > 0:
-            if stat.S_ISLNK(os.lstat(path[:end]).st_mode):
-                return os.path.realpath(path)
-            end = path.rfind("/", 0, end)
-    except OSError:  # it is not there yet
-        return os.path.realpath(path)
-    return path
-
-
 def place_of(path: str, backups_directory: str | None = None) -> Place:
     """Find the files of the database at *path*; nothing need exist."""
-    main = real(path)
+    main = os.path.realpath(path)
     backups = backups_directory or os.path.join(
         os.path.dirname(main), BACKUPS, stem_of(main)
     )

@@ -20,7 +20,7 @@ from functools import partial
 from itertools import islice
 from types import MappingProxyType
 from typing import Final
-from weakref import WeakSet
+from weakref import ref
 
 from storify.engine.file import vfs
 from storify.engine.file.held import Access, Held
@@ -67,7 +67,9 @@ def _nothing(_: bytes) -> None:
     return None
 
 
-_open: "WeakSet[FileSnapshot]" = WeakSet()
+#: The states that hold their files open, by their ids. One that is dropped is taken out
+#: by C alone: an interrupt of Python code there would leave its place taken for ever.
+_open: "dict[int, ref[FileSnapshot]]" = {}
 
 
 class Files:
@@ -235,7 +237,7 @@ class FileSnapshot:
         #: What is asked in place of the files, once one of them is damaged.
         self._recovered: Snapshot | None = None
         self._count: int | None = None
-        _open.add(self)
+        _open[id(self)] = ref(self, partial(_open.pop, id(self)))
         for fd in self.descriptors():
             vfs.forget(fd)  # a forked child asks them as well
 
@@ -298,7 +300,7 @@ class FileSnapshot:
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
-        _open.discard(self)
+        _open.pop(id(self), None)
         self._files.close()
         if self._recovered is not None:
             self._recovered.close()
@@ -315,7 +317,8 @@ def has_room() -> bool:
 
 def descriptors_held() -> set[int]:
     """The descriptors of all states that are open in this process."""
-    return {fd for snapshot in list(_open) for fd in snapshot.descriptors()}
+    found = [each() for each in list(_open.values())]
+    return {fd for each in found if each is not None for fd in each.descriptors()}
 
 
 Recover = Callable[[Version, str, Files], Snapshot]
