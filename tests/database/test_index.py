@@ -785,6 +785,31 @@ class StopItError(Exception):
     """Leaves a block."""
 
 
+def test_an_index_follows_what_others_committed_over_the_base(anywhere):
+    """Keys that came and went in two commits, while nothing else was in memory."""
+    mine, theirs = (Storify(anywhere, save_interval=None).get_db("d") for _ in "ab")
+    mine.update({key: {"v": key} for key in "abx"})
+    mine.flush()
+    index = mine.index(lambda each: each["v"])
+    assert set(index) == {*"abx"}
+    theirs.reload()
+    theirs["a"] = {"v": "changed"}
+    theirs.flush()
+    theirs["c"] = {"v": "c"}
+    del theirs["x"]
+    theirs.flush()
+
+    mine.reload()
+
+    assert {value: index.keys(value) for value in index} == {
+        "changed": ["a"],
+        "b": ["b"],
+        "c": ["c"],
+    }
+    for db in (mine, theirs):
+        db.close()
+
+
 def record(value):
     """What is stored: something that can be changed in place."""
     return {"v": value}

@@ -17,9 +17,18 @@ __all__ = ["Changed", "Watchers"]
 
 
 class Changed(dict[Any, object]):
-    """Keys, in the order in which they were noted, each with a mark of its own."""
+    """Keys, in the order in which they were noted, each with a mark of its own.
 
-    __slots__ = ("__weakref__",)
+    Attributes:
+        is_over: Whether keys came or went that nobody can name: all is to be looked at,
+            in a new one.
+    """
+
+    __slots__ = ("__weakref__", "is_over")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_over: bool = False
 
     def forget(self, seen: Mapping[Any, object]) -> None:
         """Take out keys, but not those that were noted again since.
@@ -53,6 +62,15 @@ class Watchers:
         found = [each() for each in tuple(self.told)]
         return [
             partial(changed.update, {key: object() for key in keys})
+            for changed in found
+            if changed is not None
+        ]
+
+    def end(self) -> list[Callable[[], object]]:
+        """Return what tells all observers to look at all anew, as steps of C."""
+        found = [each() for each in tuple(self.told)]
+        return [
+            partial(setattr, changed, "is_over", True)
             for changed in found
             if changed is not None
         ]

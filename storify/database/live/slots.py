@@ -764,7 +764,8 @@ class Slots(dict[Any, Any]):
 
         Args:
             later: A later state, for the keys that memory does not know: they were not
-                changed here. What it has for the others is to be merged.
+                changed here. What it has for the others is to be merged. Observers look
+                at all anew, as it may have other keys.
 
         Raises:
             CorruptionError: The state is damaged and cannot be rebuilt.
@@ -798,6 +799,7 @@ class Slots(dict[Any, Any]):
                 partial(storage.clear, self),
                 partial(storage.update, self, slots),
                 *orders,
+                *(() if later is None else self.watchers.end()),
                 partial(setattr, self, "pages", None),
                 also=chain(unfilled, map(eq, sizes, (len(here),))),
             )

@@ -142,8 +142,8 @@ class Tracking(Generic[I]):
         raise TypeError(msg)
 
     def is_of(self, data: Data) -> bool:
-        """Whether *data* is what was looked at."""
-        return data is self._data
+        """Whether *data* is what was looked at, and all changes since are noted."""
+        return data is self._data and not self._noted.is_over
 
     def catch_up(self, needed: Collection[Any] | None = None) -> Data:
         """Look at what may be other than it was; the lock is held.
@@ -154,7 +154,7 @@ class Tracking(Generic[I]):
                 and looked at again the next time.
         """
         data = self.root()
-        if data is not self._data:
+        if not self.is_of(data):
             self._begin(data)
         changed, noted = data.changed(self._noted)
         self._look_at(data, changed, needed)
