@@ -78,6 +78,22 @@ def test_what_they_deleted_and_i_keep_goes_behind_what_is_new(pair, others):
     assert list(mine) == list(theirs) == ["b", "c", *others, "m", "a"]
 
 
+def test_what_came_and_went_at_theirs_is_no_deletion(pair):
+    """A key that is new here stays where it was set."""
+    mine, theirs = pair
+    theirs.update(new=1, t=1)
+    theirs.flush()
+    del theirs["new"]
+    theirs.flush()
+    mine.update(new=2, m=2)
+
+    mine.reload(keep="mine")
+    mine.flush()
+    theirs.reload()
+
+    assert list(mine) == list(theirs) == ["a", "b", "c", "t", "new", "m"]
+
+
 def test_a_flush_without_changes_adopts_and_does_not_write(pair, anywhere):
     """A stale instance never overwrites what is newer."""
     mine, theirs = pair

@@ -274,6 +274,12 @@ class _Merge:
         self._found = contents(theirs)
         self._keys = self._keys_found()
         self._twins = self._twins_found()
+        # What came and went since is no deletion.
+        self._deleted = {
+            key: None
+            for key_bytes, value in self._found.items()
+            if value is None and self._live.durable(key := self._keys[key_bytes])
+        }
 
     def _keys_found(self) -> dict[bytes, Any]:
         """Return the keys for their bytes, my own objects where there are some."""
@@ -448,9 +454,7 @@ class _Merge:
         among = set(last)
         again = {
             key: None
-            for key_bytes, value in self._found.items()
-            if value is None
-            and (key := self._keys[key_bytes]) in among
-            and key not in pending.deleted
+            for key in self._deleted
+            if key in among and key not in pending.deleted
         }
         return [*(key for key in last if key not in again), *again]
