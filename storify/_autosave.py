@@ -1,4 +1,4 @@
-"""When to flush: at intervals, and nothing else; this module owns no files.
+"""Autosave: a flush at intervals, and nothing else; this module owns no files.
 
 One daemon thread a process calls the autosave of everything it watches. It
 holds them weakly, so watching keeps nothing alive, and ends when nothing is
@@ -26,7 +26,7 @@ _AFTER_ERROR_S = 60.0
 
 
 class Saves(Protocol):
-    """What can be saved at intervals."""
+    """Things that can be saved at intervals."""
 
     def autosave(self) -> float:
         """Save what is due and give the seconds until more is; never raise."""

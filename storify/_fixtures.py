@@ -14,7 +14,7 @@ from uuid import uuid4
 from storify._manager import Storify
 from storify._python import TypeVar
 from storify.database import BaseDatabase, Database
-from storify.database._schema import StorifyHome
+from storify.database._schema import StorifyResolver
 from storify.threads import finish_all
 
 __all__ = ["MakeStorify", "Reopen", "Storifys", "reopen", "temp_db"]
@@ -96,8 +96,8 @@ def _reopen_db(db: D) -> D:
 
 
 def _storify_of(db: BaseDatabase[Any, Any]) -> Storify:
-    home = db._schema.home
-    sf = home._folder() if isinstance(home, StorifyHome) else None
+    resolver = db._schema.resolver
+    sf = resolver._folder() if isinstance(resolver, StorifyResolver) else None
     if isinstance(sf, Storify) and sf._catalog.engine(db.name).location == db.path:
         return sf
     msg = (
@@ -114,7 +114,7 @@ _PATIENCE_S = 30.0
 
 
 class MakeStorify(Protocol):
-    """What the fixture ``make_storify`` gives; for annotations."""
+    """The type of the fixture ``make_storify``, for annotations."""
 
     def __call__(
         self, folder: str | os.PathLike[str] = "data", **options: Any
@@ -132,7 +132,7 @@ class MakeStorify(Protocol):
 
 
 class Reopen(Protocol):
-    """What the fixture ``reopen`` gives; for annotations."""
+    """The type of the fixture ``reopen``, for annotations."""
 
     @overload
     def __call__(self, what: Storify, **options: Any) -> Storify: ...

@@ -20,7 +20,7 @@ from storify._autosave import autosaver
 from storify._python import TypeVar
 from storify.codec import CustomType
 from storify.database import Database, ListDatabase
-from storify.database._schema import Schema, StorifyHome, Use
+from storify.database._schema import Schema, StorifyResolver, Use
 from storify.database._source import Source
 from storify.database.session.saving import CACHE_BYTES, Saving
 from storify.database.session.shutdown import heed_signals, is_open
@@ -112,7 +112,7 @@ def _living(ref: "weakref.ref[_Db] | None") -> _Db | None:
 
 
 class _Damage:
-    """Which databases could not be loaded, and what was asked for then.
+    """The databases that could not be loaded, and what was asked for then.
 
     Who asks for a database as it is, is refused and then gives a root says that it is
     to start afresh. Who gives a root each time, as for a list, says nothing by it.
@@ -243,7 +243,9 @@ class Storify:
         )
         self.log: LoggerLike = adapt(log, verbose=verbose)
         self._schema = Schema(models, types, self.log)
-        self._schema.home = StorifyHome(self, Storify._find_source, Storify._peek)
+        self._schema.resolver = StorifyResolver(
+            self, Storify._find_source, Storify._peek
+        )
         self.models: list[type[Any]] = self._schema.models
         self.save_interval = save_interval
         self.databases: list[Database[Any, Any]] = []

@@ -1,4 +1,4 @@
-"""What Python itself lacks: late imports, the newest `typing`, a look at attributes."""
+"""Gaps of Python: late imports, the newest `typing`, a look at attributes."""
 
 import sys
 import typing
@@ -111,7 +111,7 @@ _generic: Any = vars(typing.Generic)["__class_getitem__"]
 
 
 class _Nothing:
-    """What stands for classes and marks of modules that nobody has loaded."""
+    """A stand-in for classes and marks of modules that nobody has loaded."""
 
 
 def if_loaded(module: str, name: str) -> Any:

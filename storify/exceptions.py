@@ -1,4 +1,4 @@
-"""What can go wrong, in one tree; this module imports nothing of storify.
+"""All errors, in one tree; this module imports nothing of storify.
 
 ::
 
@@ -157,7 +157,7 @@ class DatabaseOpenError(StorifyError, RuntimeError):
 
 
 class MisdatedError(StorifyError, FileNotFoundError):
-    """It is not known which state was current at a time: the clock was wrong then.
+    """The state of a time is not known, as the clock was wrong then.
 
     Each state is there by its id, as `Backups.list` gives it.
     """

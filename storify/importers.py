@@ -69,7 +69,7 @@ _STEP = 1000
 
 
 class Source(Protocol[K, S_co]):
-    """What can be copied from: a dict, an open shelf, a `SqliteDict` and so on."""
+    """A source to copy from: a dict, an open shelf, a `SqliteDict` and so on."""
 
     def keys(self) -> Iterable[K]:
         """Return the keys."""

@@ -21,7 +21,7 @@ __all__ = ["BasicLogger", "Logger", "LoggerLike", "adapt", "formatted", "report"
 
 
 class BasicLogger(Protocol):
-    """What an object needs to be passed as ``log=``; a ``logging.Logger`` does."""
+    """The methods of an object passed as ``log=``; a ``logging.Logger`` has them."""
 
     def debug(self, msg: str, /) -> object:
         """Record a detail for whoever debugs."""

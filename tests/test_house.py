@@ -8,9 +8,12 @@ import pytest
 ROOT = Path(__file__).parents[1] / "storify"
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-#: First words of a docstring that say what a function does to its caller, in place of
-#: what it returns or does.
-SHUNNED = {"Give", "Gives", "Returns", "This"}
+#: First words of a docstring that say what a function does to its caller, or stand in
+#: the place of a noun.
+SHUNNED = {
+    *("Give", "Gives", "Returns", "This", "That", "Those", "It", "As", "What", "Which"),
+    *("Who", "Whoever", "Whatever", "Where", "When", "How"),
+}
 
 
 def docstrings(source):

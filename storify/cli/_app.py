@@ -51,7 +51,7 @@ from storify.explorer import literal, salvage_text, size_text
 
 
 class _Found(NamedTuple):
-    """What was found: how many records were looked at, the misfits, and failures."""
+    """The findings: how many records were looked at, the misfits, and failures."""
 
     records: int
     misfits: list[tuple[str, Misfit]]

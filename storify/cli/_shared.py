@@ -1,4 +1,4 @@
-"""What the commands share: how they end, the classes, databases, places that they name.
+"""Parts that the commands share: their end, the classes, databases and places named.
 
 Results go to the standard output; all else to the standard error, so that a result
 can be read by a program.
@@ -40,7 +40,7 @@ _LARGE: Final = 20_000
 
 
 class Failure(Exception):  # noqa: N818 - it ends the command, with its message
-    """What was asked for cannot be done; the text says why and what to do."""
+    """An error that ends a command; the text says why and what to do."""
 
 
 def complain(message: object) -> None:
@@ -114,7 +114,7 @@ def progress(what: str) -> Generator[Callable[[int, int], object] | None]:
 
 
 class Classes(NamedTuple):
-    """What the modules define or import.
+    """The classes that the modules define or import.
 
     Attributes:
         models: Subclasses of `Model`.

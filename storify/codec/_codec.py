@@ -51,7 +51,7 @@ _BULK_BYTES: Final = 1 << 15
 _BULK: Final = 1024
 _NUMBERS: Final = tuple(map(Packer().pack, range(_BULK)))
 _NIL: Final = b"\xc0"
-#: So many values are respelled faster one by one.
+#: So many values are made canonical faster one by one.
 _FEW: Final = 2
 #: What is raised by the fast way alone, as it takes less than the careful one.
 _NOT_FAST: Final = (TypeError, ValueError, ArithmeticError, RecursionError)
@@ -279,7 +279,7 @@ class Codec:
     # --- out --------------------------------------------------------------------
     @property
     def form(self) -> object:
-        """What is equal as long as equal values are encoded as the same bytes.
+        """An object equal as long as equal values are encoded as the same bytes.
 
         It changes with each class that becomes storable.
         """
@@ -349,46 +349,46 @@ class Codec:
         """Encode a key of the root, as `encode_items` does."""
         return self.encode(key, partial(_place_of, key))
 
-    def spell(self, blob: bytes) -> bytes:
+    def canonical(self, blob: bytes) -> bytes:
         """Return a key or value of unknown origin in the bytes that `encode` makes.
 
         As it is, if it cannot be read or written. No class has a say in it: what
-        stands for an object is spelled as the data that it is.
+        stands for an object is written as the data that it is.
         """
         plain = self._without_classes
         with suppress(DecodeError, UnstorableError):
             return plain.encode(plain.decode(blob))
         return blob
 
-    def respell(self, stored: bytes) -> bytes | None:
+    def canonical_value(self, stored: bytes) -> bytes | None:
         """Return a value of unknown origin in the bytes that `encode` makes of it.
 
-        Another writer may have spelled it otherwise (a longer integer, an old name of a
-        field), and only our own spelling can be compared.
+        Another writer may have written it otherwise (a longer integer, an old name of a
+        field), and only canonical bytes can be compared.
 
         Returns:
             None for one that cannot be read or written.
         """
         if stored[:1] == _BIN_32 and int.from_bytes(stored[1:5], "big") >= _LONG_BYTES:
-            return stored  # long bytes, as `encode` spells them
+            return stored  # long bytes, as `encode` writes them
         try:
             return self.encode(self.decode(stored))
         except (ValueError, UnstorableError):
             return None
 
-    def respell_all(self, stored: list[bytes]) -> list[bytes | None]:
-        """Respell many values."""
+    def canonical_values(self, stored: list[bytes]) -> list[bytes | None]:
+        """Return many values as `canonical_value` does."""
         if len(stored) > _FEW:
             with suppress(ValueError, UnstorableError):
                 values = self.decode_all(stored)
                 return list(self.encode_items(dict(enumerate(values))).values())
-        return list(map(self.respell, stored))
+        return list(map(self.canonical_value, stored))
 
     def same_value(self, stored: bytes | None, value: bytes | None) -> bool:
         """Whether *stored*, of unknown origin, means the same as our *value*."""
         if stored is None or value is None or stored == value:
             return stored == value
-        return self.respell(stored) == value
+        return self.canonical_value(stored) == value
 
     def encode_items(
         self, data: Mapping[Any, Any], *, is_plain: bool = False
@@ -642,11 +642,11 @@ class Codec:
         Raises:
             DecodeError: Some are no keys, or two are one for Python, as 1 and True are.
         """
-        spelled = dict.fromkeys(blobs, _NIL)
-        keys = list(self.decode_root(_frames.join(spelled)))
+        entries = dict.fromkeys(blobs, _NIL)
+        keys = list(self.decode_root(_frames.join(entries)))
         if len(keys) == len(blobs):
             return keys
-        # One key in more than one spelling, as an integer in more bytes.
+        # One key in bytes of two kinds, as an integer in more bytes.
         return [next(iter(self.decode_root(_frames.join({k: _NIL})))) for k in blobs]
 
     def _refuse_equal_keys(self, payload: bytes, count: int) -> None:
@@ -654,8 +654,8 @@ class Codec:
         if count == _frames.read_header(payload)[1]:
             return
         # One key twice is read as everywhere: the last one holds.
-        spelled = {self.encode_key(self.decode(key)) for key in _frames.split(payload)}
-        if count != len(spelled):
+        keys = {self.encode_key(self.decode(key)) for key in _frames.split(payload)}
+        if count != len(keys):
             msg = "two keys are one for Python, as 1 and True are"
             raise DecodeError(msg)
 

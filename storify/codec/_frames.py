@@ -1,4 +1,4 @@
-"""Where each value of a payload begins and ends, without decoding any.
+"""The frames of the values in a payload, found without decoding any.
 
 A root is a map header and then key, value, key, value; so the entries of a map
 can be parted and joined as bytes. `skip` runs at 2 GB/s, a fortieth of the time

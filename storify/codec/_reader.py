@@ -1,4 +1,4 @@
-"""What msgpack's own reader does not give: the little that it refuses, exact times.
+"""A reader beside msgpack's own, for the little that it refuses, and exact times.
 
 Strings that are not UTF-8, malformed timestamps, and maps whose keys Python
 cannot hash make the C reader give up the whole file. This one keeps each of

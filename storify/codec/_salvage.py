@@ -1,4 +1,4 @@
-"""What is whole in the bytes of a damaged root, found by their structure alone.
+"""The whole entries in the bytes of a damaged root, found by their structure alone.
 
 A damaged stretch is skipped up to the next place from where entries follow one
 another. What tells such a place from one inside a value: its keys are texts, or
@@ -78,7 +78,7 @@ def _is_entry(key: bytes, value: bytes) -> bool:
 
 
 def _ends(payload: bytes, most: int | None = None) -> list[int]:
-    """Where up to *most* values one after the other end, until one is damaged."""
+    """The ends of up to *most* values one after the other, until one is damaged."""
     unpacker = Unpacker(max_buffer_size=len(payload) + 1)
     unpacker.feed(payload)
     ends: list[int] = []
@@ -174,7 +174,7 @@ class _Start(NamedTuple):
 
 
 class _Places:
-    """What begins where in a damaged root, found out once.
+    """The places in a damaged root where something begins, found out once.
 
     The search goes over many places again for each damaged stretch, so what does
     not depend on what was found before is kept: the cost would be a square.
@@ -218,7 +218,7 @@ class _Places:
 def _next_entry(
     places: _Places, start: int, ahead: int, found: list[Entry | None], count: int
 ) -> int | None:
-    """Where entries follow one another again, from *start* on.
+    """The next place from *start* on at which entries follow one another again.
 
     *ahead* is a place to try first, counted from the end; *count* is how many entries
     there should be, if that can be believed.

@@ -43,7 +43,7 @@ T = TypeVar("T")
 
 
 class CustomType(Generic[T]):
-    """How values of one class are written and read; never changed.
+    """A way to write and read values of one class; never changed.
 
     Attributes:
         cls: The class; its subclasses are not included.

@@ -241,7 +241,7 @@ class BaseDatabase(Root[V, K], Generic[V, K]):
 
     @property
     def path(self) -> str:
-        """Where the database is: a file's path, or ``memory://name``."""
+        """The location of the database: a file's path, or ``memory://name``."""
         return self._session.engine.location
 
     @property

@@ -1,4 +1,4 @@
-"""What a `Database` is: whatever its root is, as a list, and as a dict, of live objects.
+"""A `Database` with any root, as a list, and as a dict, of live objects.
 
 What it knows of its records beyond a dict or list are modules of their own, loaded when
 they are used: a lazy pipeline over the records (`query`), the comparison of what is
@@ -157,8 +157,8 @@ class Root(Defaults, Generic[V, K]):
                         f"{type(record).__qualname__}"
                     )
                     raise TypeError(msg)
-        home = self._source.schema.home
-        return Ref[Any]._to(self.name, key, home)  # noqa: SLF001 - one stack
+        resolver = self._source.schema.resolver
+        return Ref[Any]._to(self.name, key, resolver)  # noqa: SLF001 - one stack
 
     # -- checking --------------------------------------------------------------
 

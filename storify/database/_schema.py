@@ -46,7 +46,16 @@ from storify.exceptions import (
     ModelError,
 )
 from storify.logger import LoggerLike
-from storify.models import Check, Home, Leads, Misfit, Model, Ref, Registry, Unloaded
+from storify.models import (
+    Check,
+    Leads,
+    Misfit,
+    Model,
+    Ref,
+    Registry,
+    Resolver,
+    Unloaded,
+)
 from storify.models.hints import key_step
 
 if TYPE_CHECKING:
@@ -59,7 +68,7 @@ def is_several(model: object) -> bool:
 
 
 class Use(NamedTuple):  # made in a tenth of a dataclass's time
-    """How one Database uses its file.
+    """The use that one Database makes of its file.
 
     Attributes:
         hint: The declared type of the values, None if untyped.
@@ -131,7 +140,7 @@ class Schema:
     Attributes:
         models: The model classes that were given, as a list.
         types: What was registered with the codec, as it was given.
-        home: Looks up what references refer to; None if there is no `Storify`.
+        resolver: Looks up what references refer to; None if there is no `Storify`.
 
     Args:
         models: Model classes to register.
@@ -152,7 +161,7 @@ class Schema:
         log: LoggerLike,
     ) -> None:
         self.log = log
-        self.home: Home | None = None
+        self.resolver: Resolver | None = None
         self.models: list[type[Any]] = _several(models, "models")
         #: Told of each reference that is loaded.
         self._watchers: tuple[Callable[[Ref[Any]], object], ...] = ()
@@ -160,7 +169,7 @@ class Schema:
         self.registry: Registry = Registry(
             warn=log.warning,
             register_type=self._register,
-            supply={Ref: {"_home": self._home_of}},
+            supply={Ref: {"_resolver": self._resolver_of}},
             refuse={Ref: self._why_foreign},
             hooked=self._is_hooked,
         )
@@ -246,21 +255,21 @@ class Schema:
 
     # -- references ------------------------------------------------------------
 
-    def _home_of(self, ref: Ref[Any]) -> Home | None:
+    def _resolver_of(self, ref: Ref[Any]) -> Resolver | None:
         """Tell where a reference that is being loaded is looked up."""
         for note in self._watchers:
             note(ref)
-        return self.home
+        return self.resolver
 
     def _why_foreign(self, state: Mapping[str, Any]) -> str:
         """Say why a reference in that state is not stored here; "" if it is.
 
         Only a name and a key are stored, which mean another record elsewhere.
         """
-        home, mine = state.get("_home"), self.home
-        if home is None or mine is None or home is mine:
+        resolver, mine = state.get("_resolver"), self.resolver
+        if resolver is None or mine is None or resolver is mine:
             return ""
-        there, here = home.place(), mine.place()
+        there, here = resolver.place(), mine.place()
         if there == here or there is None or here is None:
             return ""
         return (
@@ -392,7 +401,7 @@ class Judge:
 
     @property
     def quick_look(self) -> Check | None:
-        """What tells of a loaded value that it surely fits; None if its class does."""
+        """A test that a loaded value surely fits; None if its class is the test."""
         return None if self._fits is None else self.fits
 
     def fits(self, value: Any) -> bool:
@@ -421,7 +430,7 @@ _IN_MEMORY: Final = "memory://"
 
 
 class Folder(Protocol):
-    """What is needed of a `Storify`."""
+    """The part of a `Storify` that references need."""
 
     root: str
 
@@ -435,8 +444,8 @@ Peek = Callable[[F, str], "AbstractContextManager[Source | None]"]
 """Returns a database of a folder to look at; None if there is none."""
 
 
-class StorifyHome:
-    """The `Home` of the references that the databases of one `Storify` hold.
+class StorifyResolver:
+    """The `Resolver` of the references that the databases of one `Storify` hold.
 
     Args:
         folder: The `Storify`.
@@ -462,7 +471,7 @@ class StorifyHome:
         return folder
 
     def look_up(self, db: str, key: Any) -> Any:
-        """Return the live record; see `Home`."""
+        """Return the live record; see `Resolver`."""
         source = self._find(self._here(db), db)
         if source is None or not holds(_keys_in(source.root()), key):
             raise LookupError(db)
@@ -484,7 +493,7 @@ class StorifyHome:
         return os.path.realpath(folder.root), 0
 
     def records(self, db: str) -> "LookedAt | None":
-        """Return the records of a database to look at; see `Home`."""
+        """Return the records of a database to look at; see `Resolver`."""
         try:
             with self._peek(self._here(db), db) as source:
                 if source is None:

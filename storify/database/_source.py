@@ -1,4 +1,4 @@
-"""What is open under a name, as all that works on it sees it.
+"""An open database, as all that works on it sees it.
 
 A `Database` is what the user holds; it, its queries and indexes, its backups, its check
 and its migration work on one `Source`: the live root, with what its owner declared of
@@ -244,14 +244,14 @@ class Source:
 
     def is_guarded(self) -> bool:
         """Whether `admit` may refuse anything."""
-        return self.use.strict or bool(self.session.guards.held)
+        return self.use.strict or bool(self.session.constraints.held)
 
     def admit(self, key: object, value: object) -> None:
         """Raise if *value* must not be put under *key*."""
         if self.use.strict:
             self.schema.check_record(key, value, self.use)
-        if self.session.guards.held:
-            self.session.guards.admit(key, value)
+        if self.session.constraints.held:
+            self.session.constraints.admit(key, value)
 
     def admit_item(self, at: int, value: object) -> None:
         """Raise if *value* must not be put at an index."""

@@ -22,7 +22,7 @@ from storify.engine import (
     Change,
     Commit,
     Keep,
-    News,
+    Newer,
     Problem,
     Snapshot,
     Version,
@@ -44,7 +44,7 @@ _NOTHING: Final = WholeSnapshot(Version(""), {})
 
 
 class Diff(NamedTuple):
-    """How the live content differs from an older state.
+    """The differences of the live content from an older state.
 
     Attributes:
         added: The keys that are there now and were not then.
@@ -59,7 +59,7 @@ class Diff(NamedTuple):
 
 
 class Backups:
-    """What can be restored of one database; got as ``db.backups``.
+    """The older states of one database, as ``db.backups``.
 
     Where a method takes *which* state: the id of a backup (`list`), the number of
     one of release 0.0.11, or an aware datetime for the state that was committed
@@ -97,7 +97,7 @@ class Backups:
 
     @property
     def keep(self) -> Keep:
-        """How many older states are kept, as long as the database is open.
+        """The number of older states kept as long as the database is open.
 
         Set it to a number or a `Keep`; the next flush prunes by it. The newest
         good state is always kept.
@@ -110,7 +110,7 @@ class Backups:
 
     @property
     def max_backups(self) -> int:
-        """How many of the newest states are kept, at least 1; 5 unless set.
+        """The number of newest states kept, at least 1; 5 unless set.
 
         It is ``keep.last``, under its name in release 0.0.11.
         """
@@ -292,7 +292,7 @@ def _restore(session: Session, state: Snapshot, keys: Iterable[Any] | None) -> s
                 Commit(session.version, changes, present.get, undone_on_error=True)
             )
         session.sync()
-        catch_up(session, "restore a backup of", known=News(version, changes))
+        catch_up(session, "restore a backup of", known=Newer(version, changes))
         session.make_room()
         return set(decode_keys(session.codec, contents(changes)))
 
@@ -327,13 +327,13 @@ def _some(
     """
     found: dict[Any, tuple[bytes, bytes]] = {}
     for entries in state.items():
-        spelled = [key for key, _ in entries]
-        if LIST in spelled:
+        blobs = [key for key, _ in entries]
+        if LIST in blobs:
             msg = (
                 f"cannot restore keys of database {session.name!r}: its root is a list"
             )
             raise TypeError(msg)
-        pairs = zip(decode_keys(session.codec, spelled), entries, strict=True)
+        pairs = zip(decode_keys(session.codec, blobs), entries, strict=True)
         found |= {key: entry for key, entry in pairs if key in keys}
     return found
 
@@ -350,10 +350,10 @@ def _compare(session: Session, state: Snapshot) -> Diff:
 
         def old() -> Iterator[Entry]:
             for some in state.items():
-                spelled = root.spell_entries(dict(some))
+                canonical = root.canonical_entries(dict(some))
                 if here:
-                    before.update(here.intersection(decode_keys(codec, spelled)))
-                yield from spelled.items()
+                    before.update(here.intersection(decode_keys(codec, canonical)))
+                yield from canonical.items()
 
         try:
             added, removed, changed = _differing(

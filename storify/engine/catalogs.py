@@ -1,4 +1,4 @@
-"""Which engine a root means: a folder, memory, a server, or an engine of others.
+"""The engine that a root means: a folder, memory, a server, or one of others.
 
 Others add theirs by an entry point of the group ``storify.engines``, whose name is the
 scheme of its URLs::

@@ -30,7 +30,7 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    News,
+    Newer,
     Problem,
     Salvaged,
     Snapshot,
@@ -179,11 +179,11 @@ class _Lent:
         return len(self._state)
 
     def get(self, key: bytes) -> bytes | None:
-        """As that of the state."""
+        """The value of a key in the state."""
         return self._state.get(key)
 
     def items(self) -> Iterator[list[tuple[bytes, bytes]]]:
-        """As those of the state."""
+        """The entries of the state."""
         return self._state.items()
 
     def close(self) -> None:
@@ -271,7 +271,7 @@ class MemoryEngine:
             return WholeSnapshot(store.version, dict(store.entries))
 
     def committed_at(self) -> datetime | None:
-        """When the present state was committed."""
+        """The time of the present state's commit."""
         with self._held() as store:
             return None if store.entries is None else store.steps[-1].moment.clock
 
@@ -299,26 +299,26 @@ class MemoryEngine:
             store.prune(self.keep, moment.clock)
             return version
 
-    def changes_since(self, version: Version | None) -> News | None:
-        """What was committed since, as far back as the past is kept."""
+    def changes_since(self, version: Version | None) -> Newer | None:
+        """The changes committed since, as far back as the past is kept."""
         if self._store.version == version:
             return None
         return self._changes_since(version)
 
     @uncut
-    def _changes_since(self, version: Version | None) -> News | None:
+    def _changes_since(self, version: Version | None) -> Newer | None:
         with self._held() as store:
             if store.version == version:
                 return None
             if store.entries is None:
-                return News(None, None)
+                return Newer(None, None)
             versions = [step.version for step in store.steps]
             if version is None or version not in versions:
-                return News(store.version, None)
+                return Newer(store.version, None)
             later = store.steps[versions.index(version) + 1 :]
             if any(step.anew for step in later):
-                return News(store.version, None)
-            return News(
+                return Newer(store.version, None)
+            return Newer(
                 store.version, [each for step in later for each in step.changes]
             )
 
@@ -469,7 +469,7 @@ class MemoryEngine:
             ]
 
     def is_worth_folding(self) -> bool:
-        """It never is: a state is a root."""
+        """Always False: a state is a root."""
         return False
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""When states were committed, by a clock that may have been wrong; which older ones stay.
+"""The times of commits, by a clock that may have been wrong; which older states stay.
 
 A state has an *order*, later than that of every state before it, and a *clock*: what
 the clock said. As long as the clock goes forward they are one time. Its *stamp* is::
@@ -41,7 +41,7 @@ _DIGITS: Final = r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)(\d\d)\.(\d{6})Z"
 
 
 class Moment(NamedTuple):
-    """When a state was committed.
+    """The time of a commit.
 
     Attributes:
         order: Tells which of two states is the later one.
@@ -72,7 +72,7 @@ def moment_of(stamp: str) -> Moment | None:
 
 
 def time_of(stamp: str) -> datetime | None:
-    """What the clock said, by a name; None for digits that are no time."""
+    """The time that a name says; None for digits that are no time."""
     moment = moment_of(stamp)
     return None if moment is None else moment.clock
 
@@ -150,7 +150,7 @@ def current_at(moments: Sequence[Moment], time: datetime, now: datetime) -> int 
 
 
 def _well_dated(clocks: Sequence[datetime], now: datetime) -> list[int]:
-    """Which of the times that a clock showed, in order, fit all others."""
+    """The times, of those that a clock showed in order, that fit all others."""
     possible = [at for at, clock in enumerate(clocks) if clock - now <= SLACK]
     times = [clocks[at] for at in possible]
     before = accumulate(times, max, initial=_FIRST)
@@ -245,7 +245,7 @@ def dropped(times: Sequence[datetime | None], keep: Keep, now: datetime) -> list
 
 
 def _newest_of_each(names: Sequence[str], now: str) -> list[int]:
-    """Where each period begins, newest first; without those that cannot be."""
+    """The beginnings of periods, newest first; without those that cannot be."""
     runs = [next(run) for _, run in groupby(range(len(names)), names.__getitem__)]
     older = [*(names[place] for place in runs[1:]), ""]
     places: dict[str, int] = {}

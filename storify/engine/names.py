@@ -1,4 +1,4 @@
-"""Which names a database may have: safe here, portable elsewhere.
+"""The names that a database may have: safe here, portable elsewhere.
 
 A name becomes a file name, so it must not leave the folder, hide, or mean
 another file on another system. Names come back in Unicode normal form C.

@@ -1,4 +1,4 @@
-"""What every engine does: keys, bytes and versions in, durable state out.
+"""The contract of engines: keys, bytes and versions in, durable state out.
 
 An engine keeps *one* database; a catalog keeps a folder of them. Neither knows
 models or MessagePack: keys and values are ``bytes``, and a `Format` says how a
@@ -124,7 +124,7 @@ def difference(old: Iterable[Entry], new: Iterable[Entry]) -> list[Change]:
 
 
 class Format(Protocol):
-    """How the bytes of a root are made; the codec is one."""
+    """The format of the bytes of a root; the codec is one."""
 
     def split(self, payload: bytes) -> dict[bytes, bytes]:
         """Part a root into key bytes and value bytes, in order.
@@ -152,7 +152,7 @@ class Format(Protocol):
         """
         ...
 
-    def spell(self, blob: bytes) -> bytes:
+    def canonical(self, blob: bytes) -> bytes:
         """Return a key or value of unknown origin in the bytes that we would write.
 
         As it is, if it cannot be read: only to compare it with another one.
@@ -317,8 +317,8 @@ def entries_of(snapshot: "Snapshot | None") -> dict[bytes, bytes]:
     return dict(each_entry(snapshot))
 
 
-class News(NamedTuple):
-    """That a state is no longer the present one.
+class Newer(NamedTuple):
+    """A notice that a state is no longer the present one.
 
     Attributes:
         version: The present state; None if the database is gone.
@@ -371,7 +371,7 @@ class Problem(NamedTuple):
 
 
 class Salvaged(NamedTuple):
-    """What could be saved of a damaged database.
+    """The part of a damaged database that could be saved.
 
     Attributes:
         entries: All that is intact, in order.
@@ -455,7 +455,7 @@ class Engine(Protocol):
         ...
 
     def committed_at(self) -> datetime | None:
-        """When the state was committed that was opened or committed last.
+        """The time of the commit that was opened or made last.
 
         None if that is not known, as of a file that another program has written.
 
@@ -480,8 +480,8 @@ class Engine(Protocol):
         """
         ...
 
-    def changes_since(self, version: Version | None) -> News | None:
-        """What was committed since *version*; None, and cheap, if nothing was.
+    def changes_since(self, version: Version | None) -> Newer | None:
+        """The changes committed since *version*; None, and cheap, if there are none.
 
         None as a version stands for a database that does not exist. A damaged
         state is news. Takes no lock.
@@ -546,7 +546,7 @@ class Engine(Protocol):
         ...
 
     def backup_path(self, backup_id: str) -> str:
-        """Where a backup is; for a ``commit`` the file that holds it.
+        """The path of a backup; for a ``commit`` that of the file that holds it.
 
         Raises:
             FileNotFoundError: There is no such backup.

@@ -14,7 +14,7 @@ __all__ = ["Format", "write_records"]
 
 
 class Format(StrEnum):
-    """What records are written as."""
+    """The formats that records are written in."""
 
     JSONL = "jsonl"
     JSON = "json"

@@ -1,4 +1,4 @@
-"""What faces tell alike, as lines of text: sizes, times, states, changes."""
+"""Lines of text that all faces share: sizes, times, states, changes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -123,7 +123,7 @@ class Notes:
 
 
 class About(NamedTuple):
-    """What is told of a database without a look at its records.
+    """Facts about a database that need no look at its records.
 
     Attributes:
         name: Its name.
@@ -160,7 +160,7 @@ class ByClass(NamedTuple):
 
 
 class Health(NamedTuple):
-    """What is wrong with a database.
+    """The damage and the misfits of a database.
 
     Attributes:
         broken: Why it cannot be opened; an empty text if it can.
@@ -284,7 +284,7 @@ class Session:
 
     @property
     def codec(self) -> Codec:
-        """What knows the classes, for bytes."""
+        """The codec that knows the classes, for bytes."""
         return self._sf._schema.codec
 
     def class_named(self, name: str) -> type[Any]:
@@ -601,7 +601,7 @@ class Session:
         return ref.db, key_token(Row(ref.key, None, 0, blob))
 
     def classes(self) -> Classes:
-        """What the classes say of records, for the formats of `storify.tables`."""
+        """The facts that classes add to records, for formats of `storify.tables`."""
         return Classes(self._sf._schema.registry, self.codec)
 
     @contextmanager

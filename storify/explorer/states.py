@@ -90,7 +90,7 @@ class Change(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """What differs between two states.
+    """The differences between two states.
 
     Attributes:
         changes: The first records that differ.
@@ -106,7 +106,7 @@ class Comparison(NamedTuple):
 
 
 class Moment(NamedTuple):
-    """What a key held from a state on; MISSING if it was not there."""
+    """The value of a key from a state on; MISSING if it was not there."""
 
     state: State
     value: Any
@@ -186,7 +186,7 @@ def compare(old: Reading, new: Reading, codec: Codec, most: int) -> Comparison:
             continue
         else:
             there = old.get(blob) or b""
-            if codec.spell(there) == codec.spell(stored):
+            if codec.canonical(there) == codec.canonical(stored):
                 continue  # another program wrote the same in other bytes
             changed += 1
             was = old.decode(there)

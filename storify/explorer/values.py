@@ -1,4 +1,4 @@
-"""How values look to somebody who has their bytes, and perhaps not their classes.
+"""A view of values by their bytes, perhaps without their classes.
 
 A record of a class that is not known here is shown as one that is: by its name and its
 fields. Nothing is as long as the value: a text is cut, a tree is walked step by step,
@@ -96,7 +96,7 @@ class Undecodable(NamedTuple):
 
 
 class Fields(NamedTuple):
-    """What an object consists of.
+    """The parts of an object.
 
     Attributes:
         name: Its class.

@@ -17,7 +17,7 @@ values in the fields stay live: nothing is walked here.
 * `schema_lock`: a schema as data, to be compared.
 """
 
-from .base import Expected, Home, Model, Records, Ref
+from .base import Expected, Model, Records, Ref, Resolver
 from .conform import Check
 from .fields import field
 from .misfits import Lead, Leads, Misfit
@@ -28,7 +28,6 @@ from .state import Unloaded, asdict, extras
 __all__ = [
     "Check",
     "Expected",
-    "Home",
     "Lead",
     "Leads",
     "Misfit",
@@ -36,6 +35,7 @@ __all__ = [
     "Records",
     "Ref",
     "Registry",
+    "Resolver",
     "Unloaded",
     "asdict",
     "extras",

@@ -322,8 +322,8 @@ class Records(Protocol):
         ...
 
 
-class Home(Protocol):
-    """Where references are looked up: the databases of one `Storify`."""
+class Resolver(Protocol):
+    """The place where references are looked up: the databases of one `Storify`."""
 
     def look_up(self, db: str, key: Any) -> Any:
         """Return the live record; opens its database if need be, never makes one.
@@ -349,7 +349,7 @@ class Home(Protocol):
 
 
 class Expected:
-    """What the annotation of a loaded reference says of the record behind it.
+    """The record that the annotation of a loaded reference promises.
 
     Args:
         place: Where the annotation stands.
@@ -418,14 +418,14 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
 
     db: str
     key: Any
-    _home: Home | None = field(default=None, init=False)
+    _resolver: Resolver | None = field(default=None, init=False)
     _expected: Expected | None = field(default=None, init=False)
 
     @classmethod
-    def _to(cls, db: str, key: Any, home: Home | None) -> Self:
+    def _to(cls, db: str, key: Any, resolver: Resolver | None) -> Self:
         """Make a reference that is looked up in *home*."""
         made = cls(db, key)
-        state_of(made)["_home"] = home
+        state_of(made)["_resolver"] = resolver
         return made
 
     def __call__(self) -> T_co:
@@ -467,14 +467,14 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
             return default
 
     def _look_up(self) -> T_co:
-        if self._home is None:
+        if self._resolver is None:
             msg = (
                 f"cannot follow the reference to key {self.key!r} of database "
                 f"{self.db!r}: it was made by hand, or loaded without a Storify; get "
                 f"it from db.ref(key)"
             )
             raise DanglingRefError(msg)
-        record = self._home.look_up(self.db, self.key)
+        record = self._resolver.look_up(self.db, self.key)
         if self._expected is not None:
             self._expected.demand(self.db, self.key, record)
         return cast("T_co", record)
@@ -489,4 +489,4 @@ class Ref(Model, Generic[T_co], frozen=True, keyname="__storify_ref__"):
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled; where to look is known in this process alone."""
-        return {**state_of(self), "_home": None, "_expected": None}
+        return {**state_of(self), "_resolver": None, "_expected": None}

@@ -25,7 +25,7 @@ _Validator = Callable[[Any, "attrs.Attribute[Any]", Any], Any]
 
 
 class FieldOptions(NamedTuple):  # made in a seventh of a dataclass's time
-    """What storify needs to know of a field beyond attrs.
+    """The options of a field that attrs does not know.
 
     Attributes:
         key: The name on disk; None stands for the attribute's own name.

@@ -318,7 +318,7 @@ def _at_keys(
 
 
 class PlainClasses:
-    """What is known of plain classes, for one registry.
+    """The plain classes that one registry knows.
 
     Where *hooked* tells that the user said how the objects of a class are stored, its
     annotations need not hold for what comes back.

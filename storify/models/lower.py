@@ -37,7 +37,7 @@ class LoweredField(NamedTuple):
 
 
 class _Kinds(NamedTuple):
-    """What a value may be, by exact class, if the fast path is to take it."""
+    """The exact classes of values that the fast path takes."""
 
     native: tuple[type, ...]
     models: tuple[type, ...]
@@ -80,7 +80,7 @@ def _kinds(shape: Shape, find: "Callable[[type], Found]", level: int = 0) -> _Ki
 
 
 class Layout(NamedTuple):
-    """How the objects of one class are stored.
+    """The stored form of the objects of one class.
 
     Attributes:
         cls: The class.

@@ -1,4 +1,4 @@
-"""Where stored data do not fit their types, and what is wrong there.
+"""Misfits: places where stored data do not fit their types.
 
 A `Misfit` tells of one place. The walk goes through any value and knows annotations;
 an `Inspection` tells it about objects of models and of other classes, records that
@@ -116,7 +116,7 @@ class Part(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """What somebody who knows classes finds out about one value.
+    """The findings about one value of somebody who knows its classes.
 
     Attributes:
         misfits: With paths that start at the value.
@@ -369,7 +369,7 @@ registered, or "" for another reason; None for any other value."""
 
 
 class Lead(enum.Enum):
-    """Where a reference leads, if not to a record."""
+    """The end of a reference that leads to no record."""
 
     NOWHERE = enum.auto()
     UNKNOWN = enum.auto()
@@ -380,7 +380,7 @@ Leads = Callable[[Ref[Any]], Any]
 
 
 class Examined(NamedTuple):
-    """What a class makes of stored fields, without an object.
+    """The verdict of a class on stored fields, without an object.
 
     Attributes:
         fields: What it takes, as (name, value, shape); values are converted.

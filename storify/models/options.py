@@ -206,7 +206,7 @@ _CLASSVARS = frozenset({"ClassVar", "typing.ClassVar", "t.ClassVar"})
 
 
 class ClassOptions(NamedTuple):  # made in a seventh of a dataclass's time
-    """What storify keeps about one model class, in ``cls.__storify__``.
+    """The options of one model class, in ``cls.__storify__``.
 
     Attributes:
         keyname: What ``_keyname()`` gives unless it is overridden.

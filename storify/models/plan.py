@@ -74,7 +74,7 @@ class Hooks(NamedTuple):  # made in a tenth of a dataclass's time
 
 
 class Surroundings(NamedTuple):
-    """What the hooks of one registry have to do with the rest of it.
+    """The rest of a registry, as its hooks see it.
 
     Attributes:
         conversions: Where hooks for values that do not conform come from; asked only

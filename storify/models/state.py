@@ -1,4 +1,4 @@
-"""What an object of a model holds: its public state, unknown names, plain copies."""
+"""The state of a model's object: public attributes, unknown names, plain copies."""
 
 import collections
 import enum
@@ -31,7 +31,7 @@ Its dict is never changed after it was made, so shallow copies may share it.
 
 
 class _Place(enum.Enum):
-    """Where the value of a name in the slot is, if not there."""
+    """The place of the value of a name in the slot, if it is not there."""
 
     ATTRIBUTE = "an attribute, whose place among the stored names this is"
 

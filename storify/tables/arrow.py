@@ -51,7 +51,7 @@ def _module(name: str) -> Any:
 
 
 class _Column:
-    """What is known of the values of one column, and of what is in them.
+    """The type of one column, as far as its values and those in them have shown it.
 
     Attributes:
         kind: ``""`` as long as there is no value, then one of those below; ``json``

@@ -60,7 +60,7 @@ class CannotHoldError(LocatedError, TypeError):
 
 
 class Losses:
-    """What a format could not hold: refused, or counted.
+    """Values that a format cannot hold: refused, or counted.
 
     Args:
         target: The name of the format.
@@ -171,7 +171,7 @@ def dumps(tree: Any, indent: int | None = None) -> str:
 
 
 class Classes:
-    """What the classes say of lines.
+    """The facts that classes add to lines.
 
     Args:
         registry: Knows them.

@@ -1,4 +1,4 @@
-"""What is done to a dict of records, and what a database should hold then.
+"""Changes to a dict of records, and what a database should hold then.
 
 One and the same is done to a database and to its model.
 
@@ -400,7 +400,7 @@ def value_of(state: Mapping[Any, Any] | None, key: Any) -> Any:
 
 
 class Durable:
-    """What was committed last, and before.
+    """The last commit, and the ones before.
 
     Attributes:
         state: None as long as the database does not exist.
@@ -428,7 +428,7 @@ class Durable:
 
 
 class Expected:
-    """What one open database should hold.
+    """The expected content of one open database.
 
     Attributes:
         live: Its content.

@@ -495,7 +495,7 @@ class Point:
 
 @dataclass
 class Severed:
-    """What a run has left on the server.
+    """The state that a run has left on the server.
 
     Attributes:
         point: Where the connection was cut.

@@ -83,7 +83,7 @@ class Point:
 
     @property
     def what(self) -> int | str:
-        """What happens, as the disk is told."""
+        """The fault, as the disk is told."""
         return _WHAT[self.kind]
 
     def __str__(self) -> str:
@@ -176,7 +176,7 @@ class _Cuts:
 
 
 class Crashed(Left[Point]):
-    """What one crash point left behind.
+    """The state that one crash point left behind.
 
     As a context manager it closes what was reopened, and an exception that leaves
     the block gets a note that names the point; so does one that leaves

@@ -33,7 +33,7 @@ class Killed(BaseException):
 
 @dataclass
 class Fault:
-    """What happens at one call.
+    """The fault at one call.
 
     Attributes:
         at: The number of the call, from 1.
@@ -225,7 +225,7 @@ class Recorder:
             self._note("fsync", self.fds[fd])
 
     def fdatasync(self, fd: int) -> None:
-        """As `fsync`: the size is data, and times are not looked at."""
+        """A sync as `fsync`: the size is data, and times are not looked at."""
         self.fsync(fd)
 
     def ftruncate(self, fd: int, size: int) -> None:
@@ -493,14 +493,14 @@ class Model:
 
     @staticmethod
     def ways(seed: int, samples: int = 6) -> list[Way]:
-        """How the power cut may go; the same seed gives the same ways."""
+        """The ways in which the power cut may go; the same seed gives the same ones."""
         regular = [Way(files, names) for files in WAYS for names in ("none", "all")]
         return regular + [
             Way("chance", "chance", seed * 1000 + sample) for sample in range(samples)
         ]
 
     def after(self, way: Way) -> Folder:
-        """What the disk holds after a power cut now."""
+        """The content of the disk after a power cut now."""
         chance = _chance(way.seed)
         names = way.names
         if names == "chance":
@@ -508,7 +508,7 @@ class Model:
         return _cut(self.top, way.files, names, chance)
 
     def outcomes(self, seed: int, samples: int = 6) -> Iterator[Folder]:
-        """What the disk may hold now."""
+        """The contents that the disk may have now."""
         return map(self.after, self.ways(seed, samples))
 
 

@@ -84,7 +84,7 @@ def in_step() -> Generator[None]:
 
 
 class _Steps:
-    """Who may go on."""
+    """The turns of the threads of a run."""
 
     def __init__(self) -> None:
         self._thread = threading.get_ident()
@@ -324,7 +324,7 @@ _FDS = Path("/proc/self/fd")
 
 
 class Interrupted(Left[Place]):
-    """What one interrupt point left behind; the program has dealt with the interrupt.
+    """The state after one interrupt point, when the program has dealt with it.
 
     As a context manager it closes what was reopened, and an exception that leaves
     the block gets a note that names the point; so does one that leaves

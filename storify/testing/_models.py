@@ -306,7 +306,7 @@ def hints_of(cls: type[Model], args: tuple[Any, ...]) -> dict[str, Any]:
 
 
 class Written:
-    """What can be found out about a hand-written class.
+    """The facts that can be found out about a hand-written class.
 
     Attributes:
         cls: The class.

@@ -151,7 +151,7 @@ class Bench:
 
     @property
     def codec(self) -> Codec:
-        """What the database writes with."""
+        """The codec that the database writes with."""
         return self._sf._schema.codec
 
     def register_of(self, value: object) -> dict[type[Model], Model]:

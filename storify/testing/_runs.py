@@ -53,7 +53,7 @@ class _Ended:
 
 
 class Opened:
-    """What is opened in a folder while a scenario runs.
+    """The databases that a scenario has opened in a folder.
 
     Attributes:
         home: The folder of the first `Storify`, seen from that of the run.
@@ -180,7 +180,7 @@ class Call(NamedTuple):
 
 @dataclass
 class Report:
-    """What is known of a run after its end.
+    """The report of a run after its end.
 
     Attributes:
         calls: Its disk calls.
@@ -425,7 +425,7 @@ LOG.setLevel(logging.WARNING)
 
 
 class Left(Generic[P]):
-    """What a run left behind that was ended, or struck, at one point.
+    """The state left behind by a run that was ended, or struck, at one point.
 
     Args:
         kind: What the point is called, for messages.

@@ -38,7 +38,7 @@ Part = tuple[str, Any]
 
 
 class _Stored:
-    """What a ``_to_dict`` of its own gives, asked when all else is told.
+    """The result of a ``_to_dict`` of its own, asked when all else is told.
 
     One that changes its object would change what is told before.
     """
@@ -48,7 +48,7 @@ class _Stored:
 
 
 class Fact(NamedTuple):
-    """What one part of a value is.
+    """A fact about one part of a value.
 
     Attributes:
         path: Where it is, as ``$.address.city``.

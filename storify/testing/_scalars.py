@@ -35,7 +35,7 @@ Match = Literal["fullmatch", "match", "search"]
 
 @dataclass(frozen=True, repr=False)
 class Bounds:
-    """What a value must be besides of its type.
+    """The bounds of a value besides its type.
 
     Attributes:
         least: The lower bound, with whether it is itself excluded.
@@ -105,7 +105,7 @@ FREE: Final = Bounds()
 
 
 class _Refusals(threading.local):
-    """What was drawn last and is no example.
+    """The last values drawn that are no examples.
 
     Attributes:
         last: Which class and field refused it, and why; "" if nothing was refused.

@@ -1,4 +1,4 @@
-"""What a machine stands on: a database in a place, and what it should hold.
+"""The stage of a machine: a database in a place, and what it should hold.
 
 The rules are in `_machine`; here is what they are made of.
 """
@@ -310,7 +310,7 @@ class Stage(RuleBasedStateMachine, Generic[V]):
 
     @property
     def expected(self) -> dict[Any, Any]:
-        """What it should hold; not to be changed."""
+        """The expected content; not to be changed."""
         return self._opened["first"].expected.live
 
     def open_db(self) -> Database[V, Any]:

@@ -1,4 +1,4 @@
-"""Where a call of Storify can be interrupted: the bytecodes that a scenario runs there.
+"""The places of an interrupt in a call of Storify: the bytecodes a scenario runs there.
 
 Python looks for signals when a function begins, after a call, and where a loop turns
 back; nowhere else can Ctrl-C come. Seen by `sys.settrace`, which knows one thread::
@@ -38,7 +38,7 @@ _MADE: Final = "<storify "
 
 
 class Spot(NamedTuple):
-    """Where in the code a place is.
+    """A line of code at which a place is.
 
     Attributes:
         code: Of the function.

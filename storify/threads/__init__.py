@@ -1,4 +1,4 @@
-"""Who calls, whose turn it is, and where work is done that nothing cuts in half.
+"""Callers, their turns, and a thread for work that nothing cuts in half.
 
 Python runs the handlers of signals, and raises KeyboardInterrupt, in the main thread,
 between any two bytecodes. So three things cannot be had from `threading` alone:

@@ -38,7 +38,7 @@ from typing import Any, Final, Generic, NamedTuple, ParamSpec, TypeVar
 
 
 class Caller(NamedTuple):
-    """Who calls.
+    """A thread or a task that calls.
 
     Attributes:
         who: The task, or an object that stands for the thread; compared by identity.
@@ -50,7 +50,7 @@ class Caller(NamedTuple):
 
 
 class _Here(threading.local):
-    """What is known of this thread."""
+    """Facts about this thread."""
 
     def __init__(self) -> None:
         self.itself = Caller(object(), threading.get_ident())

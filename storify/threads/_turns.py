@@ -55,7 +55,7 @@ class OtherTaskError(DeadlockError):
 
 
 class _Era:
-    """Which threads there are: a forked child has one, and no turn of the others.
+    """The threads of this process: a forked child has one, and no turn of the others.
 
     Attributes:
         number: How many forks it is away from the first process.
@@ -311,7 +311,7 @@ class Guard:
 
 
 class _Paused:
-    """Who turned the collector off last, to turn it on again."""
+    """The frame that turned the collector off last, to turn it on again."""
 
     by: FrameType | None = None
 

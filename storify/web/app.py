@@ -282,7 +282,7 @@ class _Pages:
         return self._render(request, "log.html", name=name, states=states)
 
     def diff(self, request: Request) -> Response:
-        """What differs between two states."""
+        """The differences between two states."""
         name = request.path_params["name"]
         query = request.query_params
         _, old, _ = self.session.around(name, query.get("old", NOW))
@@ -293,7 +293,7 @@ class _Pages:
         )
 
     def history(self, request: Request) -> Response:
-        """What one key held."""
+        """The history of one key."""
         name = request.path_params["name"]
         key = request.query_params.get("key", "")
         moments = self.session.history(name, key)
@@ -302,7 +302,7 @@ class _Pages:
         )
 
     def misfits(self, request: Request) -> Response:
-        """Where records do not fit their classes, and damaged files."""
+        """The records that do not fit their classes, and damaged files."""
         name = request.path_params["name"]
         found = self.session.health(name, seconds=_SECONDS)
         shown = [
@@ -318,7 +318,7 @@ class _Pages:
         )
 
     def sizes(self, request: Request) -> Response:
-        """Which classes and fields are large, and how the database grew."""
+        """The sizes of classes and fields, and the growth of the database."""
         name = request.path_params["name"]
         found = self.session.stats(name, seconds=_SECONDS)
         drawn = Markup(pictures.sizes_table(found) + pictures.growth(found))  # noqa: S704 - it escapes
@@ -366,7 +366,7 @@ class _Pages:
         return RedirectResponse(self._url(request, page, name), HTTPStatus.SEE_OTHER)
 
     def drafts(self, request: Request) -> Response:
-        """What is staged, as a diff."""
+        """The staged changes, as a diff."""
         return self._render(request, "drafts.html", drafts=self.session.drafts())
 
     def save(self, request: Request) -> Response:

@@ -1,4 +1,4 @@
-"""Who may ask a server on this machine, and what a page may do.
+"""Safety of the local server: who may ask it, and what a page may do.
 
 A page of somebody else in the same browser can send requests here (CSRF), and can make
 its own name mean this machine (DNS rebinding). So a request needs the cookie that the
@@ -56,7 +56,7 @@ class Keys:
 
     @property
     def cookie(self) -> str:
-        """What the browser keeps."""
+        """The cookie that the browser keeps."""
         return self._cookie
 
     def opens(self, token: str) -> bool:

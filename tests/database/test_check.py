@@ -477,7 +477,7 @@ def test_the_short_way_finds_what_a_walk_finds(file, typed):
     with Storify("memory://", None, Silent()) as sf:
         sf["users"]["k"] = 1
         with opened(payload, models=models, model=models[0] if typed else None) as db:
-            db._schema.home = sf._schema.home
+            db._schema.resolver = sf._schema.resolver
 
             assert db.check() == check(db._source, walk_all=True)
             db.close(discard=True)
@@ -769,7 +769,7 @@ def test_what_else_is_wrong_does_not_choose_a_parametrisation():
         Storify("memory://", None) as sf,
         opened(packed({"k": dangling}), model=(Box[int], Box[list[Ref[User]]])) as db,
     ):
-        db._schema.home = sf._schema.home
+        db._schema.resolver = sf._schema.resolver
 
         assert [(m.path, m.kind) for m in db.check()] == [
             ("$['k'].item[0]", "dangling ref")
@@ -1238,7 +1238,7 @@ def test_two_threads_may_check_at_once():
     tree = {str(number): raw_user(number) for number in range(3000)}
     tree |= {"bad": raw_user(age="x"), "ref": raw_user(friend=raw_ref("no"))}
     with Storify("memory://", None) as sf, opened(packed(tree), model=User) as db:
-        db._schema.home = sf._schema.home
+        db._schema.resolver = sf._schema.resolver
         results = []
         threads = [
             threading.Thread(target=lambda: results.append(db.check()))

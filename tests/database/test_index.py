@@ -665,7 +665,7 @@ def test_an_index_that_nobody_holds_refuses_nothing(db):
     db["new"] = User("New", "dan@x")
     db.flush()
 
-    assert db._session.guards.held == []
+    assert db._session.constraints.held == []
     assert db._session.data.watchers.told == []
 
 

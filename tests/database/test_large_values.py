@@ -16,7 +16,7 @@ from storify import Storify, UnstorableError
 from storify.codec import Codec, _frames
 from storify.engine import protocol
 from storify.engine.file import backups, fold, root, state
-from storify.engine.file.delta import Splice, splice
+from storify.engine.file.delta import Delta, delta_of
 
 LARGE = 100_000
 
@@ -120,8 +120,8 @@ def test_long_bytes_are_written_as_the_packer_does(size):
 
     assert codec.encode(value) == packb(value)
     blob = codec.encode(value)
-    assert (codec.respell(blob) is blob) is (size > 65_535)
-    assert codec.respell(b"\xc6\0\0\0\1x") == b"\xc4\1x"
+    assert (codec.canonical_value(blob) is blob) is (size > 65_535)
+    assert codec.canonical_value(b"\xc6\0\0\0\1x") == b"\xc4\1x"
     assert codec.decode(head + value) == value
 
 
@@ -295,7 +295,7 @@ def test_a_difference_makes_the_new_value_of_the_old_one(old, new, same):
     before, after = (b"a" * size for size in same)
     old, new = before + old + after, before + new + after
 
-    made = splice(old, new)
+    made = delta_of(old, new)
 
     assert made is None or made.apply(old) == new
-    assert made is None or Splice.decode(made.encode()) == made
+    assert made is None or Delta.decode(made.encode()) == made

@@ -24,7 +24,7 @@ from faults.database import (
 from stand_ins import Log
 from storify.engine import Commit, Keep, MemoryCatalog
 from storify.engine.file import renaming, vfs
-from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.manifest import DamagedManifestError, read_manifest
 from storify.engine.file.renaming import finish_rename, rename
 from storify.engine.file.root import HASHED_BYTES, after, hashed
 from storify.engine.moment import stamp_of, time_of
@@ -240,10 +240,10 @@ def test_a_record_that_cannot_be_read_now_is_no_damaged_one(tmp_path, monkeypatc
 
     monkeypatch.setattr(vfs, "os", Os(read=failing(errno.EMFILE)))
     with pytest.raises(OSError, match="open files"):
-        read_record(path)
+        read_manifest(path)
     monkeypatch.setattr(vfs, "os", Os(read=failing(errno.EIO)))
-    with pytest.raises(DamagedRecordError, match="Input/output"):
-        read_record(path)
+    with pytest.raises(DamagedManifestError, match="Input/output"):
+        read_manifest(path)
 
 
 @pytest.mark.parametrize("suffix", [".mpack", ".journal"])
@@ -371,7 +371,7 @@ def test_an_intent_that_somebody_else_settled_is_no_error(tmp_path):
     engine = grow(tmp_path, 1)
     log = Log()
 
-    finish_rename(engine._access.place(), log, 1)
+    finish_rename(engine._access.paths(), log, 1)
 
     assert log.lines == []
 

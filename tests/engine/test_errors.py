@@ -9,7 +9,7 @@ import pytest
 
 from storify.engine.file import vfs
 from storify.engine.file.errors import explain
-from storify.engine.file.paths import place_of
+from storify.engine.file.paths import paths_of
 
 
 class Owner(NamedTuple):
@@ -35,7 +35,7 @@ def test_what_is_in_the_way_and_another_users_is_given_back(
     tmp_path, monkeypatch, whose, mode
 ):
     """The command gives back the file, or all that lies beside it."""
-    place = place_of(str(tmp_path / "users.mpack"))
+    place = paths_of(str(tmp_path / "users.mpack"))
     path, above = place.lock, str(Path(place.backups).parent)
     theirs = {"file": path, "folder": place.backups, "all folders": above}[whose]
     owners = {str(tmp_path): Owner(1000, 50, mode), theirs: Owner(0, 0, 0o600)}
@@ -51,7 +51,7 @@ def test_what_is_in_the_way_and_another_users_is_given_back(
 
 def test_what_is_ones_own_needs_another_remedy(tmp_path, monkeypatch):
     """Nor is anything given back where nobody is known."""
-    place = place_of(str(tmp_path / "users.mpack"))
+    place = paths_of(str(tmp_path / "users.mpack"))
     mine = {str(tmp_path): Owner(1000, 50, 0o755), place.main: Owner(1000, 50, 0o400)}
 
     for owners in (mine, {}):
@@ -62,7 +62,7 @@ def test_what_is_ones_own_needs_another_remedy(tmp_path, monkeypatch):
 
 def test_a_temporary_file_stands_for_the_database(tmp_path):
     """Its name would say nothing; one of no file is of the database."""
-    place = place_of(str(tmp_path / "users.mpack"))
+    place = paths_of(str(tmp_path / "users.mpack"))
     for path in (None, str(Path(place.directory, place.prefix + "abc.tmp"))):
         error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         explain(error, place)

@@ -363,7 +363,7 @@ def test_a_restore_to_the_first_state_is_one_more_commit(tmp_path):
     assert found(make_engine(tmp_path)) == 4
 
 
-# News
+# Newer
 
 
 def test_another_instance_is_told_what_changed(tmp_path):
@@ -392,7 +392,7 @@ def test_another_instance_is_told_what_changed(tmp_path):
 
 def test_news_without_splices_are_all_changes(tmp_path, monkeypatch):
     """Also across a fold by size, by close and when told."""
-    monkeypatch.setattr(append, "SPLICED_FROM_BYTES", 1 << 16)
+    monkeypatch.setattr(append, "DELTA_FROM_BYTES", 1 << 16)
     one, other = grow(tmp_path, 2), make_engine(tmp_path)
     entries, version = entries_of(other.load()), other.load().version
     for generation in range(3, LAST):

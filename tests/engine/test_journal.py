@@ -14,7 +14,7 @@ from stand_ins import Log
 from storify.codec import Codec
 from storify.engine import Commit, FileEngine, entries_of
 from storify.engine.file import delta, vfs
-from storify.engine.file.delta import Edit, Splice, splice
+from storify.engine.file.delta import Delta, Edit, delta_of
 from storify.engine.file.log import (
     Frame,
     commit_frame,
@@ -22,7 +22,7 @@ from storify.engine.file.log import (
     keys_in,
     scan,
 )
-from storify.engine.file.replay import Harm, read_journal, replay, rewritten
+from storify.engine.file.replay import Corruption, read_journal, replay, rewritten
 from storify.engine.moment import Moment, next_moment
 
 BASE = sha256(b"base").hexdigest()
@@ -58,7 +58,7 @@ values = st.one_of(
     st.none(),
     st.binary(max_size=20),
     st.builds(
-        lambda old, new: Splice(
+        lambda old, new: Delta(
             len(old), len(new), zlib.crc32(old), (Edit(0, len(old), new),)
         ),
         st.binary(max_size=9),
@@ -281,9 +281,9 @@ def place(tmp_path):
 def test_a_missing_journal_is_an_empty_one(place):
     """So is one in a folder that is none."""
     assert place.read().frames == ()
-    assert place.read().harm is Harm.NONE
+    assert place.read().corruption is Corruption.NONE
     place.mirror.write_bytes(journal(2, OTHER)[0])
-    assert place.read().harm is Harm.NONE
+    assert place.read().corruption is Corruption.NONE
 
 
 def test_a_journal_of_another_file_is_stale(place):
@@ -291,7 +291,7 @@ def test_a_journal_of_another_file_is_stale(place):
     for payload in (journal(2, OTHER)[0], b"garbage", b"", head_frame(OTHER)):
         place.journal.write_bytes(payload)
 
-        assert place.read().harm is Harm.STALE
+        assert place.read().corruption is Corruption.STALE
         assert place.read().frames == ()
 
 
@@ -306,13 +306,13 @@ def test_a_hole_is_rot_if_what_follows_says_so(place, after_sync):
     seen = place.read()
 
     if after_sync:
-        assert seen.harm is Harm.HOLED
+        assert seen.corruption is Corruption.HOLED
         assert [each.seq for each in seen.frames] == [1, 3, 4]
         (note,) = seen.notes
         assert "1 of its commits" in note
         assert "lost" in note
     else:
-        assert seen.harm is Harm.TORN
+        assert seen.corruption is Corruption.TORN
         assert [each.seq for each in seen.frames] == [1]
 
 
@@ -344,7 +344,7 @@ def test_a_mirror_fills_a_hole(place):
 
     seen = place.read()
 
-    assert seen.harm is Harm.HEALED
+    assert seen.corruption is Corruption.HEALED
     assert [each.seq for each in seen.frames] == [1, 2, 3, 4]
     assert rewritten(BASE, seen.frames) == payload
 
@@ -357,7 +357,7 @@ def test_a_mirror_of_another_file_fills_nothing(place):
 
     seen = place.read()
 
-    assert seen.harm is Harm.NONE
+    assert seen.corruption is Corruption.NONE
     assert [each.seq for each in seen.frames] == [1, 2]
 
 
@@ -369,7 +369,7 @@ def test_a_mirror_that_lags_behind_does_no_harm(place):
 
     seen = place.read()
 
-    assert (seen.harm, len(seen.frames)) == (Harm.NONE, 3)
+    assert (seen.corruption, len(seen.frames)) == (Corruption.NONE, 3)
 
 
 def test_a_torn_mirror_does_no_harm(place):
@@ -380,7 +380,7 @@ def test_a_torn_mirror_does_no_harm(place):
 
     seen = place.read()
 
-    assert (seen.harm, len(seen.frames)) == (Harm.NONE, 2)
+    assert (seen.corruption, len(seen.frames)) == (Corruption.NONE, 2)
 
 
 # Replay
@@ -390,7 +390,7 @@ def test_frames_are_brought_in_in_order():
     """Splices among them."""
     old = b"x" * 200 + b"1"
     new = b"x" * 200 + b"2"
-    difference = splice(old, new)
+    difference = delta_of(old, new)
     payload = (
         head_frame(BASE)
         + frame(1, [(b"a", b"1"), (b"b", b"1")])
@@ -405,7 +405,7 @@ def test_frames_are_brought_in_in_order():
 
 def test_a_splice_whose_value_is_lost_is_told_of():
     """The rest of its commit takes place."""
-    difference = splice(b"x" * 200 + b"1", b"x" * 200 + b"2")
+    difference = delta_of(b"x" * 200 + b"1", b"x" * 200 + b"2")
     for stored in ({}, {b"long": b"other"}):
         payload = head_frame(BASE) + frame(1, [(b"long", difference), (b"a", b"1")])
 
@@ -435,18 +435,18 @@ def test_a_splice_makes_the_new_value_of_the_old(pair):
     """Written down and read again, too."""
     old, new = pair
 
-    made = splice(old, new)
+    made = delta_of(old, new)
 
     if made is not None:
         assert made.apply(old) == new
-        assert Splice.decode(made.encode()) == made
+        assert Delta.decode(made.encode()) == made
         assert 2 * sum(len(edit.data) for edit in made.edits) < len(new)
 
 
 @given(edited(), st.binary(max_size=100))
 def test_a_splice_applies_to_one_value_alone(pair, other):
     """Its size and checksum tell."""
-    made = splice(*pair)
+    made = delta_of(*pair)
 
     if made is not None and other != pair[0]:
         with pytest.raises(ValueError, match="another value"):
@@ -458,25 +458,25 @@ def test_pages_that_stay_are_left_out():
     old = bytes(range(256)) * 1000
     new = b"?" + old[1:-1] + b"?"
 
-    made = splice(old, new)
+    made = delta_of(old, new)
 
     assert len(made.edits) == 2
     assert sum(len(edit.data) for edit in made.edits) <= 2 * delta._PAGE_BYTES
     assert made.apply(old) == new
-    assert splice(old, old).edits == ()
-    assert splice(old, old).apply(old) == old
+    assert delta_of(old, old).edits == ()
+    assert delta_of(old, old).apply(old) == old
 
 
 def test_a_splice_that_saves_nothing_is_none():
     """Then the value is written whole."""
-    assert splice(b"abcdefgh" * 20, b"12345678" * 20) is None
-    assert splice(b"", b"x") is None
+    assert delta_of(b"abcdefgh" * 20, b"12345678" * 20) is None
+    assert delta_of(b"", b"x") is None
 
 
 @given(edited(), st.data())
 def test_a_damaged_splice_is_refused_or_gives_no_other_size(pair, data):
     """The frame's checksum is what guards it; this keeps it from doing harm."""
-    made = splice(*pair)
+    made = delta_of(*pair)
     if made is None:
         return
     raw = bytearray(made.encode())
@@ -484,7 +484,7 @@ def test_a_damaged_splice_is_refused_or_gives_no_other_size(pair, data):
     raw[at] ^= data.draw(st.integers(1, 255))
 
     try:
-        given = Splice.decode(bytes(raw)).apply(pair[0])
+        given = Delta.decode(bytes(raw)).apply(pair[0])
     except ValueError:
         return
     assert len(given) == len(pair[1])
@@ -493,11 +493,11 @@ def test_a_damaged_splice_is_refused_or_gives_no_other_size(pair, data):
 @pytest.mark.parametrize("size", [0, 5, 19, 21, 30, 35])
 def test_a_splice_cut_short_is_refused(size):
     """At any place inside a number or the data."""
-    made = splice(b"x" * 100 + b"1" * 9, b"x" * 100 + b"2" * 9)
+    made = delta_of(b"x" * 100 + b"1" * 9, b"x" * 100 + b"2" * 9)
     assert len(made.encode()) > 36
 
-    with pytest.raises(ValueError, match="splice"):
-        Splice.decode(made.encode()[:size])
+    with pytest.raises(ValueError, match="delta"):
+        Delta.decode(made.encode()[:size])
 
 
 def test_a_retry_after_a_late_failure_splices_nothing_that_is_not_there(

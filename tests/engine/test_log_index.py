@@ -57,7 +57,7 @@ def open_again(folder):
 
 def stretches(folder):
     """How many of them an opening finds in the index."""
-    place = make_engine(folder)._access.place()
+    place = make_engine(folder)._access.paths()
     digest = make_engine(folder).load().version.partition("+")[0]
     file = vfs.OpenFile(place.journal)
     noted = log_index._read(place.log_index, digest, file, len(head_frame(digest)))
@@ -390,7 +390,7 @@ def test_a_commit_whose_index_cannot_be_written_is_done(tmp_path, monkeypatch):
 def test_a_journal_that_is_no_run_of_commits_is_judged_as_a_whole(tmp_path):
     """A torn end, another base, a mirror that is longer, a journal that is gone."""
     grow(tmp_path, 4)
-    place = make_engine(tmp_path)._access.place()
+    place = make_engine(tmp_path)._access.paths()
     digest = make_engine(tmp_path).load().version.partition("+")[0]
     payload = journal(tmp_path).read_bytes()
     opened = open_log(place, digest, CODEC)
@@ -413,7 +413,7 @@ def test_a_journal_that_is_no_run_of_commits_is_judged_as_a_whole(tmp_path):
 def test_frames_are_read_one_by_one(tmp_path):
     """By number, in slices, and in order; damage that comes meanwhile is an error."""
     grow(tmp_path, 6)
-    place = make_engine(tmp_path)._access.place()
+    place = make_engine(tmp_path)._access.paths()
     digest = make_engine(tmp_path).load().version.partition("+")[0]
 
     frames = read_journal(place.journal, place.mirror, digest).frames
@@ -435,7 +435,7 @@ def test_frames_are_read_one_by_one(tmp_path):
 def test_the_index_of_a_long_journal_is_made_in_stretches(tmp_path, monkeypatch):
     """As by a commit to one that has none yet."""
     grow(tmp_path, 6)
-    place = make_engine(tmp_path)._access.place()
+    place = make_engine(tmp_path)._access.paths()
     digest = make_engine(tmp_path).load().version.partition("+")[0]
     size = journal(tmp_path).stat().st_size
     monkeypatch.setattr(log_index, "STRETCH_BYTES", size // 2)

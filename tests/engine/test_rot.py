@@ -359,7 +359,7 @@ def without_checksums(monkeypatch) -> None:
 
     def blind(seen, record):
         verdict, known, wrong = real(seen, record)
-        seen_first = verdict is Verdict.ROTTEN
+        seen_first = verdict is Verdict.CORRUPT
         return (Verdict.FIRST_SEEN if seen_first else verdict), known, wrong
 
     monkeypatch.setattr(state, "judge", blind)

@@ -258,7 +258,7 @@ def test_an_owner_that_cannot_be_kept_does_not_stop_the_commit(tmp_path, monkeyp
 def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
     """Only files of this database and of the pattern."""
     engine = grow(tmp_path, 1)
-    prefix = engine._access.place().prefix
+    prefix = engine._access.paths().prefix
     ours = [
         tmp_path / f"{prefix}0123.tmp",
         tmp_path / ".backups/users" / f"{prefix}0123.tmp",
@@ -280,7 +280,7 @@ def test_leftovers_of_a_crash_are_removed_strangers_are_not(tmp_path):
 def test_a_failed_cleanup_does_not_stop_the_load(tmp_path, monkeypatch):
     """It is logged and tried again by the next program."""
     engine = grow(tmp_path, 1)
-    (tmp_path / f"{engine._access.place().prefix}0123.tmp").write_bytes(b"")
+    (tmp_path / f"{engine._access.paths().prefix}0123.tmp").write_bytes(b"")
     log = Log()
 
     def refuse(_path):

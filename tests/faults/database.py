@@ -155,16 +155,16 @@ def commit(engine: Engine, generation: int, *, compact: bool = False) -> Version
 @contextmanager
 def journaling(on: bool = True) -> Iterator[None]:
     """Let files of this size have a journal, or leave all as it is."""
-    before = engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES
+    before = engine.JOURNALED_FROM_BYTES, append.DELTA_FROM_BYTES
     folded, stretch = engine.FOLDED_FROM_BYTES, log_index.STRETCH_BYTES
     if on:
         engine.JOURNALED_FROM_BYTES, engine.FOLDED_FROM_BYTES = JOURNALED_FROM, 0
-        append.SPLICED_FROM_BYTES = SPLICED_FROM
+        append.DELTA_FROM_BYTES = SPLICED_FROM
         log_index.STRETCH_BYTES = STRETCH_BYTES
     try:
         yield
     finally:
-        engine.JOURNALED_FROM_BYTES, append.SPLICED_FROM_BYTES = before
+        engine.JOURNALED_FROM_BYTES, append.DELTA_FROM_BYTES = before
         engine.FOLDED_FROM_BYTES, log_index.STRETCH_BYTES = folded, stretch
 
 

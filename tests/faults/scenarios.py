@@ -59,7 +59,7 @@ def grow(generations: int, *, closed: bool = True) -> Callable[[Path, Shape], No
 
 
 def damage(harm: Callable[[Path], object]) -> Callable[[Path, Shape], None]:
-    """Harm the file of generation 6."""
+    """Corruption the file of generation 6."""
 
     def prepare(folder: Path, form: Shape) -> None:
         grow(6)(folder, form)

@@ -37,7 +37,7 @@ from storify.engine.file import (
     snapshot,
     vfs,
 )
-from storify.engine.file.manifest import read_record, write_record
+from storify.engine.file.manifest import read_manifest, write_manifest
 from storify.exceptions import StorifyError
 from storify.testing._disk import Model, Recorder, recorded, write_folder
 
@@ -335,7 +335,7 @@ def reopened_by_index(tmp_path, monkeypatch, work, *, interval=False) -> list[st
             # and without differences, which an opening would read.
             patch.setattr(database, "BULK", 4000)
             patch.setattr(engine, "JOURNALED_FROM_BYTES", 4000)
-            patch.setattr(append, "SPLICED_FROM_BYTES", 1 << 20)
+            patch.setattr(append, "DELTA_FROM_BYTES", 1 << 20)
             patch.setattr(log_index, "STRETCH_BYTES", 800)
             patch.setitem(globals(), "runs", lambda *_: 40)
         start = 1 if interval else 3
@@ -519,13 +519,13 @@ def note_ahead(monkeypatch) -> None:
     def put(temporary, path):
         if path.endswith(".mpack"):
             record = Path(path).parent / ".backups/users/.sum"
-            current = read_record(str(record))
+            current = read_manifest(str(record))
             payload, found = vfs.read_bytes(temporary)
             digest = sha256(payload).hexdigest()
             after = current.current._replace(
                 size=found.size, mtime_ns=found.mtime_ns, sha256=digest
             )
-            write_record(str(record), current._replace(current=after), ".storify-x")
+            write_manifest(str(record), current._replace(current=after), ".storify-x")
         real(temporary, path)
 
     monkeypatch.setattr(vfs, "put_in_place", put)

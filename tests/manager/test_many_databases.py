@@ -8,7 +8,7 @@ import msgpack
 import pytest
 
 from storify import DatabaseNameError, Storify
-from storify.engine.file.paths import place_of
+from storify.engine.file.paths import paths_of
 
 MANY = 1000
 
@@ -60,7 +60,7 @@ def test_the_folder_is_not_listed_for_each_database_that_is_opened(folder, liste
 def test_what_crashed_writers_left_in_a_large_folder_is_removed(folder):
     """Of each database that is opened, also by later looks; a stranger's file stays."""
     left = [
-        folder / f"{place_of(str(folder / f'user{n}.mpack')).prefix}0.tmp"
+        folder / f"{paths_of(str(folder / f'user{n}.mpack')).prefix}0.tmp"
         for n in range(3)
     ]
     for path in left[:2]:

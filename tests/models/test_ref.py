@@ -139,7 +139,7 @@ def test_a_reference_into_nowhere_dangles(sf, db, key):
     sf["list"].data = ["a", "b"]
     names = list(sf)
 
-    assert Ref._to(db, key, sf._schema.home).get() is None
+    assert Ref._to(db, key, sf._schema.resolver).get() is None
     assert list(sf) == names
 
 
@@ -176,7 +176,7 @@ def test_a_reference_opens_its_database_once(tmp_path):
     with Storify(tmp_path, None, models=[User]) as sf:
         sf["users"]["u1"] = User("Ann")
     with Storify(tmp_path, None, models=[User]) as sf:
-        ref = Ref._to("users", "u1", sf._schema.home)
+        ref = Ref._to("users", "u1", sf._schema.resolver)
         found = []
         threads = [
             threading.Thread(target=lambda: found.append(ref())) for _ in range(8)
@@ -248,7 +248,7 @@ def test_a_reference_into_a_damaged_database_raises_what_opening_it_does(tmp_pat
     """That is no missing record."""
     (tmp_path / "users.mpack").write_bytes(b"\xc1")
     with Storify(tmp_path, None, Warnings()) as sf:
-        ref: Ref[Any] = Ref._to("users", "u1", sf._schema.home)
+        ref: Ref[Any] = Ref._to("users", "u1", sf._schema.resolver)
 
         for follow in (ref, ref.get):
             with pytest.raises(DatabaseLoadError):

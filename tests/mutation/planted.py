@@ -296,7 +296,7 @@ FAULTS: Final = (
     Fault(
         "the last writer wins, whatever was there",
         "engine/file/state.py",
-        '        msg = f"{place.link!r} was changed since version {base}"\n'
+        '        msg = f"{paths.link!r} was changed since version {base}"\n'
         "        raise StaleVersionError(msg)\n",
         "",
         TWO,
@@ -360,8 +360,8 @@ FAULTS: Final = (
     Fault(
         "the first commit of a journal is not synced",
         "engine/file/append.py",
-        "vfs.replace_bytes(place.journal, payload, place.prefix, like=like)",
-        "vfs.write_spare(place.journal, payload)",
+        "vfs.replace_bytes(paths.journal, payload, paths.prefix, like=like)",
+        "vfs.write_spare(paths.journal, payload)",
         JOURNAL,
     ),
     # -- older states --------------------------------------------------------------

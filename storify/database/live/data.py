@@ -486,7 +486,7 @@ def _listed(view: "_Items | _Values") -> str:
 
 
 class _View:
-    """What the views share: they look as those of a dict."""
+    """The base of the views: they look as those of a dict."""
 
     __slots__ = ()
 

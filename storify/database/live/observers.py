@@ -41,7 +41,7 @@ class Changed(dict[Any, object]):
 
 
 class Watchers:
-    """What each observer was told, as long as somebody else holds it.
+    """The observers and what each was told, as long as somebody else holds them.
 
     Attributes:
         told: References to that; empty if there are no observers.

@@ -1,4 +1,4 @@
-"""Which values nobody else can change: they need not be looked at again.
+"""Ownership: values that nobody else can change need not be looked at again.
 
 A value that was handed out may be changed at any time by whoever holds it, or
 holds anything mutable inside it. If nobody does, the next access goes through the
@@ -39,7 +39,7 @@ import attrs
 
 from storify._python import if_loaded
 from storify.codec import is_late_scalar
-from storify.database._schema import StorifyHome
+from storify.database._schema import StorifyResolver
 from storify.models import Expected, Model, Ref
 
 __all__ = [
@@ -75,7 +75,7 @@ _LEAVES: Final = (
     *(datetime, date, time, timedelta, timezone),
     type,  # an object refers to its class, which is not part of it
     # which references share, and none stores
-    StorifyHome,
+    StorifyResolver,
     Expected,
 )
 _CONTAINERS: Final = frozenset(
@@ -109,7 +109,7 @@ _known: dict[int, tuple[weakref.ref[type], tuple[type, ...], int]] = {}
 
 
 class Kinds(dict[type, int]):
-    """What types are, for one call: a lasting table would keep classes.
+    """The kinds of types, for one call: a lasting table would keep classes.
 
     Attributes:
         unknown: Those that this module does not know.

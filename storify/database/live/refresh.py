@@ -200,7 +200,7 @@ _get = storage.get
 
 
 class Incoming:
-    """What other writers committed, on its way into slots.
+    """The commits of other writers, on their way into slots.
 
     None of it may happen inside a transaction: RuntimeError.
 

@@ -120,7 +120,7 @@ class Savepoints:
         codec = self._slots.codec
         try:
             now = codec.encode(value)
-            # Another writer may have spelled it in other bytes than we do.
+            # Another writer may have written it in other bytes than we do.
             return now == blob or now == codec.encode(codec.decode(blob))
         except (TypeError, ValueError, RuntimeError):
             return False  # it cannot be saved, and it could

@@ -188,7 +188,7 @@ def _value_in(slot: Any) -> Any:
 
 
 class Base:
-    """What is durable under one key.
+    """The durable state of one key.
 
     Attributes:
         key: As the dict stores it, or stored it.
@@ -211,7 +211,7 @@ _SET_FORM: Final[Callable[[Base, object], None]] = vars(Base)["form"].__set__
 
 
 class Flush:
-    """What one flush works on: all that may differ from what is durable.
+    """The work of one flush: all that may differ from the durable state.
 
     Attributes:
         touched: The LIVE values at the begin by the keys that the dict stores; new
@@ -281,7 +281,7 @@ class Flush:
 
 
 class Before(NamedTuple):
-    """What was known of a key.
+    """The state of a key before a change.
 
     Attributes:
         slot: What stood in its slot.
@@ -300,7 +300,7 @@ class Before(NamedTuple):
 
 
 class Savepoint:
-    """What returns the slots to the state at one moment.
+    """The way back of all slots to their state at one moment.
 
     Attributes:
         values: The LIVE values of then.

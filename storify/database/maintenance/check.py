@@ -270,12 +270,12 @@ class _Checker:
 
     def _lead(self, ref: Ref[Any]) -> Any:
         """Return the record behind a reference; see `Leads`."""
-        home, name = self._schema.home, ref.db
-        if home is None or type(name) is not str:
+        resolver, name = self._schema.resolver, ref.db
+        if resolver is None or type(name) is not str:
             return Lead.UNKNOWN  # nobody knows the other databases, or it is no ref
         try:
             if name not in self._records:
-                self._records[name] = home.records(name)
+                self._records[name] = resolver.records(name)
         except DanglingRefError:
             return Lead.UNKNOWN
         records = self._records[name]

@@ -30,7 +30,7 @@ _BATCH = 1024
 
 
 class _Rewritten(NamedTuple):
-    """What rewriting gave.
+    """The result of rewriting.
 
     Attributes:
         changes: The records whose bytes are others now.

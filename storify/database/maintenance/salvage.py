@@ -1,4 +1,4 @@
-"""What can be saved of a database that neither its file nor a backup can give."""
+"""Salvage of a database that neither its file nor a backup can give."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import closing
@@ -18,7 +18,7 @@ _MANY: Final = 256
 
 
 class Salvage(NamedTuple):
-    """What `Storify.salvage` saved, and what is lost.
+    """The result of `Storify.salvage`: the records saved, and those lost.
 
     Attributes:
         recovered: How many records the database has again.
@@ -38,7 +38,7 @@ class Salvage(NamedTuple):
 
     @property
     def lost_count(self) -> int:
-        """How many records are lost, with keys that can be given or without."""
+        """The number of records lost, with keys that can be given or without."""
         return len(self.lost) + self.unnamed
 
 

@@ -222,7 +222,7 @@ class Tracking(Generic[I]):
 
 
 class Unique(Generic[I]):
-    """The guard of a unique index.
+    """The constraint of a unique index.
 
     Args:
         tracking: The values of the records.
@@ -335,7 +335,7 @@ class Index(Defaults, Generic[I, V, K]):
             self._unique = Unique(tracking) if unique else None
         if self._unique is not None:
             # It is held here alone: an index that nobody holds refuses nothing.
-            source.session.guards.add(self._unique)
+            source.session.constraints.add(self._unique)
 
     def __getitem__(self, value: I) -> V:
         """Return the one live record that has *value*.

@@ -159,7 +159,7 @@ class Of(Picking):
 
     @property
     def _tags(self) -> set[str]:
-        """What objects of the class are stored as."""
+        """The tags that objects of the class are stored under."""
         models = [kind for kind in self.kinds if issubclass(kind, Model)]
         classes: list[type[Model]] = list(models)
         for model in models:

@@ -4,9 +4,9 @@ Everything is compared as bytes: a value is what its encoding is, so 1 is not Tr
 a NaN equals itself.
 
 A foreign program may have written a key in more bytes than needed: an integer in eight
-for one, the length of a text in two. In memory all keys are in our spelling; for the
-engine, which knows only bytes, one in the file must be spelled as there, or it would
-be another key and there twice (`Spelling`).
+for one, the length of a text in two. In memory all keys are canonical; for the
+engine, which knows only bytes, one in the file must be as it is there, or it would
+be another key and there twice (`CanonicalKeys`).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +16,14 @@ if TYPE_CHECKING:  # `import storify` loads this, and neither of them
     from storify.codec import Codec
     from storify.engine import Change, Changes
 
-__all__ = ["LIST", "Spelling", "contents", "decode_key", "decode_keys", "encode_keys"]
+__all__ = [
+    "LIST",
+    "CanonicalKeys",
+    "contents",
+    "decode_key",
+    "decode_keys",
+    "encode_keys",
+]
 
 
 #: The key of a list root, which is one value.
@@ -80,71 +87,71 @@ def _decode_or_keep(codec: "Codec", key: bytes) -> Any:
         return key
 
 
-class Spelling:
-    """How one file spells the keys that it spells in other bytes than we do.
+class CanonicalKeys:
+    """The canonical keys of one file, and the bytes that some have in it.
 
     Args:
         codec: Values to bytes and back.
 
     Attributes:
-        spelled: Our bytes to those in the file; empty as a rule.
+        in_file: The canonical bytes to those in the file; empty as a rule.
     """
 
     def __init__(self, codec: "Codec") -> None:
         self._codec = codec
-        self.spelled: dict[bytes, bytes] = {}
+        self.in_file: dict[bytes, bytes] = {}
 
     def note_all(self, entries: Iterable[bytes]) -> None:
-        """Look how the file spells all its keys."""
+        """Look for keys that have other bytes in the file."""
         own = self._own(dict.fromkeys(entries))
-        self.spelled = {mine: key for key, mine in own.items() if key != mine}
+        self.in_file = {mine: key for key, mine in own.items() if key != mine}
 
     def committed(self, changes: "Changes") -> None:
         """Forget the keys that *changes* deleted: they are ours from now on."""
         for key, value in changes:
             if value is None:
-                self.spelled.pop(key, None)
+                self.in_file.pop(key, None)
 
     # -- ours to theirs --------------------------------------------------------
 
     def for_file(self, changes: "Changes") -> "Changes":
-        """Return changes with the keys that are in the file spelled as there."""
+        """Return changes with keys in the bytes that they have in the file."""
         given: list[Change] = []
         deleted: set[bytes] = set()
         for key, value in changes:
-            spelled = key if key in deleted else self.spelled.get(key, key)
-            given.append((spelled, value))
+            in_file = key if key in deleted else self.in_file.get(key, key)
+            given.append((in_file, value))
             if value is None:
                 deleted.add(key)
         return given
 
     def own_key(self, key: bytes) -> bytes:
         """Return our bytes of a key of `for_file`."""
-        for own, spelled in self.spelled.items():
-            if spelled == key:
+        for own, in_file in self.in_file.items():
+            if in_file == key:
                 return own
         return key
 
     # -- theirs to ours --------------------------------------------------------
 
-    def spell(self, changes: "list[Change]") -> "list[Change]":
-        """Return changes by another writer with keys spelled as we do."""
+    def canonical(self, changes: "list[Change]") -> "list[Change]":
+        """Return changes by another writer with canonical keys."""
         own = self._own(dict(changes))
         for key, value in changes:
-            self.spelled.pop(own[key], None)
+            self.in_file.pop(own[key], None)
             if value is not None and own[key] != key:
-                self.spelled[own[key]] = key
+                self.in_file[own[key]] = key
         return [(own[key], value) for key, value in changes]
 
-    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return a root by another writer with keys spelled as we do."""
+    def canonical_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return a root by another writer with canonical keys."""
         own = self._own(entries)
         return {own[key]: value for key, value in entries.items()}
 
     def _own(self, keys: Mapping[bytes, object]) -> dict[bytes, bytes]:
         codec = self._codec
         decoded = decode_keys(codec, keys)
-        # As a rule all are spelled as we do, which is seen by encoding them together.
+        # As a rule all are canonical, which is seen by encoding them together.
         if _PLAIN.issuperset(map(type, decoded)) and codec.encode(
             dict.fromkeys(decoded)
         ) == codec.join(dict.fromkeys(keys, _NIL)):

@@ -23,7 +23,7 @@ from storify.database.session.root import Pending, Root
 from storify.engine import (
     Change,
     Engine,
-    News,
+    Newer,
     Snapshot,
     WholeSnapshot,
     difference,
@@ -74,7 +74,7 @@ def catch_up(
     session: "Session",
     doing: str,
     keep: Side | None = None,
-    known: News | None = None,
+    known: Newer | None = None,
 ) -> bool:
     """Merge what others committed since the base; False if nothing was.
 
@@ -89,12 +89,12 @@ def catch_up(
     """
     session.finish_cut_off()
     for attempt in count():
-        news = known or session.engine.changes_since(session.version)
-        if news is None:
+        newer = known or session.engine.changes_since(session.version)
+        if newer is None:
             return False
         try:
             # A thread that reads all the time must not keep it from coming to an end.
-            _take(session, news, doing, keep, careful=attempt < _RACES)
+            _take(session, newer, doing, keep, careful=attempt < _RACES)
         except OvertakenError:
             continue
         return True
@@ -102,7 +102,7 @@ def catch_up(
 
 
 def _take(
-    session: "Session", news: News, doing: str, keep: Side | None, *, careful: bool
+    session: "Session", newer: Newer, doing: str, keep: Side | None, *, careful: bool
 ) -> None:
     """Merge what was committed.
 
@@ -111,10 +111,10 @@ def _take(
             a signal; nothing was adopted.
     """
     root = session.root
-    version, theirs = news
+    version, theirs = newer
     entries: dict[bytes, bytes] | None = None
     if theirs is None and version is not None:
-        version, theirs = _present_changes(session) or news
+        version, theirs = _present_changes(session) or newer
     if (
         theirs is None
         or version is None
@@ -129,10 +129,10 @@ def _take(
         if LIST not in entries:
             root.fill(entries)
         root.note_file(entries)
-        before, after = root.durable(), root.spell_entries(entries)
+        before, after = root.durable(), root.canonical_entries(entries)
         theirs = difference(before.items(), after.items())
     else:
-        theirs = root.spell(list(theirs))
+        theirs = root.canonical(list(theirs))
     # From here on nothing waits, so that no other thread's change is missed.
     pending = session.begin_flush(doing)
     if entries is not None and _changes_kind(root, theirs):
@@ -159,20 +159,25 @@ def _take(
     session.run_uncut(adopt)
 
 
-def _present_changes(session: "Session") -> News | None:
+def _present_changes(session: "Session") -> Newer | None:
     """Compare the present state with the base, side by side; None if both must be whole.
 
     Where keys are found by their bytes, and not all are in memory already.
     """
     root = session.root
-    if root.is_list or root.over or root.slots.is_filled() or root.spelling.spelled:
+    if (
+        root.is_list
+        or root.over
+        or root.slots.is_filled()
+        or root.canonical_keys.in_file
+    ):
         return None
     present = session.engine.open()
     if present is None or not present.kind:
         return None
     with closing(present), suppress(CorruptionError, StaleStateError):
         changes = difference(root.each_durable(), each_entry(present))
-        return News(present.version, changes)
+        return Newer(present.version, changes)
     return None
 
 
@@ -213,9 +218,9 @@ def _is_there(root: Root, theirs: Iterable[Change]) -> bool:
 def _order_of(
     session: "Session", entries: dict[bytes, bytes] | None
 ) -> Iterable[bytes]:
-    """Return the keys of the durable state, in order, as we spell them."""
+    """Return the canonical keys of the durable state, in order."""
     present = session.durable() if entries is None else entries
-    return session.root.spell_entries(present)
+    return session.root.canonical_entries(present)
 
 
 def _note_removal(session: "Session") -> None:
@@ -260,7 +265,7 @@ class _Merge:
 
     Args:
         root: The live data.
-        theirs: What another writer committed, with keys spelled as we do.
+        theirs: What another writer committed, with canonical keys.
         pending: What is changed here.
     """
 
@@ -330,14 +335,14 @@ class _Merge:
             What takes the values that were committed.
         """
         live, mine, keys = self._live, self._pending.contents, self._keys
-        news = {
+        newer = {
             key_bytes: value
             for key_bytes, value in self._found.items()
             if key_bytes in self._twins or live.durable(keys[key_bytes]) != value
         }
         dropped = {
             key_bytes
-            for key_bytes, value in news.items()
+            for key_bytes, value in newer.items()
             if side == "theirs"
             and key_bytes in mine
             and not self._codec.same_value(value, mine[key_bytes])
@@ -346,16 +351,16 @@ class _Merge:
             key_bytes: MISSING
             if value is None
             else self._root.content_of(keys[key_bytes], value)
-            for key_bytes, value in news.items()
+            for key_bytes, value in newer.items()
             if (key_bytes in dropped or key_bytes not in mine)
             and (value is None or self._incoming.is_live(live.own_key(keys[key_bytes])))
         }
-        return partial(self._take, side, news, dropped, contents)
+        return partial(self._take, side, newer, dropped, contents)
 
     def _take(
         self,
         side: Side | None,
-        news: Mapping[bytes, bytes | None],
+        newer: Mapping[bytes, bytes | None],
         dropped: Collection[bytes],
         contents: Mapping[bytes, Any],
         *,
@@ -367,8 +372,10 @@ class _Merge:
         ):
             raise OvertakenError
         placed = self._placed()
-        self._take_values(side, news, dropped, contents)
-        reverted = [self._keys[key_bytes] for key_bytes in news if key_bytes in dropped]
+        self._take_values(side, newer, dropped, contents)
+        reverted = [
+            self._keys[key_bytes] for key_bytes in newer if key_bytes in dropped
+        ]
         last = self._last(reverted)
         if any(key in self._pending.deleted and key in live for key in reverted):
             return last
@@ -386,15 +393,15 @@ class _Merge:
     def _take_values(
         self,
         side: Side | None,
-        news: Mapping[bytes, bytes | None],
+        newer: Mapping[bytes, bytes | None],
         dropped: Collection[bytes],
         contents: Mapping[bytes, Any],
     ) -> None:
         mine, keys = self._pending.contents, self._keys
         refresher = self._incoming.refresher(
-            {keys[each] for each in news if each in dropped or each not in mine}
+            {keys[each] for each in newer if each in dropped or each not in mine}
         )
-        for key_bytes, value in news.items():
+        for key_bytes, value in newer.items():
             key, content = keys[key_bytes], contents.get(key_bytes, MISSING)
             if key_bytes in self._twins:
                 twin = self._twins[key_bytes]

@@ -23,7 +23,7 @@ from storify.database.live.data import Data, Flush
 from storify.database.live.ownership import Parts, changed, parts_of_all
 from storify.database.live.refresh import Incoming
 from storify.database.live.savepoints import Savepoints, Undo
-from storify.database.session.keys import LIST, Spelling, decode_keys, encode_keys
+from storify.database.session.keys import LIST, CanonicalKeys, decode_keys, encode_keys
 from storify.engine import (
     Change,
     Changes,
@@ -54,7 +54,7 @@ _MANY: Final = 256
 
 
 class _Mark(NamedTuple):
-    """What a root was at one moment.
+    """The state of a root at one moment.
 
     Attributes:
         flush: What of it may have differed from what is durable.
@@ -106,7 +106,7 @@ class Root:
         savepoints: Theirs.
         over: As given; empty once it is replaced.
         is_list: As given.
-        spelling: How the file spells its keys.
+        canonical_keys: The keys that have other bytes in the file.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class Root:
         self.codec: Codec = codec
         self.over: dict[bytes, bytes] = dict(over or {})
         self.is_list: bool = is_list
-        self.spelling: Spelling = Spelling(codec)
+        self.canonical_keys: CanonicalKeys = CanonicalKeys(codec)
 
     @classmethod
     def made(
@@ -176,7 +176,7 @@ class Root:
 
     @property
     def live(self) -> Any:
-        """What the user holds."""
+        """The live root, which the user holds."""
         return self.slots[None] if self.is_list else self.slots
 
     def replace(self, root: dict[Any, Any] | list[Any]) -> bool:
@@ -303,23 +303,23 @@ class Root:
         for key, _ in list(self.slots.stored_items()):
             self.incoming.rebase(key, None)
 
-    # -- how the file spells its keys ------------------------------------------
+    # -- canonical keys --------------------------------------------------------
 
     def for_file(self, changes: Changes) -> Changes:
-        """Return changes with the keys that are in the file spelled as there."""
-        return self.spelling.for_file(changes)
+        """Return changes with keys in the bytes that they have in the file."""
+        return self.canonical_keys.for_file(changes)
 
     def note_file(self, entries: Iterable[bytes]) -> None:
-        """Look how the file spells all its keys."""
-        self.spelling.note_all(entries)
+        """Look for keys that have other bytes in the file."""
+        self.canonical_keys.note_all(entries)
 
-    def spell(self, changes: list[Change]) -> list[Change]:
-        """Return changes by another writer with keys spelled as we do."""
-        return self.spelling.spell(changes)
+    def canonical(self, changes: list[Change]) -> list[Change]:
+        """Return changes by another writer with canonical keys."""
+        return self.canonical_keys.canonical(changes)
 
-    def spell_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
-        """Return a root by another writer with keys spelled as we do."""
-        return self.spelling.spell_entries(entries)
+    def canonical_entries(self, entries: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Return a root by another writer with canonical keys."""
+        return self.canonical_keys.canonical_entries(entries)
 
     # -- other writers ---------------------------------------------------------
 
@@ -436,7 +436,9 @@ class Pending:
 
     def stored(self, key: bytes) -> bytes | None:
         """The durable value under the bytes of a key that is to change."""
-        return self._root.slots.durable(self.keys[self._root.spelling.own_key(key)])
+        return self._root.slots.durable(
+            self.keys[self._root.canonical_keys.own_key(key)]
+        )
 
     def is_newest(self) -> bool:
         """Whether none was made since, as in the handler of a signal."""
@@ -451,8 +453,8 @@ class Pending:
             without_collector(end)
         root = self._root
         root.over = {}
-        if root.spelling.spelled:
-            root.spelling.committed(self.changes)
+        if root.canonical_keys.in_file:
+            root.canonical_keys.committed(self.changes)
 
     def drop(self) -> None:
         """Nothing is committed: all is pending still."""
@@ -558,8 +560,8 @@ def _other_values(codec: Codec, flush: Flush, blobs: dict[bytes, bytes]) -> set[
             unsure.append((key_bytes, blob, stored))
     if not unsure:
         return other
-    respelled = codec.respell_all(list(map(itemgetter(2), unsure)))
-    for (key_bytes, blob, _), ours in zip(unsure, respelled, strict=True):
+    canonical = codec.canonical_values(list(map(itemgetter(2), unsure)))
+    for (key_bytes, blob, _), ours in zip(unsure, canonical, strict=True):
         if ours != blob:
             other.add(key_bytes)
     return other

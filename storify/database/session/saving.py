@@ -1,4 +1,4 @@
-"""How databases are saved: what the owner of a folder chose, and its engines.
+"""Saving: what the owner of a folder chose, and its engines.
 
 With ``sync="interval"`` a commit may be lost by a power cut until it is synced; when
 that is due is known to `Syncing`.
@@ -195,7 +195,7 @@ class Syncing:
             self.sync()
 
     def due_in_s(self) -> float:
-        """How long it is until `sync` is to be called, or asked for again."""
+        """The seconds until `sync` is to be called, or asked for again."""
         if self._saving.sync != "interval":
             return _NEVER_S
         if self._since_s is None:

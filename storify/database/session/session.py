@@ -53,7 +53,7 @@ from storify.exceptions import (
 from storify.logger import LoggerLike, report
 from storify.threads import Job, is_given_up, without_collector
 
-__all__ = ["Guard", "Guards", "Session"]
+__all__ = ["Constraint", "Constraints", "Session"]
 
 #: How often a flush merges and tries again before it gives other writers way.
 _MERGES = 100
@@ -65,8 +65,8 @@ def _nothing() -> None:
     """Nothing follows."""
 
 
-class Guard(Protocol):
-    """What can refuse a change, as the unique index of a database."""
+class Constraint(Protocol):
+    """An observer that may refuse a change, as the unique index of a database."""
 
     def admit(self, key: Any, record: Any) -> None:
         """Raise if *record* must not be put under *key*, as far as it is known."""
@@ -77,36 +77,36 @@ class Guard(Protocol):
         ...
 
 
-class Guards:
-    """Guards, each as long as somebody else holds it.
+class Constraints:
+    """Constraints, each as long as somebody else holds it.
 
     Attributes:
         held: References to them; empty if there are none.
     """
 
     def __init__(self) -> None:
-        self.held: list[weakref.ref[Guard]] = []
+        self.held: list[weakref.ref[Constraint]] = []
 
-    def add(self, guard: Guard) -> None:
-        """Ask *guard* from now on."""
-        self.held.append(weakref.ref(guard, self.held.remove))
+    def add(self, constraint: Constraint) -> None:
+        """Ask *constraint* from now on."""
+        self.held.append(weakref.ref(constraint, self.held.remove))
 
     def admit(self, key: Any, record: Any) -> None:
         """Raise if *record* must not be put under *key*, as far as it is known."""
-        for guard in self._alive():
-            guard.admit(key, record)
+        for constraint in self._alive():
+            constraint.admit(key, record)
 
     def check(self, pending: Pending) -> None:
         """Raise if one of the changes must not be saved."""
         keys = [
             pending.keys[key] for key, value in pending.changes if value is not None
         ]
-        for guard in self._alive() if keys else ():
-            guard.check(keys)
+        for constraint in self._alive() if keys else ():
+            constraint.check(keys)
 
-    def _alive(self) -> list[Guard]:
+    def _alive(self) -> list[Constraint]:
         found = [each() for each in tuple(self.held)]
-        return [guard for guard in found if guard is not None]
+        return [constraint for constraint in found if constraint is not None]
 
 
 class Session(Transactional):
@@ -125,7 +125,7 @@ class Session(Transactional):
         is_inherited: Whether this is a forked child of the process that opened it.
         forks: How many forks it is away from that one.
         was_told_of_fork: Whether it was said that such a child saves nothing.
-        guards: Asked before something is saved.
+        constraints: Asked before something is saved.
 
     Args:
         name: For messages.
@@ -159,7 +159,7 @@ class Session(Transactional):
         self.codec = codec
         #: Is entered while values are encoded to be saved.
         self.encoding: AbstractContextManager[None] = nullcontext()
-        self.guards: Guards = Guards()
+        self.constraints: Constraints = Constraints()
         self.is_inherited: bool = False
         self.forks: int = 0
         self.was_told_of_fork: bool = False
@@ -372,7 +372,7 @@ class Session(Transactional):
         """
         snapshot = read_present(self.engine)
         if snapshot is not None and snapshot.version == self.version:
-            old = self.root.spell_entries(entries_of(snapshot))
+            old = self.root.canonical_entries(entries_of(snapshot))
             new = self.root.entries(pending.changes)
             pending.changes = difference(old.items(), new.items())
 
@@ -399,9 +399,9 @@ class Session(Transactional):
         """
         commit: Commit | None = None
         if pending.changes or self.version is None or compact:
-            if self.guards.held:
-                self.guards.check(pending)
-            is_ours = not self.root.spelling.spelled
+            if self.constraints.held:
+                self.constraints.check(pending)
+            is_ours = not self.root.canonical_keys.in_file
             commit = Commit(
                 self.version,
                 pending.changes if is_ours else self.root.for_file(pending.changes),
@@ -572,7 +572,7 @@ class Session(Transactional):
         return bool(dirty if changed is None else dirty & changed)
 
     def words_about_fork(self) -> str:
-        """What is said of such changes, once."""
+        """The sentence about such changes, which is said once."""
         self.was_told_of_fork = True
         return (
             f"database {self.name!r} was opened before this process was forked: what "

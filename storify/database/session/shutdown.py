@@ -178,7 +178,7 @@ def save_at_exit() -> None:
 
 
 class _Step(Enum):
-    """What is done with each database.
+    """A step that is taken with each database.
 
     First all are saved, and then again with nobody else let in any more: who waits for
     one of them may have the lock of another.
@@ -219,7 +219,7 @@ def _save_all(steps: Iterable[_Step]) -> None:
 
 
 class _Report:
-    """What the end of databases says: a few lines, whatever their number.
+    """The report of the end of databases: a few lines, whatever their number.
 
     Args:
         log: Where it is said; None: to the log of each database.
@@ -389,8 +389,8 @@ def _is_worth_a_flush(session: "Session") -> bool:
         return False
     if session.version is None:
         return bool(session.data)
-    news = session.engine.changes_since(session.version)
-    if news is None or news.version is not None or session.engine.open() is not None:
+    newer = session.engine.changes_since(session.version)
+    if newer is None or newer.version is not None or session.engine.open() is not None:
         return True
     session.log.warning(f"database {session.name!r} was removed while it was open")
     return False
@@ -405,7 +405,7 @@ _signal: Final = signal.signal
 
 
 class _Wish:
-    """What the program wants.
+    """The wish of the program.
 
     Attributes:
         saves: Whether somebody has opened a database that is to be saved.
@@ -470,7 +470,7 @@ def _save_and_end(number: int, frame: FrameType | None) -> None:
 
 
 class _Child:
-    """Which process has arranged for its end as a child of multiprocessing.
+    """The process that has arranged for its end as a child of multiprocessing.
 
     Attributes:
         pid: Its number.
@@ -507,7 +507,7 @@ def _finish_forked(_: Callable[[], object]) -> None:
 
 
 class _Masks(threading.local):
-    """What each thread had blocked when it began to fork.
+    """The signals that each thread had blocked when it began to fork.
 
     Attributes:
         before: The signals; None if it does not fork.

@@ -20,18 +20,18 @@ from collections.abc import Sequence
 from contextlib import closing
 
 from storify.engine.file import log_index, vfs
-from storify.engine.file.delta import SPLICED_FROM_BYTES, splice
+from storify.engine.file.delta import DELTA_FROM_BYTES, delta_of
 from storify.engine.file.held import Held
 from storify.engine.file.history import leads_to
 from storify.engine.file.log import CRC, Op, commit_frame, head_frame
 from storify.engine.file.manifest import (
-    DamagedRecordError,
-    Record,
-    read_record,
-    write_record,
+    DamagedManifestError,
+    Manifest,
+    read_manifest,
+    write_manifest,
 )
 from storify.engine.file.snapshot import is_indexed
-from storify.engine.file.state import Known, Reading, Tail, Verdict
+from storify.engine.file.state import Known, State, Tail, Verdict
 from storify.engine.moment import Keep, moment_of
 from storify.engine.protocol import Commit, Version
 from storify.exceptions import CorruptionError
@@ -45,8 +45,8 @@ __all__ = [
 ]
 
 
-def tail_of(now: Reading) -> Tail:
-    """Where the next frame goes, after a journal that was read and is whole."""
+def tail_of(now: State) -> Tail:
+    """The place of the next frame, after a journal that was read and is whole."""
     found, last = now.journal.found, now.journal.last
     if found is None or last is None:
         return Tail(found, moment=moment_of(now.stamp or ""))
@@ -58,9 +58,9 @@ def ops_of(commit: Commit) -> list[Op]:
     ops: list[Op] = []
     for key, value in commit.changes:
         op: Op = (key, value)
-        if value is not None and len(value) >= SPLICED_FROM_BYTES:
+        if value is not None and len(value) >= DELTA_FROM_BYTES:
             old = commit.stored(key)
-            difference = None if old is None else splice(old, value)
+            difference = None if old is None else delta_of(old, value)
             op = (key, value if difference is None else difference)
         ops.append(op)
     # A value that is set twice in one commit is not what is durable any more.
@@ -80,8 +80,8 @@ def append(  # noqa: C901 - a commit is read in order
     Raises:
         OSError: Nothing was acknowledged; the journal is not to be used again.
     """
-    place, tail, digest = held.place, known.tail, known.digest
-    if not tail.size and not tail.is_still(vfs.look(place.journal)):
+    paths, tail, digest = held.paths, known.tail, known.digest
+    if not tail.size and not tail.is_still(vfs.look(paths.journal)):
         return None
     if not sync:
         _note(held, known)  # what a sync has made durable since; below it is too early
@@ -93,23 +93,23 @@ def append(  # noqa: C901 - a commit is read in order
     version = Version(f"{digest}+{seq}.{frame[CRC].hex()}")
     if not commit.undone_on_error:
         known.attempt(commit.base, version)
-    # The journal. An error leaves it shunned: a sync that failed is not tried again.
-    known.shunned = True
+    # The journal. An error leaves it suspect: a sync that failed is not tried again.
+    known.suspect = True
     if tail.found is None or not tail.size:
         payload = head_frame(digest) + frame
-        like = vfs.look(place.main)
-        vfs.replace_bytes(place.journal, payload, place.prefix, like=like)
-        found = vfs.look(place.journal)
+        like = vfs.look(paths.main)
+        vfs.replace_bytes(paths.journal, payload, paths.prefix, like=like)
+        found = vfs.look(paths.journal)
     else:
-        found = vfs.append_frame(place.journal, frame, tail.found, sync=sync)
-    known.shunned = False
+        found = vfs.append_frame(paths.journal, frame, tail.found, sync=sync)
+    known.suspect = False
     if found is None:
         return None
     # The mirror is brought up to it.
     try:
         if not tail.size:
-            vfs.write_spare(place.mirror, payload)
-        elif not vfs.append_spare(place.mirror, payload, tail.size):
+            vfs.write_spare(paths.mirror, payload)
+        elif not vfs.append_spare(paths.mirror, payload, tail.size):
             _mirror(held)
     except FileNotFoundError:
         _mirror(held)
@@ -124,14 +124,14 @@ def append(  # noqa: C901 - a commit is read in order
 
 def _mirror(held: Held) -> None:
     """Write the mirror anew: it is missing, or stayed behind the journal."""
-    place = held.place
+    paths = held.paths
     with (
         held.or_warn("mirror the journal of"),
-        closing(vfs.read_parts(place.journal)) as parts,
+        closing(vfs.read_parts(paths.journal)) as parts,
     ):
-        vfs.write_spare(place.mirror)
+        vfs.write_spare(paths.mirror)
         for part in parts:
-            vfs.append_bytes(place.mirror, part)
+            vfs.append_bytes(paths.mirror, part)
 
 
 def _note(held: Held, known: Known) -> None:
@@ -140,19 +140,19 @@ def _note(held: Held, known: Known) -> None:
     if tail.all_synced and tail.size - known.noted.end >= log_index.STRETCH_BYTES:
         with held.or_warn("note where the commits lie of"):
             known.noted = log_index.note_log(
-                *(held.place, known.digest, held.root_format, tail.size, known.noted)
+                *(held.paths, known.digest, held.root_format, tail.size, known.noted)
             )
 
 
 def has_second_copy(held: Held, known: Known) -> bool:
     """Whether a main file is as we left it, and the past gives it, too (I4)."""
-    if not is_indexed(held.place, known.digest):
+    if not is_indexed(held.paths, known.digest):
         return False
     try:
-        record = read_record(held.place.record)
-    except DamagedRecordError:
+        manifest = read_manifest(held.paths.manifest)
+    except DamagedManifestError:
         return False
-    current = None if record is None else record.current
+    current = None if manifest is None else manifest.current
     return (
         current is not None
         and current.sha256 == known.digest
@@ -161,27 +161,27 @@ def has_second_copy(held: Held, known: Known) -> bool:
     )
 
 
-def second_copy(held: Held, now: Reading, keep: Keep, *, is_noted: bool) -> None:
+def second_copy(held: Held, now: State, keep: Keep, *, is_noted: bool) -> None:
     """See to it that the main file is not the only copy of its state (I4).
 
     Args:
         held: The files.
         now: What is there.
         keep: Which older states are kept.
-        is_noted: Whether the record is durable; else it comes to be.
+        is_noted: Whether the manifest is durable; else it comes to be.
 
     Raises:
         CorruptionError: The main file is damaged.
         OSError: The copy could not be made.
     """
     main = now.main
-    if main is None or now.verdict is Verdict.ROTTEN:
-        msg = f"cannot append to the journal of {held.place.link!r}: {now.wrong}"
+    if main is None or now.verdict is Verdict.CORRUPT:
+        msg = f"cannot append to the journal of {held.paths.link!r}: {now.wrong}"
         raise CorruptionError(msg, [now.wrong])
     current = held.sum_of(now, main)
     if not is_noted:
-        record = Record(current, None, now.since)
-        write_record(held.place.record, record, held.place.prefix)
+        manifest = Manifest(current, None, now.since)
+        write_manifest(held.paths.manifest, manifest, held.paths.prefix)
     if not keep.last or (current.follows and leads_to(held, current.follows)):
         return
-    held.folder.keep(held.place.main, None, main.digest, current.time, link=False)
+    held.folder.keep(held.paths.main, None, main.digest, current.time, link=False)

@@ -210,7 +210,7 @@ class BackupFolder:
             raise damage_of(path)
 
     def candidates(self, since: str | None) -> Iterator[Entry]:
-        """What a recovery may try, newest first: never an unsaved state.
+        """The backups a recovery may try, newest first: never an unsaved state.
 
         Args:
             since: Leave out what is older; it belonged to a predecessor.

@@ -9,8 +9,8 @@ from typing import Final, NamedTuple
 from storify.engine.file import vfs
 from storify.engine.file.engine import FileEngine
 from storify.engine.file.errors import SaidLater
-from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, place_of
+from storify.engine.file.manifest import DamagedManifestError, read_manifest
+from storify.engine.file.paths import BACKUPS, INTENT, RECORD, SUFFIX, paths_of
 from storify.engine.file.renaming import finish_rename, rename
 from storify.engine.moment import Keep
 from storify.engine.names import check_name, check_new_name, collation_key, is_name
@@ -217,30 +217,30 @@ class FileCatalog:
         if os.path.lexists(os.path.join(self._directory, name + SUFFIX)):
             return True
         # There is no link that could lead to other backups.
-        record = os.path.join(self._directory, BACKUPS, name, RECORD)
+        manifest = os.path.join(self._directory, BACKUPS, name, RECORD)
         try:
-            os.lstat(record)
+            os.lstat(manifest)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError:
             return True
-        return _tells_of_a_state(record)
+        return _tells_of_a_state(manifest)
 
     def _opens(self, stem: str) -> bool:
         return is_name(stem) and self._there(stem)
 
     def _finish_rename(self) -> None:
         if os.path.lexists(os.path.join(self._directory, BACKUPS, INTENT)):
-            place = place_of(os.path.join(self._root(), "any" + SUFFIX))
+            paths = paths_of(os.path.join(self._root(), "any" + SUFFIX))
             with suppress(PermissionError):  # a folder that may only be read
-                uncut(finish_rename)(place, self._log, self._lock_timeout_s)
+                uncut(finish_rename)(paths, self._log, self._lock_timeout_s)
 
 
 @uncut
-def _tells_of_a_state(record: str) -> bool:
+def _tells_of_a_state(manifest: str) -> bool:
     try:
-        found = read_record(record)
-    except (DamagedRecordError, OSError):
+        found = read_manifest(manifest)
+    except (DamagedManifestError, OSError):
         # Then the main file was committed once.
         return True
     return found is not None and found.current is not None
@@ -262,7 +262,7 @@ def _spelled(names: set[str]) -> list[str]:
 
 
 class _Names(NamedTuple):
-    """What may be names of databases, as they stand on disk.
+    """The possible names of databases, as they stand on disk.
 
     Attributes:
         files: Those of main files.
@@ -324,7 +324,7 @@ def _list(files: str, backups: str) -> _Names:
 
 
 def _stamp(folder: str) -> _Stamp:
-    """What changes when a name comes or goes; None for a folder that is not there."""
+    """A stamp that changes as names come or go; None for a folder that is not there."""
     try:
         found = os.stat(folder)
     except (FileNotFoundError, NotADirectoryError):

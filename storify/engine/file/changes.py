@@ -1,11 +1,11 @@
-"""What others have committed since we looked, at the cost of what they changed.
+"""Changes that others have committed, at the cost of what they changed.
 
 ::
 
     the files are as we left them               nothing
     the journal has grown                       its new frames
     the main file was written anew, and its     the frames up to there, from the
-    record says which state it was before       journal kept beside the backup
+    manifest says which state it was before     journal kept beside the backup
     anything else                               only a whole load tells
 
 No lock is taken: a frame that is being written is not whole, and is no news yet.
@@ -15,16 +15,16 @@ from collections.abc import Iterable, Sequence
 from itertools import chain
 
 from storify.engine.file import vfs
-from storify.engine.file.delta import Splice
+from storify.engine.file.delta import Delta
 from storify.engine.file.held import Access, Held
 from storify.engine.file.history import news_of
 from storify.engine.file.log import Frame, scan
-from storify.engine.file.manifest import DamagedRecordError, read_record
-from storify.engine.file.paths import Place
+from storify.engine.file.manifest import DamagedManifestError, read_manifest
+from storify.engine.file.paths import Paths
 from storify.engine.file.recovery import know
-from storify.engine.file.replay import Harm
-from storify.engine.file.state import Known, Reading, Tail, version_after
-from storify.engine.protocol import Changes, News, Version
+from storify.engine.file.replay import Corruption
+from storify.engine.file.state import Known, State, Tail, version_after
+from storify.engine.protocol import Changes, Newer, Version
 
 __all__ = ["changes_since"]
 
@@ -32,45 +32,47 @@ _UNKNOWN = Version("")
 """A state that has no name yet; whoever loads it learns it."""
 
 
-def changes_since(access: Access, known: Known, version: Version | None) -> News | None:
+def changes_since(
+    access: Access, known: Known, version: Version | None
+) -> Newer | None:
     """See `Engine.changes_since`.
 
     Raises:
         OSError: A file could not be read.
     """
-    place = access.place()
-    found = vfs.look(place.main)
+    paths = access.paths()
+    found = vfs.look(paths.main)
     if found is None or version is None:
-        gone = found is None and not _is_lost(place)
+        gone = found is None and not _is_lost(paths)
         if gone and version is None:
             return None
-        return News(None if gone else _UNKNOWN, None)
+        return Newer(None if gone else _UNKNOWN, None)
     if known.version == version:
-        if known.is_still(place):
+        if known.is_still(paths):
             return None
         if found.signature == known.signature:
-            appended = _appended(place, known)
+            appended = _appended(paths, known)
             if appended is not None:
                 return _of(known, version, *appended)
     return _anew(access, known, version)
 
 
-def _is_lost(place: Place) -> bool:
+def _is_lost(paths: Paths) -> bool:
     """Whether a file that is missing was committed once."""
     try:
-        record = read_record(place.record)
-    except DamagedRecordError:
+        manifest = read_manifest(paths.manifest)
+    except DamagedManifestError:
         return True
-    return record is not None and record.current is not None
+    return manifest is not None and manifest.current is not None
 
 
 def _appended(
-    place: Place, known: Known
+    paths: Paths, known: Known
 ) -> tuple[Sequence[Frame], vfs.Found, int] | None:
     """The frames after those that we know; None if it is another journal."""
     tail = known.tail
     try:
-        payload, found = vfs.read_bytes(place.journal, tail.size)
+        payload, found = vfs.read_bytes(paths.journal, tail.size)
     except (FileNotFoundError, NotADirectoryError):
         return None
     if tail.seq:
@@ -93,7 +95,7 @@ def _of(
     frames: Sequence[Frame],
     found: vfs.Found,
     size: int,
-) -> News | None:
+) -> Newer | None:
     if not frames:
         return None  # a commit under way, or touched
     last = frames[-1]
@@ -103,27 +105,27 @@ def _of(
         # What is known goes on, so that the next look is cheap again.
         known.version = later
         known.tail = Tail(found, size, last.seq, last.moment, last.durable)
-    return None if ours else _news(later, frames)
+    return None if ours else _newer(later, frames)
 
 
-def _anew(access: Access, known: Known, version: Version) -> News | None:
+def _anew(access: Access, known: Known, version: Version) -> Newer | None:
     """Read what took the place of the files that we knew."""
     held = access.seen()
     now = held.read()
     if now.main is None or not now.main.digest:
-        return News(_UNKNOWN, None)
-    if not now.verdict.is_ours or now.journal.harm is not Harm.NONE:
-        return News(now.version, None)
+        return Newer(_UNKNOWN, None)
+    if not now.verdict.is_ours or now.journal.corruption is not Corruption.NONE:
+        return Newer(now.version, None)
     ours = known.counts_as(now.version, version)
     if not ours or known.version == now.version:
         know(known, now)
     if ours:
         return None
     frames = _after(held, now, version)
-    return News(now.version, None) if frames is None else _news(now.version, frames)
+    return Newer(now.version, None) if frames is None else _newer(now.version, frames)
 
 
-def _after(held: Held, now: Reading, version: Version) -> Iterable[Frame] | None:
+def _after(held: Held, now: State, version: Version) -> Iterable[Frame] | None:
     """The commits after a state, if they are kept."""
     frames = now.journal.frames
     for at, frame in enumerate(chain((None,), frames)):
@@ -134,10 +136,10 @@ def _after(held: Held, now: Reading, version: Version) -> Iterable[Frame] | None
     return None if before is None else (*before, *frames)
 
 
-def _news(version: Version, frames: Iterable[Frame]) -> News:
+def _newer(version: Version, frames: Iterable[Frame]) -> Newer:
     """Return the changes, unless one is a difference to a value that we lack."""
     ops = [op for frame in frames for op in frame.ops]
     changes: Changes = [
-        (key, value) for key, value in ops if not isinstance(value, Splice)
+        (key, value) for key, value in ops if not isinstance(value, Delta)
     ]
-    return News(version, changes if len(changes) == len(ops) else None)
+    return Newer(version, changes if len(changes) == len(ops) else None)

@@ -12,9 +12,9 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-__all__ = ["SPLICED_FROM_BYTES", "Edit", "Splice", "splice"]
+__all__ = ["DELTA_FROM_BYTES", "Delta", "Edit", "delta_of"]
 
-SPLICED_FROM_BYTES = 1 << 16
+DELTA_FROM_BYTES = 1 << 16
 """Smaller values are written whole: a frame of 64 KiB takes as long to sync."""
 
 _PAGE_BYTES = 1 << 12
@@ -42,8 +42,8 @@ class Edit(NamedTuple):
     data: bytes
 
 
-class Splice(NamedTuple):
-    """What makes the new value of the old one.
+class Delta(NamedTuple):
+    """The edit that makes the new value of the old one.
 
     Attributes:
         old_size: Of the value that it applies to, in bytes.
@@ -64,7 +64,7 @@ class Splice(NamedTuple):
             ValueError: *old* is not the value that it was made from.
         """
         if len(old) != self.old_size or zlib.crc32(old) != self.old_crc:
-            msg = "a splice of another value"
+            msg = "a delta of another value"
             raise ValueError(msg)
         parts: list[bytes] = []
         at = 0
@@ -74,7 +74,7 @@ class Splice(NamedTuple):
         parts.append(old[at:])
         new = b"".join(parts)
         if len(new) != self.new_size:
-            msg = "a splice does not fit its value"
+            msg = "a delta does not fit its value"
             raise ValueError(msg)
         return new
 
@@ -86,21 +86,21 @@ class Splice(NamedTuple):
         return b"".join(parts)
 
     @classmethod
-    def decode(cls, payload: bytes) -> "Splice":
+    def decode(cls, payload: bytes) -> "Delta":
         """Read what `encode` wrote.
 
         Raises:
             ValueError: It did not write this.
         """
         if len(payload) < _SIZES.size:
-            msg = "a splice is cut short"
+            msg = "a delta is cut short"
             raise ValueError(msg)
         old_size, new_size, old_crc = _SIZES.unpack_from(payload)
         edits: list[Edit] = []
         at, reached = _SIZES.size, 0
         while at < len(payload):
             if len(payload) - at < _EDIT.size:
-                msg = "a splice is cut short"
+                msg = "a delta is cut short"
                 raise ValueError(msg)
             start, removed, size = _EDIT.unpack_from(payload, at)
             at += _EDIT.size
@@ -109,14 +109,14 @@ class Splice(NamedTuple):
                 or start < reached
                 or start + removed > old_size
             ):
-                msg = "a splice is damaged"
+                msg = "a delta is damaged"
                 raise ValueError(msg)
             edits.append(Edit(start, removed, payload[at : at + size]))
             at, reached = at + size, start + removed
         return cls(old_size, new_size, old_crc, tuple(edits))
 
 
-def splice(old: bytes, new: bytes) -> Splice | None:
+def delta_of(old: bytes, new: bytes) -> Delta | None:
     """Return the difference; None if it is not worth it."""
     if _differs_all_over(old, new):
         return None
@@ -133,7 +133,7 @@ def splice(old: bytes, new: bytes) -> Splice | None:
     fits = all(max(edit.removed, len(edit.data)) <= limit for edit in edits)
     if not fits or size * _WORTH_IT >= len(new):
         return None
-    return Splice(len(old), len(new), zlib.crc32(old), edits)
+    return Delta(len(old), len(new), zlib.crc32(old), edits)
 
 
 def _differs_all_over(old: bytes, new: bytes) -> bool:
@@ -146,7 +146,7 @@ def _differs_all_over(old: bytes, new: bytes) -> bool:
 
 
 def _stretches(old: bytes, new: bytes, start: int, most: int) -> Iterator[Edit]:
-    """What differs from *start* on in values of two sizes: one stretch as a rule.
+    """The differences from *start* on of values of two sizes: one stretch as a rule.
 
     Before what is added to a list, or taken from it, the number of its items changes.
     """
@@ -172,7 +172,7 @@ def _as_far_as_worth_it(edits: Iterator[Edit], size: int) -> tuple[Edit, ...]:
 
 
 def _same_until(old: bytes, new: bytes, start: int, most: int) -> int:
-    """Where the bytes from *start* on begin to differ; by halves, compared in C."""
+    """The offset from *start* on of the first other byte; by halves, compared in C."""
     # Not by halves of the whole at once: mostly they differ early.
     low, high = start, min(start + _PAGE_BYTES, most)
     while high < most and old[low:high] == new[low:high]:
@@ -187,7 +187,7 @@ def _same_until(old: bytes, new: bytes, start: int, most: int) -> int:
 
 
 def _same_from_end(old: bytes, new: bytes, most: int) -> int:
-    """How many last bytes are the same."""
+    """The number of last bytes that are the same."""
     old_end, new_end = len(old), len(new)
     low, high = 0, min(_PAGE_BYTES, most)
     while high < most and (

@@ -33,7 +33,7 @@ from storify.engine.file import history, recovery, retire, vfs
 from storify.engine.file.append import append, has_second_copy, ops_of, second_copy
 from storify.engine.file.changes import changes_since
 from storify.engine.file.checkpoint import Written, replace, write
-from storify.engine.file.delta import Splice
+from storify.engine.file.delta import Delta
 from storify.engine.file.errors import SaidLater, explain
 from storify.engine.file.fold import Unread, write_by_blocks, written_after
 from storify.engine.file.foreign import bring_in, seen
@@ -45,7 +45,7 @@ from storify.engine.file.past import indexed, open_past
 from storify.engine.file.paths import stem_of
 from storify.engine.file.recovery import Loaded
 from storify.engine.file.renaming import rename_pending
-from storify.engine.file.replay import Harm
+from storify.engine.file.replay import Corruption
 from storify.engine.file.root import after, index_of
 from storify.engine.file.snapshot import (
     Files,
@@ -54,7 +54,7 @@ from storify.engine.file.snapshot import (
     note_index,
     open_snapshot,
 )
-from storify.engine.file.state import Known, Reading, Tail, UnsteadyError, Verdict
+from storify.engine.file.state import Known, State, Tail, UnsteadyError, Verdict
 from storify.engine.moment import Keep, Moment, stamp_of
 from storify.engine.protocol import (
     LOCK_TIMEOUT_S,
@@ -62,7 +62,7 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    News,
+    Newer,
     Problem,
     Salvaged,
     Snapshot,
@@ -108,7 +108,7 @@ def uncut(
         try:
             return method(self, *args, **keywords)
         except OSError as err:
-            explain(err, self._access.place())
+            explain(err, self._access.paths())
             raise
 
     return plain_uncut(run)
@@ -175,12 +175,12 @@ class FileEngine:
     @property
     def identity(self) -> str:
         """The main file's path, links followed."""
-        return self._access.place().main
+        return self._access.paths().main
 
     @property
     def backup_location(self) -> str:
         """The folder of the backups; it is made when it is needed."""
-        return self._access.place().backups
+        return self._access.paths().backups
 
     # Loading
 
@@ -222,7 +222,7 @@ class FileEngine:
             self._sweep_once()
             mode: Mode = "repair"
             with suppress(UnsteadyError):
-                if not rename_pending(access.place()):
+                if not rename_pending(access.paths()):
                     held = access.seen()
                     now = held.read()
                     if recovery.is_whole(now):
@@ -240,7 +240,7 @@ class FileEngine:
         if not isinstance(loaded, Loaded):
             return loaded
         held, (version, kept, backup) = self._access.seen(), loaded
-        is_noted = kept.path == held.place.main and not self.readonly
+        is_noted = kept.path == held.paths.main and not self.readonly
         read = indexed(self._format, kept)
         if read is None:
             entries = self._read_at_once(held, kept, is_noted=is_noted)
@@ -276,7 +276,7 @@ class FileEngine:
 
     def _recover(self, version: Version, digest: str, files: Files) -> Snapshot:
         """Open a state anew of which something is damaged."""
-        path, kept = self._access.place().main, None
+        path, kept = self._access.paths().main, None
         with suppress(DamagedError):
             frames = files.log.frames(digest)
             kept = history.Kept(self._path, path, files.main, digest, frames)
@@ -287,7 +287,7 @@ class FileEngine:
         if self.readonly or self._swept:
             return
         self._swept = True
-        if self._access.place().leftovers():
+        if self._access.paths().leftovers():
             with self._access.held("try") as held:
                 if held.writable:
                     held.sweep()
@@ -315,7 +315,7 @@ class FileEngine:
             if commit.base is not None and known.version == commit.base:
                 if not ops:
                     version = self._rewrite(held, commit)
-                elif known.has_main(held.place):
+                elif known.has_main(held.paths):
                     version = self._append(held, None, commit, ops)
             if version is not None:
                 return version
@@ -338,7 +338,7 @@ class FileEngine:
         From what is remembered of a small one, or block by block from a large one;
         None, and nothing was done, if that cannot be.
         """
-        resting = self._known.at_rest(held.place, commit.base)
+        resting = self._known.at_rest(held.paths, commit.base)
         if resting is not None:
             now, source = resting.now, resting.now.main and resting.now.main.source
             before = source and source.read(0, source.found.size)
@@ -365,7 +365,7 @@ class FileEngine:
             not self._journal
             or commit.compact
             or commit.base is None
-            or known.shunned
+            or known.suspect
             or (self._each_synced and known.size_bytes < JOURNALED_FROM_BYTES)
         ):
             return []
@@ -375,43 +375,43 @@ class FileEngine:
         return ops if sum(map(_size, ops)) <= room else []
 
     def _append(
-        self, held: Held, now: Reading | None, commit: Commit, ops: list[Op]
+        self, held: Held, now: State | None, commit: Commit, ops: list[Op]
     ) -> Version | None:
-        if not os.access(held.place.main, os.W_OK):
+        if not os.access(held.paths.main, os.W_OK):
             return None  # the error is told where the file is replaced
         # What nobody has written to since, and can be rebuilt, need not be read for it.
         known = self._known
         small = known.size_bytes < JOURNALED_FROM_BYTES
         if not known.tail.seq and (small or not has_second_copy(held, known)):
             now = now or self._unread(held) or held.read()
-            if now.verdict in {Verdict.ROTTEN, Verdict.LOST} or now.left is not None:
+            if now.verdict in {Verdict.CORRUPT, Verdict.LOST} or now.left is not None:
                 return None  # it is written anew
             second_copy(held, now, self.keep, is_noted=not small)
         return append(held, self._known, commit, ops, sync=self._each_synced)
 
-    def _unread(self, held: Held) -> Reading | None:
-        """What a read would find, if that is known without one."""
+    def _unread(self, held: Held) -> State | None:
+        """The state that a read would find, if that is known without one."""
         unread = Unread.open(held, self._known)
         if unread is None:
             return None
         unread.close()
         return unread.now
 
-    def _read(self, held: Held, base: Version | None) -> Reading:
+    def _read(self, held: Held, base: Version | None) -> State:
         """Read the files, which are not as they were known, and judge the base."""
         now = bring_in(held, held.read())
-        self._known.check_base(held.place, now, base, self._log)
-        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+        self._known.check_base(held.paths, now, base, self._log)
+        if now.main is not None and now.verdict is not Verdict.CORRUPT:
             now = recovery.mend(held, now)
-            self._known.check_base(held.place, now, base, self._log)
-            if now.journal.harm is Harm.NONE:
+            self._known.check_base(held.paths, now, base, self._log)
+            if now.journal.corruption is Corruption.NONE:
                 recovery.know(self._known, now)
         return now
 
     def _replace(
         self,
         held: Held,
-        now: Reading,
+        now: State,
         written: Written,
         commit: Commit,
         last: Moment | None = None,
@@ -422,19 +422,19 @@ class FileEngine:
             known.attempt(commit.base, version)
         small = written.found.size < JOURNALED_FROM_BYTES
         keep = self.keep
-        record, moment = replace(held, now, written, keep, small=small, last=last)
+        manifest, moment = replace(held, now, written, keep, small=small, last=last)
         known.at(
             version, written.digest, written.found, Tail(moment=moment), ours=False
         )
         if small and not now.journal.frames:
             new, hashes, is_indexed = written.new, written.hashes, last is None
-            known.rest(held.place, new, hashes, record, is_indexed=is_indexed)
+            known.rest(held.paths, new, hashes, manifest, is_indexed=is_indexed)
         return version
 
-    def _written(self, held: Held, now: Reading, commit: Commit) -> Written:
+    def _written(self, held: Held, now: State, commit: Commit) -> Written:
         """Write the root after a commit under a random name."""
         main = now.main
-        if main is not None and now.verdict is not Verdict.ROTTEN:
+        if main is not None and now.verdict is not Verdict.CORRUPT:
             return written_after(held, now, main, commit.changes)
         if now.verdict is Verdict.ABSENT:
             return write(held, now, after(self._format, {}, commit.changes))
@@ -444,8 +444,8 @@ class FileEngine:
         new = after(self._format, commit.whole(), ())
         return write(held, now, new._replace(changes=commit.changes))
 
-    def changes_since(self, version: Version | None) -> News | None:
-        """What was committed since; two looks at the disk if nothing was.
+    def changes_since(self, version: Version | None) -> Newer | None:
+        """The changes committed since; two looks at the disk if there are none.
 
         Takes no lock. A file that was only touched is read once.
         """
@@ -453,12 +453,12 @@ class FileEngine:
         if version is not None and known.version == version:
             # It is asked often, and leaves nothing that an interrupt could.
             with suppress(OSError):
-                if known.is_still(self._access.place()):
+                if known.is_still(self._access.paths()):
                     return None
         return self._changes_since(version)
 
     @uncut
-    def _changes_since(self, version: Version | None) -> News | None:
+    def _changes_since(self, version: Version | None) -> Newer | None:
         return changes_since(self._access, self._known, version)
 
     @uncut
@@ -467,13 +467,13 @@ class FileEngine:
         known = self._known
         if not self.unsynced():
             return
-        place = self._access.place()
+        paths = self._access.paths()
         try:
-            vfs.sync_file(place.journal)
+            vfs.sync_file(paths.journal)
         except FileNotFoundError:
             return  # folded into the main file by somebody, durable with it
         except OSError:
-            known.shunned = True
+            known.suspect = True
             raise
         known.tail = known.tail._replace(all_synced=True)
 
@@ -485,12 +485,12 @@ class FileEngine:
         """Whether a commit would find the permissions that it needs."""
         if self.readonly:
             return False
-        place = self._access.place()
-        if os.path.lexists(place.main) and not os.access(place.main, os.W_OK):
+        paths = self._access.paths()
+        if os.path.lexists(paths.main) and not os.access(paths.main, os.W_OK):
             return False
         return all(
             os.access(_nearest(directory), os.W_OK | os.X_OK)
-            for directory in (place.directory, place.backups)
+            for directory in (paths.directory, paths.backups)
         )
 
     # Backups
@@ -564,18 +564,18 @@ class FileEngine:
             OSError: Neither could be written.
         """
         held = self._access.seen()
-        place = held.place
+        paths = held.paths
         if not self.readonly:
             try:
-                vfs.make_directory(place.backups)
+                vfs.make_directory(paths.backups)
                 path = held.folder.free_name(self._clock, ".unsaved.mpack")
-                vfs.replace_bytes(path, payload, place.prefix)
+                vfs.replace_bytes(path, payload, paths.prefix)
             except OSError as err:
-                self._log.warning(f"cannot write into {place.backups!r}: {err}")
+                self._log.warning(f"cannot write into {paths.backups!r}: {err}")
             else:
                 return path
         stamp = stamp_of(self._clock())
-        prefix = f"storify-{stem_of(place.main)[:50]}-{stamp}-"
+        prefix = f"storify-{stem_of(paths.main)[:50]}-{stamp}-"
         path, _ = vfs.write_temporary(
             vfs.temporary_folder(), prefix, payload, suffix=".unsaved.mpack"
         )
@@ -603,7 +603,7 @@ class FileEngine:
             retire.destroy(held, backups=backups)
             self._known = Known()
         if backups:
-            held.place.clear()
+            held.paths.clear()
 
     @uncut
     def purge(self) -> None:
@@ -654,7 +654,7 @@ class FileEngine:
         self._known.ours = False
 
     def committed_at(self) -> datetime | None:
-        """When the state was committed that was opened or committed last."""
+        """The time of the commit that was opened or made last."""
         moment = self._known.tail.moment
         return None if moment is None else moment.clock
 
@@ -664,7 +664,7 @@ class FileEngine:
         least = max(FOLDED_FROM_BYTES, known.size_bytes // 64)
         return known.ours and not self.readonly and known.tail.size >= least
 
-    def _fold(self, held: Held, now: Reading) -> None:
+    def _fold(self, held: Held, now: State) -> None:
         main = now.main
         if now.verdict is Verdict.TRUSTED and main is not None and now.journal.frames:
             written = written_after(held, now, main, ())
@@ -730,7 +730,7 @@ def _release_last(holds: list[Hold | None]) -> None:
 
 def _size(op: Op) -> int:
     key, value = op
-    if isinstance(value, Splice):
+    if isinstance(value, Delta):
         return len(key) + sum(len(edit.data) for edit in value.edits)
     return len(key) + len(value or b"")
 

@@ -1,4 +1,4 @@
-"""What is told: errors of the system, with what to do about them, and words to a log."""
+"""Errors of the system, with what to do about them, and words to a log."""
 
 import errno
 import os
@@ -8,7 +8,7 @@ import sys
 from typing import Final
 
 from storify.engine.file import vfs
-from storify.engine.file.paths import Place, stem_of
+from storify.engine.file.paths import Paths, stem_of
 from storify.exceptions import StorifyError
 from storify.logger import LoggerLike, formatted
 from storify.threads import say
@@ -30,12 +30,12 @@ _REMEDIES[errno.EXDEV] = _REMEDIES[errno.EBUSY]
 _FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM})
 
 
-def explain(err: OSError, place: Place) -> None:
+def explain(err: OSError, paths: Paths) -> None:
     """Say in an error of the system which database and file it is about.
 
     Args:
         err: The error; one of ours says so already.
-        place: Where the files of the database are.
+        paths: Where the files of the database are.
     """
     if isinstance(err, StorifyError) or err.errno is None:
         return
@@ -43,18 +43,18 @@ def explain(err: OSError, place: Place) -> None:
         return
     file = err.filename
     is_temporary = isinstance(file, str) and os.path.basename(file).startswith(
-        place.prefix
+        paths.prefix
     )
     if file is None or is_temporary:
-        err.filename, err.filename2 = place.main, None
+        err.filename, err.filename2 = paths.main, None
     remedy = _REMEDIES.get(err.errno)
     if err.errno in _FORBIDDEN:
-        remedy = _give_back(file, place) or remedy
+        remedy = _give_back(file, paths) or remedy
     more = f"; {remedy}" if remedy else ""
-    err.strerror = f"{err.strerror}, database {stem_of(place.link)!r}{more}"
+    err.strerror = f"{err.strerror}, database {stem_of(paths.link)!r}{more}"
 
 
-def _give_back(file: object, place: Place) -> str | None:
+def _give_back(file: object, paths: Paths) -> str | None:
     """Tell how to give the database's owner what is in the way, if it is not his.
 
     An older release left what root, or another member of a group, made beside a
@@ -62,11 +62,11 @@ def _give_back(file: object, place: Place) -> str | None:
     """
     if not isinstance(file, str) or not hasattr(os, "geteuid"):
         return None
-    main = None if file == place.main else vfs.owner_of(place.main)
-    owner = main or vfs.owner_of(place.directory)
+    main = None if file == paths.main else vfs.owner_of(paths.main)
+    owner = main or vfs.owner_of(paths.directory)
     if owner is None:
         return None
-    for path, whole in _ways(file, place):
+    for path, whole in _ways(file, paths):
         found = vfs.owner_of(path)
         if found is not None and found.uid not in (owner.uid, os.geteuid()):
             command = f"sudo chown -R {owner.uid}:{owner.gid} {shlex.quote(whole)}"
@@ -76,12 +76,12 @@ def _give_back(file: object, place: Place) -> str | None:
     return None
 
 
-def _ways(file: str, place: Place) -> list[tuple[str, str]]:
+def _ways(file: str, paths: Paths) -> list[tuple[str, str]]:
     """The file and the folders to it; and with each what is to be given back."""
-    if not file.startswith(place.backups + os.sep):
+    if not file.startswith(paths.backups + os.sep):
         return [(file, file)]
-    above = os.path.dirname(place.backups)
-    return [(file, place.backups), (place.backups, place.backups), (above, above)]
+    above = os.path.dirname(paths.backups)
+    return [(file, paths.backups), (paths.backups, paths.backups), (above, above)]
 
 
 class SaidLater:

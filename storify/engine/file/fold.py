@@ -36,12 +36,12 @@ from storify.engine.file.index import (
     in_parts,
 )
 from storify.engine.file.log_index import open_log
-from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.manifest import DamagedManifestError, read_manifest
 from storify.engine.file.past import indexed
-from storify.engine.file.replay import Harm, read_journal
+from storify.engine.file.replay import Corruption, read_journal
 from storify.engine.file.root import Next, next_root
 from storify.engine.file.snapshot import Files, Spared, version_of_log
-from storify.engine.file.state import Known, Main, Reading, Verdict
+from storify.engine.file.state import Known, Main, State, Verdict
 from storify.engine.protocol import Changes
 
 __all__ = ["Unread", "write_by_blocks", "written_after"]
@@ -62,8 +62,8 @@ class Unread:
         files: The main file and its journal.
     """
 
-    def __init__(self, held: Held, now: Reading, files: Files) -> None:
-        self.now: Reading = now
+    def __init__(self, held: Held, now: State, files: Files) -> None:
+        self.now: State = now
         self._format = held.root_format
         self._files = files
 
@@ -74,15 +74,15 @@ class Unread:
         Raises:
             OSError: They cannot be read now.
         """
-        place = held.place
-        if not vfs.CAN_READ_PARTS or not known.is_still(place):
+        paths = held.paths
+        if not vfs.CAN_READ_PARTS or not known.is_still(paths):
             return None
         try:
-            record = read_record(place.record)
-            main = vfs.OpenFile(place.main)
-        except (DamagedRecordError, OSError):
+            manifest = read_manifest(paths.manifest)
+            main = vfs.OpenFile(paths.main)
+        except (DamagedManifestError, OSError):
             return None  # what is wrong is said where it is read whole
-        current = None if record is None else record.current
+        current = None if manifest is None else manifest.current
         index = log = None
         if (
             current is not None
@@ -90,31 +90,31 @@ class Unread:
             and current.fits(main.found)
             and main.found.signature == known.signature
         ):
-            index = Index.open(place.index, known.digest, main.found, is_ours=True)
+            index = Index.open(paths.index, known.digest, main.found, is_ours=True)
         if index is not None:
-            log = open_log(place, known.digest, held.root_format)
+            log = open_log(paths, known.digest, held.root_format)
         if index is None or log is None:
             main.close()
             return None
-        journal = read_journal(place.journal, place.mirror, known.digest)
+        journal = read_journal(paths.journal, paths.mirror, known.digest)
         seen = Main(known.digest, main.found)
-        now = Reading(seen, record, Verdict.TRUSTED, current, "", journal)
+        now = State(seen, manifest, Verdict.TRUSTED, current, "", journal)
         found = cls(held, now, Files(main, index, log, held.root_format))
         is_known = now.version == known.version == version_of_log(known.digest, log)
-        if journal.harm is not Harm.NONE or not is_known:
+        if journal.corruption is not Corruption.NONE or not is_known:
             found.close()
             return None
         return found
 
     @classmethod
-    def read(cls, held: Held, now: Reading) -> Self | None:
+    def read(cls, held: Held, now: State) -> Self | None:
         """Read the files, which may be others than we knew; None as of `open`.
 
         Raises:
             CorruptionError: They were changed meanwhile.
             OSError: They cannot be read now.
         """
-        if now.main is None or now.verdict is Verdict.ROTTEN:
+        if now.main is None or now.verdict is Verdict.CORRUPT:
             return None
         kept = Kept.main(held, now.main, now.journal.frames)
         found = indexed(held.root_format, kept)
@@ -197,7 +197,7 @@ class Unread:
         yield from last.items()
 
 
-def written_after(held: Held, now: Reading, main: Main, changes: Changes) -> Written:
+def written_after(held: Held, now: State, main: Main, changes: Changes) -> Written:
     """Write the root after a journal and *changes* under a random name.
 
     Raises:

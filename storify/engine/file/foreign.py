@@ -7,7 +7,7 @@ that: it is brought in as one more commit, after those in the journal::
             |                |                          |
          a backup    restore points beside it     main file anew
 
-The file as it was is in the backups (I4); while it stands in the record no crash makes
+The file as it was is in the backups (I4); while it stands in the manifest no crash makes
 the edit pass for a state of ours, and the next load does all of this again. Where
 both have changed a key, the edit, which came later, counts: the commits are restore
 points before the main file is replaced.
@@ -38,7 +38,7 @@ from storify.engine.file.past import (
     root_of,
 )
 from storify.engine.file.replay import Journal, parts_of, replay, rewritten
-from storify.engine.file.state import Main, Reading, Verdict
+from storify.engine.file.state import Main, State, Verdict
 from storify.engine.moment import Keep
 from storify.engine.protocol import (
     Change,
@@ -59,7 +59,7 @@ _ALL: Final = Keep(sys.maxsize)
 _SHOWN: Final = 5
 
 
-def bring_in(held: Held, now: Reading) -> Reading:
+def bring_in(held: Held, now: State) -> State:
     """Save an edit on top of the journal, durable, and give what is there then.
 
     Where nothing may be written, what would be saved. If the main file as it was is
@@ -72,7 +72,7 @@ def bring_in(held: Held, now: Reading) -> Reading:
     if edit is None:
         return _without_base(held, now)
     for note in edit.notes:
-        held.log.warning(f"journal {held.place.journal!r}: {note}")
+        held.log.warning(f"journal {held.paths.journal!r}: {note}")
     held.log.warning(edit.told())
     if not held.writable:
         return edit.reading()
@@ -80,19 +80,19 @@ def bring_in(held: Held, now: Reading) -> Reading:
     return held.read()
 
 
-def seen(held: Held, now: Reading) -> Reading:
-    """What `bring_in` would leave; nothing is written or told."""
+def seen(held: Held, now: State) -> State:
+    """The state that `bring_in` would leave; nothing is written or told."""
     edit = _Edit.found(held, now)
     return now if edit is None else edit.reading()
 
 
-def _without_base(held: Held, now: Reading) -> Reading:
+def _without_base(held: Held, now: State) -> State:
     if now.left is None or not is_whole(held, now):
         return now  # what does not parse is recovered, with the journal
     known, journal = now.left
     count = _commits(journal)
     what = (
-        f"{held.place.link!r} was changed by another program, and no backup has the "
+        f"{held.paths.link!r} was changed by another program, and no backup has the "
         f"file as it was before: {count} in its journal cannot be brought in"
     )
     if not held.writable:
@@ -103,7 +103,7 @@ def _without_base(held: Held, now: Reading) -> Reading:
     return held.read()
 
 
-def is_whole(held: Held, now: Reading) -> bool:
+def is_whole(held: Held, now: State) -> bool:
     """Whether a main file of unknown origin is a root."""
     if now.main is None:
         return False
@@ -134,7 +134,7 @@ class _Edit:
     def __init__(
         self,
         held: Held,
-        now: Reading,
+        now: State,
         base: Kept,
         known: Sum,
         journal: Journal,
@@ -149,7 +149,7 @@ class _Edit:
         self.notes = [*journal.notes, *notes]
         theirs = open_past(root_format, Kept.main(held, edited))
         if not theirs.kind or not theirs.kind == before.kind == ours.kind:
-            theirs = _spelled(root_format, theirs, before, ours)
+            theirs = _canonical(root_format, theirs, before, ours)
         self._put_back = _is_older(held, edited, known)
         changes = _changes(root_format, before, ours, theirs)
         if self._put_back or not _fit(root_format, ours, theirs, changes):
@@ -158,7 +158,7 @@ class _Edit:
         self._undone = list(_undone(before, ours, journal, dict(changes)))
 
     @classmethod
-    def found(cls, held: Held, now: Reading) -> "_Edit | None":
+    def found(cls, held: Held, now: State) -> "_Edit | None":
         """Look for one; None if there is none, or its base is in no backup."""
         main = now.main
         if now.left is None or main is None or not is_whole(held, now):
@@ -168,8 +168,8 @@ class _Edit:
         return None if base is None else cls(held, now, base, known, journal, main)
 
     def told(self) -> str:
-        """What happened, for the log."""
-        link, commits = self._held.place.link, _commits(self._journal)
+        """A line for the log about what happened."""
+        link, commits = self._held.paths.link, _commits(self._journal)
         saved = f"backup {frame_id(self._journal.frames[-1])!r}"
         told = (
             f"{link!r} was changed by another program; that is brought in on top of "
@@ -189,7 +189,7 @@ class _Edit:
             f"program's values are in the file, yours in {saved}"
         )
 
-    def reading(self) -> Reading:
+    def reading(self) -> State:
         """The files, as if the edit were the last commit in the journal."""
         base = self._base
         source = base.source
@@ -229,12 +229,12 @@ class _Edit:
         held.require_writable(self._now)
         folder, root = held.folder, root_of(held.root_format, self._base)
         backup, _ = folder.keep(
-            held.place.main, root, known.sha256, known.time, link=False
+            held.paths.main, root, known.sha256, known.time, link=False
         )
         self._base = Kept.backup(held, folder.find(backup))
         now = self.reading()
         raw = parts_of(known.sha256, now.journal.frames)
-        vfs.replace_bytes(folder.journal(backup), raw, held.place.prefix)
+        vfs.replace_bytes(folder.journal(backup), raw, held.paths.prefix)
         held.keep_damaged_journal(self._journal.raw)
         # Nothing is pruned here: the log has just named a backup.
         if now.main is not None:
@@ -242,7 +242,7 @@ class _Edit:
 
 
 def _sized(found: vfs.Found, size: int) -> vfs.Found:
-    """How a file looks that is not on disk."""
+    """The look of a file that is not on disk."""
     other = copy(found)
     other.size, other.signature = size, None
     return other
@@ -267,17 +267,17 @@ def _is_older(held: Held, edited: Main, known: Sum) -> bool:
     )
 
 
-def _spelled(
+def _canonical(
     root_format: Format, theirs: Snapshot, before: Snapshot, ours: Snapshot
 ) -> Snapshot:
     """Return a root with the keys that we have, too, in the bytes that we have."""
     mine = {**entries_of(before), **entries_of(ours)}
     entries = entries_of(theirs)
     if not entries.keys() <= mine.keys():
-        spell = root_format.spell
-        known = {spell(key): key for key in mine if key not in entries}
+        canonical = root_format.canonical
+        known = {canonical(key): key for key in mine if key not in entries}
         entries = {
-            key if key in mine else known.get(spell(key), key): value
+            key if key in mine else known.get(canonical(key), key): value
             for key, value in entries.items()
         }
     return WholeSnapshot(theirs.version, entries)
@@ -291,7 +291,7 @@ def _changes(
     def same(one: bytes | None, other: bytes | None) -> bool:
         if one is None or other is None or one == other:
             return one == other
-        return root_format.spell(one) == root_format.spell(other)
+        return root_format.canonical(one) == root_format.canonical(other)
 
     changes: list[Change] = []
     kept = 0

@@ -15,10 +15,10 @@ from typing import NamedTuple
 from storify.engine.file import vfs
 from storify.engine.file.backups import BackupFolder
 from storify.engine.file.lock import Hold, Lock, Mode
-from storify.engine.file.manifest import Record, Sum, write_record
-from storify.engine.file.paths import Place, place_of
+from storify.engine.file.manifest import Manifest, Sum, write_manifest
+from storify.engine.file.paths import Paths, paths_of
 from storify.engine.file.renaming import finish_rename
-from storify.engine.file.state import Main, Reading, read_state
+from storify.engine.file.state import Main, State, read_state
 from storify.engine.moment import (
     Keep,
     Moment,
@@ -39,7 +39,7 @@ class Held(NamedTuple):
     """The files of one database in the hands of one operation.
 
     Attributes:
-        place: Where they are.
+        paths: Where they are.
         folder: The backups.
         root_format: How a root parts into entries.
         log: Told what could not be done and does no harm.
@@ -47,22 +47,22 @@ class Held(NamedTuple):
         writable: Whether the lock was had for writing.
     """
 
-    place: Place
+    paths: Paths
     folder: BackupFolder
     root_format: Format
     log: LoggerLike
     clock: Clock
     writable: bool
 
-    def read(self) -> Reading:
+    def read(self) -> State:
         """Read the files; see `read_state`."""
-        return read_state(self.place, self.log, locked=self.writable)
+        return read_state(self.paths, self.log, locked=self.writable)
 
-    def sum_of(self, now: Reading, main: Main) -> Sum:
-        """What is known of a state, or what can be if we have not seen its commit."""
+    def sum_of(self, now: State, main: Main) -> Sum:
+        """The `Sum` of a state, or what can be known of it if we missed its commit."""
         return now.known or self.new_sum(now, main)
 
-    def new_sum(self, now: Reading, main: Main) -> Sum:
+    def new_sum(self, now: State, main: Main) -> Sum:
         """The sum of a state whose commit we have not seen; its file's time counts.
 
         Unless that cannot be: the time of a file may be set to anything.
@@ -71,7 +71,7 @@ class Held(NamedTuple):
         return Sum(main.found.size, main.found.mtime_ns, main.digest, stamp)
 
     def moment_of_file(self, last: Moment | None, found: vfs.Found) -> Moment:
-        """When a file was written, after the last commit; right after it, if unknown.
+        """The time a file was written, after the last commit; right after, if unknown.
 
         The time of a file can be set to anything.
         """
@@ -91,7 +91,7 @@ class Held(NamedTuple):
         if went_back(last, now):
             self.log.warning(
                 f"the clock was set back: it says {now:%Y-%m-%d %H:%M:%S} UTC, the "
-                f"last state of {self.place.link!r} is of "
+                f"last state of {self.paths.link!r} is of "
                 f"{last.clock:%Y-%m-%d %H:%M:%S}; see that it is right now; states of "
                 f"the time in between may be found by their ids alone, which "
                 f"db.backups.list gives"
@@ -99,7 +99,7 @@ class Held(NamedTuple):
         return next_moment(last, now)
 
     def last_moment(self, after: str | None) -> Moment | None:
-        """When the last commit was, of all that are known.
+        """The time of the last commit of all that are known.
 
         Args:
             after: The stamp of the present state; None if there is none.
@@ -115,15 +115,15 @@ class Held(NamedTuple):
             return last or before
         return last._replace(order=max(last.order, before.order))
 
-    def note(self, record: Record) -> None:
-        """Write the record if possible; the data are safe without it.
+    def note(self, manifest: Manifest) -> None:
+        """Write the manifest if possible; the data are safe without it.
 
-        Not durable: a power cut brings a record back that fits this state as well.
+        Not durable: a power cut brings a manifest back that fits this state as well.
         """
         if self.writable:
-            place = self.place
+            paths = self.paths
             with self.or_warn("note the checksum of"):
-                write_record(place.record, record, place.prefix, durable=False)
+                write_manifest(paths.manifest, manifest, paths.prefix, durable=False)
 
     def or_warn(self, doing: str) -> "_OrWarn":
         """Log the failure of a step that no data depend on, in a ``with`` block."""
@@ -131,21 +131,21 @@ class Held(NamedTuple):
 
     def warn(self, doing: str, error: OSError) -> None:
         """Log such a failure."""
-        self.log.warning(f"cannot {doing} {self.place.link!r}: {error}")
+        self.log.warning(f"cannot {doing} {self.paths.link!r}: {error}")
 
-    def require_writable(self, now: Reading) -> None:
+    def require_writable(self, now: State) -> None:
         """Respect the mode of a file that its folder would let us replace.
 
         Raises:
             PermissionError: The file is there and may not be written.
         """
-        if now.main is not None and not os.access(self.place.main, os.W_OK):
-            path = self.place.link
+        if now.main is not None and not os.access(self.paths.main, os.W_OK):
+            path = self.paths.link
             raise PermissionError(errno.EACCES, "the file is read-only", path)
 
     def keep_corrupt(self) -> None:
         """Link a damaged main file under a second name among the backups."""
-        kept = self.folder.keep_corrupt(self.place.main, self.clock)
+        kept = self.folder.keep_corrupt(self.paths.main, self.clock)
         self.log.warning(f"the damaged file is kept as {kept!r}")
 
     def keep_damaged_journal(self, payload: bytes) -> None:
@@ -153,7 +153,7 @@ class Held(NamedTuple):
         if payload:
             with self.or_warn("keep the damaged journal of"):
                 path = self.folder.free_name(self.clock, ".corrupt")
-                vfs.replace_bytes(path, payload, self.place.prefix)
+                vfs.replace_bytes(path, payload, self.paths.prefix)
                 self.log.warning(f"the damaged part of the journal is kept as {path!r}")
 
     def put_journal_away(self, spare: bytes = b"") -> str:
@@ -167,9 +167,9 @@ class Held(NamedTuple):
         """
         payload = spare
         with suppress(FileNotFoundError):
-            payload, _ = vfs.read_bytes(self.place.journal)
+            payload, _ = vfs.read_bytes(self.paths.journal)
         path = self.folder.free_name(self.clock, ".corrupt")
-        vfs.replace_bytes(path, payload, self.place.prefix)
+        vfs.replace_bytes(path, payload, self.paths.prefix)
         self.drop_journal()
         return path
 
@@ -179,9 +179,9 @@ class Held(NamedTuple):
         Not synced: a journal that comes back names another main file as its base.
         """
         with self.or_warn("remove the journal of"):
-            vfs.remove(self.place.log_index)
-            vfs.remove(self.place.mirror)
-            vfs.remove(self.place.journal)
+            vfs.remove(self.paths.log_index)
+            vfs.remove(self.paths.mirror)
+            vfs.remove(self.paths.journal)
 
     def forget_journal(self) -> None:
         """Remove a journal whose base may be, or come to be, there again.
@@ -191,11 +191,11 @@ class Held(NamedTuple):
         Raises:
             OSError: It may be there still.
         """
-        vfs.remove(self.place.log_index)
-        if vfs.remove(self.place.mirror):
-            vfs.sync_directory(self.place.backups)
-        if vfs.remove(self.place.journal):
-            vfs.sync_directory(self.place.directory)
+        vfs.remove(self.paths.log_index)
+        if vfs.remove(self.paths.mirror):
+            vfs.sync_directory(self.paths.backups)
+        if vfs.remove(self.paths.journal):
+            vfs.sync_directory(self.paths.directory)
 
     def prune(self, keep: Keep, good: str | None, *, again: bool = False) -> None:
         """Delete old backups if possible; see `BackupFolder.prune`."""
@@ -207,7 +207,7 @@ class Held(NamedTuple):
     def sweep(self) -> None:
         """Remove what a crash left, if possible; see `Place.sweep`."""
         with self.or_warn("clean up beside"):
-            self.place.sweep(self.log)
+            self.paths.sweep(self.log)
 
 
 class _OrWarn:
@@ -246,20 +246,20 @@ class _Found(NamedTuple):
     """The files of a database.
 
     Attributes:
-        place: Where they are.
+        paths: Where they are.
         lock: Their lock.
         seen: They in the hands of who only looks;
         held: and of who has the lock.
     """
 
-    place: Place
+    paths: Paths
     lock: Lock
     seen: Held
     held: Held
 
 
 class Access:
-    """What an instance needs to work on its database; also the lock's holder.
+    """The files, the state and the lock of one instance at work on its database.
 
     Attributes:
         path: The main file, as it was given.
@@ -293,8 +293,8 @@ class Access:
         if found is not None:
             # A look tells that they do not, in a tenth of the time of following them.
             try:
-                main = os.lstat(found.place.main)
-                if self.path == found.place.main:
+                main = os.lstat(found.paths.main)
+                if self.path == found.paths.main:
                     is_there = not stat.S_ISLNK(main.st_mode)
                 else:
                     is_there = os.path.samestat(os.stat(self.path), main)
@@ -302,19 +302,19 @@ class Access:
                 is_there = False
             if is_there:
                 return found
-        place = place_of(self.path, self.backups_directory)
-        lock = Lock(place.lock, self.lock_timeout_s, self.path, place.main)
-        folder = BackupFolder(place.backups, place.prefix, self.log)
-        shared = place, folder, self.root_format, self.log, self.clock
+        paths = paths_of(self.path, self.backups_directory)
+        lock = Lock(paths.lock, self.lock_timeout_s, self.path, paths.main)
+        folder = BackupFolder(paths.backups, paths.prefix, self.log)
+        shared = paths, folder, self.root_format, self.log, self.clock
         found = _Found(
-            place, lock, Held(*shared, writable=False), Held(*shared, writable=True)
+            paths, lock, Held(*shared, writable=False), Held(*shared, writable=True)
         )
         self._found = found
         return found
 
-    def place(self) -> Place:
+    def paths(self) -> Paths:
         """Find the files."""
-        return self.find().place
+        return self.find().paths
 
     def seen(self) -> Held:
         """Look at the files without the lock: what is read may change meanwhile."""
@@ -340,18 +340,18 @@ class Access:
             As `Lock.take`.
         """
         while True:
-            place, lock, seen, held = self.find()
+            paths, lock, seen, held = self.find()
             is_mine = lock.mine(self)
             hold: Hold | None = None
             if mode != "look" and not is_mine:
                 hold = lock.take(self, mode, is_of_block=is_of_block)
             if hold is None:
                 return None, held if is_mine else seen
-            if not os.path.lexists(place.intent):  # no rename is under way, or cut off
+            if not os.path.lexists(paths.intent):  # no rename is under way, or cut off
                 return hold, held
             # Only without our lock: the rename needs it.
             hold.release()
-            finish_rename(place, self.log, self.lock_timeout_s)
+            finish_rename(paths, self.log, self.lock_timeout_s)
 
     def take(self) -> Hold | None:
         """Take the lock for a block; None if the caller has it already.

@@ -21,7 +21,7 @@ from storify.engine.file.backups import Entry, damage_of
 from storify.engine.file.held import Held
 from storify.engine.file.log import Frame
 from storify.engine.file.manifest import Sum
-from storify.engine.file.state import Main, Reading, Verdict, version_after
+from storify.engine.file.state import Main, State, Verdict, version_after
 from storify.engine.moment import Moment, current_at, moment_of, stamp_of, time_of
 from storify.engine.protocol import BackupInfo, Version
 
@@ -66,14 +66,14 @@ class Kept(NamedTuple):
             OSError: It cannot be read now.
         """
         path = held.folder.file(entry.name)
-        return cls(held.place.link, path, vfs.source(path), entry.digest, frames)
+        return cls(held.paths.link, path, vfs.source(path), entry.digest, frames)
 
     @classmethod
     def main(cls, held: Held, main: Main, frames: Sequence[Frame] = ()) -> "Kept":
         """Return a main file as it was read."""
-        path = held.place.main
+        path = held.paths.main
         source = main.source or vfs.source(path)  # it may be known without a look
-        return cls(held.place.link, path, source, main.digest, frames)
+        return cls(held.paths.link, path, source, main.digest, frames)
 
     def parts(self) -> Iterator[bytes]:
         """Iterate over the bytes of the root file, about a mebibyte at a time.
@@ -158,10 +158,10 @@ def frame_id(frame: Frame) -> str:
     return f"{frame.stamp}-{frame.crc:08x}"
 
 
-def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
+def _epochs(held: Held, now: State) -> Iterator[_Epoch]:
     """All states that are kept whole, newest first."""
     main, own = now.main, ""
-    if main is not None and now.verdict is not Verdict.ROTTEN:
+    if main is not None and now.verdict is not Verdict.CORRUPT:
         stamp = held.sum_of(now, main).time
         own = f"{stamp}-{main.digest[:SHORT_DIGITS]}"
         yield _Epoch(stamp, None, main, now.journal.frames)
@@ -171,7 +171,7 @@ def _epochs(held: Held, now: Reading) -> Iterator[_Epoch]:
             yield _Epoch(entry.stamp, entry, None, held.folder.frames(entry))
 
 
-def backups(held: Held, now: Reading) -> list[BackupInfo]:
+def backups(held: Held, now: State) -> list[BackupInfo]:
     """All older states, newest first; the present one only if it has a backup."""
     infos = {info.id: info for info in held.folder.infos()}
     present = now.stamp
@@ -210,7 +210,7 @@ def _state(held: Held, epoch: _Epoch, count: int) -> Kept:
     return Kept.main(held, epoch.main, frames)
 
 
-def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int]:
+def _find(held: Held, now: State, backup_id: str) -> tuple[_Epoch, int]:
     """The epoch of a restore point, and how many of its commits lead there.
 
     Raises:
@@ -228,7 +228,7 @@ def _find(held: Held, now: Reading, backup_id: str) -> tuple[_Epoch, int]:
     raise FileNotFoundError(2, msg, backup_id)
 
 
-def path_of(held: Held, now: Reading, backup_id: str) -> str:
+def path_of(held: Held, now: State, backup_id: str) -> str:
     """The file that holds a backup, or the commit that led to it.
 
     Raises:
@@ -236,11 +236,11 @@ def path_of(held: Held, now: Reading, backup_id: str) -> str:
     """
     epoch, count = _find(held, now, backup_id)
     if epoch.entry is None:
-        return held.place.journal if count else held.place.main
+        return held.paths.journal if count else held.paths.main
     return held.folder.journal(epoch.entry.id)
 
 
-def state_of(held: Held, now: Reading, backup_id: str) -> Kept:
+def state_of(held: Held, now: State, backup_id: str) -> Kept:
     """Find a backup or a restore point.
 
     Raises:
@@ -266,7 +266,7 @@ class _Point(NamedTuple):
         return self.commits < len(self.epoch.frames)
 
 
-def state_at(held: Held, now: Reading, time: datetime) -> Kept:
+def state_at(held: Held, now: State, time: datetime) -> Kept:
     """Find the state that was committed last at or before *time*.
 
     Raises:
@@ -286,7 +286,7 @@ def state_at(held: Held, now: Reading, time: datetime) -> Kept:
     place = current_at(moments, time, held.clock())
     if place is None:
         msg = f"no state as old as {time} is kept"
-        raise FileNotFoundError(2, msg, held.place.link)
+        raise FileNotFoundError(2, msg, held.paths.link)
     found = points[moments[place]]
     newer = stamp_of(*moments[place + 1]) if place + 1 < len(moments) else None
     # What comes after the last commit of an epoch is the next one, or there were
@@ -294,7 +294,7 @@ def state_at(held: Held, now: Reading, time: datetime) -> Kept:
     goes_on = found.goes_on or newer in {None, now.since}
     if not goes_on and moments[place].clock != time:
         msg = f"the states between {moments[place].clock} and {newer} are not kept"
-        raise FileNotFoundError(2, msg, held.place.link)
+        raise FileNotFoundError(2, msg, held.paths.link)
     return _state(held, *found)
 
 

@@ -80,7 +80,7 @@ class DamagedError(Exception):
 
 
 class Row(NamedTuple):
-    """Where one entry lies.
+    """The place of one entry.
 
     Attributes:
         hash: Of its key; of an item of a list its number.

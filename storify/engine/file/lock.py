@@ -109,7 +109,7 @@ if hasattr(os, "register_at_fork"):  # pragma: no branch - Windows has no fork
 
 
 def _held(path: str) -> Hold | None:
-    """What of a lock file is held now."""
+    """The descriptors of a lock file that are held now."""
     ref = _holds.get(path)
     hold = None if ref is None else ref()
     return hold if hold is not None and hold.is_held() else None

@@ -12,7 +12,7 @@
 All numbers are big-endian. ``base`` is the first 8 bytes of the hash of the main
 file that the frames apply to, and to no other (I3); ``time`` is the time of the
 commit in microseconds since 1970, and ``clock``, with flag 4, what the clock said if
-that is another one (`moment`). Ops: 0 sets a key, 1 deletes it, 2 splices its value
+that is another one (`moment`). Ops: 0 sets a key, 1 deletes it, 2 edits its value
 (`delta`).
 
 A frame is appended whole and synced before it is acknowledged. So a frame that
@@ -32,16 +32,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple, Protocol, overload
 
-from storify.engine.file.delta import Splice
+from storify.engine.file.delta import Delta
 from storify.engine.moment import Moment, stamp_of
 from storify.engine.protocol import Change
 
 __all__ = [
     "CRC",
     "DELETE",
+    "DELTA",
     "OP",
     "SET",
-    "SPLICE",
     "Bare",
     "Entries",
     "Frame",
@@ -81,11 +81,11 @@ _WINDOW_BYTES: Final = 1 << 20
 _HEADS_BYTES: Final = 1 << 13
 _DIGEST_BYTES: Final = 32
 
-SET, DELETE, SPLICE = 0, 1, 2
+SET, DELETE, DELTA = 0, 1, 2
 DURABLE, AFTER_SYNC, CLOCK = 1, 2, 4
 BASE_BYTES: Final = 8
 
-Op = tuple[bytes, bytes | Splice | None]
+Op = tuple[bytes, bytes | Delta | None]
 """Key and new value, the difference to the old one, or None to delete."""
 
 
@@ -139,17 +139,17 @@ class Frame(NamedTuple):
         """Return the changes with whole values.
 
         Args:
-            stored: The entries before the frame; only spliced keys are looked up.
+            stored: The entries before the frame; only keys with a delta are looked up.
 
         Raises:
-            ValueError: A splice does not fit the value that it was made from.
+            ValueError: A delta does not fit the value that it was made from.
         """
         changes: list[Change] = []
         for key, value in self.ops:
-            if isinstance(value, Splice):
+            if isinstance(value, Delta):
                 old = stored.get(key)
                 if old is None:
-                    msg = "a splice of a key that is not there"
+                    msg = "a delta of a key that is not there"
                     raise ValueError(msg)
                 changes.append((key, value.apply(old)))
             else:
@@ -158,7 +158,7 @@ class Frame(NamedTuple):
 
 
 class Scan(NamedTuple):
-    """What a journal holds.
+    """The content of a journal.
 
     Attributes:
         head: None if the journal cannot be told to belong to any file.
@@ -232,8 +232,8 @@ def commit_frame(
     for key, value in ops:
         if value is None:
             kind, data = DELETE, b""
-        elif isinstance(value, Splice):
-            kind, data = SPLICE, value.encode()
+        elif isinstance(value, Delta):
+            kind, data = DELTA, value.encode()
         else:
             kind, data = SET, value
         if len(data) >= 1 << 32 or len(key) >= 1 << 32:
@@ -275,19 +275,19 @@ def _parse_ops(body: bytes, at: int) -> Iterator[Op]:
         kind, key_size, value_size = OP.unpack_from(body, at)
         at += OP.size
         middle, end = at + key_size, at + key_size + value_size
-        if end > len(body) or kind > SPLICE:
+        if end > len(body) or kind > DELTA:
             msg = "an op is damaged"
             raise ValueError(msg)
         value = body[middle:end]
-        if kind == SPLICE:
-            yield body[at:middle], Splice.decode(value)
+        if kind == DELTA:
+            yield body[at:middle], Delta.decode(value)
         else:
             yield body[at:middle], None if kind == DELETE else value
         at = end
 
 
 def _ops_at(flags: int) -> int:
-    """Where the ops of a body begin."""
+    """The offset of the ops in a body."""
     return _PREFIX.size + _CLOCK.size * bool(flags & CLOCK)
 
 
@@ -314,17 +314,17 @@ class Bare(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where it ends."""
+        """The offset of its end."""
         return self.at + _HEAD.size + len(self.body)
 
     @property
     def body_at(self) -> int:
-        """Where its body begins."""
+        """The offset of its body."""
         return self.at + _HEAD.size
 
     @property
     def ops_at(self) -> int:
-        """Where its ops begin, in its body."""
+        """The offset of its ops, in its body."""
         return _ops_at(self.flags)
 
     def frame(self) -> Frame:
@@ -469,7 +469,7 @@ class Frames(Sequence[Frame]):
 
     @property
     def end(self) -> int:
-        """Where the last one ends."""
+        """The offset of the end of the last one."""
         return self._end
 
     @property
@@ -570,7 +570,7 @@ def name_at(source: Source, at: int) -> tuple[int, int] | None:
 
 
 def _size_at(payload: bytes, at: int) -> int:
-    """How long the body is of what begins as a frame; 0 if that is not known."""
+    """The size of the body of what begins as a frame; 0 if that is not known."""
     if len(payload) - at < _HEAD.size:
         return 0
     return int(_HEAD.unpack_from(payload, at)[-1])
@@ -624,7 +624,7 @@ def keys_in(payload: bytes) -> list[bytes]:
     while len(payload) - at >= OP.size:
         kind, key_size, value_size = OP.unpack_from(payload, at)
         at += OP.size
-        if kind > SPLICE or key_size + value_size > len(payload) - at:
+        if kind > DELTA or key_size + value_size > len(payload) - at:
             break
         keys.append(payload[at : at + key_size])
         at += key_size + value_size

@@ -6,7 +6,7 @@
     head       := magic[8] digest[32] dev[8] ino[8] crc[4]
     stretch    := about[78] hashes-crc[4] rows-crc[4] crc[4] hash[4]... row...
     about      := start[8] end[8] last-frame[8] seq[8] frame-crc[4] order[8] clock[8]
-                  flags[1] splices[1] kind[8] rows[4]
+                  flags[1] deltas[1] kind[8] rows[4]
     row        := offset[4] place[4] size[4] crc[4] kind[1]
 
 Numbers are big-endian. ``digest`` names the main file, ``dev`` and ``ino`` the journal. A
@@ -48,14 +48,14 @@ from operator import itemgetter
 from typing import Final, NamedTuple
 
 from storify.engine.file import vfs
-from storify.engine.file.delta import Splice
+from storify.engine.file.delta import Delta
 from storify.engine.file.index import DamagedError
 from storify.engine.file.log import (
     DELETE,
+    DELTA,
     DURABLE,
     OP,
     SET,
-    SPLICE,
     Bare,
     Frame,
     Frames,
@@ -65,7 +65,7 @@ from storify.engine.file.log import (
     moment_at,
     name_at,
 )
-from storify.engine.file.paths import Place
+from storify.engine.file.paths import Paths
 from storify.engine.moment import Moment
 from storify.engine.protocol import Format
 
@@ -100,7 +100,7 @@ _Rows = list[_Row]
 
 
 class About(NamedTuple):
-    """What is known of a stretch of frames.
+    """A stretch of frames: its place and its end.
 
     Attributes:
         start: Where it begins in the journal.
@@ -111,7 +111,7 @@ class About(NamedTuple):
         order: When it was committed, in microseconds.
         clock: What the clock said.
         flags: As in the frame.
-        splices: Whether some of its ops are differences.
+        deltas: Whether some of its ops are deltas.
         kind: Of what type its keys are: `Format.keyed`.
         rows: How many rows it has.
     """
@@ -124,7 +124,7 @@ class About(NamedTuple):
     order: int
     clock: int
     flags: int
-    splices: bool
+    deltas: bool
     kind: str
     rows: int
 
@@ -173,7 +173,7 @@ class Stretch(NamedTuple):
         hashes = array("I", self.hashes)
         hashes.byteswap()
         head = _ABOUT.pack(
-            *about[:8], about.splices, about.kind.encode().ljust(8), about.rows
+            *about[:8], about.deltas, about.kind.encode().ljust(8), about.rows
         ) + _SUMS.pack(zlib.crc32(hashes), zlib.crc32(self.rows))
         return b"".join(
             (head, _CRC.pack(zlib.crc32(head)), hashes.tobytes(), self.rows)
@@ -194,10 +194,10 @@ def _stretch(
     ops: dict[bytes, bytes] = {}
     values: dict[bytes, bytes] = {}
     last: Bare | None = None
-    splices = False
+    deltas = False
     for frame in frames:
         last = frame
-        splices |= _add(frame, ops, values)
+        deltas |= _add(frame, ops, values)
         if frame.end - start >= least:
             break
     if last is None or last.end >= _MOST:
@@ -209,12 +209,12 @@ def _stretch(
         kind = root_format.keyed(values)
     hashes = map(_CRC.pack, map(zlib.crc32, ops))
     found = map(b"".join, zip(hashes, ops.values(), strict=True))
-    rows = sorted(chain.from_iterable(map(_rows_of_key, found)) if splices else found)
+    rows = sorted(chain.from_iterable(map(_rows_of_key, found)) if deltas else found)
     ordered = array("I", b"".join([row[:_HASH_BYTES] for row in rows]))
     ordered.byteswap()
     about = About(
         *(start, last.end, last.at, last.seq, last.crc, last.order, last.clock),
-        *(last.flags, splices, kind, len(rows)),
+        *(last.flags, deltas, kind, len(rows)),
     )
     return Stretch(about, ordered, b"".join([row[_HASH_BYTES:] for row in rows]))
 
@@ -235,14 +235,14 @@ def _add(frame: Bare, ops: dict[bytes, bytes], values: dict[bytes, bytes]) -> bo
     """
     body, offset, at = frame.body, frame.body_at, frame.ops_at
     unpack, pack, head, crc32 = OP.unpack_from, _ROW.pack, OP.size, zlib.crc32
-    splices = False
+    deltas = False
     while at < len(body):
         if len(body) - at < head:
             raise DamagedError
         kind, key_size, value_size = unpack(body, at)
         middle = at + head + key_size
         end = middle + value_size
-        if end > len(body) or kind > SPLICE:
+        if end > len(body) or kind > DELTA:
             raise DamagedError
         key = body[at + head : middle]
         place = offset + at
@@ -250,9 +250,9 @@ def _add(frame: Bare, ops: dict[bytes, bytes], values: dict[bytes, bytes]) -> bo
         if kind == SET:
             values[key] = body[middle:end]
         ops[key] = row if kind == SET and key not in ops else _after(ops.get(key), row)
-        splices = splices or kind == SPLICE
+        deltas = deltas or kind == DELTA
         at = end
-    return splices
+    return deltas
 
 
 def _after(before: bytes | None, row: bytes) -> bytes:
@@ -266,7 +266,7 @@ def _after(before: bytes | None, row: bytes) -> bytes:
     if last & ~_MOVED != DELETE:
         first = was_first
     row = _ROW.pack(place, first, size, crc, kind | last & _MOVED)
-    return before + row if kind == SPLICE else row
+    return before + row if kind == DELTA else row
 
 
 # Reading
@@ -279,7 +279,7 @@ def _head_of(digest: str, journal: vfs.OpenFile) -> bytes:
 
 
 class Reached(NamedTuple):
-    """How far an index reaches.
+    """The reach of an index.
 
     Attributes:
         index_bytes: Its size; 0 if that is not known.
@@ -293,7 +293,7 @@ class Reached(NamedTuple):
 
 
 class _Noted(NamedTuple):
-    """What there is of an index.
+    """The readable part of an index.
 
     Attributes:
         stretches: Those that count, oldest first.
@@ -349,10 +349,10 @@ def _read(path: str, digest: str, journal: vfs.OpenFile, start: int) -> _Noted |
 def _about(payload: bytes) -> About:
     found: tuple[int, int, int, int, int, int, int, int, int, bytes, int]
     found = _ABOUT.unpack_from(payload)
-    start, end, last, seq, crc, order, clock, flags, splices, kind, rows = found
+    start, end, last, seq, crc, order, clock, flags, deltas, kind, rows = found
     name = kind.decode("ascii", "replace").rstrip()
     place = start, end, last, seq, crc
-    return About(*place, order, clock, flags, bool(splices), name, rows)
+    return About(*place, order, clock, flags, bool(deltas), name, rows)
 
 
 def _op_in(source: Source, row: _Row) -> tuple[int, bytes, bytes]:
@@ -373,7 +373,7 @@ def _op_in(source: Source, row: _Row) -> tuple[int, bytes, bytes]:
 
 
 class Log:
-    """What was committed on top of a main file, asked for single keys.
+    """The commits on top of a main file, asked for single keys.
 
     Attributes:
         found: How the journal looks; None if there is none.
@@ -403,7 +403,7 @@ class Log:
 
     @property
     def moment(self) -> Moment | None:
-        """When the last commit was."""
+        """The time of the last commit."""
         last = self.last
         return None if last is None else moment_at(last.order, last.clock)
 
@@ -436,21 +436,21 @@ class Log:
 
     @property
     def rows(self) -> int:
-        """How many rows there are: not fewer than keys that were set or deleted."""
+        """The number of rows: not fewer than keys that were set or deleted."""
         return self._firsts[-1] + (0 if self._under is None else self._under.rows)
 
-    def spliced(self) -> Iterator[bytes]:
+    def delta_keys(self) -> Iterator[bytes]:
         """Iterate over the keys of which there are differences.
 
         Raises:
             DamagedError: The journal is damaged, or its index.
         """
         if self._under is not None:
-            yield from self._under.spliced()
+            yield from self._under.delta_keys()
         for each in self._stretches:
-            if each.about.splices:
+            if each.about.deltas:
                 for row in _ROW.iter_unpack(each.all_rows()):
-                    if row[-1] & ~_MOVED == SPLICE:
+                    if row[-1] & ~_MOVED == DELTA:
                         yield self._op(row)[1]
 
     def get(self, key: bytes, below: Callable[[bytes], bytes | None]) -> bytes | None:
@@ -469,7 +469,7 @@ class Log:
     def _over(
         self, below: Callable[[bytes], bytes | None]
     ) -> Callable[[bytes], bytes | None]:
-        """What gives the values before this journal."""
+        """The source of values before this journal."""
         under = self._under
         return below if under is None else lambda key: under.get(key, below)
 
@@ -485,7 +485,7 @@ class Log:
             kind, name, data = self._op(row)
             if name != key:
                 continue
-            if kind == SPLICE:
+            if kind == DELTA:
                 differences.append(data)
                 continue
             value = None if kind == DELETE else data
@@ -496,7 +496,7 @@ class Log:
             if value is None:
                 raise DamagedError
             try:
-                value = Splice.decode(data).apply(value)
+                value = Delta.decode(data).apply(value)
             except ValueError as err:
                 raise DamagedError from err
         return value
@@ -679,7 +679,7 @@ class _Walk:
         yield from self._last()
 
     def _by_one_op(self, entry: Entry, number: int) -> Sequence[Entry]:
-        """As `_in_place`, if there is but one op of its hash."""
+        """The op as `_in_place` finds it, if there is but one of its hash."""
         row = self._row(number)
         kind, key, after = _op_in(self._source, row)
         if key != entry[0]:
@@ -687,12 +687,12 @@ class _Walk:
         if row[-1] & _MOVED:
             return ()
         self._seen[number] = 1
-        if kind == SPLICE:
+        if kind == DELTA:
             after = self._log.value(key, (row,), lambda _: entry[1]) or b""
         return ((key, after),)
 
     def _in_place(self, entry: Entry, at: int) -> Iterator[Entry]:
-        """What is in the place of an entry of the main file, if there is something."""
+        """The op in place of an entry of the main file, if there is one."""
         key, value = entry
         wanted = self._order[at] >> 32
         numbers: list[int] = []
@@ -713,7 +713,7 @@ class _Walk:
         for number in numbers:
             self._seen[number] = 1
         kind, _, after = newest
-        if kind == SPLICE:
+        if kind == DELTA:
             after = self._log.value(key, reversed(rows), lambda _: value) or b""
         yield key, after
 
@@ -763,7 +763,7 @@ class _Walk:
     def _entry(self, number: int) -> Entry:
         """The entry of a key by its newest op."""
         kind, key, value = _op_in(self._source, self._row(number))
-        if kind == SPLICE:
+        if kind == DELTA:
             after = self._log.get(key, self._below)
             if after is None:
                 raise DamagedError
@@ -784,11 +784,11 @@ class _Walk:
 # Opening and writing
 
 
-def open_log(place: Place, digest: str, root_format: Format) -> Log | None:
+def open_log(paths: Paths, digest: str, root_format: Format) -> Log | None:
     """Open the journal of a main file; None if it must be read whole to be judged.
 
     Args:
-        place: The files.
+        paths: The files.
         digest: The sha256 of the main file, in hex.
         root_format: How a root parts into entries.
 
@@ -796,15 +796,15 @@ def open_log(place: Place, digest: str, root_format: Format) -> Log | None:
         OSError: It cannot be read now.
     """
     # First the mirror: it is written second, and must not be longer.
-    mirror_bytes = _size_of(place.mirror)
+    mirror_bytes = _size_of(paths.mirror)
     try:
-        file = vfs.OpenFile(place.journal)
+        file = vfs.OpenFile(paths.journal)
     except (FileNotFoundError, NotADirectoryError):
         return None if mirror_bytes else Log(None, ())
     except OSError:
         return None  # what is wrong is said where it is read whole
     try:
-        stretches = _all_stretches(place.log_index, digest, file, root_format)
+        stretches = _all_stretches(paths.log_index, digest, file, root_format)
     except DamagedError:
         stretches = None
     if stretches is None or mirror_bytes > file.found.size:
@@ -824,7 +824,7 @@ def _size_of(mirror: str) -> int:
 def _all_stretches(
     path: str, digest: str, journal: vfs.OpenFile, root_format: Format
 ) -> list[Stretch] | None:
-    """What is noted of a journal, and what comes after that; None if it is not whole."""
+    """All stretches of a journal, noted or scanned; None if it is not whole."""
     head = head_frame(digest)
     if journal.read(0, len(head)) != head:
         return None
@@ -872,7 +872,7 @@ def log_of(
 
 
 def _end_of(stretches: Sequence[Stretch], head_bytes: int) -> tuple[int, int]:
-    """Where the stretches end in the journal, and the number of the last frame."""
+    """The end of the stretches in the journal, and the number of the last frame."""
     if not stretches:
         return head_bytes, 0
     about = stretches[-1].about
@@ -880,12 +880,12 @@ def _end_of(stretches: Sequence[Stretch], head_bytes: int) -> tuple[int, int]:
 
 
 def note_log(
-    place: Place, digest: str, root_format: Format, end: int, reached: Reached
+    paths: Paths, digest: str, root_format: Format, end: int, reached: Reached
 ) -> Reached:
     """Bring the index of a journal up to a frame; the lock is held.
 
     Args:
-        place: The files.
+        paths: The files.
         digest: The sha256 of the main file, in hex.
         root_format: How a root parts into entries.
         end: Where the frame ends; it and all before it are durable.
@@ -897,9 +897,9 @@ def note_log(
     Raises:
         OSError: The index may be anything.
     """
-    with closing(vfs.OpenFile(place.journal)) as journal:
+    with closing(vfs.OpenFile(paths.journal)) as journal:
         if not reached.index_bytes:
-            reached = _reached(place.log_index, digest, journal)
+            reached = _reached(paths.log_index, digest, journal)
         _, at, seq = reached
         parts = [] if reached.index_bytes else [_head_of(digest, journal)]
         frames = bare_frames(journal, digest, at, end, seq)
@@ -912,11 +912,11 @@ def note_log(
                 at, seq = made.about.end, made.about.seq
     payload = b"".join(parts)
     if not reached.index_bytes:
-        vfs.write_spare(place.log_index, payload)
+        vfs.write_spare(paths.log_index, payload)
     elif payload:
         done = False  # if another one wrote to it, it is read the next time
         with suppress(FileNotFoundError):
-            done = vfs.append_spare(place.log_index, payload, reached.index_bytes)
+            done = vfs.append_spare(paths.log_index, payload, reached.index_bytes)
         if not done:
             return Reached()
     if end - at >= STRETCH_BYTES:
@@ -925,7 +925,7 @@ def note_log(
 
 
 def _reached(path: str, digest: str, journal: vfs.OpenFile) -> Reached:
-    """How far the index of a journal reaches; a new one is to be written if not at all."""
+    """The reach of a journal's index; a new one is to be written if there is none."""
     start = len(head_frame(digest))
     noted = _read(path, digest, journal, start)
     if noted is None or not noted.is_whole:

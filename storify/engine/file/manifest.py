@@ -1,16 +1,16 @@
-"""The checksum record ``.sum``: what the main file must hold.
+"""The manifest, ``.sum``: what the main file must hold.
 
 It holds lines of JSON, of which the last one whose ``check`` is right counts::
 
     {"current": SUM | null,     the state that was acknowledged last
      "next":    SUM | null,     the state that a commit is about to install
      "since":   TIME | null,    when this database was created
-     "check":   16 hex digits}  of the record itself
+     "check":   16 hex digits}  of the manifest itself
     SUM = {"size": int, "mtime_ns": int, "sha256": hex, "time": TIME of the commit,
            "follows": VERSION | null}
     TIME as in the names of backups, see `moment`
 
-The record of a large file is written before that is renamed, durable, with ``next``:
+The manifest of a large file is written before that is renamed, durable, with ``next``:
 so a crash at any step leaves a main file that matches one of the two. ``next`` becomes
 ``current`` after, by a line that is appended and not synced. For a small file that line
 is all: after a power cut it may be torn or lost, and the lines before it stay. A main
@@ -22,7 +22,7 @@ back a predecessor of the same name that was destroyed. The inode is never
 noted, so that a copied folder stays verified. ``follows`` names the state that
 this one was as the last frame of a journal, so that whoever is there need not
 read the file anew. A line with a wrong ``check``
-counts for nothing: else a rotten record would condemn a good file.
+counts for nothing: else a corrupt manifest would condemn a good file.
 """
 
 import errno
@@ -34,14 +34,14 @@ from storify.engine.file import vfs
 
 __all__ = [
     "AHEAD_NS",
-    "DamagedRecordError",
-    "Record",
+    "DamagedManifestError",
+    "Manifest",
     "Sum",
     "is_sealed",
-    "read_record",
+    "read_manifest",
     "sealed_ns",
-    "settle_record",
-    "write_record",
+    "settle_manifest",
+    "write_manifest",
 ]
 
 CHECK_DIGITS = 16
@@ -49,12 +49,12 @@ CHECK_DIGITS = 16
 MOST_BYTES = 1 << 16
 
 
-class DamagedRecordError(ValueError):
-    """A record is there and says nothing that can be trusted."""
+class DamagedManifestError(ValueError):
+    """A manifest is there and says nothing that can be trusted."""
 
 
 class Sum(NamedTuple):  # made in a tenth of a dataclass's time
-    """What is known of one state of the main file.
+    """The size, time and hash of one state of the main file.
 
     Attributes:
         size: In bytes.
@@ -75,7 +75,7 @@ class Sum(NamedTuple):  # made in a tenth of a dataclass's time
         return (self.size, self.mtime_ns) == (found.size, found.mtime_ns)
 
 
-class Record(NamedTuple):
+class Manifest(NamedTuple):
     """The content of ``.sum``; without arguments, that of a missing one."""
 
     current: Sum | None = None
@@ -103,11 +103,11 @@ def _sum(tree: dict[str, Any] | None) -> Sum | None:
     return None if tree is None else Sum(**tree)
 
 
-def read_record(path: str) -> Record | None:
+def read_manifest(path: str) -> Manifest | None:
     """Read ``.sum``; None if there is none.
 
     Raises:
-        DamagedRecordError: It is torn, rotten, unreadable, or of an unknown format.
+        DamagedManifestError: It is torn, corrupt, unreadable, or of an unknown format.
         OSError: It could not be read now.
     """
     try:
@@ -118,7 +118,7 @@ def read_record(path: str) -> Record | None:
         if err.errno != errno.EIO:
             raise
         msg = f"checksum record {path!r} is damaged: {err}"
-        raise DamagedRecordError(msg) from err
+        raise DamagedManifestError(msg) from err
     damage: Exception = ValueError("it is empty")
     for line in reversed(payload.splitlines()):
         try:
@@ -126,10 +126,10 @@ def read_record(path: str) -> Record | None:
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
             damage = err
     msg = f"checksum record {path!r} is damaged: {damage}"
-    raise DamagedRecordError(msg) from damage
+    raise DamagedManifestError(msg) from damage
 
 
-def _parse(line: bytes) -> Record:
+def _parse(line: bytes) -> Manifest:
     body: dict[str, Any] = json.loads(line)
     noted = body.pop("check")
     # As `_line` wrote it; older records have the check first.
@@ -137,7 +137,7 @@ def _parse(line: bytes) -> Record:
     if noted != _check(text) and noted != _check(_text(body)):
         msg = "its own checksum is wrong"
         raise ValueError(msg)
-    return Record(_sum(body["current"]), _sum(body["next"]), body["since"])
+    return Manifest(_sum(body["current"]), _sum(body["next"]), body["since"])
 
 
 def _sum_text(known: Sum) -> str:
@@ -149,34 +149,34 @@ def _sum_text(known: Sum) -> str:
     )
 
 
-def _line(record: Record) -> bytes:
+def _line(manifest: Manifest) -> bytes:
     # By hand, in a quarter of the time that `json` takes.
-    current = "null" if record.current is None else _sum_text(record.current)
-    later = "null" if record.next is None else _sum_text(record.next)
-    since = "null" if record.since is None else _quoted(record.since)
+    current = "null" if manifest.current is None else _sum_text(manifest.current)
+    later = "null" if manifest.next is None else _sum_text(manifest.next)
+    since = "null" if manifest.since is None else _quoted(manifest.since)
     text = f'{{"current": {current}, "next": {later}, "since": {since}}}'
     return f'{text[:-1]}, "check": "{_check(text)}"}}\n'.encode()
 
 
-def write_record(
-    path: str, record: Record, prefix: str, *, durable: bool = True
+def write_manifest(
+    path: str, manifest: Manifest, prefix: str, *, durable: bool = True
 ) -> None:
     """Replace ``.sum``; if durable, new links in its folder are so as well."""
-    vfs.replace_bytes(path, _line(record), prefix, durable=durable)
+    vfs.replace_bytes(path, _line(manifest), prefix, durable=durable)
 
 
-def settle_record(path: str, record: Record, prefix: str) -> None:
+def settle_manifest(path: str, manifest: Manifest, prefix: str) -> None:
     """Add what counts after a commit; not synced.
 
     On a line of its own, whatever a crash has left of the last one.
     """
     try:
-        size = vfs.append_bytes(path, b"\n" + _line(record))
+        size = vfs.append_bytes(path, b"\n" + _line(manifest))
     except FileNotFoundError:
-        write_record(path, record, prefix)
+        write_manifest(path, manifest, prefix)
     else:
         if size > MOST_BYTES:
-            write_record(path, record, prefix, durable=False)
+            write_manifest(path, manifest, prefix, durable=False)
 
 
 # --- the seal of a main file: its own time says that we have written it --------------

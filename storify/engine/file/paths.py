@@ -1,11 +1,11 @@
-"""Where the files of one database are.
+"""The paths of the files of one database.
 
 ::
 
     data/users.mpack              the main file; a symbolic link is followed
     data/users.mpack.journal      what was committed since, see `log`
     data/.backups/users/.lock     taken for every operation
-    data/.backups/users/.sum      the checksum record, see `manifest`
+    data/.backups/users/.sum      the manifest
     data/.backups/users/.mirror   the journal once more, see `replay`
     data/.backups/users/.index    where its entries lie, see `index`
     data/.backups/users/.log-index  where its commits lie, see `log_index`
@@ -33,9 +33,9 @@ __all__ = [
     "MOUNTS",
     "RECORD",
     "SUFFIX",
-    "Place",
+    "Paths",
     "network_filesystem",
-    "place_of",
+    "paths_of",
     "require_local",
     "stem_of",
 ]
@@ -58,7 +58,7 @@ def stem_of(path: str) -> str:
     return os.path.basename(path).removesuffix(SUFFIX)
 
 
-class Place:
+class Paths:
     """The paths of one database, as they are now.
 
     Attributes:
@@ -67,7 +67,7 @@ class Place:
         backups: Its folder of backups.
         directory: The folder of the main file.
         lock: The lock file.
-        record: The checksum record.
+        manifest: The ``.sum``.
         intent: What says that a database of the folder is being renamed.
         mirror: The second copy of the journal.
         index: Where the entries of the main file lie.
@@ -82,7 +82,7 @@ class Place:
         self.directory: str = os.path.dirname(main)
         begin = os.path.join(backups, "")
         self.lock: str = begin + ".lock"
-        self.record: str = begin + RECORD
+        self.manifest: str = begin + RECORD
         self.intent: str = os.path.join(os.path.dirname(backups), INTENT)
         self.mirror: str = begin + ".mirror"
         self.index: str = begin + ".index"
@@ -134,13 +134,13 @@ class Place:
             vfs.remove_directory(self.backups)
 
 
-def place_of(path: str, backups_directory: str | None = None) -> Place:
+def paths_of(path: str, backups_directory: str | None = None) -> Paths:
     """Find the files of the database at *path*; nothing need exist."""
     main = os.path.realpath(path)
     backups = backups_directory or os.path.join(
         os.path.dirname(main), BACKUPS, stem_of(main)
     )
-    return Place(path, main, backups)
+    return Paths(path, main, backups)
 
 
 # --- the temporary files that crashed writers left -----------------------------------
@@ -156,7 +156,7 @@ _FOLDERS: Final = 1000
 
 
 class _Look:
-    """What was in a folder.
+    """The content of a folder at one look.
 
     Args:
         directory: The folder.

@@ -7,7 +7,7 @@
     AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
-    ROTTEN, LOST                 -                   recovered
+    CORRUPT, LOST                 -                   recovered
 
 Recovered means: the main file is rebuilt from the backups, exactly as it was if
 the one before it and the journal beside that are whole, and the commits since then
@@ -35,7 +35,7 @@ from storify.engine.file.fold import written_after
 from storify.engine.file.foreign import bring_in, seen
 from storify.engine.file.held import Access, Held
 from storify.engine.file.history import Kept, backup_of
-from storify.engine.file.manifest import Record, Sum
+from storify.engine.file.manifest import Manifest, Sum
 from storify.engine.file.past import (
     Rebuilt,
     check_whole,
@@ -45,14 +45,14 @@ from storify.engine.file.past import (
     root_of,
 )
 from storify.engine.file.replay import (
-    Harm,
+    Corruption,
     Journal,
     read_journal,
     replay,
     rewritten,
 )
 from storify.engine.file.root import Next
-from storify.engine.file.state import Known, Main, Reading, Verdict, version_after
+from storify.engine.file.state import Known, Main, State, Verdict, version_after
 from storify.engine.moment import Keep
 from storify.engine.protocol import Snapshot, Version, WholeSnapshot, entries_of
 from storify.exceptions import CorruptionError
@@ -69,14 +69,14 @@ __all__ = [
 ]
 
 
-def is_whole(now: Reading) -> bool:
+def is_whole(now: State) -> bool:
     """Whether a reading without the lock can be served as it is."""
     if now.verdict is Verdict.ABSENT:
         return True
     main, known = now.main, now.known
     return (
         now.verdict is Verdict.TRUSTED
-        and now.journal.harm is Harm.NONE
+        and now.journal.corruption is Corruption.NONE
         and main is not None
         and known is not None
         and known == now.current
@@ -84,13 +84,13 @@ def is_whole(now: Reading) -> bool:
     )
 
 
-def is_damaged(now: Reading) -> bool:
+def is_damaged(now: State) -> bool:
     """Whether a reading needs a repair.
 
     A torn frame may be one that is being written: it is not committed yet.
     """
-    damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
-    torn = now.journal.harm in {Harm.NONE, Harm.TORN}
+    damaged = now.verdict in {Verdict.CORRUPT, Verdict.LOST}
+    torn = now.journal.corruption in {Corruption.NONE, Corruption.TORN}
     return damaged or not (torn or now.left is not None)
 
 
@@ -110,7 +110,7 @@ class Loaded(NamedTuple):
 
 
 def load(
-    held: Held, known: Known, keep: Keep, now: Reading | None = None
+    held: Held, known: Known, keep: Keep, now: State | None = None
 ) -> Loaded | WholeSnapshot | None:
     """Find the state, or recover it; bring *known* up to it.
 
@@ -134,7 +134,7 @@ def load(
     if now.left is not None:
         now = _with_edit(held, now)
     main = now.main
-    if main is not None and now.verdict is not Verdict.ROTTEN:
+    if main is not None and now.verdict is not Verdict.CORRUPT:
         if now.verdict is Verdict.TRUSTED:
             if now.left is None:
                 _settle(held, now, main)
@@ -150,58 +150,56 @@ def load(
     return recover(held, known, now, keep)
 
 
-def _with_edit(held: Held, now: Reading) -> Reading:
+def _with_edit(held: Held, now: State) -> State:
     """Bring in another program's edit; if that cannot be saved, it is served."""
     try:
         return bring_in(held, now)
     except OSError as err:
-        held.log.warning(f"cannot save {held.place.link!r}: {err}; the next load will")
+        held.log.warning(f"cannot save {held.paths.link!r}: {err}; the next load will")
         return seen(held, now)
 
 
-def know(known: Known, now: Reading) -> None:
+def know(known: Known, now: State) -> None:
     """Note that a reading is what is on disk; its journal must be whole."""
     known.at(now.version, now.digest, now.found, tail_of(now), ours=False)
     # The journal of another main file, or one that lacks what is not saved yet.
-    known.shunned = known.shunned or now.left is not None
+    known.suspect = known.suspect or now.left is not None
 
 
-def _settle(held: Held, now: Reading, main: Main) -> None:
+def _settle(held: Held, now: State, main: Main) -> None:
     """Finish the note of a commit that was cut off, or of a copied folder."""
-    record, known = now.record, now.known
-    if record is None or known is None:
+    manifest, known = now.manifest, now.known
+    if manifest is None or known is None:
         return
     found = main.found
     current = Sum(found.size, found.mtime_ns, known.sha256, known.time, known.follows)
-    if record.current != current:
-        held.note(Record(current, None, record.since))
+    if manifest.current != current:
+        held.note(Manifest(current, None, manifest.since))
 
 
-def _take_over(held: Held, now: Reading, main: Main) -> None:
+def _take_over(held: Held, now: State, main: Main) -> None:
     """Note a file that we have not written, or of which the note was lost."""
     if now.verdict is Verdict.AHEAD:
-        held.log.info(f"{held.place.link!r} is a commit that was not noted; it is now")
+        held.log.info(f"{held.paths.link!r} is a commit that was not noted; it is now")
     if now.verdict is Verdict.FOREIGN and now.left is None:
         before = None if now.current is None else backup_of(held, now.current)
         where = "no backup has" if before is None else f"backup {before!r} has"
         held.log.warning(
-            f"{held.place.link!r} was changed by another program; it can be read "
+            f"{held.paths.link!r} was changed by another program; it can be read "
             f"and is taken over; {where} the state before it"
         )
     if held.writable and now.left is None:
-        held.note(Record(held.new_sum(now, main), None, now.since))
+        held.note(Manifest(held.new_sum(now, main), None, now.since))
 
 
-def _served(
-    held: Held, known: Known, now: Reading, main: Main
-) -> Loaded | WholeSnapshot:
+def _served(held: Held, known: Known, now: State, main: Main) -> Loaded | WholeSnapshot:
     """Return a whole main file with what counts of its journal."""
     now = mend(held, now)
     main, journal = now.main or main, now.journal
     kept = Kept.main(held, main, journal.frames)
-    if journal.harm is Harm.HOLED:
+    if journal.corruption is Corruption.HOLED:
         return _with_a_hole(held, now.version, Kept.main(held, main), journal)
-    if journal.harm is Harm.NONE:
+    if journal.corruption is Corruption.NONE:
         know(known, now)
     return Loaded(now.version, kept)
 
@@ -217,59 +215,63 @@ def _with_a_hole(
     before = entries_of(open_past(held.root_format, kept))
     entries, notes = replay(before, journal.frames)
     for note in notes:
-        held.log.warning(f"lost from {held.place.link!r}: {note}")
+        held.log.warning(f"lost from {held.paths.link!r}: {note}")
     return WholeSnapshot(version, entries, backup)
 
 
-def mend(held: Held, now: Reading) -> Reading:
+def mend(held: Held, now: State) -> State:
     """Put a damaged journal right, if that may be written; else as it counts."""
-    journal, place = now.journal, held.place
-    if journal.harm is Harm.NONE:
+    journal, paths = now.journal, held.paths
+    if journal.corruption is Corruption.NONE:
         return now
-    if journal.harm is Harm.TORN and not held.writable and _grows(held, journal):
+    if (
+        journal.corruption is Corruption.TORN
+        and not held.writable
+        and _grows(held, journal)
+    ):
         return now  # it is a commit that is under way
     for note in journal.notes:
-        held.log.warning(f"journal {place.journal!r}: {note}")
+        held.log.warning(f"journal {paths.journal!r}: {note}")
     if not held.writable or now.left is not None:
         return now
     try:
         _write_mended(held, now)
     except OSError as err:
-        held.log.warning(f"cannot repair {place.journal!r}: {err}; it stays damaged")
+        held.log.warning(f"cannot repair {paths.journal!r}: {err}; it stays damaged")
         return now
     return held.read()
 
 
 def _grows(held: Held, journal: Journal) -> bool:
     """Whether somebody has written to a journal since it was read."""
-    found, before = vfs.look(held.place.journal), journal.found
+    found, before = vfs.look(held.paths.journal), journal.found
     return found is None or before is None or found.signature != before.signature
 
 
-def _write_mended(held: Held, now: Reading) -> None:
-    journal, place = now.journal, held.place
-    if journal.harm is Harm.STALE:
+def _write_mended(held: Held, now: State) -> None:
+    journal, paths = now.journal, held.paths
+    if journal.corruption is Corruption.STALE:
         if now.verdict.is_ours:
             keep_as_past(held)
             held.drop_journal()
             return
         path = held.put_journal_away()
         held.log.warning(
-            f"journal {place.journal!r} belongs to another file than that which is "
+            f"journal {paths.journal!r} belongs to another file than that which is "
             f"there, and is put away as {path!r}"
         )
-    elif journal.harm is Harm.TORN:
+    elif journal.corruption is Corruption.TORN:
         held.keep_damaged_journal(journal.raw[journal.end :])
         if journal.frames:
-            vfs.cut(place.journal, journal.end)
+            vfs.cut(paths.journal, journal.end)
         else:
             held.drop_journal()
-    elif journal.harm is Harm.HEALED:
+    elif journal.corruption is Corruption.HEALED:
         held.keep_damaged_journal(journal.raw)
         raw = rewritten(now.digest, journal.frames)
-        vfs.replace_bytes(place.journal, raw, place.prefix, like=now.found)
+        vfs.replace_bytes(paths.journal, raw, paths.prefix, like=now.found)
         with held.or_warn("mirror the journal of"):
-            vfs.write_spare(place.mirror, raw)
+            vfs.write_spare(paths.mirror, raw)
     elif now.main is not None:
         held.keep_damaged_journal(journal.raw)
         # Written whole, so that the hole is told of once.
@@ -278,18 +280,18 @@ def _write_mended(held: Held, now: Reading) -> None:
         held.drop_journal()
 
 
-def recover(
-    held: Held, known: Known, now: Reading, keep: Keep
-) -> Loaded | WholeSnapshot:
+def recover(held: Held, known: Known, now: State, keep: Keep) -> Loaded | WholeSnapshot:
     """Rebuild a main file that is damaged or gone from the backups.
 
     Raises:
         CorruptionError: No backup is usable; the files are untouched.
         OSError: A backup could not be read now.
     """
-    link = held.place.link
+    link = held.paths.link
     causes = [f"{link}: {now.wrong}"]
-    wanted = {known.sha256: known for known in now.record.sums()} if now.record else {}
+    wanted = (
+        {known.sha256: known for known in now.manifest.sums()} if now.manifest else {}
+    )
     newest: Rebuilt | None = None
     for found in rebuilds(held, now.since):
         if not isinstance(found, Rebuilt):
@@ -324,36 +326,36 @@ def _is_unnoted(state: Rebuilt, noted: dict[str, Sum]) -> bool:
 def _rebuilt(
     held: Held,
     known: Known,
-    now: Reading,
+    now: State,
     state: Rebuilt,
     exact: Sum | None,
     causes: list[str],
     keep: Keep,
 ) -> Loaded | WholeSnapshot:
-    link, path = held.place.link, state.kept.path
+    link, path = held.paths.link, state.kept.path
     held.log.warning(f"{link!r} is damaged ({now.wrong}); using backup {path!r}")
     for cause in causes[1:]:
         held.log.warning(f"a newer backup was not usable: {cause}")
     journal = Journal()
     if exact is not None:
-        place = held.place
-        journal = read_journal(place.journal, place.mirror, exact.sha256)
+        paths = held.paths
+        journal = read_journal(paths.journal, paths.mirror, exact.sha256)
         for note in journal.notes:
-            held.log.warning(f"journal {place.journal!r}: {note}")
+            held.log.warning(f"journal {paths.journal!r}: {note}")
     elif now.journal.frames:
         count = len(now.journal.frames)
         held.log.warning(
-            f"{count} commits in {held.place.journal!r} belong to the damaged file "
+            f"{count} commits in {held.paths.journal!r} belong to the damaged file "
             f"and are lost; it is kept among the backups"
         )
     version = version_after(state.digest, journal.last)
     is_repaired = _repair(held, now, state, exact, keep)
-    if journal.harm is Harm.HOLED:
+    if journal.corruption is Corruption.HOLED:
         return _with_a_hole(held, version, state.kept, journal, path)
     if is_repaired:
         after = held.read()
         if after.verdict is Verdict.TRUSTED and after.main is not None:
-            if after.journal.harm is Harm.NONE:
+            if after.journal.corruption is Corruption.NONE:
                 know(known, after)
             kept = Kept.main(held, after.main, journal.frames)
             return Loaded(version, kept, recovered_from=path)
@@ -384,7 +386,7 @@ def as_it_was(
         if kept is not None:
             return open_past(root_format, kept, version)
     with suppress(CorruptionError, ValueError):
-        if kept is not None and kept.path == held.place.main:
+        if kept is not None and kept.path == held.paths.main:
             before = main_as_it_was(held, kept.digest)
             if before is not None:
                 before = before._replace(later=kept.frames)
@@ -400,7 +402,7 @@ def as_it_was(
 
 
 def _repair(
-    held: Held, now: Reading, state: Rebuilt, exact: Sum | None, keep: Keep
+    held: Held, now: State, state: Rebuilt, exact: Sum | None, keep: Keep
 ) -> bool:
     """Put a good state in place of a damaged one; a failure is only logged.
 
@@ -411,7 +413,7 @@ def _repair(
     if not held.writable:
         return False
     # A file that is not whole must not pass for acknowledged after a crash.
-    noted = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    noted = now.verdict in {Verdict.CORRUPT, Verdict.LOST}
     current = now.current if noted else None
     stamp = state.stamp if exact is None else exact.time
     follows = None if exact is None else exact.follows
@@ -420,14 +422,14 @@ def _repair(
         if now.main is not None:
             held.keep_corrupt()
         if exact is None and now.journal.found is not None:
-            held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
+            held.keep_damaged_journal(vfs.read_bytes(held.paths.journal)[0])
         new = Next(root_of(held.root_format, state.kept), ())
         written = write(held, now, new)
         install(held, now, written, current, stamp, follows)
         if exact is None:
             held.drop_journal()
     except OSError as err:
-        held.log.warning(f"cannot repair {held.place.link!r}: {err}; it stays damaged")
+        held.log.warning(f"cannot repair {held.paths.link!r}: {err}; it stays damaged")
         return False
     held.prune(keep, None)
     return True

@@ -26,7 +26,7 @@ from contextlib import ExitStack, contextmanager
 
 from storify.engine.file import vfs
 from storify.engine.file.lock import Lock
-from storify.engine.file.paths import BACKUPS, INTENT, JOURNAL_SUFFIX, SUFFIX, Place
+from storify.engine.file.paths import BACKUPS, INTENT, JOURNAL_SUFFIX, SUFFIX, Paths
 from storify.logger import LoggerLike
 
 __all__ = ["finish_rename", "rename", "rename_pending"]
@@ -123,14 +123,14 @@ def rename(
         move.finish(log)
 
 
-def rename_pending(place: Place) -> bool:
+def rename_pending(paths: Paths) -> bool:
     """Whether a rename in the folder of this database is not finished."""
-    return os.path.lexists(place.intent)
+    return os.path.lexists(paths.intent)
 
 
-def finish_rename(place: Place, log: LoggerLike, timeout_s: float) -> None:
+def finish_rename(paths: Paths, log: LoggerLike, timeout_s: float) -> None:
     """Finish a rename that a crash has cut off; wait for one that is under way."""
-    path = place.intent
+    path = paths.intent
     folder = os.path.dirname(path)
     lock = _lock_of(folder, timeout_s)
     with lock.held(lock):

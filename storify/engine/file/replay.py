@@ -1,9 +1,9 @@
-"""Which frames of a journal count, and what is wrong with the others.
+"""Replay of a journal: the frames that count, and what is wrong with the others.
 
 Each acknowledged frame stands twice: synced in the journal, and unsynced in its
 *mirror* among the backups. So one damaged file costs nothing::
 
-    journal            mirror            the frames that count       Harm
+    journal            mirror            the frames that count       Corruption
     whole              not longer        the journal's               NONE
     of another base    -                 none                        STALE
     torn at its end    no more           up to the tear              TORN
@@ -34,7 +34,7 @@ from storify.engine.protocol import Changes, apply
 
 __all__ = [
     "NO_JOURNAL",
-    "Harm",
+    "Corruption",
     "Journal",
     "parts_of",
     "read_journal",
@@ -43,8 +43,8 @@ __all__ = [
 ]
 
 
-class Harm(Enum):
-    """What is wrong with a journal."""
+class Corruption(Enum):
+    """The damage of a journal."""
 
     NONE = auto()
     STALE = auto()
@@ -58,7 +58,7 @@ class Journal(NamedTuple):
 
     Attributes:
         frames: What counts, in order.
-        harm: What is wrong.
+        corruption: What is wrong.
         notes: The same in words, for the log.
         end: Where the unbroken run from the start ends, in bytes.
         found: How the file looked; None if it is missing.
@@ -66,7 +66,7 @@ class Journal(NamedTuple):
     """
 
     frames: Sequence[Frame] = ()
-    harm: Harm = Harm.NONE
+    corruption: Corruption = Corruption.NONE
     notes: tuple[str, ...] = ()
     end: int = 0
     found: vfs.Found | None = None
@@ -120,7 +120,7 @@ def read_journal(path: str, mirror: str, base: str) -> Journal:
         return NO_JOURNAL
     if seen.head is None and not seen.frames and not spare and found is not None:
         # Nothing in it belongs to the main file.
-        return Journal(harm=Harm.STALE, found=found)
+        return Journal(corruption=Corruption.STALE, found=found)
     return _askable(base, _merge(seen, spare, payload, found), found or other)
 
 
@@ -163,22 +163,24 @@ def _merge(
     healed = seen.head is None or any(each.seq not in mine for each in counted)
     if lost:
         return Journal(
-            tuple(counted), Harm.HOLED, tuple(lost), seen.end, found, payload
+            tuple(counted), Corruption.HOLED, tuple(lost), seen.end, found, payload
         )
     if healed:
         note = (
             f"the journal was damaged; {len(counted)} commits are whole, none is lost"
         )
-        return Journal(tuple(counted), Harm.HEALED, (note,), seen.end, found, payload)
+        return Journal(
+            tuple(counted), Corruption.HEALED, (note,), seen.end, found, payload
+        )
     if seen.whole:
         return Journal(tuple(counted), end=seen.end, found=found)
     note = f"{len(payload) - seen.end} bytes of a commit that was cut off are dropped"
-    return Journal(tuple(counted), Harm.TORN, (note,), seen.end, found, payload)
+    return Journal(tuple(counted), Corruption.TORN, (note,), seen.end, found, payload)
 
 
 def _askable(base: str, journal: Journal, found: vfs.Found | None) -> Journal:
     """Let the frames that count be asked as those of a file, if none is missing."""
-    if found is None or not journal.frames or journal.harm is Harm.HOLED:
+    if found is None or not journal.frames or journal.corruption is Corruption.HOLED:
         return journal
     raw = rewritten(base, journal.frames)
     frames = Frames.found(vfs.Whole(raw, found), base, len(raw))

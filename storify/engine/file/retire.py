@@ -10,7 +10,7 @@ from storify.engine.file.foreign import bring_in, is_whole
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept
 from storify.engine.file.past import in_bytes, open_past
-from storify.engine.file.state import Reading, Verdict
+from storify.engine.file.state import State, Verdict
 from storify.engine.moment import Keep
 from storify.exceptions import CorruptionError
 
@@ -21,7 +21,7 @@ _UNSURE: Final = frozenset({Verdict.FOREIGN, Verdict.AHEAD})
 """What is parsed before it counts."""
 
 
-def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
+def back_up(held: Held, keep: Keep, known: State | None = None) -> str | None:
     """Copy the present state into the backups; see `Engine.backup`.
 
     Args:
@@ -33,7 +33,7 @@ def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
     if now.left is not None or now.verdict in _UNSURE:
         now = bring_in(held, now)
     require_whole(held, now, "back up")
-    main, path = now.main, held.place.main
+    main, path = now.main, held.paths.main
     if main is None:
         return None
     last, frames = now.journal.last, now.journal.frames
@@ -54,17 +54,17 @@ def back_up(held: Held, keep: Keep, known: Reading | None = None) -> str | None:
     return backup
 
 
-def require_whole(held: Held, now: Reading, doing: str) -> None:
+def require_whole(held: Held, now: State, doing: str) -> None:
     """Refuse to work on a damaged file.
 
     Raises:
         CorruptionError: It is damaged or lost.
     """
-    damaged = now.verdict in {Verdict.ROTTEN, Verdict.LOST}
+    damaged = now.verdict in {Verdict.CORRUPT, Verdict.LOST}
     unsure = now.verdict in _UNSURE
     if damaged or (unsure and not is_whole(held, now)):
         msg = (
-            f"cannot {doing} {held.place.link!r}: {now.wrong}; "
+            f"cannot {doing} {held.paths.link!r}: {now.wrong}; "
             f"load it, so that it is recovered"
         )
         raise CorruptionError(msg, [now.wrong])
@@ -72,7 +72,7 @@ def require_whole(held: Held, now: Reading, doing: str) -> None:
 
 def set_aside(held: Held) -> str | None:
     """Move the main file to ``<time>.corrupt``; see `Engine.set_aside`."""
-    main, kept = held.place.main, None
+    main, kept = held.paths.main, None
     try:
         if vfs.look(main) is not None:
             kept = held.folder.keep_corrupt(main, held.clock)
@@ -80,9 +80,9 @@ def set_aside(held: Held) -> str | None:
         # A folder or FIFO can have no second name.
         kept = held.folder.free_name(held.clock, ".corrupt")
         vfs.move(main, kept)
-        vfs.sync_directory(held.place.directory)
-    if vfs.look(held.place.journal) is not None:
-        held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
+        vfs.sync_directory(held.paths.directory)
+    if vfs.look(held.paths.journal) is not None:
+        held.keep_damaged_journal(vfs.read_bytes(held.paths.journal)[0])
     _drop(held, damaged=True)
     return kept
 
@@ -97,39 +97,39 @@ def destroy(held: Held, *, backups: bool) -> None:
         held.put_journal_away()
     main = now.main
     if main is not None and not backups:
-        if now.verdict is Verdict.ROTTEN:
+        if now.verdict is Verdict.CORRUPT:
             held.keep_corrupt()
             if now.journal.found is not None:
-                held.keep_damaged_journal(vfs.read_bytes(held.place.journal)[0])
+                held.keep_damaged_journal(vfs.read_bytes(held.paths.journal)[0])
         else:
             keep_present(held, now, main)
-            vfs.sync_directory(held.place.backups)
-    _drop(held, damaged=now.verdict in {Verdict.ROTTEN, Verdict.LOST})
+            vfs.sync_directory(held.paths.backups)
+    _drop(held, damaged=now.verdict in {Verdict.CORRUPT, Verdict.LOST})
     if backups:
         held.folder.erase()
 
 
 def purge(held: Held) -> None:
-    """Erase all backups; the main file, its record and its journal stay."""
+    """Erase all backups; the main file, its manifest and its journal stay."""
     held.folder.erase()
 
 
 def _drop(held: Held, *, damaged: bool) -> None:
-    """Remove the record, then the main file: never a loss in between.
+    """Remove the manifest, then the main file: never a loss in between.
 
-    A damaged file goes first: without the record it might pass for a good one.
+    A damaged file goes first: without the manifest it might pass for a good one.
     The journal goes last: without it the file would be an older state.
     """
-    place = held.place
-    if damaged and vfs.remove(place.main):
-        vfs.sync_directory(place.directory)
-    if vfs.remove(place.record):
-        vfs.sync_directory(place.backups)
-    if vfs.remove(place.main):
-        vfs.sync_directory(place.directory)
-    vfs.remove(place.index)
-    vfs.remove(place.old_index)
+    paths = held.paths
+    if damaged and vfs.remove(paths.main):
+        vfs.sync_directory(paths.directory)
+    if vfs.remove(paths.manifest):
+        vfs.sync_directory(paths.backups)
+    if vfs.remove(paths.main):
+        vfs.sync_directory(paths.directory)
+    vfs.remove(paths.index)
+    vfs.remove(paths.old_index)
     held.forget_journal()
-    if place.link != place.main and os.path.islink(place.link):
-        vfs.remove(place.link)
-        vfs.sync_directory(os.path.dirname(place.link))
+    if paths.link != paths.main and os.path.islink(paths.link):
+        vfs.remove(paths.link)
+        vfs.sync_directory(os.path.dirname(paths.link))

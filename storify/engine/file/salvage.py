@@ -18,7 +18,7 @@ from storify.engine.file.held import Held
 from storify.engine.file.index import Row, Rows, read_rows
 from storify.engine.file.past import Rebuilt, open_past, rebuilds
 from storify.engine.file.replay import Journal, read_journal, replay
-from storify.engine.file.state import Reading, Verdict
+from storify.engine.file.state import State, Verdict
 from storify.engine.file.vfs import PART_BYTES
 from storify.engine.protocol import (
     Salvaged,
@@ -39,7 +39,7 @@ _MOST_BELIEVED: Final = 1 << 20
 
 
 class _Found(NamedTuple):
-    """What the main file and an older state give.
+    """The entries that the main file and an older state give.
 
     Attributes:
         entries: The root.
@@ -71,7 +71,7 @@ def salvage(held: Held) -> Salvaged | None:
     found = (_salvage_list if is_list else _salvage_dict)(held, now, index, older)
     base = "" if now.current is None else now.current.sha256
     if base:
-        journal = read_journal(held.place.journal, held.place.mirror, base)
+        journal = read_journal(held.paths.journal, held.paths.mirror, base)
         found = _with_journal(found, journal)
     entries = _in_order(found.entries, older)
     return Salvaged(entries, found.lost, found.taken, found.unnamed, found.notes)
@@ -95,16 +95,16 @@ def _with_journal(found: _Found, journal: Journal) -> _Found:
     )
 
 
-def _index(held: Held, now: Reading) -> Rows | None:
-    """What was noted of the entries, if it is of the file that should be there."""
-    index = read_rows(held.place.index)
-    known = () if now.record is None else now.record.sums()
+def _index(held: Held, now: State) -> Rows | None:
+    """The rows noted of the entries, if they are of the file that should be there."""
+    index = read_rows(held.paths.index)
+    known = () if now.manifest is None else now.manifest.sums()
     if index is None or not any(each.sha256 == index.digest for each in known):
         return None
     return index
 
 
-def _is_list(held: Held, now: Reading, index: Rows | None, older: Snapshot) -> bool:
+def _is_list(held: Held, now: State, index: Rows | None, older: Snapshot) -> bool:
     """Whether it is a root without keys, going by what is whole first."""
     if index is not None:
         return index.is_list
@@ -113,13 +113,13 @@ def _is_list(held: Held, now: Reading, index: Rows | None, older: Snapshot) -> b
     return held.root_format.salvage_items(_payload(now)) is not None
 
 
-def _payload(now: Reading, most: int | None = None) -> bytes:
-    """What can be read of the main file, *most* bytes if they are given."""
+def _payload(now: State, most: int | None = None) -> bytes:
+    """The bytes of the main file that can be read, *most* of them if that is given."""
     source = None if now.main is None else now.main.source
     return b"" if source is None else source.read(0, most or source.found.size)
 
 
-def _older(held: Held, now: Reading) -> Snapshot:
+def _older(held: Held, now: State) -> Snapshot:
     """The newest state that the backups give; an empty one if they give none."""
     for found in rebuilds(held, now.since):
         if isinstance(found, Rebuilt):
@@ -128,7 +128,7 @@ def _older(held: Held, now: Reading) -> Snapshot:
 
 
 def _salvage_dict(
-    held: Held, now: Reading, index: Rows | None, older: Snapshot
+    held: Held, now: State, index: Rows | None, older: Snapshot
 ) -> _Found:
     damaged: list[bytes] = []
     notes: list[str] = []
@@ -144,14 +144,12 @@ def _salvage_dict(
     return _Found(entries, [*lost], [*taken], unnamed, notes)
 
 
-def _count(
-    held: Held, now: Reading, index: Rows | None, notes: list[str]
-) -> int | None:
+def _count(held: Held, now: State, index: Rows | None, notes: list[str]) -> int | None:
     """Return how many entries or items there were; None, and a note, if unknown."""
     if index is not None:
         return len(index.rows)
     count = held.root_format.claimed(_payload(now, PART_BYTES))
-    sizes = () if now.record is None else (each.size for each in now.record.sums())
+    sizes = () if now.manifest is None else (each.size for each in now.manifest.sums())
     if count is None or count > max(sizes, default=_MOST_BELIEVED):
         notes.append("how many there were is not known; at least so many are lost")
         return None
@@ -159,7 +157,7 @@ def _count(
 
 
 def _pieces(
-    held: Held, now: Reading, index: Rows | None, damaged: list[bytes]
+    held: Held, now: State, index: Rows | None, damaged: list[bytes]
 ) -> list[Entry | None]:
     """The whole entries of the main file, None where some are damaged.
 
@@ -170,7 +168,7 @@ def _pieces(
     return [_checked(held, piece, row, damaged) for piece, row in _cut(now, index)]
 
 
-def _cut(now: Reading, index: Rows) -> Iterable[tuple[bytes, Row]]:
+def _cut(now: State, index: Rows) -> Iterable[tuple[bytes, Row]]:
     """Read a file where its entries were; give what is there, and what was."""
     source = None if now.main is None else now.main.source
     for row in index.rows:
@@ -200,7 +198,7 @@ def _fill(
     there in the older state is taken.
     """
     keys = [key for key, _ in each_entry(older)]
-    order = {key: place for place, key in enumerate(keys)}
+    order = {key: paths for paths, key in enumerate(keys)}
     taken = [key for key in damaged if key in order and key not in entries]
     for at, piece in enumerate(pieces):
         if piece is not None:
@@ -216,9 +214,9 @@ def _fill(
 
 
 def _salvage_list(
-    held: Held, now: Reading, index: Rows | None, older: Snapshot
+    held: Held, now: State, index: Rows | None, older: Snapshot
 ) -> _Found:
-    """As `_salvage_dict`, by numbers; what lies between good neighbours is filled."""
+    """The salvage of a list, by numbers; a gap between good neighbours is filled."""
     notes: list[str] = []
     items: list[bytes | None]
     if index is None:

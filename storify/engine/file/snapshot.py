@@ -26,8 +26,8 @@ from storify.engine.file import vfs
 from storify.engine.file.held import Access, Held
 from storify.engine.file.index import LIST_KIND, DamagedError, Index, Row
 from storify.engine.file.log_index import Log, open_log
-from storify.engine.file.manifest import DamagedRecordError, Sum, read_record
-from storify.engine.file.paths import Place
+from storify.engine.file.manifest import DamagedManifestError, Sum, read_manifest
+from storify.engine.file.paths import Paths
 from storify.engine.file.renaming import rename_pending
 from storify.engine.file.root import index_of
 from storify.engine.file.state import Known, Tail, version_after
@@ -101,7 +101,7 @@ class Files:
         if kind in {"", LIST_KIND} or not self.log.kinds <= {kind}:
             return False
         # What a difference makes is not known before it is made.
-        for key in dict.fromkeys(self.log.spliced()):
+        for key in dict.fromkeys(self.log.delta_keys()):
             value = self.get(key)
             if value is not None and self._format.keyed({key: value}) != kind:
                 return False
@@ -149,7 +149,7 @@ class Files:
         return entry
 
     def place(self, key: bytes) -> Row | None:
-        """Where the entry of a key lies in the main file; its value is not looked at.
+        """The place of a key's entry in the main file; its value is not looked at.
 
         Raises:
             DamagedError: It cannot be told by the index.
@@ -338,21 +338,21 @@ def open_snapshot(
     Raises:
         OSError: A file could not be read now.
     """
-    place = access.place()
-    if not has_room() or rename_pending(place):
+    paths = access.paths()
+    if not has_room() or rename_pending(paths):
         return None
-    main = _open_main(place)
+    main = _open_main(paths)
     if main is None:
         return None
-    snapshot = _over(access, known, place, main, recover)
+    snapshot = _over(access, known, paths, main, recover)
     if snapshot is None:
         main.close()
     return snapshot
 
 
-def _open_main(place: Place) -> vfs.OpenFile | None:
+def _open_main(paths: Paths) -> vfs.OpenFile | None:
     try:
-        main = vfs.OpenFile(place.main)
+        main = vfs.OpenFile(paths.main)
     except OSError:
         return None  # what is wrong is said where it is read whole
     if main.found.size < PAGED_FROM_BYTES:
@@ -364,24 +364,24 @@ def _open_main(place: Place) -> vfs.OpenFile | None:
 def _over(
     access: Access,
     known: Known,
-    place: Place,
+    paths: Paths,
     main: vfs.OpenFile,
     recover: Recover,
 ) -> FileSnapshot | None:
-    current = _acknowledged(place, main.found)
+    current = _acknowledged(paths, main.found)
     if current is None:
         return None
     seen = current.sha256, main.found.signature
     is_ours = (known.digest, known.signature) == seen
-    index = Index.open(place.index, current.sha256, main.found, is_ours=is_ours)
+    index = Index.open(paths.index, current.sha256, main.found, is_ours=is_ours)
     if index is None:
         return None
-    log = open_log(place, current.sha256, access.root_format)
+    log = open_log(paths, current.sha256, access.root_format)
     if log is None:
         index.close()
         return None
     files = Files(main, index, log, access.root_format)
-    found = vfs.look(place.main)
+    found = vfs.look(paths.main)
     if (
         found is None
         or found.signature != main.found.signature
@@ -411,15 +411,15 @@ def version_of_log(digest: str, log: Log) -> Version:
     return Version(f"{digest}+{last.seq}.{last.crc:08x}")
 
 
-def _acknowledged(place: Place, found: vfs.Found) -> Sum | None:
-    """What was noted of a main file that looks as it did when that was noted."""
+def _acknowledged(paths: Paths, found: vfs.Found) -> Sum | None:
+    """The `Sum` of a main file that looks as it did when that was noted."""
     try:
-        record = read_record(place.record)
-    except (DamagedRecordError, OSError):
+        manifest = read_manifest(paths.manifest)
+    except (DamagedManifestError, OSError):
         return None
-    if record is None or record.next is not None or record.current is None:
+    if manifest is None or manifest.next is not None or manifest.current is None:
         return None
-    return record.current if record.current.fits(found) else None
+    return manifest.current if manifest.current.fits(found) else None
 
 
 def _tail(log: Log, current: Sum) -> Tail:
@@ -429,10 +429,10 @@ def _tail(log: Log, current: Sum) -> Tail:
     return Tail(found, found.size, last.seq, log.moment, log.is_durable)
 
 
-def is_indexed(place: Place, digest: str) -> bool:
+def is_indexed(paths: Paths, digest: str) -> bool:
     """Whether the main file is known to be whole without reading it."""
-    found = vfs.look(place.main)
-    index = None if found is None else Index.open(place.index, digest, found)
+    found = vfs.look(paths.main)
+    index = None if found is None else Index.open(paths.index, digest, found)
     if index is not None:
         index.close()
     return index is not None
@@ -442,7 +442,7 @@ def index_anew(
     held: Held, digest: str, found: vfs.Found, entries: dict[bytes, bytes]
 ) -> None:
     """Write the index of a main file that was read whole, if it has none that counts."""
-    if found.size < PAGED_FROM_BYTES or is_indexed(held.place, digest):
+    if found.size < PAGED_FROM_BYTES or is_indexed(held.paths, digest):
         return
     # A reader may write nothing; what has other keys is said where it is decoded.
     with suppress(ValueError, OSError):
@@ -466,10 +466,10 @@ def note_index(
     Raises:
         OSError: There is none.
     """
-    place = held.place
-    now = vfs.look(place.main)  # a rename has moved the change time
+    paths = held.paths
+    now = vfs.look(paths.main)  # a rename has moved the change time
     if now is None or now.signature != found.signature:
         return
     payload = index(now, digest)
     if payload is not None:
-        vfs.write_spare(place.index, payload)
+        vfs.write_spare(paths.index, payload)

@@ -1,17 +1,17 @@
-r"""What is on disk, read together and judged, and what an instance knows of it.
+r"""The files on disk, read together and judged, and what an instance knows of them.
 
-What a main file and its checksum record say together::
+A main file and its manifest say together::
 
-    main \ record     none          current or next has   same size and   else
+    main \ manifest   none          current or next has   same size and   else
                                     its hash              time, other hash
     missing           ABSENT        -                     -               LOST
     there, sealed,
       later than noted FIRST_SEEN   TRUSTED               -               AHEAD
-    there             FIRST_SEEN    TRUSTED               ROTTEN          FOREIGN
+    there             FIRST_SEEN    TRUSTED               CORRUPT         FOREIGN
 
-Empty and unreadable files are ROTTEN whatever the record says. FIRST_SEEN, AHEAD and
+Empty and unreadable files are CORRUPT whatever the manifest says. FIRST_SEEN, AHEAD and
 FOREIGN files must parse to count; TRUSTED ones are what was committed. AHEAD is a
-commit of ours of which the record does not know after a power cut, since a small
+commit of ours of which the manifest does not know after a power cut, since a small
 commit does not sync it (`checkpoint`): it counts as TRUSTED does. An older one that was
 put back is sealed, too, but not later than what is noted.
 
@@ -33,13 +33,13 @@ from storify.engine.file import vfs
 from storify.engine.file.log import Frame
 from storify.engine.file.log_index import Reached
 from storify.engine.file.manifest import (
-    DamagedRecordError,
-    Record,
+    DamagedManifestError,
+    Manifest,
     Sum,
     is_sealed,
-    read_record,
+    read_manifest,
 )
-from storify.engine.file.paths import Place
+from storify.engine.file.paths import Paths
 from storify.engine.file.replay import NO_JOURNAL, Journal, read_journal
 from storify.engine.file.root import Hash, Next
 from storify.engine.moment import Moment
@@ -50,8 +50,8 @@ from storify.logger import LoggerLike
 __all__ = [
     "Known",
     "Main",
-    "Reading",
     "Resting",
+    "State",
     "Tail",
     "UnsteadyError",
     "Verdict",
@@ -67,7 +67,7 @@ _EMPTY: Final = sha256().hexdigest()
 
 
 class Verdict(Enum):
-    """How far a main file can be trusted."""
+    """The trust that a main file deserves."""
 
     ABSENT = auto()
     LOST = auto()
@@ -75,7 +75,7 @@ class Verdict(Enum):
     TRUSTED = auto()
     AHEAD = auto()
     FOREIGN = auto()
-    ROTTEN = auto()
+    CORRUPT = auto()
 
     @property
     def is_ours(self) -> bool:
@@ -128,43 +128,45 @@ def read_main(path: str) -> Main | None:
     return Main(digest.hexdigest(), source.found, source)
 
 
-def judge(main: Main | None, record: Record | None) -> tuple[Verdict, Sum | None, str]:
-    """Weigh the file against the record; None stands for a missing one.
+def judge(
+    main: Main | None, manifest: Manifest | None
+) -> tuple[Verdict, Sum | None, str]:
+    """Weigh the file against the manifest; None stands for a missing one.
 
     Returns:
         The verdict, the known state if it is TRUSTED, and what is wrong.
     """
-    record = record or Record()
+    manifest = manifest or Manifest()
     if main is None:
-        if record.current is None:
+        if manifest.current is None:
             return Verdict.ABSENT, None, ""
         return Verdict.LOST, None, "the file is missing"
     if not main.digest:
-        return Verdict.ROTTEN, None, "the disk cannot read the file"
-    known = record.by_hash(main.digest)
+        return Verdict.CORRUPT, None, "the disk cannot read the file"
+    known = manifest.by_hash(main.digest)
     if known is None:
-        return _unknown(main, record)
-    if not known.fits(main.found) and _is_ahead(main, record):
+        return _unknown(main, manifest)
+    if not known.fits(main.found) and _is_ahead(main, manifest):
         return Verdict.AHEAD, None, ""  # it came back to that content
     return Verdict.TRUSTED, known, ""
 
 
-def _unknown(main: Main, record: Record) -> tuple[Verdict, Sum | None, str]:
-    """Judge a readable file whose content is not on record."""
+def _unknown(main: Main, manifest: Manifest) -> tuple[Verdict, Sum | None, str]:
+    """Judge a readable file whose content is not in the manifest."""
     if main.digest == _EMPTY:
-        return Verdict.ROTTEN, None, "the file is empty"
-    if not record.sums():
+        return Verdict.CORRUPT, None, "the file is empty"
+    if not manifest.sums():
         return Verdict.FIRST_SEEN, None, ""
-    if any(known.fits(main.found) for known in record.sums()):
-        return Verdict.ROTTEN, None, "the content changed but size and time did not"
-    if _is_ahead(main, record):
+    if any(known.fits(main.found) for known in manifest.sums()):
+        return Verdict.CORRUPT, None, "the content changed but size and time did not"
+    if _is_ahead(main, manifest):
         return Verdict.AHEAD, None, ""
     return Verdict.FOREIGN, None, "another program changed the file"
 
 
-def _is_ahead(main: Main, record: Record) -> bool:
+def _is_ahead(main: Main, manifest: Manifest) -> bool:
     mtime_ns = main.found.mtime_ns
-    newest = record.next or record.current
+    newest = manifest.next or manifest.current
     return (
         newest is not None
         and mtime_ns > newest.mtime_ns
@@ -186,12 +188,12 @@ def version_after(digest: str, last: Frame | None) -> Version:
     return Version(f"{digest}+{last.seq}.{last.crc:08x}")
 
 
-class Reading(NamedTuple):
-    """What was found.
+class State(NamedTuple):
+    """The main file, its manifest and its journal, read and judged.
 
     Attributes:
         main: The main file; None if it is missing.
-        record: What was noted of it; None if nothing can be trusted.
+        manifest: What was noted of it; None if nothing can be trusted.
         verdict: How far the file can be trusted.
         known: The state that it is in, if it is TRUSTED.
         wrong: What is wrong with it otherwise, for messages.
@@ -201,7 +203,7 @@ class Reading(NamedTuple):
     """
 
     main: Main | None
-    record: Record | None
+    manifest: Manifest | None
     verdict: Verdict
     known: Sum | None
     wrong: str
@@ -210,23 +212,23 @@ class Reading(NamedTuple):
 
     @property
     def found(self) -> vfs.Found | None:
-        """How the main file looked."""
+        """The look of the main file."""
         return None if self.main is None else self.main.found
 
     @property
     def current(self) -> Sum | None:
-        """The state that was acknowledged last, going by the record."""
-        return None if self.record is None else self.record.current
+        """The state that was acknowledged last, going by the manifest."""
+        return None if self.manifest is None else self.manifest.current
 
     @property
     def since(self) -> str | None:
-        """When the database was created, going by the record."""
-        return None if self.record is None else self.record.since
+        """The time of the database's creation, going by the manifest."""
+        return None if self.manifest is None else self.manifest.since
 
     @property
     def digest(self) -> str:
-        """The sha256 of the main file, or what it was if the file is gone or rotten."""
-        if self.main is not None and self.verdict is not Verdict.ROTTEN:
+        """The sha256 of the main file, or what it was if that is gone or corrupt."""
+        if self.main is not None and self.verdict is not Verdict.CORRUPT:
             return self.main.digest
         return "" if self.current is None else self.current.sha256
 
@@ -237,18 +239,18 @@ class Reading(NamedTuple):
 
     @property
     def stamp(self) -> str | None:
-        """When the state was committed, as in the names of backups."""
+        """The time of the state's commit, as in the names of backups."""
         if self.journal.frames:
             return self.journal.frames[-1].stamp
         known = self.known or self.current
         return None if known is None else known.time
 
 
-def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
+def read_state(paths: Paths, log: LoggerLike, *, locked: bool) -> State:
     """Read and judge the files; without the lock, a commit may run meanwhile.
 
     Args:
-        place: Where they are.
+        paths: Where they are.
         log: Told what is wrong with what is noted of them.
         locked: Whether the lock is had.
 
@@ -257,45 +259,45 @@ def read_state(place: Place, log: LoggerLike, *, locked: bool) -> Reading:
         OSError: One of them cannot be read now.
     """
     for _ in range(UNLOCKED_TRIES):
-        main = read_main(place.main)
-        damaged, record = False, None
+        main = read_main(paths.main)
+        damaged, manifest = False, None
         try:
-            record = read_record(place.record)
-        except DamagedRecordError as err:
+            manifest = read_manifest(paths.manifest)
+        except DamagedManifestError as err:
             log.warning(f"{err}; the file is judged without it")
             damaged = True
         except PermissionError as err:
             if locked:
                 raise
             # Who may read the file alone sees that it is whole, and what it holds.
-            log.debug(f"{place.link!r} is judged without its checksum: {err}")
-        verdict, known, wrong = judge(main, record)
+            log.debug(f"{paths.link!r} is judged without its checksum: {err}")
+        verdict, known, wrong = judge(main, manifest)
         if verdict is Verdict.ABSENT and damaged:
             verdict, wrong = Verdict.LOST, "the file is missing"
-        reading = Reading(main, record, verdict, known, wrong)
+        reading = State(main, manifest, verdict, known, wrong)
         if reading.digest:
-            journal = read_journal(place.journal, place.mirror, reading.digest)
+            journal = read_journal(paths.journal, paths.mirror, reading.digest)
             reading = reading._replace(journal=journal)
         if verdict is Verdict.FOREIGN:
-            reading = reading._replace(left=_left(place, record))
+            reading = reading._replace(left=_left(paths, manifest))
         # Between the reads there may have been a commit that wrote the file anew.
-        if locked or _unmoved(place, main):
+        if locked or _unmoved(paths, main):
             return reading
-    msg = f"cannot load {place.link!r}: it changes all the time; try again"
+    msg = f"cannot load {paths.link!r}: it changes all the time; try again"
     raise UnsteadyError(msg)
 
 
-def _left(place: Place, record: Record | None) -> tuple[Sum, Journal] | None:
+def _left(paths: Paths, manifest: Manifest | None) -> tuple[Sum, Journal] | None:
     """The commits that are left in the journal of another main file of ours."""
-    for known in [] if record is None else record.sums():
-        journal = read_journal(place.journal, place.mirror, known.sha256)
+    for known in [] if manifest is None else manifest.sums():
+        journal = read_journal(paths.journal, paths.mirror, known.sha256)
         if journal.frames:
             return known, journal
     return None
 
 
-def _unmoved(place: Place, main: Main | None) -> bool:
-    found = vfs.look(place.main)
+def _unmoved(paths: Paths, main: Main | None) -> bool:
+    found = vfs.look(paths.main)
     if found is None or main is None:
         return found is None and main is None
     return found.signature == main.found.signature
@@ -305,7 +307,7 @@ def _unmoved(place: Place, main: Main | None) -> bool:
 
 
 class Tail(NamedTuple):  # made in a tenth of a dataclass's time
-    """Where the next frame goes.
+    """The place of the next frame.
 
     Attributes:
         found: How the journal looked; None if there is none.
@@ -346,7 +348,7 @@ class Resting(NamedTuple):
         ctime_ns: When the main file was last touched in any way.
     """
 
-    now: Reading
+    now: State
     entries: dict[bytes, bytes]
     is_indexed: bool
     ctime_ns: int
@@ -363,7 +365,7 @@ class Known:
         tail: Where its journal ends.
         ours: Whether a frame of the journal is our own.
         noted: How far the index of the journal reaches.
-        shunned: Whether the journal must not be appended to: a sync of it failed.
+        suspect: Whether the journal must not be appended to: a sync of it failed.
         base: The base of commits that failed late.
         resting: What a read of a small file would find, after a commit of ours that
             left no journal.
@@ -373,7 +375,7 @@ class Known:
     """
 
     __slots__ = (
-        *("attempts", "base", "digest", "ours", "shunned", "signature", "size_bytes"),
+        *("attempts", "base", "digest", "ours", "suspect", "signature", "size_bytes"),
         *("__weakref__", "noted", "resting", "tail", "version"),
     )
 
@@ -384,7 +386,7 @@ class Known:
         self.signature: object = None
         self.tail: Tail = Tail()
         self.ours: bool = False
-        self.shunned: bool = False
+        self.suspect: bool = False
         self.noted: Reached = Reached()
         self.base: Version | None = None
         self.attempts: set[Version] = set()
@@ -401,7 +403,7 @@ class Known:
     ) -> None:
         """Note a state that is known to be on disk."""
         if digest != self.digest:
-            self.ours = self.shunned = False
+            self.ours = self.suspect = False
             self.noted = Reached()
         if version != self.version:
             self.resting = None
@@ -429,21 +431,21 @@ class Known:
         """Whether a state on disk is *base*, or came from it by ourselves."""
         return version == base or (base == self.base and version in self.attempts)
 
-    def has_main(self, place: Place) -> bool:
+    def has_main(self, paths: Paths) -> bool:
         """Whether nobody has written the main file since, going by a look at it."""
-        found = vfs.look(place.main)
+        found = vfs.look(paths.main)
         return found is not None and found.signature == self.signature
 
-    def is_still(self, place: Place) -> bool:
+    def is_still(self, paths: Paths) -> bool:
         """Whether nobody has written since, going by two looks at the disk."""
-        return self.has_main(place) and self.tail.is_still(vfs.look(place.journal))
+        return self.has_main(paths) and self.tail.is_still(vfs.look(paths.journal))
 
     def rest(
         self,
-        place: Place,
+        paths: Paths,
         new: Next,
         hashes: Sequence[Hash],
-        record: Record,
+        manifest: Manifest,
         *,
         is_indexed: bool,
     ) -> None:
@@ -451,14 +453,14 @@ class Known:
         if new.payload is None or new.entries is None:
             return
         try:
-            found = vfs.look(place.main)  # the rename has moved the change time
+            found = vfs.look(paths.main)  # the rename has moved the change time
         except OSError:
             return  # the next one reads it
         if found is None or found.signature != self.signature:
             return
         source = vfs.Whole(new.payload, found)
         main = Main(self.digest, found, source, hashes)
-        now = Reading(main, record, Verdict.TRUSTED, record.current, "")
+        now = State(main, manifest, Verdict.TRUSTED, manifest.current, "")
         self.resting = Resting(now, new.entries, is_indexed, found.ctime_ns)
         _remembered.pop(id(self), None)
         _remembered[id(self)] = ref(self)
@@ -467,8 +469,8 @@ class Known:
             if other is not None:
                 other.resting = None
 
-    def at_rest(self, place: Place, base: Version | None) -> "Resting | None":
-        """What a read would find; None if it is not known, or is not *base*.
+    def at_rest(self, paths: Paths, base: Version | None) -> "Resting | None":
+        """The state that a read would find; None if it is not known, or is not *base*.
 
         By two looks at the disk. The change time tells also of who writes into the file
         and sets its time back.
@@ -476,18 +478,18 @@ class Known:
         resting = self.resting
         if resting is None or base is None or self.version != base:
             return None
-        found = vfs.look(place.main)
+        found = vfs.look(paths.main)
         if (
             found is None
             or found.signature != self.signature
             or found.ctime_ns != resting.ctime_ns
-            or vfs.look(place.journal) is not None
+            or vfs.look(paths.journal) is not None
         ):
             return None
         return resting
 
     def check_base(
-        self, place: Place, now: Reading, base: Version | None, log: LoggerLike
+        self, paths: Paths, now: State, base: Version | None, log: LoggerLike
     ) -> None:
         """Raise unless the database is at *base*, be the main file damaged or not.
 
@@ -497,16 +499,16 @@ class Known:
         if now.verdict is Verdict.ABSENT:
             if base is None:
                 return
-            msg = f"{place.link!r} was removed or renamed"
+            msg = f"{paths.link!r} was removed or renamed"
             raise StaleVersionError(msg)
-        if now.main is not None and now.verdict is not Verdict.ROTTEN:
+        if now.main is not None and now.verdict is not Verdict.CORRUPT:
             if self.counts_as(now.version, base):
                 return
         elif any(self.counts_as(each, base) for each in _noted(now)):
             wrong = "missing" if now.main is None else f"damaged ({now.wrong})"
-            log.warning(f"{place.link!r} was {wrong}; it is written anew")
+            log.warning(f"{paths.link!r} was {wrong}; it is written anew")
             return
-        msg = f"{place.link!r} was changed since version {base}"
+        msg = f"{paths.link!r} was changed since version {base}"
         raise StaleVersionError(msg)
 
 
@@ -520,7 +522,7 @@ def _nobody() -> None:
     return None
 
 
-def _noted(now: Reading) -> list[Version]:
-    """The states that were acknowledged last, going by the record."""
-    sums = [] if now.record is None else now.record.sums()
+def _noted(now: State) -> list[Version]:
+    """The states that were acknowledged last, going by the manifest."""
+    sums = [] if now.manifest is None else now.manifest.sums()
     return [now.version, *(version_after(known.sha256, None) for known in sums)]

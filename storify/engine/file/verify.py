@@ -4,10 +4,10 @@ from storify.engine.file import vfs
 from storify.engine.file.held import Held
 from storify.engine.file.history import Kept, leads_to
 from storify.engine.file.log import Frames
-from storify.engine.file.manifest import DamagedRecordError, read_record
+from storify.engine.file.manifest import DamagedManifestError, read_manifest
 from storify.engine.file.past import check_whole
-from storify.engine.file.replay import Harm
-from storify.engine.file.state import Reading, Verdict
+from storify.engine.file.replay import Corruption
+from storify.engine.file.state import State, Verdict
 from storify.engine.protocol import Problem
 from storify.exceptions import CorruptionError
 
@@ -24,23 +24,23 @@ def verify(held: Held) -> list[Problem]:
     return [*_present(held, now), *_past(held), *_between(held, now)]
 
 
-def _present(held: Held, now: Reading) -> list[Problem]:
-    place = held.place
+def _present(held: Held, now: State) -> list[Problem]:
+    paths = held.paths
     problems: list[Problem] = []
     try:
-        read_record(place.record)
-    except DamagedRecordError as err:
-        problems.append(Problem(place.record, str(err)))
-    if now.verdict in {Verdict.ROTTEN, Verdict.LOST}:
-        problems.append(Problem(place.main, now.wrong))
+        read_manifest(paths.manifest)
+    except DamagedManifestError as err:
+        problems.append(Problem(paths.manifest, str(err)))
+    if now.verdict in {Verdict.CORRUPT, Verdict.LOST}:
+        problems.append(Problem(paths.main, now.wrong))
     elif now.main is not None:
         try:
             check_whole(held.root_format, Kept.main(held, now.main))
         except (ValueError, CorruptionError) as err:
-            problems.append(Problem(place.main, str(err)))
-    if now.journal.harm is Harm.STALE:
-        problems.append(Problem(place.journal, "it belongs to another main file"))
-    problems += [Problem(place.journal, note) for note in now.journal.notes]
+            problems.append(Problem(paths.main, str(err)))
+    if now.journal.corruption is Corruption.STALE:
+        problems.append(Problem(paths.journal, "it belongs to another main file"))
+    problems += [Problem(paths.journal, note) for note in now.journal.notes]
     return problems
 
 
@@ -67,7 +67,7 @@ def _past(held: Held) -> list[Problem]:
     return problems
 
 
-def _between(held: Held, now: Reading) -> list[Problem]:
+def _between(held: Held, now: State) -> list[Problem]:
     """Whether the backup before the main file still leads to it."""
     current = now.current
     follows = None if current is None else current.follows

@@ -111,7 +111,7 @@ forget: Final[Callable[[int], None]] = _ours.discard
 
 
 class _Changing:
-    """What keeps forks away while a descriptor comes or goes.
+    """A block that keeps forks away while a descriptor comes or goes.
 
     Attributes:
         lock: Held meanwhile, and by a fork.
@@ -184,7 +184,7 @@ class NotRegularFileError(OSError):
 
 
 class Found:
-    """What a look at a path shows: identity, size and time, for comparing.
+    """The identity, size and time of a file, for comparing.
 
     Attributes:
         signature: Equal signatures mean: not replaced and not written to. The change

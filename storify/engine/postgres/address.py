@@ -33,7 +33,7 @@ _DEFAULTS: Final = {
 
 
 class Address:
-    """Where a server is, as libpq understands it.
+    """The address of a server, as libpq understands it.
 
     Attributes:
         options: What libpq is told, the password included.

@@ -111,7 +111,7 @@ _COPY = "copy @entry (db, key, long, value, seq, pos) from stdin (format binary)
 
 
 class Sets(NamedTuple):
-    """What a commit does to the entries, each key once.
+    """The sets and deletions of a commit, each key once.
 
     Attributes:
         gone: The keys that are deleted.

@@ -29,7 +29,7 @@ from storify.engine.protocol import (
     Clock,
     Commit,
     Format,
-    News,
+    Newer,
     Problem,
     Salvaged,
     Snapshot,
@@ -167,26 +167,26 @@ class PostgresEngine:
 
     @uncut
     def committed_at(self) -> datetime | None:
-        """When the present state was committed."""
+        """The time of the present state's commit."""
         head = self._read_head()
         return None if head is None else head.state().moment.clock
 
     @uncut
-    def changes_since(self, version: Version | None) -> News | None:
-        """What was committed since, as far back as that is known."""
+    def changes_since(self, version: Version | None) -> Newer | None:
+        """The changes committed since, as far back as they are known."""
         head = self._read_head()
         if head is None:
-            return None if version is None else News(None, None)
+            return None if version is None else Newer(None, None)
         if version is not None:
             self._note_known(version)
         if head.version == version:
             return None
         if version is None:
-            return News(head.version, None)
+            return Newer(head.version, None)
         seq, token = number_of(version)
-        return self._changes_since(seq, token) or News(head.version, None)
+        return self._changes_since(seq, token) or Newer(head.version, None)
 
-    def _changes_since(self, seq: int, token: str) -> News | None:
+    def _changes_since(self, seq: int, token: str) -> Newer | None:
         asked = {"seq": seq, "token": token, "name": self._name, "most": _MOST_NEWS + 1}
 
         def ask(connection: "Connection") -> list[Any]:
@@ -198,8 +198,8 @@ class PostgresEngine:
             return None
         now, its_token, is_alive = rows[0][:3]
         if not is_alive:
-            return News(None, None)
-        return News(Version(f"{now}.{its_token}"), _changes_of(rows, seq))
+            return Newer(None, None)
+        return Newer(Version(f"{now}.{its_token}"), _changes_of(rows, seq))
 
     def _note_known(self, version: Version) -> None:
         for snapshot in list(self._given):
@@ -283,7 +283,7 @@ class PostgresEngine:
         return next_moment(moments[-1]._replace(order=order), self._clock())
 
     def _dropped(self, now: datetime) -> list[int]:
-        """Which states are not kept when another one follows."""
+        """The states that are not kept when another one follows."""
         states = self._states[::-1]
         times = [each.moment.clock for each in states]
         gone = {states[place].seq for place in dropped(times, self.keep, now)}

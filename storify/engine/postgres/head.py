@@ -103,7 +103,7 @@ class State(NamedTuple):
 
     @property
     def moment(self) -> Moment:
-        """When it was committed."""
+        """The time of its commit."""
         moment = moment_of(self.stamp)
         if moment is None:
             msg = f"no time is {self.stamp!r}, as state {self.seq} has it"

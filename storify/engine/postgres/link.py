@@ -73,7 +73,7 @@ def cursor_of(connection: "Connection") -> "Cursor":
 
 
 class Notes:
-    """What the server remarks on while a connection is used.
+    """Remarks of the server while a connection is used.
 
     Attributes:
         unconfirmed: Whether it ceased to wait for a standby to confirm a commit.
@@ -248,7 +248,7 @@ class Link:
 
 
 class Patience:
-    """How long something is tried again.
+    """The patience with which something is tried again.
 
     Args:
         seconds: How long after the first error: it may take its time to be noticed.

@@ -1,4 +1,4 @@
-"""What was: states that are kept, swept and erased; the end of a database.
+"""The past: states that are kept, swept and erased; the end of a database.
 
 A state is kept by what each commit after it has replaced. When states between two that
 are kept are forgotten, of what was replaced since the first one only the first of each

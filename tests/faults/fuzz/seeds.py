@@ -86,12 +86,12 @@ SEALED = {
     "op-of-no-kind": sealed(op(9, b"\xa1a", b"\x01")),
     "op-cut-short": sealed(op(0, b"\xa1a", b"\x01")[:-1]),
     "op-of-4-billion": sealed(struct.pack(">BII", 0, 0xFFFFFFFF, 0xFFFFFFFF)),
-    "splice-cut-short": sealed(op(2, b"\xa1a", b"\0" * 5)),
-    "splice-of-nothing": sealed(op(2, b"\xa1a", b"\0" * 20)),
-    "splice-of-another": sealed(
+    "delta-cut-short": sealed(op(2, b"\xa1a", b"\0" * 5)),
+    "delta-of-nothing": sealed(op(2, b"\xa1a", b"\0" * 20)),
+    "delta-of-another": sealed(
         op(2, FORMAT.encode("generation"), struct.pack(">QQI", 1, 1, 0))
     ),
-    "splice-of-2-to-64": sealed(
+    "delta-of-2-to-64": sealed(
         op(2, b"\xa1a", struct.pack(">QQI", 2**64 - 1, 2**64 - 1, 0) + b"\xff" * 16)
     ),
 }

@@ -1,4 +1,4 @@
-"""The checksum record: what it says counts, what it cannot say does no harm."""
+"""The manifest: what it says counts, what it cannot say does no harm."""
 
 import json
 from hashlib import sha256
@@ -8,7 +8,7 @@ import pytest
 
 from faults.database import backups, flip, found, main, make_catalog, make_engine
 from stand_ins import Log
-from storify.engine.file.manifest import Record, Sum, read_record, write_record
+from storify.engine.file.manifest import Manifest, Sum, read_manifest, write_manifest
 
 
 @pytest.mark.parametrize(
@@ -16,8 +16,8 @@ from storify.engine.file.manifest import Record, Sum, read_record, write_record
 )
 def test_a_damaged_record_condemns_no_good_file(folder, bad):
     """The file is judged by itself, and watched again."""
-    record = backups(folder) / ".sum"
-    record.write_bytes(bad)
+    manifest = backups(folder) / ".sum"
+    manifest.write_bytes(bad)
     log = Log()
 
     assert found(make_engine(folder, log=log)) == 3
@@ -27,16 +27,16 @@ def test_a_damaged_record_condemns_no_good_file(folder, bad):
 
 
 def test_a_flipped_digit_in_the_record_condemns_no_good_file(folder):
-    """The record has a checksum of its own."""
-    record = backups(folder) / ".sum"
+    """The manifest has a checksum of its own."""
+    manifest = backups(folder) / ".sum"
     lines = []
-    for line in filter(None, record.read_bytes().splitlines()):
+    for line in filter(None, manifest.read_bytes().splitlines()):
         tree = json.loads(line)
         for which in ("current", "next"):
             if tree[which]:
                 tree[which]["sha256"] = "0" * 64
         lines.append(json.dumps(tree))
-    record.write_text("\n".join(lines))
+    manifest.write_text("\n".join(lines))
     log = Log()
 
     assert found(make_engine(folder, log=log)) == 3
@@ -45,11 +45,11 @@ def test_a_flipped_digit_in_the_record_condemns_no_good_file(folder):
 
 def test_a_record_cut_at_any_length_condemns_no_good_file(folder):
     """As a crash leaves it: its second line is not synced, and says no more."""
-    record = backups(folder) / ".sum"
-    whole = record.read_bytes()
+    manifest = backups(folder) / ".sum"
+    whole = manifest.read_bytes()
     first = len(whole.splitlines(keepends=True)[0])
     for length in range(len(whole)):
-        record.write_bytes(whole[:length])
+        manifest.write_bytes(whole[:length])
         log = Log()
 
         assert found(make_engine(folder, log=log)) == 3
@@ -65,17 +65,17 @@ SUM = Sum(7, 1_700_000_000_123_456_789, "0f" * 32, "20261123T054100.000000Z")
 @pytest.mark.parametrize("since", [None, "20261123T054100.000000Z", 'ü"\\'])
 def test_a_record_is_written_as_json_does_it(tmp_path, current, later, since):
     """So it is what an older release checks; and that one's, with the check first, too."""
-    path, record = str(tmp_path / ".sum"), Record(current, later, since)
-    write_record(path, record, "x")
+    path, manifest = str(tmp_path / ".sum"), Manifest(current, later, since)
+    write_manifest(path, manifest, "x")
     tree = json.loads(Path(path).read_bytes())
     check = tree.pop("check")
     text = json.dumps(tree, sort_keys=True)
 
     assert Path(path).read_text() == f'{text[:-1]}, "check": "{check}"}}\n'
     assert check == sha256(text.encode()).hexdigest()[:16]
-    assert read_record(path) == record
+    assert read_manifest(path) == manifest
     Path(path).write_text(json.dumps({"check": check, **tree}))
-    assert read_record(path) == record
+    assert read_manifest(path) == manifest
 
 
 def test_a_damaged_record_and_a_lost_file_are_a_loss(folder):
