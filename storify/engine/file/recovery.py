@@ -7,7 +7,7 @@
     AHEAD                        served, and noted   recovered
     FOREIGN, over a journal      brought in          recovered
     FIRST_SEEN, FOREIGN          taken over          recovered
-    CORRUPT, LOST                 -                   recovered
+    CORRUPT, LOST                -                   recovered
 
 Recovered means: the main file is rebuilt from the backups, exactly as it was if
 the one before it and the journal beside that are whole, and the commits since then
