@@ -35,7 +35,7 @@ from storify.explorer import Session
 MEBIBYTE = 1 << 20
 RECORDS = 3000
 RECORD = "x" * 8000
-LIMIT = 9 * MEBIBYTE
+LIMIT = 13 * MEBIBYTE
 
 
 @pytest.fixture(scope="module")

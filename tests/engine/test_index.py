@@ -380,6 +380,15 @@ def test_a_state_that_was_opened_stays_though_others_go_on(tmp_path):
     snapshot.close()
 
 
+def test_a_file_that_was_cut_off_before_it_was_opened_is_let_go_of():
+    """An interrupt may come before the first line that opens it."""
+    file = vfs.OpenFile.__new__(vfs.OpenFile)
+
+    file.close()
+
+    assert file.fileno() == -1
+
+
 def test_a_file_of_a_disk_that_does_not_answer_is_closed_all_the_same(
     tmp_path, monkeypatch
 ):

@@ -309,10 +309,11 @@ class OpenFile:
         NotRegularFileError: It is no file.
     """
 
-    __slots__ = ("_fd", "_inode", "found")
+    # Of one that an interrupt cut off before it was opened, or looked at.
+    _fd = -1
+    _inode: tuple[int, int] | None = None
 
     def __init__(self, path: str) -> None:
-        self._fd = -1
         seen = os.lstat(path)
         if not stat.S_ISREG(seen.st_mode):
             _require_regular(seen, path)
@@ -357,7 +358,7 @@ class OpenFile:
         # then may have this number.
         try:
             now = _fstat(fd)
-            is_ours = (now.st_dev, now.st_ino) == self._inode
+            is_ours = self._inode in {None, (now.st_dev, now.st_ino)}
         except OSError as err:  # or a disk that does not answer
             is_ours = err.errno != errno.EBADF
         gone = (partial(setattr, self, "_fd", -1), partial(forget, fd))

@@ -26,7 +26,7 @@ storify = Storify(root="data", models=[Car, Garage])
 db = storify.get_db("garages")
 if "home" not in db:
     garage = Garage()
-    garage.name = "Resolver"
+    garage.name = "Home"
     db["home"] = garage
 car = Car()
 car.name = f"Car {len(db['home'].cars)}"
