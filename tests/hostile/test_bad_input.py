@@ -407,7 +407,7 @@ def test_a_limit_of_the_file_size_raises_and_loses_nothing(root):
 UNPRIVILEGED = """
 import os, sys
 from pathlib import Path
-from storify import Database, DatabaseLoadError, Storify
+from storify import Backups, Database, DatabaseLoadError, Storify
 
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 root = Path(sys.argv[1])
