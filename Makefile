@@ -1,7 +1,7 @@
 # Two commands need nothing but Python 3.11+, pip and make:
 #   make demo   the main job on real data, and what it left on disk
 #   make demo-postgres   the same on a server that it starts, and one that dies
-#   make test   everything that must hold, the fault suites as a sample: 7 minutes
+#   make test   everything that must hold, the fault suites as a sample: 5 minutes
 #               on two cores; with DEPTH=ci twice as much, with coverage
 #   make soak   the fault suites whole, the laws with many more examples, and what attrs
 #               and cattrs test themselves with
