@@ -59,21 +59,18 @@ class Watchers:
 
     def notes(self, keys: Collection[Any]) -> list[Callable[[], object]]:
         """Return what tells all observers of *keys*, as steps of C."""
-        found = [each() for each in tuple(self.told)]
         return [
             partial(changed.update, {key: object() for key in keys})
-            for changed in found
-            if changed is not None
+            for changed in self._alive()
         ]
 
     def end(self) -> list[Callable[[], object]]:
         """Return what tells all observers to look at all anew, as steps of C."""
+        return [partial(setattr, each, "is_over", True) for each in self._alive()]
+
+    def _alive(self) -> list[Changed]:
         found = [each() for each in tuple(self.told)]
-        return [
-            partial(setattr, changed, "is_over", True)
-            for changed in found
-            if changed is not None
-        ]
+        return [changed for changed in found if changed is not None]
 
     def note(self, keys: Collection[Any]) -> None:
         """Tell all observers of *keys*."""
