@@ -15,7 +15,7 @@ then are doubtful: what lies there is walked through, until it was put right. So
 those of values that a quick look into them finds odd, where the type says more than a
 class does, as ``list[int]``. Of all others a look at the class is enough.
 
-`StorifyHome` says where references lead. References hold it, and it holds the `Storify`
+`StorifyResolver` says where references lead. References hold it, and it holds the `Storify`
 only weakly: a record that somebody keeps does not keep databases open.
 """
 

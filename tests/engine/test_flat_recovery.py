@@ -25,6 +25,7 @@ from faults.database import (
     make_engine,
     paging,
 )
+from faults.large import MEBIBYTE, MOST_BYTES, RECORD, RECORDS, make_large
 from stand_ins import Log
 from storify import Storify
 from storify.engine import Commit, entries_of
@@ -32,23 +33,12 @@ from storify.engine.file import past
 from storify.exceptions import CorruptionError, DatabaseLoadError
 from storify.explorer import Session
 
-MEBIBYTE = 1 << 20
-RECORDS = 3000
-RECORD = "x" * 8000
-LIMIT = 13 * MEBIBYTE
-
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """A folder with a database of 24 MB: a backup with a journal beside it, and main."""
+    """The folder of a large database."""
     folder = tmp_path_factory.mktemp("large") / "data"
-    with Storify(folder, save_interval=None, log=Log()) as sf:
-        db = sf.get_db("users", root={f"k{n}": RECORD for n in range(RECORDS)})
-        db.flush(compact=True)
-        for number in range(5):
-            db[f"k{number}"] = number
-            db.flush(compact=number == 3)
-        assert main(folder).stat().st_size > 22 * MEBIBYTE
+    make_large(folder)
     return folder
 
 
@@ -77,7 +67,7 @@ def test_a_state_is_restored(large):
     def restore():
         assert db.backups.restore(db.backups.last) == {f"k{n}" for n in range(5)}
 
-    assert peak_of(restore) < LIMIT
+    assert peak_of(restore) < MOST_BYTES
     assert all(db[f"k{n}"] == RECORD for n in range(6))
     assert db.backups.diff(before)
     db.close()
@@ -92,7 +82,7 @@ def test_a_state_is_restored_from_outside(large):
         def restore():
             assert session.restore("users", oldest).changed == 5
 
-        assert peak_of(restore) < LIMIT
+        assert peak_of(restore) < MOST_BYTES
     db = Storify(large, save_interval=None, log=Log()).get_db("users")
     assert all(db[f"k{n}"] == RECORD for n in range(6))
     db.close()
@@ -111,7 +101,7 @@ def test_what_others_have_written_is_brought_in(large):
     for path in backups(large).glob("*.journal"):
         path.unlink()
 
-    assert peak_of(db.reload) < LIMIT
+    assert peak_of(db.reload) < MOST_BYTES
     assert (db["k8"], db["new"], "k7" in db) == ("theirs", "theirs", False)
     assert db["k9"] == mine
     assert len(db) == RECORDS
@@ -163,7 +153,7 @@ def test_a_file_that_is_not_as_it_was_left(large, harm, readonly):
         assert snapshot.get(FORMAT.encode("k4")) == FORMAT.encode(last)
         assert sum(map(len, snapshot.items())) == RECORDS
 
-    assert peak_of(read) < LIMIT
+    assert peak_of(read) < MOST_BYTES
     assert readonly or make_engine(large).verify() == []
 
 
@@ -177,8 +167,8 @@ def test_a_file_that_rots_while_it_is_open(large):
     def read():
         assert sum(map(len, snapshot.items())) == RECORDS
 
-    assert peak_of(read) < LIMIT
-    assert peak_of(make_engine(large).open) < LIMIT
+    assert peak_of(read) < MOST_BYTES
+    assert peak_of(make_engine(large).open) < MOST_BYTES
     assert make_engine(large).verify() == []
 
 
@@ -208,7 +198,7 @@ def test_a_file_is_written_anew_or_put_away(large, work):
     """Whoever has written to it."""
     engine = make_engine(large)
     engine.folder = large
-    assert peak_of(lambda: work(engine)) < LIMIT
+    assert peak_of(lambda: work(engine)) < MOST_BYTES
 
 
 def test_an_edit_by_another_program(large):
@@ -221,7 +211,7 @@ def test_an_edit_by_another_program(large):
         assert snapshot.get(FORMAT.encode("k4")) == FORMAT.encode(4)
         assert sum(map(len, snapshot.items())) == RECORDS
 
-    assert peak_of(read) < LIMIT
+    assert peak_of(read) < MOST_BYTES
     assert make_engine(large).verify() == []
 
 
@@ -238,7 +228,7 @@ def test_what_is_salvaged_is_in_memory_once(large):
     def save():
         assert len(sf.salvage("users").lost) == 1
 
-    assert peak_of(save) < size + LIMIT
+    assert peak_of(save) < size + MOST_BYTES
     assert len(sf.get_db("users")) == RECORDS - 1
     sf.get_db("users").close()
 

@@ -25,6 +25,7 @@ from faults.database import (
     state,
     whole_of,
 )
+from faults.large import MEBIBYTE, MOST_BYTES, RECORD, RECORDS, make_large
 from stand_ins import Log
 from storify import Storify
 from storify.engine import Commit, FileEngine, apply
@@ -32,24 +33,11 @@ from storify.engine.file import past
 from storify.engine.file.snapshot import FileSnapshot
 from storify.exceptions import CorruptionError
 
-MEBIBYTE = 1 << 20
-PEAK = 13 * MEBIBYTE
-"""Less than the database of `large`; threads of other tests may take some of it, too."""
-
-RECORDS = 3000
-RECORD = "x" * 8000
-
 
 @pytest.fixture
 def large(tmp_path):
-    """A folder with a database of 24 MB: a backup with a journal beside it, and main."""
-    with Storify(tmp_path, save_interval=None, log=Log()) as sf:
-        db = sf.get_db("users", root={f"k{n}": RECORD for n in range(RECORDS)})
-        db.flush(compact=True)
-        for number in range(5):
-            db[f"k{number}"] = number
-            db.flush(compact=number == 3)
-        assert main(tmp_path).stat().st_size > 22 * MEBIBYTE
+    """The folder of a large database."""
+    make_large(tmp_path)
     return tmp_path
 
 
@@ -127,7 +115,7 @@ def test_the_past_of_a_large_database_is_not_in_memory_whole(large, work):
         tracemalloc.stop()
 
     db.close(discard=True)
-    assert peak < PEAK
+    assert peak < MOST_BYTES
 
 
 @pytest.mark.parametrize("readonly", [False, True])
@@ -147,7 +135,7 @@ def test_a_large_file_without_an_index_is_not_in_memory_whole(large, readonly):
         tracemalloc.stop()
 
     assert count == len(snapshot) == RECORDS
-    assert peak < PEAK
+    assert peak < MOST_BYTES
     assert index.exists() is not readonly
     assert engine.committed_at() is not None
     assert engine.changes_since(snapshot.version) is None

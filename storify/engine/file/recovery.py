@@ -196,12 +196,11 @@ def _served(held: Held, known: Known, now: State, main: Main) -> Loaded | WholeS
     """Return a whole main file with what counts of its journal."""
     now = mend(held, now)
     main, journal = now.main or main, now.journal
-    kept = Kept.main(held, main, journal.frames)
     if journal.corruption is Corruption.HOLED:
         return _with_a_hole(held, now.version, Kept.main(held, main), journal)
     if journal.corruption is Corruption.NONE:
         know(known, now)
-    return Loaded(now.version, kept)
+    return Loaded(now.version, Kept.main(held, main, journal.frames))
 
 
 def _with_a_hole(
@@ -382,12 +381,12 @@ def as_it_was(
         OSError: It cannot be read now.
     """
     held, root_format = access.seen(), access.root_format
-    with suppress(CorruptionError, ValueError):
-        if kept is not None:
+    if kept is not None:
+        with suppress(CorruptionError, ValueError):
             return open_past(root_format, kept, version)
-    with suppress(CorruptionError, ValueError):
-        if kept is not None and kept.path == held.paths.main:
-            before = main_as_it_was(held, kept.digest)
+        with suppress(CorruptionError, ValueError):
+            is_main = kept.path == held.paths.main
+            before = main_as_it_was(held, kept.digest) if is_main else None
             if before is not None:
                 before = before._replace(later=kept.frames)
                 return open_past(root_format, before, version)
